@@ -1,0 +1,1 @@
+"""A benchmark of StyleGAN2 transfer-learning methods."""

@@ -1,0 +1,216 @@
+"""The command line. Each command turns text into typed values, calls the engine and prints; nothing is computed here."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import click
+from platformdirs import user_cache_path
+from rich.console import Console
+
+from benchmark.errors import BenchmarkError, DataError, UnknownName
+
+CACHE = user_cache_path("stylegan-transfer-benchmark")
+OUT = Path("results/runs")
+
+
+def cache_option(command: Any) -> Any:
+    """--cache, shared by the commands that draw domains or look for weights."""
+    return click.option(
+        "--cache", type=click.Path(path_type=Path), envvar="BENCHMARK_CACHE", default=CACHE, show_default="the user's cache folder",
+        help="Folder for rendered domains, features and weight files (also BENCHMARK_CACHE).",
+    )(command)  # fmt: skip
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start with: python -m benchmark run --methods fixnoise,freezed",
+)
+def cli() -> None:
+    """Benchmark of StyleGAN2 transfer-learning methods: one backbone, one training loop, one evaluator."""
+
+
+def comma(ctx: click.Context, option: click.Parameter, text: str | None) -> list[str] | None:
+    """ "a,b" -> ["a", "b"], without repetitions."""
+    return None if text is None else list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+@cli.command(
+    epilog="""\b
+Examples:
+  python -m benchmark run --methods fixnoise,freezed
+  python -m benchmark run --suite smoke
+  python -m benchmark run --domains micah,path/to/my/images --seeds 0,1,2 --set train.kimg=8
+  python -m benchmark run --methods fixnoise --set fixnoise.weight=0.1 --dry-run"""
+)
+@click.option(
+    "--suite",
+    "suite_name",
+    default="avatars",
+    show_default=True,
+    help="A suite's name (see: list suites) or a YAML file.",
+)
+@click.option("--methods", callback=comma, help="Comma-separated; default: all methods of the suite.")
+@click.option(
+    "--domains", callback=comma, help="Comma-separated names, folders or ZIPs of images; default: those of the suite."
+)
+@click.option("--seeds", callback=comma, help="Comma-separated numbers; default: those of the suite.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Change a setting (train.kimg=8) or a method's field (fixnoise.weight=0.1). Repeatable.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder for records, samples and tables.  [default: results/runs/SUITE]",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--dry-run", is_flag=True, help="Print the jobs and their keys, run nothing.")
+@cache_option
+def run(
+    suite_name: str, methods: list[str] | None, domains: list[str] | None, seeds: list[str] | None, settings: tuple[str, ...],
+    out: Path | None, device: str, dry_run: bool, cache: Path,
+) -> None:  # fmt: skip
+    """Adapt the source to each domain with each method, evaluate, print and write the comparison table.
+
+    What is finished is kept: the same command goes on where it stopped.
+    """
+    from benchmark.command import prepare, run_suite
+
+    console = Console()
+    overrides = {"methods": methods, "domains": domains, "seeds": seeds}
+    job = prepare(suite_name, settings, overrides, device, cache, console)
+    if dry_run:
+        click.echo(
+            f"{len(job.jobs)} jobs of suite {job.suite.name}: method, domain, seed, control, record key, training key"
+        )
+        for j in job.jobs:
+            for control, key in j.record_keys.items():
+                name, training = (j.method.name, j.train_key) if j.method else ("source", "–")
+                click.echo(
+                    f"{name:18} {j.domain:14} {j.seed:<3} {'–' if control is None else control!s:6} {key} {training}"
+                )
+        return
+    sys.exit(run_suite(job, out or OUT / job.suite.name, cache, console))
+
+
+@cli.command(
+    name="list", epilog="\b\nExamples:\n  python -m benchmark list methods\n  python -m benchmark list domains"
+)
+@click.argument("what", type=click.Choice(["methods", "domains", "suites", "metrics", "sources"]))
+@cache_option
+def list_(what: str, cache: Path) -> None:
+    """List methods, domains, suites, metrics or sources."""
+    from benchmark import listing
+
+    table = listing.TABLES[what](cache)
+    Console().print(table)
+
+
+@cli.command(epilog="\b\nExample:\n  python -m benchmark report results/runs/avatars")
+@click.argument("results", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Where to write; default: the results folder itself.")
+def report(results: Path, out: Path | None) -> None:
+    """Make the tables and pictures of a results folder again, from its records alone."""
+    from benchmark.report import rich_table, write_report
+
+    console = Console()
+    made = write_report(results, out)
+    for section in made.sections:
+        console.print(rich_table(section.quality))
+    _problems(made.problems)
+    console.print(f"{len(made.paths)} files, first of them {made.paths[0]}", soft_wrap=True)
+
+
+@cli.command(epilog="\b\nExample:\n  python -m benchmark show 3f2a --results results/runs/avatars")
+@click.argument("record")
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Results folder; default: every folder in results/runs.",
+)
+def show(record: str, results: Path | None) -> None:
+    """Show one record: RECORD is its key, or the beginning of it, or its JSON file."""
+    from benchmark.report import show as text_of
+    from benchmark.results import ResultStore
+
+    if record.endswith(".json"):
+        file = Path(record)
+        results, record = file.parent.parent, file.stem
+    folders = [results] if results else sorted(p.parent for p in OUT.glob("*/records"))
+    for folder in folders:
+        try:
+            click.echo(text_of(ResultStore(folder).find(record)))
+            return
+        except UnknownName:
+            if folder == folders[-1]:
+                raise
+    raise DataError(f"no results in {OUT}: run a suite first, or name the folder with --results.")
+
+
+@cli.group(epilog="\b\nExample:\n  python -m benchmark sources train open-peeps-64 --out results/runs/source")
+def sources() -> None:
+    """Pretrained generators."""
+
+
+@sources.command(name="train")
+@click.argument("name")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder for the training state and snapshots.  [default: results/runs/source-NAME]",
+)
+@click.option("--kimg", type=float, help="Train to this length instead of the recipe's.")
+@click.option("--device", default="auto", show_default=True)
+@cache_option
+def sources_train(name: str, out: Path | None, kimg: float | None, device: str, cache: Path) -> None:
+    """Train a source from scratch by its recipe; the same command goes on where it stopped.
+
+    On several devices or cores: torchrun --nproc-per-node=2 -m benchmark sources train NAME
+    """
+    from benchmark.hardware import pick_device
+    from benchmark.sources import train_source
+
+    folder = train_source(name, out or OUT / f"source-{name}", cache, kimg, pick_device(device), click.echo)
+    click.echo(f"snapshots and log in {folder}")
+
+
+@sources.command(name="score")
+@click.argument("name")
+@click.argument("snapshots", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option("--samples", type=int, default=1000, show_default=True)
+@cache_option
+def sources_score(name: str, snapshots: tuple[Path, ...], samples: int, cache: Path) -> None:
+    """KID and FD of snapshots to the held-out images of the recipe's domain, with a sample grid beside each."""
+    from benchmark.source_scores import score_snapshots
+
+    for line in score_snapshots(name, snapshots, samples, cache):
+        click.echo(line)
+
+
+def _problems(problems: tuple[str, ...]) -> None:
+    for problem in problems:
+        click.echo(f"note: {problem}", err=True)
+
+
+def main() -> None:
+    """Run the command line; errors that a person can mend are one line and exit code 2, Ctrl-C is 130."""
+    warnings.showwarning = lambda message, *_: click.echo(f"warning: {message}", err=True)  # type: ignore[assignment]
+    try:
+        cli(prog_name="python -m benchmark", standalone_mode=False)
+    except BenchmarkError as error:
+        click.echo(f"error: {' '.join(str(error).split())}", err=True)
+        sys.exit(2)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted; finished records are kept, the same command goes on.", err=True)
+        sys.exit(130)

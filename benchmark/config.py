@@ -1,0 +1,94 @@
+"""Typed, frozen settings: a suite's YAML and every ``--set`` become these objects exactly once."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Frozen(BaseModel):
+    """A value object: immutable, unknown fields refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+
+class NetConfig(Frozen):
+    """Shape of a StyleGAN2 generator and discriminator (Karras et al. 2020, config f family)."""
+
+    resolution: int = Field(64, description="image side in px, a power of two")
+    z_dim: int = Field(512, ge=1)
+    w_dim: int = Field(512, ge=1)
+    c_dim: int = Field(0, ge=0, description="number of classes; 0 = unconditional")
+    mapping_layers: int = Field(8, ge=1)
+    channel_base: int = Field(2048, ge=1, description="channels at resolution r are channel_base / r")
+    channel_max: int = Field(128, ge=1, description="but never more than this")
+    conv_clamp: float | None = Field(256.0, description="clamp of convolution outputs; None = off")
+    mbstd_group: int = Field(4, ge=1, description="minibatch-std group size")
+
+    def channels(self, px: int) -> int:
+        """Feature maps at resolution ``px``."""
+        return min(self.channel_base // px, self.channel_max)
+
+    @property
+    def block_resolutions(self) -> tuple[int, ...]:
+        """4, 8, ..., resolution."""
+        return tuple(2**i for i in range(2, self.resolution.bit_length()))
+
+
+class TrainConfig(Frozen):
+    """The one training loop's settings. Lengths are in thousands of real images (kimg)."""
+
+    kimg: float = Field(4.0, gt=0, description="length of training, thousands of real images")
+    batch: int = Field(16, ge=1, description="images per step, over all ranks and accumulation rounds")
+    accumulate: int = Field(1, ge=1, description="gradient-accumulation rounds per step")
+    lr_g: float = Field(0.0025, gt=0)
+    lr_d: float = Field(0.0025, gt=0)
+    r1_gamma: float = Field(4.0, ge=0)
+    r1_every: int = Field(16, ge=1, description="lazy regularisation interval of D, steps")
+    pl_weight: float = Field(0.0, ge=0, description="path-length weight; 0 = off")
+    pl_every: int = Field(4, ge=1, description="lazy regularisation interval of G, steps")
+    style_mixing: float = Field(0.9, ge=0, le=1)
+    ema_kimg: float = Field(2.0, gt=0, description="half-life of the weight average")
+    ema_rampup: float | None = Field(None, description="limit the half-life to this share of the progress; None = off")
+    augment: Literal["none", "ada"] = "none"
+    ada_target: float = Field(0.6, ge=0, le=1)
+    ada_kimg: float = Field(100.0, gt=0, description="kimg in which p can go from 0 to 1")
+    mirror: bool = Field(False, description="flip reals at random; drawings with parted hair do not want it")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="auto: bf16 where the hardware multiplies it natively"
+    )
+    tick_kimg: float = Field(0.25, gt=0, description="log interval")
+
+
+class EvalConfig(Frozen):
+    """What is measured and on how many images."""
+
+    metrics: tuple[str, ...] = ()
+    samples: int = Field(1000, ge=2, description="generated images for distribution metrics")
+    pairs: int = Field(500, ge=2, description="latents for the source/adapted consistency")
+    batch: int = Field(50, ge=1)
+    psi: float = Field(1.0, ge=0, le=1, description="truncation")
+
+
+class DomainConfig(Frozen):
+    """Sizes of the splits."""
+
+    train: int = Field(2000, ge=1)
+    test: int = Field(1000, ge=1)
+
+
+class Suite(Frozen):
+    """Scope and size of a run."""
+
+    schema_version: Literal[1] = Field(1, alias="schema")
+    name: str
+    description: str = ""
+    resolution: int = Field(64, description="px; a power of two")
+    source: str
+    domains: tuple[str, ...]
+    methods: tuple[str, ...]
+    seeds: tuple[int, ...] = (0,)
+    split: DomainConfig = DomainConfig()
+    train: TrainConfig = TrainConfig()
+    eval: EvalConfig = EvalConfig()

@@ -1,0 +1,44 @@
+"""Data parallelism: rank, world size and one flat all-reduce. Start with `torchrun --nproc-per-node=N -m benchmark ...`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+
+import torch
+import torch.distributed as td
+from torch import Tensor
+
+
+def init() -> None:
+    """Join the process group that torchrun describes in the environment; without one, do nothing."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not td.is_initialized():
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+        td.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+
+
+def world() -> int:
+    """Number of processes that train together."""
+    return td.get_world_size() if td.is_available() and td.is_initialized() else 1
+
+
+def rank() -> int:
+    """This process's number, 0 for the one that writes files."""
+    return td.get_rank() if world() > 1 else 0
+
+
+def average_(tensors: Sequence[Tensor]) -> None:
+    """Replace each tensor by its mean over all processes, in one message; in place."""
+    if world() == 1 or not tensors:
+        return
+    flat = torch.cat([t.reshape(-1) for t in tensors])
+    td.all_reduce(flat)
+    flat /= world()
+    for t, part in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+        t.copy_(part.view_as(t))
+
+
+def average_gradients(parameters: Iterable[Tensor]) -> None:
+    """Average `.grad` over all processes after backward (a hook that calls inner modules cannot escape this one)."""
+    average_([p.grad for p in parameters if p.grad is not None])

@@ -1,0 +1,316 @@
+"""Target image sets: from a card's name, or a user's folder or ZIP, to uint8 images.
+
+A domain is drawn once and kept in a content-addressed cache. How the splits are made:
+
+1. Pictures come in a fixed order: drawings by seed number, the user's own images by the sha256 of their bytes.
+2. A picture whose pixels equal an earlier one's is dropped.
+3. The first ``test`` pictures are held out, the next ``train`` are for training. So the held-out set does not depend
+   on the size of the training set, and a ten-shot training set is the beginning of the 2,000-image one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import yaml
+from filelock import FileLock
+from pydantic import Field, ValidationError
+
+from benchmark.config import Frozen
+from benchmark.errors import ConfigError, DataError, UnknownName
+
+Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
+Skipped = tuple[tuple[str, str], ...]
+LAYOUT = 1  # version of the splits and of the cache files; raise it when either changes
+LEAST_USER_IMAGES = 4
+
+
+class Probes(Frozen):
+    """Pixel hash of a domain's first pictures, to notice when other library versions draw differently."""
+
+    count: int = Field(16, ge=1)
+    resolution: int = Field(64, ge=4, description="px")
+    sha256: str
+
+
+class Card(Frozen):
+    """What a domain shows, who made it and under which licence."""
+
+    schema_version: Literal[1] = Field(1, alias="schema")
+    name: str
+    title: str
+    kind: Literal["dicebear", "toy", "folder", "zip"]
+    style: str = Field("", description="DiceBear style or toy shape")
+    creator: str
+    licence: str
+    licence_url: str = ""
+    attribution: str
+    homepage: str = ""
+    seeds: int = Field(0, ge=0, description="pictures there are, duplicates included; 0 for user data")
+    options: dict[str, Any] = Field(default_factory=dict, description="options given to the style")
+    probes: Probes | None = None
+    distance: str = Field("", description="how far from the source domain, in words")
+    notes: str = ""
+    found: int | None = Field(None, description="user data: files looked at")
+    skipped: Skipped = Field((), description="user data: (file, reason)")
+    digest: str | None = Field(None, description="user data: the domain's digest")
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Images of one domain, uint8 RGB, 0 to 255; arrays are read-only and may be memory-mapped."""
+
+    name: str
+    train: np.ndarray  # uint8 [N,3,R,R]
+    test: np.ndarray  # uint8 [M,3,R,R], held out, no image equal to one in train
+    digest: str  # sha256 of the pixels of both splits, in order
+    card: Card
+    skipped: Skipped = ()  # user data: (file, reason)
+
+
+class Pictures(Protocol):
+    """Something that draws pictures by number; `drawings`, `toys` and `images` have one each."""
+
+    count: int  # how many there are, duplicates included
+
+    @property
+    def skipped(self) -> Sequence[tuple[str, str]]:
+        """(file, reason) for what is not among them."""
+
+    def recipe(self) -> dict[str, Any]:
+        """All that the pixels depend on, as JSON values."""
+
+    def draw(self, start: int, stop: int) -> Iterator[tuple[str, np.ndarray | str]]:
+        """Yields (label, uint8 [3,R,R]), or (label, reason) for a picture that cannot be used."""
+
+
+def plain(items: Iterable[Any], total: int, text: str) -> Iterable[Any]:
+    """The progress bar that shows nothing."""
+    return items
+
+
+def card_shelf() -> Path:
+    """Folder of the cards: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    inside = package / "datasets"
+    return inside if inside.is_dir() else package.parent / "datasets"
+
+
+def list_cards() -> dict[str, Card]:
+    """All cards on the shelf by name. Raises `DataError` for a card that does not read."""
+    cards = {}
+    for path in sorted(card_shelf().glob("*.yaml")):
+        try:
+            card = Card.model_validate(yaml.safe_load(path.read_text("utf-8")))
+        except (OSError, yaml.YAMLError, ValidationError) as error:
+            raise DataError(f"card {path.name} cannot be read: {' '.join(str(error).split())}") from error
+        if card.name != path.stem:
+            raise DataError(f"card {path.name} names itself {card.name!r}; rename the file or the card")
+        cards[card.name] = card
+    return cards
+
+
+def load_domain(
+    name: str, resolution: int, train: int, test: int, cache: Path, progress: Progress | None = None
+) -> Domain:
+    """Images of the domain called ``name``, drawn now or read from ``cache``.
+
+    ``name`` is a card's name or the path of a folder or ZIP of images; ``resolution`` is in px; ``train`` and ``test``
+    are numbers of images. A user's set with fewer images than asked for is split 2:1. Raises `UnknownName` for a name
+    without a card, `ConfigError` for sizes that make no sense and `DataError` for images that cannot be had.
+    """
+    if resolution < 4 or train < 1 or test < 1:
+        raise ConfigError(
+            f"domain {name!r}: asked for {train} + {test} images of {resolution} px; use 1 or more, 4 px up"
+        )
+    bar = progress or plain
+    card, pictures = _open(name, resolution, bar)
+    probes = card.probes and [card.probes.count, card.probes.resolution]
+    sizes = {"resolution": resolution, "train": train, "test": test}
+    wanted = {**pictures.recipe(), **sizes, "probes": probes, "layout": LAYOUT}
+    key = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
+    slug = "".join(c if c.isascii() and c.isalnum() else "-" for c in card.name)[:40]
+    entry = Path(cache) / f"{slug}-{resolution}px-{key[:16]}"
+    stored = _read(entry)
+    if stored is None:
+        try:
+            entry.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{entry}.lock"):
+                stored = _read(entry)
+                if stored is None:
+                    _render(entry, card, pictures, (resolution, train, test), bar)
+                    stored = _read(entry)
+        except OSError as error:
+            raise DataError(f"cannot write domain {card.name!r} to {cache}: {error}; choose another cache") from error
+    if stored is None:
+        raise DataError(f"domain {card.name!r} was written to {cache} but does not read back; is the disk full?")
+    return _domain(card, *stored)
+
+
+def _open(name: str, resolution: int, progress: Progress) -> tuple[Card, Pictures]:
+    """Card and drawing machine behind a name or a path; a card goes before a path of the same name."""
+    cards = list_cards()
+    if name not in cards and ("/" in name or os.sep in name or os.path.exists(name)):
+        from benchmark.images import UserImages
+
+        user = UserImages(Path(name), resolution, progress)
+        unknown = "unknown; the user's own data"
+        about = {"schema": 1, "name": user.title, "title": user.title, "kind": user.kind, "attribution": unknown}
+        return Card.model_validate({**about, "creator": "unknown", "licence": unknown}), user
+    if name not in cards:
+        raise UnknownName("domain", name, cards)
+    card = cards[name]
+    if card.kind == "toy":
+        from benchmark.toys import ToyPictures
+
+        return card, ToyPictures(card.style, card.seeds, resolution)
+    from benchmark.drawings import Drawings
+
+    return card, Drawings(card.name, card.style, card.options, card.seeds, resolution)
+
+
+def _unique(pictures: Pictures, need: int, skipped: list[tuple[str, str]]) -> Iterator[np.ndarray]:
+    """The first ``need`` pictures with pixels of their own; draws no more than that takes."""
+    seen: set[bytes] = set()
+    start = 0
+    while len(seen) < need and start < pictures.count:
+        stop = min(pictures.count, start + need - len(seen))
+        for label, image in pictures.draw(start, stop):
+            if isinstance(image, str):
+                skipped.append((label, image))
+                continue
+            pixels = hashlib.sha256(image.tobytes()).digest()
+            if pixels in seen:
+                skipped.append((label, "same pixels as another image"))
+            else:
+                seen.add(pixels)
+                yield image
+        start = stop
+
+
+def _render(entry: Path, card: Card, pictures: Pictures, sizes: tuple[int, int, int], progress: Progress) -> None:
+    """Draw, split and write one cache entry: `.npy` [test + train,3,R,R] and `.json`."""
+    resolution, train, test = sizes
+    need = min(train + test, pictures.count)
+    skipped = list(pictures.skipped)
+    with tempfile.TemporaryDirectory(dir=entry.parent, prefix=".drawing-", ignore_cleanup_errors=True) as scratch:
+        shape = (max(need, 1), 3, resolution, resolution)
+        images: np.ndarray = np.lib.format.open_memmap(
+            Path(scratch) / "all.npy", mode="w+", dtype=np.uint8, shape=shape
+        )
+        found = 0
+        for image in progress(_unique(pictures, need, skipped), need, f"draw {card.name}"):
+            images[found] = image
+            found += 1
+        user = card.kind in ("folder", "zip")
+        held_out = _held_out(card.name, found, train, test, user, skipped)
+        images = images[: min(found, held_out + train)]
+        about = {
+            "schema": 1,
+            "test": held_out,
+            "digest": pixel_digest(images[held_out:], images[:held_out]),
+            "found": pictures.count + len(pictures.skipped) if user else None,
+            "skipped": sorted(skipped) if user else [],
+            "probe": _probe(card),
+        }
+        _replace(entry.with_suffix(".npy"), Path(scratch) / "kept.npy", lambda file: np.save(file, images))
+        text = json.dumps(about, indent=1).encode()
+        _replace(entry.with_suffix(".json"), Path(scratch) / "about.json", lambda file: file.write(text))
+
+
+def _held_out(name: str, found: int, train: int, test: int, user: bool, skipped: list[tuple[str, str]]) -> int:
+    """How many of ``found`` pictures are held out; `DataError` when there are too few."""
+    if found >= train + test:
+        return test
+    if not user:
+        raise DataError(
+            f"domain {name!r}: asked for {train} + {test} images, it has {found} different ones; ask for fewer"
+        )
+    if found < LEAST_USER_IMAGES:
+        reasons = sorted({reason for _, reason in skipped})
+        why = f" ({len(skipped)} skipped: {'; '.join(reasons[:4])})" if skipped else ""
+        raise DataError(f"domain {name!r}: {found} usable images{why}; give at least {LEAST_USER_IMAGES}")
+    share = min(test, max(2, found // 3))
+    return min(test, found - min(train, found - share))
+
+
+def _replace(target: Path, temporary: Path, write: Callable[[Any], object]) -> None:
+    """Write a file whole or not at all."""
+    with temporary.open("wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(target)
+
+
+class _About(Frozen):
+    """What is kept beside the pixels of a cache entry."""
+
+    schema_version: Literal[1] = Field(1, alias="schema")
+    test: int = Field(ge=1)
+    digest: str
+    found: int | None
+    skipped: Skipped
+    probe: str | None
+
+
+def _read(entry: Path) -> tuple[np.ndarray, _About] | None:
+    """A cache entry whose pixels are what was written; None when it is missing or damaged."""
+    try:
+        about = _About.model_validate_json(entry.with_suffix(".json").read_bytes())
+        images = np.lib.format.open_memmap(entry.with_suffix(".npy"), mode="r")
+    except (OSError, ValueError, EOFError):
+        return None
+    good = pixel_digest(images[about.test :], images[: about.test]) == about.digest
+    return (images, about) if good else None
+
+
+def _domain(card: Card, images: np.ndarray, about: _About) -> Domain:
+    """The public value, after comparing the card's probe."""
+    if card.probes is not None and about.probe != card.probes.sha256:
+        warnings.warn(
+            f"domain {card.name!r} is drawn differently here than when its card was written (another version of the "
+            f"drawing packages?); its digest is {about.digest[:12]} and results compare only with the same digest",
+            stacklevel=3,
+        )
+    train, test = images[about.test :], images[: about.test]
+    if about.found is not None:
+        notes = f"{len(train)} training and {len(test)} held-out images, centre-cropped and resized"
+        changes = {"found": about.found, "skipped": about.skipped, "digest": about.digest, "notes": notes}
+        card = card.model_copy(update=changes)
+    return Domain(card.name, train, test, about.digest, card, about.skipped)
+
+
+def _probe(card: Card) -> str | None:
+    """Pixel hash of the card's probe pictures as drawn here."""
+    if card.probes is None:
+        return None
+    pictures = _open(card.name, card.probes.resolution, plain)[1]
+    return pixel_hash(image for _, image in pictures.draw(0, card.probes.count) if not isinstance(image, str))
+
+
+def pixel_hash(images: Iterable[np.ndarray]) -> str:
+    """Sha256 over uint8 images [3,R,R], in order."""
+    state = hashlib.sha256()
+    for image in images:
+        state.update(image.tobytes())
+    return state.hexdigest()
+
+
+def pixel_digest(train: np.ndarray, test: np.ndarray) -> str:
+    """Content digest of uint8 splits [N,3,R,R] and [M,3,R,R]: shapes and pixels, nothing else."""
+    state = hashlib.sha256()
+    for split in (train, test):
+        state.update(f"{split.dtype}{split.shape}".encode())
+        for image in split:
+            state.update(image.tobytes())
+    return state.hexdigest()

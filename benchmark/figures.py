@@ -1,0 +1,162 @@
+"""Records and their sample strips -> picture files: same-z grids, control strips, charts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw, ImageFont
+
+from benchmark.charts import cost_bars, fidelity_curves
+from benchmark.results import RunRecord, control_order, write_atomic
+from benchmark.rows import Line, lines
+
+GAP, MARGIN, LABEL_PX, MAX_PX = 4, 10, 190, 1024
+INK, SOFT, PAPER = (20, 20, 20), (110, 110, 110), (255, 255, 255)
+
+
+@dataclass
+class Drawn:
+    """Pictures written so far, and one line for each that could not be."""
+
+    paths: list[Path] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def write_figures(records: Sequence[RunRecord], results: Path, out: Path, prefix: str = "") -> Drawn:
+    """All pictures of records that share a table, as PNG into ``out``; strips are read from the folder ``results``."""
+    drawn, shown = Drawn(), lines(records)
+    for domain in sorted({r.domain for r in records}):
+        here = [r for line in shown for r in line.records if r.domain == domain and r.status == "done"]
+        seed = min((r.seed for r in here), default=0)
+        rows = [(line, r) for line in shown for r in line.records if r in here and r.seed == seed]
+        source = [(line, r) for line, r in rows if line.zero_step]
+        methods = [(line, r) for line, r in rows if line.is_default and not line.zero_step]
+        if methods:
+            named = [(line.base, r) for line, r in source + methods]
+            _grid(drawn, results, out / f"{prefix}grid_{slug(domain)}.png", named)
+        for base in dict.fromkeys(line.base for line, _ in rows if not line.zero_step):
+            own = sorted((p for p in rows if p[0].base == base), key=lambda p: control_order(p[0].control))
+            if len(own) > 1:
+                named = [(line.base, r) for line, r in source] + [(_control_label(line), r) for line, r in own]
+                _grid(drawn, results, out / f"{prefix}controls_{slug(domain)}__{slug(base)}.png", named, base)
+    _save(drawn, out / f"{prefix}cost.png", cost_bars(records))
+    _save(drawn, out / f"{prefix}fidelity_consistency.png", fidelity_curves(records))
+    return drawn
+
+
+def slug(name: str) -> str:
+    """``name`` as part of a file name: different names stay different, nothing climbs out of the folder."""
+    safe = re.sub(r"[^A-Za-z0-9-]+", "_", name).strip("_")
+    return safe if safe == name else f"{safe}_{sha256(name.encode()).hexdigest()[:6]}"
+
+
+def compose(rows: Sequence[tuple[str, Image.Image]], caption: Sequence[str]) -> Image.Image:
+    """Strips under each other, each named at its left, one z per column, ``caption`` (paragraphs) below."""
+    font, small = _font(15), _font(13)
+    side = rows[0][1].height
+    labels = [_wrap(label, font, LABEL_PX) for label, _ in rows]
+    left = MARGIN * 2 + int(max(font.getlength(text) for lines_ in labels for text in lines_))
+    count = max(strip.width // strip.height for _, strip in rows)
+    width = left + count * (side + GAP) + MARGIN
+    text = [line for paragraph in caption for line in _wrap(paragraph, small, width - 2 * MARGIN)]
+    top = MARGIN + 20
+    bottom = top + len(rows) * (side + GAP)
+    page = Image.new("RGB", (width, bottom + 6 + 18 * len(text) + MARGIN), PAPER)
+    draw = ImageDraw.Draw(page)
+    for column in range(count):
+        draw.text((left + column * (side + GAP) + side / 2, top - 6), f"z{column}", SOFT, small, anchor="mb")
+    for i, ((_, strip), label) in enumerate(zip(rows, labels, strict=True)):
+        y = top + i * (side + GAP)
+        for column in range(strip.width // strip.height):
+            tile = strip.crop((column * strip.height, 0, (column + 1) * strip.height, strip.height))
+            page.paste(tile.resize((side, side), Image.Resampling.NEAREST), (left + column * (side + GAP), y))
+        middle = y + side / 2 - 19 * (len(label) - 1) / 2
+        for j, line in enumerate(label):
+            draw.text((left - MARGIN, middle + 19 * j), line, INK, font, anchor="rm")
+    for j, line in enumerate(text):
+        draw.text((MARGIN, bottom + 6 + 18 * j), line, INK, small, anchor="la")
+    return page
+
+
+def _grid(drawn: Drawn, results: Path, path: Path, rows: Iterable[tuple[str, RunRecord]], method: str = "") -> None:
+    strips = []
+    for label, record in rows:
+        try:
+            strips.append((label, read_strip(results, record), record))
+        except (OSError, ValueError, Image.DecompressionBombError, SyntaxError) as error:
+            drawn.problems.append(f"{path.name}: no row for {label}: {' '.join(str(error).split())}")
+    if strips:
+        page = compose([(label, strip) for label, strip, _ in strips], _caption([r for *_, r in strips], method))
+        buffer = BytesIO()
+        page.save(buffer, "PNG", optimize=True)
+        write_atomic(path, buffer.getvalue())
+        drawn.paths.append(path)
+
+
+def read_strip(results: Path, record: RunRecord) -> Image.Image:
+    """A record's strip, small images doubled; ValueError or OSError when there is none or it is not a strip."""
+    if record.grid is None:
+        raise ValueError(f"record {record.record_key[:12]} has no strip of samples")
+    path = (results / record.grid).resolve()
+    if not path.is_relative_to(results.resolve()) or not path.is_file():
+        raise ValueError(f"{record.grid} is not a file in the results folder")
+    with Image.open(path, formats=["PNG"]) as image:
+        if not 0 < image.height <= MAX_PX or image.width not in range(image.height, 33 * image.height, image.height):
+            raise ValueError(f"{record.grid} is {image.width} x {image.height} px, not square images side by side")
+        strip = image.convert("RGB")
+    twice = 2 if strip.height <= 64 else 1
+    return strip.resize((strip.width * twice, strip.height * twice), Image.Resampling.NEAREST)
+
+
+def _caption(records: Sequence[RunRecord], method: str) -> list[str]:
+    """What the picture shows, and under which conditions: the notes of the records, each with the rows it holds for."""
+    first = records[0]
+    trained = sorted({f"{r.timing.kimg:g}" for r in records if not r.zero_step and r.timing.kimg is not None})
+    length = f", trained for {' or '.join(trained)} kimg" if trained else ""
+    what = f"{method} at each value of its control" if method else "each method at its default control"
+    lead = f"Same z down each column, {what}. Domain {first.domain}, source {first.source}, suite {first.suite}, "
+    notes: dict[str, list[str]] = {}
+    for r in records:
+        for note in r.notes:
+            notes.setdefault(note, []).append(r.method)
+    everyone = len(records)
+    held = (f"{', '.join(dict.fromkeys(who))}: {note}" if len(who) < everyone else note for note, who in notes.items())
+    return [f"{lead}seed {first.seed}{length}.", *held]
+
+
+def _control_label(line: Line) -> str:
+    name = line.label.removeprefix(line.base).strip(" ()").removesuffix(", default")
+    return name + (" (default)" if line.is_default else "")
+
+
+def _save(drawn: Drawn, path: Path, figure: Figure | None) -> None:
+    if figure is not None:
+        buffer = BytesIO()
+        figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+        write_atomic(path, buffer.getvalue())
+        drawn.paths.append(path)
+
+
+def _font(px: int) -> ImageFont.FreeTypeFont:
+    """matplotlib ships DejaVu Sans, so pictures look alike everywhere."""
+    return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", px)
+
+
+def _wrap(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
+    """``text`` in lines of at most ``width`` px; a word that is too long is cut."""
+    result = [""]
+    for word in text.split():
+        while font.getlength(word) > width:
+            cut = next(i for i in range(len(word), 0, -1) if i == 1 or font.getlength(word[:i]) <= width)
+            result.append(word[:cut])
+            word = word[cut:]
+        joined = f"{result[-1]} {word}".strip()
+        result = [*result[:-1], joined] if font.getlength(joined) <= width else [*result, word]
+    return [line for line in result if line] or [""]

@@ -1,0 +1,111 @@
+"""What the machine is and what it can do well."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+DISTRIBUTION = "stylegan-transfer-benchmark"
+
+
+def pick_device(wanted: str) -> str:
+    """ "auto" -> "cuda" where there is one, else "cpu"."""
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return wanted
+
+
+def pick_precision(wanted: str, device: str) -> str:
+    """ "auto" -> "bf16" where the processor multiplies it natively, else "fp32"."""
+    if wanted != "auto":
+        return wanted
+    if device.startswith("cuda"):
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    return "bf16" if {"avx512_bf16", "amx_bf16"} & _cpu_flags() else "fp32"
+
+
+def _cpu_info() -> dict[str, str]:
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+        return {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
+    return {}
+
+
+def _cpu_flags() -> set[str]:
+    return set(_cpu_info().get("flags", "").split())
+
+
+def device_name(device: str) -> str:
+    """The accelerator's or processor's name."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    return f"CPU {_cpu_info().get('model name') or platform.processor() or platform.machine()}"
+
+
+def environment(device: str) -> dict[str, str | int | bool]:
+    """What a record says of the machine and the software; no host names, no paths, no dates."""
+    return {
+        "device": device_name(device),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "package": _version(),
+        **_commit(),
+    }
+
+
+def _version() -> str:
+    try:
+        return metadata.version(DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        return "checkout"
+
+
+def _commit() -> dict[str, str | bool]:
+    root = Path(__file__).parents[1]
+    if not (root / ".git").exists():
+        return {}
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(root), *words], capture_output=True, text=True, timeout=10, check=True
+        ).stdout.strip()
+
+    try:
+        return {
+            "commit": git("rev-parse", "--short=12", "HEAD"),
+            "dirty": bool(git("status", "--porcelain", "--untracked-files=no")),
+        }
+    except (OSError, subprocess.SubprocessError):
+        return {}
+
+
+def reset_peak_memory(device: str) -> None:
+    """Start a new measurement for `peak_memory_mb`."""
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        with contextlib.suppress(OSError):  # Linux only; elsewhere there is no measurement
+            Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory_mb(device: str) -> float | None:
+    """Peak of allocated memory (GPU) or of the process's resident memory (Linux) since the reset; None where unknown."""
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    return None
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

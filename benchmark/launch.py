@@ -1,0 +1,44 @@
+"""How jobs are started: one after the other in this process. A job that fails costs its own cells, not the run."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+
+from benchmark.errors import BenchmarkError
+from benchmark.plan import Job
+from benchmark.results import RunRecord, Timing
+from benchmark.runner import Run, Source, make_record, run_job
+
+
+def run_all(jobs: Sequence[Job], run: Run) -> list[RunRecord]:
+    """Records of all jobs, failed ones included."""
+    records = []
+    run.bars.jobs(len(jobs))
+    for job in jobs:
+        try:
+            records += run_job(job, run)
+        except Exception as error:  # whatever a method does must not take down the others
+            records += failed(job, run, error)
+        run.bars.job_done()
+    return records
+
+
+def failed(job: Job, run: Run, error: Exception) -> list[RunRecord]:
+    """Failed records for the controls that have none yet; the traceback of an unexpected error goes to the log."""
+    reason = " ".join(str(error).split()) if isinstance(error, BenchmarkError) else f"{type(error).__name__}: {error}"
+    if not isinstance(error, BenchmarkError):
+        log = run.store.out / "logs" / f"{job.train_key}.error.txt"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text("".join(traceback.format_exception(error)))
+        reason += f" (traceback in logs/{log.name})"
+    run.bars.say(f"FAILED {job.label}: {reason}")
+    method = job.method or Source()
+    records = []
+    for control, key in job.record_keys.items():
+        done = run.store.has(key)
+        if done is None:
+            done = make_record(job, control, method, run, {}, Timing(), failure=reason)
+            run.store.write(done)
+        records.append(done)
+    return records

@@ -1,0 +1,49 @@
+"""Features of reference sets on disk: made once, named by content, written whole, never pickled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+Features = NDArray[np.float32]
+"""float32 [n, d]."""
+
+
+def cache_file(folder: Path, mark: str, digest: str, shape: tuple[int, ...]) -> Path:
+    """Content-addressed: what the images are and what made the features of them."""
+    key = json.dumps({"schema": 1, "network": mark, "digest": digest, "shape": shape})
+    return folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
+
+
+def load_features(path: Path, n: int, dim: int) -> Features | None:
+    """Cached features [n, dim], or None where there are none or the file is damaged (ZIP checks a CRC)."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            features = archive["features"]
+    except Exception:  # a damaged archive fails in many ways, and all of them mean: make it again
+        return None
+    good = features.shape == (n, dim) and features.dtype == np.float32 and bool(np.isfinite(features).all())
+    return features if good else None
+
+
+def store_features(path: Path, features: Features) -> None:
+    """Write whole or not at all; a cache that cannot be written costs time, not results."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, draft = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                np.savez(stream, features=features)
+            os.replace(draft, path)
+        finally:
+            Path(draft).unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        warnings.warn(f"cannot keep features in {path.parent}: {reason}; they are made again next time.", stacklevel=2)

@@ -1,0 +1,122 @@
+"""A folder of records -> tables.md, tables.tex, tables.csv and figures/. Never imports torch.
+
+Everything is computed from the records alone, and the same records give the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.errors import DataError
+from benchmark.figures import slug, write_figures
+from benchmark.render import latex, markdown, rich_table
+from benchmark.results import ResultStore, RunRecord, write_atomic
+from benchmark.rows import flatten, groups, metric_names, tidy
+from benchmark.tables import Section, cost_table, primary_table
+
+__all__ = ["Report", "Section", "conditions", "primary_table", "rich_table", "show", "write_report"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """The files written, one line per file of the store or picture that could not be used, and what was tabulated."""
+
+    paths: tuple[Path, ...]
+    problems: tuple[str, ...]
+    sections: tuple[Section, ...]
+
+
+def write_report(results: Path, out: Path | None = None, keys: Collection[str] | None = None) -> Report:
+    """Tabulate and draw the records of the folder ``results`` into ``out`` (the same folder by default).
+
+    ``keys`` limits the report to these records, such as those of one run. Records of different suites or sources get
+    tables of their own. Raises DataError (no folder, no records, ``out`` not writable) and ConfigError (records that
+    were not measured alike); nothing is written then.
+    """
+    store, out = ResultStore(results), Path(out or results)
+    records, problems = store.read_all()
+    records = [r for r in records if keys is None or r.record_key in keys]
+    if not records:
+        more = f" ({problems[0]})" if problems else ""
+        raise DataError(f"no usable records in {store.records}{more}: run a suite into this folder first")
+    found = groups(records)
+    tables = [(primary_table(group, controls=True), cost_table(group), conditions(group)) for group in found]
+    paths, sections = [], []
+    for group, (quality, cost, listed) in zip(found, tables, strict=True):
+        first = group[0]
+        prefix = f"{slug(first.suite)}_{slug(first.source)}_{slug(first.source_sha256[:8])}_" if len(found) > 1 else ""
+        drawn = write_figures(group, store.out, out / "figures", prefix)
+        problems += drawn.problems
+        paths += drawn.paths
+        sections.append(Section(quality, cost, tuple(listed), tuple(f"figures/{p.name}" for p in drawn.paths)))
+    csv = tidy(records).to_csv(index=False, lineterminator="\n")
+    for name, text in (("tables.md", markdown(sections)), ("tables.tex", latex(sections)), ("tables.csv", csv)):
+        write_atomic(out / name, text.encode())
+        paths.append(out / name)
+    return Report(tuple(paths), tuple(problems), tuple(sections))
+
+
+def conditions(records: Sequence[RunRecord]) -> list[str]:
+    """Sentences without which the numbers of these records (one suite, one source) mean nothing."""
+    first = records[0]
+    digests = dict(sorted((r.domain, r.domain_digest[:12]) for r in records))
+    said = [f"Suite: {first.suite}. Source: {first.source} (sha256 {first.source_sha256[:12]})."]
+    said += [f"Domains: {', '.join(f'{name} (digest {digest})' for name, digest in digests.items())}."]
+    said += [f"Seeds: {', '.join(str(seed) for seed in sorted({r.seed for r in records}))}."]
+    said += _varying("Settings", ((r.domain, flatten(r.settings)) for r in records))
+    for name in metric_names(records):
+        m = next(r.metrics[name] for r in records if name in r.metrics)
+        said.append(f"{name}: {m.title + '; ' if m.title else ''}{m.better} is better.")
+    methods = {r.method for r in records if not r.zero_step}
+    holders: dict[str, set[str]] = defaultdict(set)
+    for r in records:
+        for note in r.notes:
+            holders[note].add(r.method)
+    for note, who in holders.items():
+        said.append(f"{note}" if who >= methods else f"{', '.join(sorted(who))}: {note}")
+    said += _varying("Environment", ((r.domain, flatten(r.environment)) for r in records))
+    return said
+
+
+def _varying(title: str, settings: Iterable[tuple[str, dict[str, str]]]) -> list[str]:
+    """One line of what is the same everywhere, one line for each setting that is not."""
+    values: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for domain, flat in settings:
+        for name, value in flat.items():
+            values[name][value].add(domain)
+    same = [f"{name} {next(iter(v))}" for name, v in values.items() if len(v) == 1]
+    lines = [f"{title}: {', '.join(same)}."] if same else []
+    for name, by_value in values.items():
+        if len(by_value) > 1:
+            cases = "; ".join(f"{value} ({', '.join(sorted(where))})" for value, where in sorted(by_value.items()))
+            lines.append(f"{title}, {name}: {cases}.")
+    return lines
+
+
+def show(record: RunRecord) -> str:
+    """One record for a person to read."""
+    knob = f", {record.control_name or 'control'}={record.control}" if record.control is not None else ""
+    lines = [f"{record.record_key}  {record.status}" + (f": {record.reason}" if record.reason else "")]
+    lines += [
+        f"{record.method}{knob} on {record.domain}, seed {record.seed}, suite {record.suite}, from {record.source}"
+    ]
+    for name, m in record.metrics.items():
+        spread = f" ± {m.std_error:g} (standard error)" if m.std_error is not None else ""
+        spread += f", interval {m.interval[0]:g} to {m.interval[1]:g}" if m.interval else ""
+        value = (
+            f"not available: {m.reason}" if m.value is None else f"{m.value:g}{spread} (N={m.n}, {m.better} is better)"
+        )
+        lines.append(f"  {name:24} {value}")
+    for title, values in (
+        ("timing", record.timing.model_dump(exclude_none=True)),
+        ("fields", record.fields),
+        ("settings", record.settings),
+        ("environment", record.environment),
+    ):
+        lines += [f"{title}:", *(f"  {name:24} {value}" for name, value in flatten(values).items())] if values else []
+    lines += [f"note: {note}" for note in record.notes]
+    lines += [f"samples: {record.grid}"] if record.grid else []
+    return "\n".join(lines)

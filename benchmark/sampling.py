@@ -1,0 +1,76 @@
+"""The same latents for all methods: z_i depends on (suite, domain, seed) alone, the evaluation noise on its own stream."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmark.config import EvalConfig
+from benchmark.metrics import Samples
+from benchmark.streams import generator
+from benchmark.stylegan2 import Generator, Noise
+
+NoiseOf = Callable[[int, torch.Generator], Noise]
+"""Number of images and random stream -> the noise for a batch."""
+
+
+def to_uint8(images: Tensor) -> np.ndarray:
+    """float [N, 3, R, R] in about [-1, 1] -> uint8, rounded and clamped; metrics see what a PNG would hold."""
+    return (images * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+
+
+class Sampler:
+    """Draws the images of one (domain, seed): source and adapted networks at the same latents."""
+
+    def __init__(self, source: Generator, cfg: EvalConfig, seed: Sequence[object]) -> None:
+        self.source, self.cfg, self.seed = source, cfg, tuple(seed)
+        self.device = source.mapping.w_avg.device
+        rng = generator(*self.seed, "eval", "latents")
+        self.z = torch.randn(cfg.samples, source.cfg.z_dim, generator=rng).to(self.device)
+        self._anchored: tuple[Generator, np.ndarray] | None = None
+        self.sources = self._at_anchor(source)
+
+    def __call__(
+        self, g: Generator, noise: NoiseOf, progress: Callable[[int], None] = lambda n: None
+    ) -> tuple[Samples, float]:
+        """Samples of `g` with the control's noise and at the anchor, and milliseconds per image of the generator alone."""
+        rng = generator(*self.seed, "eval", "noise", device=self.device)
+        fakes, ms = self._images(g, self.cfg.samples, lambda n: noise(n, rng), progress)
+        if self._anchored is None or self._anchored[0] is not g:
+            self._anchored = (g, self._at_anchor(g))
+        return Samples(fakes=fakes, sources=self.sources, anchored=self._anchored[1]), ms
+
+    def _at_anchor(self, g: Generator) -> np.ndarray:
+        """The pairs' latents with the source's anchor noise, in whichever network."""
+        anchor = self.source.synthesis.anchor_noise()
+        return self._images(g, self.cfg.pairs, lambda n: anchor)[0]
+
+    @torch.inference_mode()
+    def _images(
+        self, g: Generator, count: int, noise: Callable[[int], Noise], progress: Callable[[int], None] = lambda n: None
+    ) -> tuple[np.ndarray, float]:
+        batches, times = [], []
+        for start, stop in _ranges(count, self.cfg.batch):
+            maps = noise(stop - start)
+            _synchronise(self.device)
+            begun = time.perf_counter()
+            images = g(self.z[start:stop], noise=maps, psi=self.cfg.psi)
+            _synchronise(self.device)
+            times.append((time.perf_counter() - begun) / (stop - start) * 1000)
+            batches.append(to_uint8(images))
+            progress(stop - start)
+        return np.concatenate(batches), float(np.median(times))
+
+
+def _ranges(count: int, size: int) -> Iterator[tuple[int, int]]:
+    return pairwise([*range(0, count, size), count])
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,139 @@
+"""Networks on disk: one safetensors file, its header holding the architecture. Loading is strict and executes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from benchmark.config import NetConfig
+from benchmark.errors import WeightsError
+from benchmark.stylegan2.networks import Discriminator, Generator
+
+SCHEMA = 1
+
+
+@dataclass
+class Nets:
+    """The three networks of a GAN: generator, its weight average, discriminator."""
+
+    g: Generator
+    g_ema: Generator
+    d: Discriminator
+
+    @property
+    def cfg(self) -> NetConfig:
+        """The shared architecture."""
+        return self.g.cfg
+
+    @classmethod
+    def create(cls, cfg: NetConfig, seed: int) -> Nets:
+        """Freshly initialised networks; the same seed gives the same weights, and the global random state is left alone."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            g, d = Generator(cfg), Discriminator(cfg)
+        return cls(g, copy.deepcopy(g).requires_grad_(False), d)
+
+    def to(self, device: str | torch.device) -> Nets:
+        """Move all three; convolution weights go to channels_last."""
+        for net in (self.g, self.g_ema, self.d):
+            net.to(device=device, memory_format=torch.channels_last)
+        return self
+
+    def copy(self) -> Nets:
+        """A deep copy."""
+        return copy.deepcopy(self)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """{"g." + name, "g_ema." + name, "d." + name: tensor}."""
+        parts = {"g": self.g, "g_ema": self.g_ema, "d": self.d}
+        return {f"{part}.{name}": t for part, net in parts.items() for name, t in net.state_dict().items()}
+
+    def load_state_dict(self, state: dict[str, Tensor], where: str = "weights") -> None:
+        """Copy all tensors in; every missing, extra or misshapen name is an error (WeightsError)."""
+        own = self.state_dict()
+        missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+        wrong = [
+            f"{k} is {list(state[k].shape)}, expected {list(own[k].shape)}"
+            for k in sorted(own.keys() & state.keys())
+            if own[k].shape != state[k].shape
+        ]
+        if missing or extra or wrong:
+            found = "; ".join(
+                f"{n} {what}: {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}"
+                for n, what, names in (
+                    (len(missing), "missing", missing),
+                    (len(extra), "unexpected", extra),
+                    (len(wrong), "misshapen", wrong),
+                )
+                if names
+            )
+            raise WeightsError(
+                f"{where} does not fit the architecture: {found}. Use the file that belongs to this architecture."
+            )
+        with torch.no_grad():
+            for k, t in own.items():
+                t.copy_(state[k])
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, object]) -> None:
+    """Atomic safetensors file: temporary name, fsync, rename. `meta` becomes JSON in the header."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        plain = {k: t.detach().cpu().contiguous() for k, t in tensors.items()}
+        save_file(plain, temporary, metadata={"json": json.dumps({"schema": SCHEMA, **meta}, sort_keys=True)})
+        with temporary.open("rb") as f:
+            os.fsync(f.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
+    """The tensors and header of `write_tensors`; WeightsError where the file is missing, damaged or of another schema."""
+    if not path.is_file():
+        raise WeightsError(f"weights file {path} does not exist.")
+    try:
+        with safe_open(path, framework="pt") as f:
+            meta = json.loads((f.metadata() or {}).get("json", "{}"))
+            tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, json.JSONDecodeError, OSError) as error:
+        raise WeightsError(
+            f"weights file {path} cannot be read ({error}): truncated or not safetensors? Fetch it again."
+        ) from None
+    if not isinstance(meta, dict) or meta.get("schema") != SCHEMA:
+        raise WeightsError(f"weights file {path} has no header of schema {SCHEMA}; it was not written by this suite.")
+    return tensors, meta
+
+
+def save(path: Path, nets: Nets, meta: dict[str, object] | None = None, half: bool = False) -> None:
+    """Write all three networks; `half` stores float16 (a third file format is not needed: they load as float32)."""
+    tensors = nets.state_dict()
+    if half:
+        tensors = {k: t.half() for k, t in tensors.items()}
+    write_tensors(path, tensors, {"architecture": nets.cfg.model_dump(), **(meta or {})})
+
+
+def load(path: str | Path) -> Nets:
+    """Networks float32 on the CPU, from a file of `save`; strict (WeightsError on any disagreement)."""
+    path = Path(path)
+    tensors, meta = read_tensors(path)
+    try:
+        cfg = NetConfig.model_validate(meta.get("architecture"))
+    except ValidationError:
+        raise WeightsError(f"weights file {path} does not say its architecture.") from None
+    nets = Nets.create(cfg, seed=0)
+    nets.load_state_dict(tensors, where=f"weights file {path}")
+    return nets

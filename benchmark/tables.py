@@ -1,0 +1,224 @@
+"""Records -> tables: which number stands in which cell. How a table is written down is report's business."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from benchmark.errors import ConfigError, DataError
+from benchmark.results import RunRecord
+from benchmark.rows import Line, device_of, groups, lines, metric_names
+
+MISSING, TIMES = "\N{EN DASH}", "\N{MULTIPLICATION SIGN}"
+COSTS = {  # field of Timing -> column, digits after the point
+    "seconds_per_kimg": ("s/kimg", 2),
+    "train_seconds": ("training s", 1),
+    "ms_per_image": ("ms/image", 2),
+    "peak_mem_mb": ("peak memory MB", 0),
+    "trainable_params": ("trainable parameters", 0),
+    "shipped_params": ("shipped parameters", 0),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: its text, whether it is the best of its column, and the numbers of its footnotes (from 1)."""
+
+    text: str
+    best: bool = False
+    notes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its group (a domain, or nothing), its name, and what belongs in small print (unit, direction, N)."""
+
+    group: str
+    name: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: a method at one value of its control; ``zero_step`` is the untouched source."""
+
+    label: str
+    cells: tuple[Cell, ...]
+    zero_step: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that can be written in any format."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    footnotes: tuple[str, ...] = ()
+    caption: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Section:
+    """All that is reported about records that share a table."""
+
+    quality: Table
+    cost: Table
+    conditions: tuple[str, ...]
+    pictures: tuple[str, ...] = ()
+
+
+class _Footnotes(list[str]):
+    """Numbered from 1; the same text is the same note."""
+
+    def mark(self, text: str) -> int:
+        if text not in self:
+            self.append(text)
+        return self.index(text) + 1
+
+
+def primary_table(records: Sequence[RunRecord], controls: bool = False) -> Table:
+    """The table of metrics: one row per method, one group of columns per domain, the untouched source first.
+
+    ``controls`` adds a row for each further value of a method's control. Cells are mean ± sample standard deviation
+    over seeds; the best mean of a column is marked, the untouched source apart. Raises DataError without records and
+    ConfigError when the records belong to several suites or sources or were not measured alike.
+    """
+    found = groups(records)
+    if not found:
+        raise DataError("no records to tabulate: run a suite first")
+    if len(found) > 1:
+        names = ", ".join(f"{g[0].suite} from {g[0].source}" for g in found)
+        raise ConfigError(f"one table was asked for, the records belong to several ({names}): use one --out for each")
+    records = found[0]
+    shown = [line for line in lines(records) if controls or line.is_default or line.zero_step]
+    notes = _Footnotes()
+    columns, cells = [], []
+    for domain in sorted({r.domain for r in records}):
+        here = [r for r in records if r.domain == domain]
+        for metric in metric_names(here) or metric_names(records) or ["result"]:  # failures need a column, too
+            columns.append(_column(records, domain, metric))
+            cells.append(_metric_cells(shown, domain, metric, notes, len({r.seed for r in records})))
+    rows = [Row(line.label, tuple(column[i] for column in cells), line.zero_step) for i, line in enumerate(shown)]
+    seeds = "Mean ± sample standard deviation over seeds." if len({r.seed for r in records}) > 1 else "One seed: no ±."
+    caption = (
+        seeds,
+        "Bold: the best of a column, the untouched source apart. N: generated images, or pairs of images.",
+    )
+    first = records[0]
+    title = f"{first.suite} suite, source {first.source} ({first.source_sha256[:12]})"
+    return Table(title, tuple(columns), tuple(rows), tuple(notes), caption)
+
+
+def cost_table(records: Sequence[RunRecord]) -> Table:
+    """What each method costs at its default control, one row per method and device; mean ± std over seeds.
+
+    A seed's value is the mean over its domains.
+    """
+    shown, notes, rows = lines(records), _Footnotes(), []
+    for line in shown:
+        if not (line.is_default or line.zero_step):
+            continue
+        done = [r for r in line.records if r.status == "done"]
+        for device in sorted({device_of(r) for r in done}):
+            here = [r for r in done if device_of(r) == device]
+            shared = tuple(notes.mark(text) for text in _shared_training(line, here, shown))
+            cells = [_cost_cell(here, field, digits, shared) for field, (_, digits) in COSTS.items()]
+            rows.append(Row(line.base, (*cells, Cell(device)), line.zero_step))
+    columns = [Column("", name) for name, _ in COSTS.values()] + [Column("", "device")]
+    caption = ("Mean over domains, then mean ± sample standard deviation over seeds; no ± where there is one seed.",)
+    return Table("Cost", tuple(columns), tuple(rows), tuple(notes), caption)
+
+
+def scale(metric: str) -> int:
+    """Kernel distances are shown times 1000."""
+    return 1000 if metric.startswith("kid") else 1
+
+
+def _column(records: Sequence[RunRecord], domain: str, metric: str) -> Column:
+    found = [r.metrics[metric] for r in records if r.domain == domain and metric in r.metrics]
+    measured = [m for m in found if m.value is not None]
+    detail = (f"{TIMES}10³ " if scale(metric) == 1000 else "") + (
+        "↑" if any(m.better == "higher" for m in found) else "↓"
+    )
+    return Column(domain, metric, detail + (f" (N={measured[0].n})" if measured else ""))
+
+
+def _metric_cells(shown: Sequence[Line], domain: str, metric: str, notes: _Footnotes, seeds: int) -> list[Cell]:
+    """One column, top to bottom."""
+    here = [[r for r in line.records if r.domain == domain] for line in shown]
+    values = [_values(records, metric) for records in here]
+    ranked = [v.mean() for v, line in zip(values, shown, strict=True) if len(v) and not line.zero_step]
+    better = next((r.metrics[metric].better for rs in here for r in rs if metric in r.metrics), "lower")
+    best = (max if better == "higher" else min)(ranked, default=None)
+    digits = _digits(
+        max((abs(x) for x in ranked), default=0.0) or max((v.abs().max() for v in values if len(v)), default=1)
+    )
+    cells = []
+    for line, records, v in zip(shown, here, values, strict=True):
+        word, marks = _exceptions(line, records, metric, notes)
+        if len(v):
+            word = _mean_std(v, digits) + (f" (n={len(v)})" if len(v) < seeds else "")
+        cells.append(Cell(word, len(v) > 0 and not line.zero_step and v.mean() == best, marks))
+    return cells
+
+
+def _values(records: Sequence[RunRecord], metric: str) -> pd.Series[float]:
+    done = (r.metrics[metric].value for r in records if r.status == "done" and metric in r.metrics)
+    return pd.Series([v * scale(metric) for v in done if v is not None], dtype=float)
+
+
+def _exceptions(
+    line: Line, records: Sequence[RunRecord], metric: str, notes: _Footnotes
+) -> tuple[str, tuple[int, ...]]:
+    """What a cell without a value says, and the footnotes that explain missing values."""
+    words: list[str] = []
+    marks: list[int] = []
+    for r in records:
+        if r.status != "done":
+            words.append(r.status)
+            marks.append(notes.mark(f"{line.base} on {r.domain}, seed {r.seed}: {r.status}: {_brief(r.reason)}"))
+        elif metric in r.metrics and r.metrics[metric].value is None:
+            words.append("not available")
+            marks.append(notes.mark(f"{metric}: {_brief(r.metrics[metric].reason)}"))
+    return (min(words, default=MISSING)), tuple(sorted(set(marks)))
+
+
+def _brief(reason: str | None) -> str:
+    text = " ".join((reason or "").split())
+    return text if len(text) <= 300 else text[:299] + "…"
+
+
+def _digits(largest: float) -> int:
+    """Digits after the point so that the largest value of a column has four significant ones."""
+    return min(6, max(0, 3 - math.floor(math.log10(largest)))) if largest > 0 else 3
+
+
+def _mean_std(values: pd.Series[float], digits: int) -> str:
+    mean = f"{values.mean():,.{digits}f}"
+    return mean if len(values) < 2 else f"{mean} ± {values.std(ddof=1):,.{digits}f}"
+
+
+def _cost_cell(records: Sequence[RunRecord], field: str, digits: int, shared: tuple[int, ...]) -> Cell:
+    by_seed: dict[int, list[float]] = defaultdict(list)
+    for r in records:
+        if (value := getattr(r.timing, field)) is not None:
+            by_seed[r.seed].append(float(value))
+    means = pd.Series([sum(v) / len(v) for v in by_seed.values()], dtype=float)
+    if not len(means):
+        return Cell(MISSING)
+    same = field.endswith("params") and means.nunique() == 1
+    text = f"{means[0]:,.0f}" if same else _mean_std(means, digits)
+    return Cell(text, notes=shared if field in ("seconds_per_kimg", "train_seconds") else ())
+
+
+def _shared_training(line: Line, records: Sequence[RunRecord], shown: Sequence[Line]) -> list[str]:
+    """A note where a method has no training of its own, naming the method whose checkpoint it uses."""
+    keys = {r.train_key for r in records if r.timing.reused_training}
+    owners = {o.base for o in shown if o.base != line.base and any(r.train_key in keys for r in o.records)}
+    whose = f"that of {', '.join(sorted(owners))}" if owners else "an earlier run's"
+    return [f"{line.base} needs no training of its own: it uses {whose}."] if keys else []

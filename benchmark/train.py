@@ -1,0 +1,311 @@
+"""The one training loop. Methods differ only in the hooks that it calls.
+
+One step shows `batch` real images to the discriminator:
+generator main phase (adversarial + the method's losses), lazy path length, discriminator main phase, lazy R1, weight average, ADA.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchmark import dist, losses
+from benchmark.api import DiscriminatorStep, GeneratorStep, Method
+from benchmark.config import TrainConfig
+from benchmark.errors import MethodError
+from benchmark.streams import Streams, derive_seed
+from benchmark.stylegan2 import Generator, Nets
+from benchmark.stylegan2.augment import Ada, augment
+
+
+@dataclass(frozen=True)
+class Tick:
+    """One interval of the log."""
+
+    images: int
+    seconds: float
+    """Wall time of the interval."""
+    seconds_per_kimg: float
+    losses: dict[str, float]
+    """Mean of each named loss over the interval."""
+    ada_p: float
+
+
+@dataclass
+class State:
+    """All that a training consists of at a moment; `state_file.py` stores and restores it."""
+
+    nets: Nets
+    opt_g: torch.optim.Adam
+    opt_d: torch.optim.Adam
+    streams: Streams
+    ada: Ada
+    pl_mean: Tensor
+    images: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    ticks: list[Tick] = field(default_factory=list)
+
+
+def train(
+    nets: Nets,
+    reals: np.ndarray,
+    method: Method,
+    cfg: TrainConfig,
+    seed: Sequence[object],
+    restore: Callable[[State], None] = lambda state: None,
+    on_tick: Callable[[State], None] = lambda state: None,
+    on_step: Callable[[State], None] = lambda state: None,
+) -> State:
+    """Adapt `nets` in place to `reals`, uint8 [N, 3, R, R].
+
+    `seed` names the run: all random streams derive from it. `restore` may put a stored state back before the first step; `on_tick` is called
+    after each log interval, `on_step` after each step. Raises MethodError when a loss is not finite.
+    """
+    device = nets.g.mapping.w_avg.device
+    source = freeze_copy(nets.g_ema)
+    data = torch.from_numpy(np.ascontiguousarray(reals))
+    method.prepare(nets, data, Streams(*seed, "prepare", device=device).method)
+    g_params, d_params = trainable(nets, method)
+    state = State(
+        nets,
+        adam(g_params, cfg.lr_g, cfg.pl_every if cfg.pl_weight else None),
+        adam(d_params, cfg.lr_d, cfg.r1_every if cfg.r1_gamma else None),
+        Streams(*seed, dist.rank(), device=device),
+        Ada(target=cfg.ada_target, kimg=cfg.ada_kimg),
+        torch.zeros([], device=device),
+    )
+    restore(state)
+    set_precision(nets, cfg.precision)
+    batches = real_batches(data, cfg, seed, state)
+    trains = {id(p) for p in g_params}
+    tracks_w = any(id(p) in trains for p in nets.g.mapping.parameters())
+    averaged = [(a, p) for a, p in zip(nets.g_ema.parameters(), nets.g.parameters(), strict=True) if id(p) in trains]
+    log = Log(state, cfg)
+
+    while state.images < cfg.kimg * 1000:
+        rounds = [next(batches) for _ in range(cfg.accumulate)]
+        labels = None  # conditional training needs labelled domains; the networks themselves support c
+
+        with phase(state.opt_g, g_params):
+            for x in rounds:
+                z = latents(nets.g, len(x), state.streams.latents)
+                fakes, _ = generate(nets.g, z, labels, cfg, state.streams, update_avg=tracks_w)
+                logits = nets.d(augmented(fakes, cfg, state), labels)
+                terms = {"g_adversarial": losses.generator_adversarial(logits)}
+                step = GeneratorStep(nets, source, z, labels, fakes, state.streams.method, state.images)
+                terms |= method.generator_loss(step)
+                log.add(terms)
+                (sum(terms.values()) / cfg.accumulate).backward()
+
+        if cfg.pl_weight and state.step % cfg.pl_every == 0:
+            with phase(state.opt_g, g_params):
+                for x in rounds:
+                    z = latents(nets.g, max(len(x) // 2, 1), state.streams.latents)
+                    fakes, ws = generate(nets.g, z, labels, cfg, state.streams)
+                    noise = torch.randn(fakes.shape, generator=state.streams.noise, device=device)
+                    lengths = losses.path_lengths(fakes, ws, noise)
+                    state.pl_mean.lerp_(lengths.detach().mean(), 0.01)
+                    penalty = (lengths - state.pl_mean).square().mean()
+                    log.add({"path_length": penalty})
+                    (penalty * (cfg.pl_weight * cfg.pl_every / cfg.accumulate)).backward()
+
+        signs = torch.zeros([], device=device)
+        with phase(state.opt_d, d_params):
+            for x in rounds:
+                with torch.no_grad():
+                    z = latents(nets.g, len(x), state.streams.latents)
+                    fakes, _ = generate(nets.g, z, labels, cfg, state.streams)
+                    fakes, x = augmented(fakes, cfg, state), augmented(x, cfg, state)
+                fake_logits, real_logits = nets.d(fakes, labels), nets.d(x, labels)
+                terms = {"d_adversarial": losses.discriminator_adversarial(real_logits, fake_logits)}
+                step_d = DiscriminatorStep(
+                    nets, source, x, fakes, real_logits, fake_logits, state.streams.method, state.images
+                )
+                terms |= method.discriminator_loss(step_d)
+                signs = signs + real_logits.detach().sign().sum()
+                log.add(terms)
+                (sum(terms.values()) / cfg.accumulate).backward()
+
+        if cfg.r1_gamma and state.step % cfg.r1_every == 0:
+            with phase(state.opt_d, d_params):
+                for x in rounds:
+                    x = x.clone().requires_grad_(True)
+                    penalty = losses.r1(nets.d(augmented(x, cfg, state), labels), x).mean()
+                    log.add({"r1": penalty})
+                    (penalty * (cfg.r1_gamma / 2 * cfg.r1_every / cfg.accumulate)).backward()
+
+        state.images += cfg.batch
+        state.step += 1
+        update_average(nets, averaged, cfg, state.images)
+        if cfg.augment == "ada":
+            dist.average_([signs])
+            state.ada.update(signs * dist.world(), cfg.batch)
+        if log.due():
+            log.close()
+            on_tick(state)
+        on_step(state)
+
+    set_precision(nets, "fp32")
+    return state
+
+
+def trainable(nets: Nets, method: Method) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Parameters of G and of D that train. Outside of their phases no parameter requires gradients.
+
+    A frozen generator parameter takes the average's value, so that the trained and the evaluated network hold the same one.
+    """
+    frozen = {id(p) for p in method.frozen(nets)}
+    known = {id(p) for p in (*nets.g.parameters(), *nets.d.parameters())}
+    if frozen - known:
+        raise MethodError(
+            f"{method.name}.frozen() returned {len(frozen - known)} tensors that are not parameters of nets.g or nets.d."
+        )
+    with torch.no_grad():
+        for p, average in zip(nets.g.parameters(), nets.g_ema.parameters(), strict=True):
+            if id(p) in frozen:
+                p.copy_(average)
+    for net in (nets.g, nets.g_ema, nets.d):
+        net.requires_grad_(False)
+    return [p for p in nets.g.parameters() if id(p) not in frozen], [
+        p for p in nets.d.parameters() if id(p) not in frozen
+    ]
+
+
+def adam(parameters: list[nn.Parameter], lr: float, lazy_every: int | None) -> torch.optim.Adam:
+    """Adam with betas (0, 0.99), corrected for a regulariser that runs every `lazy_every` steps (Karras et al. 2020, appendix B)."""
+    ratio = lazy_every / (lazy_every + 1) if lazy_every else 1.0
+    return torch.optim.Adam([{"params": parameters}], lr=lr * ratio, betas=(0.0, 0.99**ratio), eps=1e-8, fused=True)
+
+
+@contextlib.contextmanager
+def phase(optimiser: torch.optim.Adam, parameters: list[nn.Parameter]) -> Iterator[None]:
+    """Gradients for exactly `parameters`, averaged over ranks, then one optimiser step.
+
+    Explicit lists, because `module.requires_grad_(True)` would thaw frozen layers; and nothing else gets a gradient, because the other
+    network's weight gradients would cost a third of its backward pass.
+    """
+    for p in parameters:
+        p.requires_grad_(True)
+    yield
+    for p in parameters:
+        p.requires_grad_(False)
+    dist.average_gradients(parameters)
+    optimiser.step()
+    optimiser.zero_grad(set_to_none=True)
+
+
+def latents(g: Generator, n: int, rng: torch.Generator) -> Tensor:
+    """Unit normal float32 [n, z_dim]."""
+    return torch.randn(n, g.cfg.z_dim, generator=rng, device=rng.device)
+
+
+def generate(
+    g: Generator, z: Tensor, c: Tensor | None, cfg: TrainConfig, streams: Streams, update_avg: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Training images with style mixing and random noise: (images [N, 3, R, R], ws [N, L, w_dim])."""
+    ws = g.mapping(z, c, update_avg=update_avg)
+    if cfg.style_mixing:
+        draw = torch.rand(2, generator=streams.latents, device=z.device).tolist()
+        other = g.mapping(latents(g, len(z), streams.latents), c)
+        if draw[0] < cfg.style_mixing:
+            cutoff = 1 + int(draw[1] * (g.synthesis.num_ws - 1))
+            ws = torch.cat([ws[:, :cutoff], other[:, cutoff:]], dim=1)
+    images, _ = g.synthesis(ws, "random", rng=streams.noise)
+    return images, ws
+
+
+def augmented(images: Tensor, cfg: TrainConfig, state: State) -> Tensor:
+    """ADA's transformations at the current probability, or the images themselves."""
+    return augment(images, state.ada.p, state.streams.augment) if cfg.augment == "ada" else images
+
+
+def real_batches(data: Tensor, cfg: TrainConfig, seed: Sequence[object], state: State) -> Iterator[Tensor]:
+    """This rank's batches, float32 [n, 3, R, R] in [-1, 1], in epochs of a permutation that depends only on (seed, epoch)."""
+    device = state.pl_mean.device
+    per_rank, remainder = divmod(cfg.batch, cfg.accumulate * dist.world())
+    if remainder:
+        raise MethodError(
+            f"batch {cfg.batch} is not divisible by accumulate {cfg.accumulate} x {dist.world()} processes."
+        )
+    position = state.images + dist.rank() * per_rank
+    epoch, order = -1, torch.empty(0)
+    while True:
+        picks = []
+        for i in range(position, position + per_rank):
+            if i // len(data) != epoch:
+                epoch = i // len(data)
+                shuffle = torch.Generator().manual_seed(derive_seed(*seed, "epoch", epoch))
+                order = torch.randperm(len(data), generator=shuffle)
+            picks.append(order[i % len(data)])
+        position += per_rank * dist.world()
+        x = data[torch.stack(picks)].to(device).float() / 127.5 - 1
+        if cfg.mirror:
+            flips = torch.rand(len(x), generator=state.streams.data, device=device) < 0.5
+            x = torch.where(flips[:, None, None, None], x.flip(3), x)
+        yield x
+
+
+@torch.no_grad()
+def update_average(nets: Nets, pairs: list[tuple[Tensor, Tensor]], cfg: TrainConfig, images: int) -> None:
+    """g_ema moves towards g with a half-life of `ema_kimg`; `pairs` are (average, trained) without the frozen ones; buffers are copied."""
+    half_life = cfg.ema_kimg * 1000
+    if cfg.ema_rampup is not None:
+        half_life = min(half_life, images * cfg.ema_rampup)
+    weight = 1 - 0.5 ** (cfg.batch / max(half_life, 1e-8))
+    if pairs:
+        torch._foreach_lerp_([a for a, _ in pairs], [p for _, p in pairs], weight)
+    for a, b in zip(nets.g_ema.buffers(), nets.g.buffers(), strict=True):
+        a.copy_(b)
+
+
+def freeze_copy(g: Generator) -> Generator:
+    """A copy that never needs gradients."""
+    return copy.deepcopy(g).eval().requires_grad_(False)
+
+
+def set_precision(nets: Nets, precision: str) -> None:
+    """Compute type of the convolutions in G and D; weights, mapping, RGB and logits stay float32."""
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    nets.g.synthesis.dtype = nets.d.dtype = dtype
+
+
+class Log:
+    """Running means of named losses; a tick every `tick_kimg`."""
+
+    def __init__(self, state: State, cfg: TrainConfig) -> None:
+        self.state, self.cfg = state, cfg
+        self._reset()
+
+    def _reset(self) -> None:
+        self.sums: dict[str, list[Tensor]] = {}
+        self.start, self.images = time.perf_counter(), self.state.images
+
+    def add(self, terms: dict[str, Tensor]) -> None:
+        for name, value in terms.items():
+            self.sums.setdefault(name, []).append(value.detach())
+
+    def due(self) -> bool:
+        done = self.state.images >= self.cfg.kimg * 1000
+        return done or self.state.images - self.images >= self.cfg.tick_kimg * 1000
+
+    def close(self) -> None:
+        """Turn the interval into a Tick; a loss that is not finite ends the training."""
+        means = {name: torch.stack(values).float().mean().item() for name, values in self.sums.items()}
+        bad = [f"{name} = {value}" for name, value in means.items() if not np.isfinite(value)]
+        if bad:
+            raise MethodError(
+                f"training diverged before {self.state.images} images: {', '.join(bad)}. Lower the learning rate, raise r1_gamma or use precision=fp32."
+            )
+        seconds = time.perf_counter() - self.start
+        kimg = (self.state.images - self.images) / 1000
+        self.state.seconds += seconds
+        self.state.ticks.append(Tick(self.state.images, seconds, seconds / kimg, means, float(self.state.ada.p)))
+        self._reset()
