@@ -22,8 +22,8 @@ from benchmark.stylegan2 import Discriminator, Generator, Nets, Noise
 
 __all__ = [
     "Control",
-    "DiscriminatorStep",
     "Discriminator",
+    "DiscriminatorStep",
     "Field",
     "Generator",
     "GeneratorStep",

@@ -7,8 +7,9 @@ it the centre of truncation, comes from the model that gives the low resolutions
 from collections.abc import Mapping
 from typing import Literal
 
-from benchmark.api import Control, Field, Generator, Method, copy_of, refuse
 from benchmark.methods.finetune import Finetune
+
+from benchmark.api import Control, Field, Generator, Method, copy_of, refuse
 
 
 class LayerSwap(Method):
