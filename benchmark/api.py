@@ -1,7 +1,8 @@
 """All that a method file imports.
 
-A method is one frozen, typed class in one file. Its fields are its hyper-parameters: they are validated, become `--set name.field=value`,
-enter the hash of a job and appear in the results. Its hooks are no-ops here; override those in which the paper differs from fine-tuning.
+A method is one frozen, typed class in one file. Its fields are its hyper-parameters: they are validated, become
+`--set name.field=value`, enter the hash of a job and appear in the results. Its hooks are no-ops here; override those
+in which the paper differs from fine-tuning.
 """
 
 from __future__ import annotations
@@ -86,16 +87,24 @@ class Method(Frozen):
     control_name: ClassVar[str | None] = None
     """What the control is called in tables, with its unit."""
 
-    controls: ClassVar[tuple[Control, ...]] = (None,)
-    """The grid for control curves; a property where it depends on fields."""
-    default_control: ClassVar[Control] = None
-    """The value for tables."""
+    @property
+    def controls(self) -> tuple[Control, ...]:
+        """The grid for control curves; a class constant where it does not depend on fields."""
+        return (None,)
+
+    @property
+    def default_control(self) -> Control:
+        """The value for tables."""
+        return None
 
     def check(self, source: Mapping[str, int]) -> None:
-        """Refuse (ConfigError) hyper-parameters that do not fit `source`, {"resolution": px, "d_layers": n, ...}; called at planning."""
+        """Refuse (ConfigError) hyper-parameters that do not fit `source`, {"resolution": px, "d_layers": n}.
+
+        Called at planning, before anything is trained; `d_layers` counts the discriminator's layers above its epilogue.
+        """
 
     def prepare(self, nets: Nets, reals: Tensor, rng: torch.Generator) -> None:
-        """Once, before the optimisers exist: add modules, collect statistics. reals uint8 [N, 3, R, R], the train split."""
+        """Once, before the optimisers exist: collect statistics. `reals` is the train split, uint8 [N, 3, R, R]."""
 
     def frozen(self, nets: Nets) -> Iterable[nn.Parameter]:
         """Parameters of nets.g and nets.d that stay at their source values (also in the average)."""
@@ -121,9 +130,9 @@ class Method(Frozen):
         """Noise for a batch of n evaluated images; random by default. `g.synthesis.anchor_noise()` has the anchor."""
         return g.synthesis.random_noise(n, rng)
 
-    def noise_statement(self, control: Control) -> str:
+    def noise_statement(self) -> str:
         """The noise of the evaluated images in words, for the record."""
-        return "random"
+        return "random noise"
 
 
 def copy_of(network: Generator) -> Generator:

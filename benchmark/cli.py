@@ -1,11 +1,13 @@
-"""The command line. Each command turns text into typed values, calls the engine and prints; nothing is computed here."""
+"""The command line: each command turns text into typed values, calls the engine and prints what it returns."""
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from platformdirs import user_cache_path
@@ -13,29 +15,51 @@ from rich.console import Console
 
 from benchmark.errors import BenchmarkError, DataError, UnknownName
 
+if TYPE_CHECKING:
+    from benchmark.plan import Job
+
 CACHE = user_cache_path("stylegan-transfer-benchmark")
 OUT = Path("results/runs")
+WHAT = ("methods", "domains", "suites", "metrics", "sources")
 
 
 def cache_option(command: Any) -> Any:
     """--cache, shared by the commands that draw domains or look for weights."""
     return click.option(
-        "--cache", type=click.Path(path_type=Path), envvar="BENCHMARK_CACHE", default=CACHE, show_default="the user's cache folder",
+        "--cache",
+        type=click.Path(path_type=Path),
+        envvar="BENCHMARK_CACHE",
+        default=CACHE,
+        show_default="the user's cache folder",
         help="Folder for rendered domains, features and weight files (also BENCHMARK_CACHE).",
-    )(command)  # fmt: skip
+    )(command)
 
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Start with: python -m benchmark run --methods fixnoise,freezed",
+    invoke_without_command=True,
+    epilog="""\b
+Examples:
+  python -m benchmark run --methods fixnoise,freezed
+  python -m benchmark run --suite smoke
+  python -m benchmark list methods""",
 )
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Benchmark of StyleGAN2 transfer-learning methods: one backbone, one training loop, one evaluator."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 def comma(ctx: click.Context, option: click.Parameter, text: str | None) -> list[str] | None:
-    """ "a,b" -> ["a", "b"], without repetitions."""
-    return None if text is None else list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    """ "a,b" -> ["a", "b"]."""
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def wide_console() -> Console:
+    """Standard output; where that is no terminal, wide enough for tables, because nothing there folds well."""
+    console = Console()
+    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=200)
 
 
 @cli.command(
@@ -74,43 +98,52 @@ Examples:
 @click.option("--dry-run", is_flag=True, help="Print the jobs and their keys, run nothing.")
 @cache_option
 def run(
-    suite_name: str, methods: list[str] | None, domains: list[str] | None, seeds: list[str] | None, settings: tuple[str, ...],
-    out: Path | None, device: str, dry_run: bool, cache: Path,
-) -> None:  # fmt: skip
+    suite_name: str,
+    methods: list[str] | None,
+    domains: list[str] | None,
+    seeds: list[str] | None,
+    settings: tuple[str, ...],
+    out: Path | None,
+    device: str,
+    dry_run: bool,
+    cache: Path,
+) -> None:
     """Adapt the source to each domain with each method, evaluate, print and write the comparison table.
 
     What is finished is kept: the same command goes on where it stopped.
     """
     from benchmark.command import prepare, run_suite
 
-    console = Console()
+    console = wide_console()
     overrides = {"methods": methods, "domains": domains, "seeds": seeds}
     job = prepare(suite_name, settings, overrides, device, cache, console)
     if dry_run:
-        click.echo(
-            f"{len(job.jobs)} jobs of suite {job.suite.name}: method, domain, seed, control, record key, training key"
-        )
-        for j in job.jobs:
-            for control, key in j.record_keys.items():
-                name, training = (j.method.name, j.train_key) if j.method else ("source", "–")
-                click.echo(
-                    f"{name:18} {j.domain:14} {j.seed:<3} {'–' if control is None else control!s:6} {key} {training}"
-                )
+        print_jobs(job.jobs)
         return
-    sys.exit(run_suite(job, out or OUT / job.suite.name, cache, console))
+    sys.exit(run_suite(job, out or OUT / job.suite.name, console))
+
+
+def print_jobs(jobs: Sequence[Job]) -> None:
+    """One line for each record that the jobs would make."""
+    click.echo(f"{len(jobs)} jobs, {sum(len(job.record_keys) for job in jobs)} records:")
+    row = "{:18} {:14} {:>4}  {:7}  {:32}  {}"
+    click.echo(row.format("method", "domain", "seed", "control", "record key", "training key"))
+    for job in jobs:
+        name, training = (job.method.name, job.train_key) if job.method else ("source", "–")
+        for control, key in job.record_keys.items():
+            click.echo(row.format(name, job.domain, job.seed, "–" if control is None else str(control), key, training))
 
 
 @cli.command(
     name="list", epilog="\b\nExamples:\n  python -m benchmark list methods\n  python -m benchmark list domains"
 )
-@click.argument("what", type=click.Choice(["methods", "domains", "suites", "metrics", "sources"]))
+@click.argument("what", type=click.Choice(WHAT), metavar="WHAT")
 @cache_option
 def list_(what: str, cache: Path) -> None:
-    """List methods, domains, suites, metrics or sources."""
+    """List WHAT: methods, domains, suites, metrics or sources."""
     from benchmark import listing
 
-    table = listing.TABLES[what](cache)
-    Console().print(table)
+    wide_console().print(listing.TABLES[what](cache))
 
 
 @cli.command(epilog="\b\nExample:\n  python -m benchmark report results/runs/avatars")
@@ -120,7 +153,7 @@ def report(results: Path, out: Path | None) -> None:
     """Make the tables and pictures of a results folder again, from its records alone."""
     from benchmark.report import rich_table, write_report
 
-    console = Console()
+    console = wide_console()
     made = write_report(results, out)
     for section in made.sections:
         console.print(rich_table(section.quality))
@@ -155,19 +188,26 @@ def show(record: str, results: Path | None) -> None:
     raise DataError(f"no results in {OUT}: run a suite first, or name the folder with --results.")
 
 
-@cli.group(epilog="\b\nExample:\n  python -m benchmark sources train open-peeps-64 --out results/runs/source")
+@cli.group(
+    no_args_is_help=False,
+    epilog="\b\nExample:\n  python -m benchmark sources train open-peeps-64 --out results/runs/source",
+)
 def sources() -> None:
     """Pretrained generators."""
 
 
-@sources.command(name="train")
+@sources.command(
+    name="train", epilog="\b\nExample:\n  python -m benchmark sources train open-peeps-64 --out results/runs/source"
+)
 @click.argument("name")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     help="Folder for the training state and snapshots.  [default: results/runs/source-NAME]",
 )
-@click.option("--kimg", type=float, help="Train to this length instead of the recipe's.")
+@click.option(
+    "--kimg", type=click.FloatRange(min=0, min_open=True), help="Train to this length instead of the recipe's."
+)
 @click.option("--device", default="auto", show_default=True)
 @cache_option
 def sources_train(name: str, out: Path | None, kimg: float | None, device: str, cache: Path) -> None:
@@ -175,17 +215,21 @@ def sources_train(name: str, out: Path | None, kimg: float | None, device: str, 
 
     On several devices or cores: torchrun --nproc-per-node=2 -m benchmark sources train NAME
     """
-    from benchmark.hardware import pick_device
-    from benchmark.sources import train_source
+    from benchmark.command import usable_device
+    from benchmark.source_training import train_source
 
-    folder = train_source(name, out or OUT / f"source-{name}", cache, kimg, pick_device(device), click.echo)
+    folder = out or OUT / f"source-{name}"
+    train_source(name, folder, cache, kimg, usable_device(device), click.echo)
     click.echo(f"snapshots and log in {folder}")
 
 
-@sources.command(name="score")
+@sources.command(
+    name="score",
+    epilog="\b\nExample:\n  python -m benchmark sources score open-peeps-64 results/runs/source/snapshot-*.safetensors",
+)
 @click.argument("name")
-@click.argument("snapshots", type=click.Path(path_type=Path), nargs=-1, required=True)
-@click.option("--samples", type=int, default=1000, show_default=True)
+@click.argument("snapshots", type=click.Path(path_type=Path, exists=True, dir_okay=False), nargs=-1, required=True)
+@click.option("--samples", type=click.IntRange(min=2), default=1000, show_default=True)
 @cache_option
 def sources_score(name: str, snapshots: tuple[Path, ...], samples: int, cache: Path) -> None:
     """KID and FD of snapshots to the held-out images of the recipe's domain, with a sample grid beside each."""
@@ -206,11 +250,18 @@ def main() -> None:
     try:
         cli(prog_name="python -m benchmark", standalone_mode=False)
     except BenchmarkError as error:
-        click.echo(f"error: {' '.join(str(error).split())}", err=True)
-        sys.exit(2)
+        stop(str(error))
+    except click.UsageError as error:
+        see = f"{error.ctx.command_path if error.ctx else 'python -m benchmark'} --help"
+        stop(f"{error.format_message().rstrip('.')} (see: {see})")
     except click.ClickException as error:
-        error.show()
-        sys.exit(2)
+        stop(error.format_message())
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted; finished records are kept, the same command goes on.", err=True)
         sys.exit(130)
+
+
+def stop(message: str) -> NoReturn:
+    """Print one line and exit with code 2."""
+    click.echo(f"error: {' '.join(message.split())}", err=True)
+    sys.exit(2)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 
 from benchmark.config import Suite
 from benchmark.domains import Domain, load_domain
+from benchmark.errors import ConfigError
 from benchmark.hardware import environment, pick_device, pick_precision
 from benchmark.launch import run_all
 from benchmark.metrics import Evaluator
-from benchmark.plan import Job, plan
+from benchmark.plan import Job, check, plan
 from benchmark.progress import Bars
 from benchmark.report import rich_table, write_report
-from benchmark.results import ResultStore
+from benchmark.results import ResultStore, RunRecord
 from benchmark.runner import Run
 from benchmark.sources import load_source, source_digest
 from benchmark.stylegan2 import Nets
@@ -32,61 +35,84 @@ class Prepared:
     jobs: list[Job]
     domains: dict[str, Domain]
     source: Nets
+    evaluator: Evaluator
     device: str
 
 
 def prepare(
     suite_name: str, settings: Sequence[str], overrides: Mapping[str, Any], device: str, cache: Path, console: Console
 ) -> Prepared:
-    """Arguments -> typed suite, source, drawn domains and jobs. Raises BenchmarkError before anything has been trained."""
+    """Arguments -> typed suite, source, drawn domains and jobs. Raises BenchmarkError before anything was trained."""
     suite, methods = load_suite(suite_name, settings, overrides)
-    device = pick_device(device)
+    device = usable_device(device)
     precision = pick_precision(suite.train.precision, device)
     suite = suite.model_copy(update={"train": suite.train.model_copy(update={"precision": precision})})
-    Evaluator(suite.eval.metrics, cache)  # unknown metrics and wrong weight files show now
-    source = load_source(suite.source).to(device)
     digest = source_digest(suite.source)
-    domains = {}
+    source = load_source(suite.source).to(device)
+    check(suite, methods, source.cfg)
+    evaluator = Evaluator(suite.eval.metrics, cache, device, suite.eval.batch)
     with Bars(console) as bars:
-        for name in suite.domains:
-            domain = load_domain(name, suite.resolution, suite.split.train, suite.split.test, cache, bars.over)
-            domains[domain.name] = domain
-            if domain.skipped:
-                bars.say(
-                    f"{domain.name}: {len(domain.skipped)} files skipped, the first: {domain.skipped[0][0]} ({domain.skipped[0][1]})"
-                )
-    return Prepared(suite, plan(suite, methods, domains, digest, source.cfg), domains, source, device)
+        domains = load_domains(suite, cache, bars)
+    return Prepared(suite, plan(suite, methods, domains, digest), domains, source, evaluator, device)
 
 
-def run_suite(prepared: Prepared, out: Path, cache: Path, console: Console) -> int:
+def usable_device(wanted: str) -> str:
+    """ "auto" resolved, "cpu" or a CUDA device that is there; ConfigError otherwise."""
+    device = pick_device(wanted)
+    if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", device):
+        raise ConfigError(f"--device {wanted}: expected auto, cpu, cuda or cuda:N.")
+    found = torch.cuda.device_count()
+    if device != "cpu" and int(device[5:] or 0) >= found:
+        raise ConfigError(
+            f"--device {wanted}: PyTorch {torch.__version__} finds {found} CUDA devices here. Use --device auto or cpu."
+        )
+    return device
+
+
+def load_domains(suite: Suite, cache: Path, bars: Bars) -> dict[str, Domain]:
+    """The suite's domains by name, drawn or read from the cache."""
+    domains: dict[str, Domain] = {}
+    for name in suite.domains:
+        domain = load_domain(name, suite.resolution, suite.split.train, suite.split.test, cache, bars.over)
+        if domain.name in domains:
+            raise ConfigError(f"--domains: two are called {domain.name}, one of them {name}. Rename the folder or ZIP.")
+        domains[domain.name] = domain
+        if domain.skipped:
+            file, why = domain.skipped[0]
+            bars.say(f"{domain.name}: {len(domain.skipped)} files skipped, the first: {file} ({why})")
+    return domains
+
+
+def run_suite(prepared: Prepared, out: Path, console: Console) -> int:
     """Run all jobs, write tables and pictures, print the table; 1 if a job failed, else 0."""
     store = ResultStore(out)
     store.ensure_writable()
-    evaluator = Evaluator(prepared.suite.eval.metrics, cache, prepared.device, prepared.suite.eval.batch)
+    device = prepared.device
     with Bars(console) as bars:
         run = Run(
             store,
             prepared.source,
             prepared.domains,
-            evaluator,
-            prepared.device,
+            prepared.evaluator,
+            device,
             bars,
-            environment=environment(prepared.device),
+            environment=environment(device),
         )
         records = run_all(prepared.jobs, run)
-    made = write_report(out, keys={r.record_key for r in records})
+    print_tables(records, store, console)
+    return 1 if any(r.status == "failed" for r in records) else 0
+
+
+def print_tables(records: Sequence[RunRecord], store: ResultStore, console: Console) -> None:
+    """Write the report of these records, show its tables and say where everything lies."""
+    made = write_report(store.out, keys={r.record_key for r in records})
     for section in made.sections:
         console.print(rich_table(section.quality))
     for problem in made.problems:
         console.print(f"note: {problem}", markup=False, soft_wrap=True)
-    failed = [r for r in records if r.status == "failed"]
+    failed = sum(r.status == "failed" for r in records)
     if failed:
-        console.print(
-            f"{len(failed)} of {len(records)} records failed; the same command tries them again.", style="red"
-        )
-    console.print(
-        f"tables: {out / 'tables.md'} (.tex, .csv)   pictures: {out / 'figures'}   records: {store.records}",
-        soft_wrap=True,
-        highlight=False,
-    )
-    return 1 if failed else 0
+        console.print(f"{failed} of {len(records)} records failed; the same command tries them again.", style="red")
+    places = {"tables": f"{store.out / 'tables.md'} (.tex, .csv)", "pictures": store.out / "figures"}
+    places["records"] = store.records
+    console.print("   ".join(f"{what}: {where}" for what, where in places.items()), soft_wrap=True, markup=False)

@@ -1,4 +1,4 @@
-"""Data parallelism: rank, world size and one flat all-reduce. Start with `torchrun --nproc-per-node=N -m benchmark ...`."""
+"""Data parallelism: rank, world size, flat all-reduces. Start: `torchrun --nproc-per-node=N -m benchmark ...`."""
 
 from __future__ import annotations
 
@@ -37,6 +37,16 @@ def average_(tensors: Sequence[Tensor]) -> None:
     flat /= world()
     for t, part in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
         t.copy_(part.view_as(t))
+
+
+def agree(value: float) -> bool:
+    """Whether all processes hold the same number (exact below 2^53)."""
+    if world() == 1:
+        return True
+    device = "cuda" if td.get_backend() == "nccl" else "cpu"
+    largest = torch.tensor([value, -value], dtype=torch.float64, device=device)
+    td.all_reduce(largest, td.ReduceOp.MAX)
+    return bool(largest[0] == -largest[1])
 
 
 def average_gradients(parameters: Iterable[Tensor]) -> None:

@@ -21,48 +21,16 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
-import yaml
 from filelock import FileLock
-from pydantic import Field, ValidationError
+from pydantic import Field
 
+from benchmark.cards import Card, Skipped, list_cards
 from benchmark.config import Frozen
 from benchmark.errors import ConfigError, DataError, UnknownName
 
 Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
-Skipped = tuple[tuple[str, str], ...]
 LAYOUT = 1  # version of the splits and of the cache files; raise it when either changes
 LEAST_USER_IMAGES = 4
-
-
-class Probes(Frozen):
-    """Pixel hash of a domain's first pictures, to notice when other library versions draw differently."""
-
-    count: int = Field(16, ge=1)
-    resolution: int = Field(64, ge=4, description="px")
-    sha256: str
-
-
-class Card(Frozen):
-    """What a domain shows, who made it and under which licence."""
-
-    schema_version: Literal[1] = Field(1, alias="schema")
-    name: str
-    title: str
-    kind: Literal["dicebear", "toy", "folder", "zip"]
-    style: str = Field("", description="DiceBear style or toy shape")
-    creator: str
-    licence: str
-    licence_url: str = ""
-    attribution: str
-    homepage: str = ""
-    seeds: int = Field(0, ge=0, description="pictures there are, duplicates included; 0 for user data")
-    options: dict[str, Any] = Field(default_factory=dict, description="options given to the style")
-    probes: Probes | None = None
-    distance: str = Field("", description="how far from the source domain, in words")
-    notes: str = ""
-    found: int | None = Field(None, description="user data: files looked at")
-    skipped: Skipped = Field((), description="user data: (file, reason)")
-    digest: str | None = Field(None, description="user data: the domain's digest")
 
 
 @dataclass(frozen=True)
@@ -96,27 +64,6 @@ class Pictures(Protocol):
 def plain(items: Iterable[Any], total: int, text: str) -> Iterable[Any]:
     """The progress bar that shows nothing."""
     return items
-
-
-def card_shelf() -> Path:
-    """Folder of the cards: inside the package in a wheel, beside it in a checkout."""
-    package = Path(__file__).resolve().parent
-    inside = package / "datasets"
-    return inside if inside.is_dir() else package.parent / "datasets"
-
-
-def list_cards() -> dict[str, Card]:
-    """All cards on the shelf by name. Raises `DataError` for a card that does not read."""
-    cards = {}
-    for path in sorted(card_shelf().glob("*.yaml")):
-        try:
-            card = Card.model_validate(yaml.safe_load(path.read_text("utf-8")))
-        except (OSError, yaml.YAMLError, ValidationError) as error:
-            raise DataError(f"card {path.name} cannot be read: {' '.join(str(error).split())}") from error
-        if card.name != path.stem:
-            raise DataError(f"card {path.name} names itself {card.name!r}; rename the file or the card")
-        cards[card.name] = card
-    return cards
 
 
 def load_domain(
@@ -200,6 +147,9 @@ def _unique(pictures: Pictures, need: int, skipped: list[tuple[str, str]]) -> It
 def _render(entry: Path, card: Card, pictures: Pictures, sizes: tuple[int, int, int], progress: Progress) -> None:
     """Draw, split and write one cache entry: `.npy` [test + train,3,R,R] and `.json`."""
     resolution, train, test = sizes
+    user = card.kind in ("folder", "zip")
+    if not user:
+        _held_out(card.name, pictures.count, train, test, user, [])  # too few are refused before any is drawn
     need = min(train + test, pictures.count)
     skipped = list(pictures.skipped)
     with tempfile.TemporaryDirectory(dir=entry.parent, prefix=".drawing-", ignore_cleanup_errors=True) as scratch:
@@ -211,7 +161,6 @@ def _render(entry: Path, card: Card, pictures: Pictures, sizes: tuple[int, int, 
         for image in progress(_unique(pictures, need, skipped), need, f"draw {card.name}"):
             images[found] = image
             found += 1
-        user = card.kind in ("folder", "zip")
         held_out = _held_out(card.name, found, train, test, user, skipped)
         images = images[: min(found, held_out + train)]
         about = {

@@ -96,7 +96,7 @@ def reset_peak_memory(device: str) -> None:
 
 
 def peak_memory_mb(device: str) -> float | None:
-    """Peak of allocated memory (GPU) or of the process's resident memory (Linux) since the reset; None where unknown."""
+    """Peak of allocated (GPU) or resident (Linux CPU) memory since the reset; None where it is not measured."""
     if device.startswith("cuda"):
         return torch.cuda.max_memory_allocated(device) / 2**20
     with contextlib.suppress(OSError, ValueError):

@@ -1,84 +1,94 @@
-"""Tables for `list`."""
+"""What `list` shows: a table of short facts, and below it a line for each longer one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from benchmark.errors import BenchmarkError
 
 
-def methods(cache: Path) -> Table:
-    """Name, paper, hyper-parameters with defaults, control."""
+def methods(cache: Path) -> Group:
+    """Name, hyper-parameters with defaults, control; paper."""
     from benchmark.registry import find_method, method_names
 
-    table = Table("method", "paper", "fields (--set METHOD.FIELD=VALUE)", "control", title="Methods")
+    table = table_of("Methods", "method", "what", "fields (--set METHOD.FIELD=VALUE)", "control")
+    papers = {}
     for name in method_names():
         try:
             method = find_method(name)
         except BenchmarkError as error:
-            table.add_row(name, f"unavailable: {error}", "", "")
+            papers[name] = f"unavailable: {error}"
             continue
         fields = ", ".join(f"{key}={field.default}" for key, field in method.model_fields.items())
-        table.add_row(name, method.paper, fields or "–", method.control_name or "–")
-    return table
+        table.add_row(name, method.title, fields or "–", method.control_name or "–")
+        papers[name] = method.paper
+    return Group(table, *lines(papers))
 
 
-def domains(cache: Path) -> Table:
-    """Name, creator, licence."""
-    from benchmark.domains import list_cards
+def domains(cache: Path) -> Group:
+    """Name, creator, licence; attribution."""
+    from benchmark.cards import list_cards
 
-    table = Table(
-        "domain",
-        "what",
-        "creator",
-        "licence",
-        "attribution",
-        title="Domains (drawings, not photographs; toys are for tests)",
-    )
-    for name, card in list_cards().items():
-        table.add_row(name, card.title, card.creator, card.licence, card.attribution)
-    return table
+    table = table_of("Domains (drawings, not photographs; toys are for tests)", "domain", "what", "creator", "licence")
+    cards = list_cards()
+    for name, card in cards.items():
+        table.add_row(name, card.distance, card.creator, card.licence)
+    return Group(table, *lines({name: card.attribution for name, card in cards.items() if card.kind == "dicebear"}))
 
 
-def suites(cache: Path) -> Table:
-    """Name, domains, methods, budget."""
+def suites(cache: Path) -> Group:
+    """Name, domains, methods, budget; description."""
     from benchmark.suites import load_suite, suite_names
 
-    table = Table("suite", "what", "domains", "methods", "training", title="Suites")
-    for name in suite_names():
-        suite, _ = load_suite(name)
+    table = table_of("Suites", "suite", "domains", "methods", "training")
+    loaded = {name: load_suite(name)[0] for name in suite_names()}
+    for name, suite in loaded.items():
         budget = f"{suite.train.kimg:g} kimg at {suite.resolution} px"
-        table.add_row(name, suite.description, ", ".join(suite.domains), ", ".join(suite.methods), budget)
-    return table
+        table.add_row(name, ", ".join(suite.domains), ", ".join(suite.methods), budget)
+    return Group(table, *lines({name: suite.description for name, suite in loaded.items()}))
 
 
-def metrics(cache: Path) -> Table:
-    """Name, what it is, whether its files are here."""
+def metrics(cache: Path) -> Group:
+    """Name, what it is, whether its files are here; if not, why."""
     from benchmark.metrics import Evaluator, list_metrics
 
     missing = Evaluator(list(list_metrics()), cache).missing
-    table = Table("metric", "what", "better", "here", title="Metrics")
+    table = table_of("Metrics", "metric", "what", "better", "here")
     for name, info in list_metrics().items():
-        table.add_row(name, info.title, info.better, missing.get(info.network, "yes"))
-    return table
+        table.add_row(name, info.title, info.better, "no" if info.network in missing else "yes")
+    return Group(table, *lines(missing))
 
 
-def sources(cache: Path) -> Table:
-    """Name, training, licence, scores."""
+def sources(cache: Path) -> Group:
+    """Name, training, licence; scores."""
     from benchmark.sources import list_sources
 
-    table = Table("source", "what", "domain", "kimg", "scores", "licence", title="Source GANs")
-    for name, card in list_sources().items():
-        scores = "; ".join(f"{key} {value}" for key, value in card.scores.items())
-        table.add_row(
-            name, card.title, card.domain, "–" if card.kimg is None else f"{card.kimg:g}", scores or "–", card.licence
-        )
+    table = table_of("Source GANs", "source", "what", "domain", "kimg", "licence")
+    cards = list_sources()
+    for name, card in cards.items():
+        table.add_row(name, card.title, card.domain, "–" if card.kimg is None else f"{card.kimg:g}", card.licence)
+    scores = {name: "; ".join(f"{key} {value}" for key, value in card.scores.items()) for name, card in cards.items()}
+    return Group(table, *lines(scores))
+
+
+def table_of(title: str, *columns: str) -> Table:
+    """An empty table that folds long words instead of cutting them; the first column stays whole."""
+    table = Table(title=title)
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=column == columns[0])
     return table
 
 
-TABLES: dict[str, Callable[[Path], Table]] = {
+def lines(texts: Mapping[str, str]) -> list[Text]:
+    """ "name: text" for each text that is not empty."""
+    return [Text(f"{name}: {text}", overflow="fold") for name, text in texts.items() if text]
+
+
+TABLES: dict[str, Callable[[Path], Group]] = {
     "methods": methods, "domains": domains, "suites": suites, "metrics": metrics, "sources": sources,
 }  # fmt: skip

@@ -20,7 +20,7 @@ def discriminator_adversarial(real_logits: Tensor, fake_logits: Tensor) -> Tenso
 
 
 def r1(real_logits: Tensor, reals: Tensor) -> Tensor:
-    """|dD(x)/dx|^2 per image (Mescheder et al. 2018, eq. 9, without gamma / 2); reals [N, 3, R, R] with gradient -> [N]."""
+    """|dD(x)/dx|^2 per image (Mescheder et al. 2018, eq. 9, without gamma / 2); reals [N, 3, R, R], tracked -> [N]."""
     (gradient,) = torch.autograd.grad(real_logits.sum(), reals, create_graph=True)
     return gradient.square().sum(dim=(1, 2, 3))
 
@@ -28,7 +28,8 @@ def r1(real_logits: Tensor, reals: Tensor) -> Tensor:
 def path_lengths(images: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
     """|J_w^T y| per image for random images y (Karras et al. 2020, eq. 4); ws [N, L, w_dim] -> [N].
 
-    `noise` is unit normal, of the images' shape; it is scaled by 1/sqrt(H W) so that lengths do not depend on the resolution.
+    `noise` is unit normal, of the images' shape; it is scaled by 1/sqrt(H W), so that lengths do not depend on the
+    resolution.
     """
     scaled = noise / math.sqrt(images.shape[2] * images.shape[3])
     (gradient,) = torch.autograd.grad((images * scaled).sum(), ws, create_graph=True)
@@ -38,7 +39,7 @@ def path_lengths(images: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
 def feature_matching(ours: dict[int, Tensor], theirs: dict[int, Tensor]) -> Tensor:
     """Squared distance of two networks' block features: sum over channels, mean over batch, height, width and blocks.
 
-    Lee et al., "Fix the Noise" (CVPR 2023), feature-matching loss. {px: [N, C, px, px]} each -> scalar, computed in float32.
+    Lee et al., "Fix the Noise" (CVPR 2023), feature-matching loss. {px: [N, C, px, px]} each -> float32 scalar.
     """
     distances = [(ours[px].float() - theirs[px].float()).square().sum(dim=1).mean() for px in ours]
     return torch.stack(distances).mean()

@@ -1,4 +1,4 @@
-"""suite x methods x domains x seeds -> [Job, ...], each with the keys under which its weights and its records are stored."""
+"""suite x methods x domains x seeds -> [Job, ...], each with the keys of its weights and of its records."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from benchmark.api import Control, Method
+from benchmark.batches import images_per_round
 from benchmark.config import NetConfig, Suite
 from benchmark.domains import Domain
 from benchmark.errors import ConfigError
 from benchmark.metrics import list_metrics
 
 PROTOCOL = 1
-"""Raise it when the loop, the backbone, the sampler or the meaning of a setting changes: nothing stored is re-used then."""
+"""Raise it when the loop, backbone, sampler or the meaning of a setting changes: nothing stored is re-used then."""
 
 NO_EFFECT = {"tick_kimg"}
 """Training settings that change the log but not the weights."""
@@ -41,29 +41,26 @@ class Job:
         return f"{self.method.name if self.method else 'source (zero-step)'} on {self.domain}, seed {self.seed}"
 
 
-def plan(
-    suite: Suite, methods: Sequence[Method], domains: Mapping[str, Domain], source_sha256: str, nets: NetConfig
-) -> list[Job]:
-    """All jobs, grouped by domain and seed so that what they share is made once; the zero-step row comes first in each group.
-
-    Raises ConfigError where the source, the suite and the methods do not fit each other, before anything runs.
-    """
+def check(suite: Suite, methods: Sequence[Method], nets: NetConfig) -> None:
+    """Raise ConfigError where the source's networks, the suite and the methods do not fit each other."""
     if nets.resolution != suite.resolution:
         raise ConfigError(
-            f"suite {suite.name} has resolution {suite.resolution}, its source {suite.source} {nets.resolution}: choose another source."
+            f"suite {suite.name} has resolution {suite.resolution}, its source {suite.source} {nets.resolution}: "
+            "choose another source or resolution."
         )
-    group = min(nets.mbstd_group, suite.train.batch // suite.train.accumulate)
-    if suite.train.batch % (suite.train.accumulate * max(group, 1)):
-        raise ConfigError(
-            f"train.batch={suite.train.batch} must be a multiple of train.accumulate ({suite.train.accumulate}) x the minibatch-std group ({group})."
-        )
+    images_per_round(suite.train, nets.mbstd_group)
     if suite.eval.pairs > suite.eval.samples:
         raise ConfigError(
-            f"eval.pairs={suite.eval.pairs} must not exceed eval.samples={suite.eval.samples}: pairs are the first samples."
+            f"eval.pairs={suite.eval.pairs} must not exceed eval.samples={suite.eval.samples}: pairs are the first "
+            "samples. Lower eval.pairs or raise eval.samples."
         )
     facts = {"resolution": nets.resolution, "d_layers": 1 + 3 * (len(nets.block_resolutions) - 1)}
     for method in methods:
         method.check(facts)
+
+
+def plan(suite: Suite, methods: Sequence[Method], domains: Mapping[str, Domain], source_sha256: str) -> list[Job]:
+    """All jobs, grouped by domain and seed so that what they share is made once; the zero-step row comes first."""
     return [
         make_job(suite, method, domain, seed, source_sha256)
         for domain in domains.values()
@@ -74,7 +71,7 @@ def plan(
 
 def make_job(suite: Suite, method: Method | None, domain: Domain, seed: int, source_sha256: str) -> Job:
     """A job with its keys; no paths, hosts or dates enter them."""
-    common = [PROTOCOL, source_sha256, domain.digest, suite.name, Path(domain.name).name, seed]
+    common = [PROTOCOL, source_sha256, domain.digest, suite.name, domain.name, seed]
     train_key = key(
         common,
         described(method.training()) if method else None,
@@ -82,9 +79,8 @@ def make_job(suite: Suite, method: Method | None, domain: Domain, seed: int, sou
     )
     versions = {name: list_metrics()[name].version for name in suite.eval.metrics}
     controls: tuple[Control, ...] = method.controls if method else (None,)
-    keys = {
-        c: key(train_key, described(method) if method else None, c, suite.eval.model_dump(), versions) for c in controls
-    }
+    who, measured = described(method) if method else None, suite.eval.model_dump(exclude={"metrics"})
+    keys = {c: key(train_key, who, c, measured, versions) for c in controls}
     return Job(suite, method, domain.name, domain.digest, seed, source_sha256, train_key, keys)
 
 

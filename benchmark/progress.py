@@ -1,9 +1,9 @@
-"""Progress bars with time left on a terminal, one line per finished stage elsewhere."""
+"""Progress bars with time left on a terminal; elsewhere a line per finished stage, and one a minute in long ones."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import TypeVar
@@ -11,9 +11,9 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     TaskID,
+    TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -23,6 +23,11 @@ Item = TypeVar("Item")
 Advance = Callable[[float], None]
 """Adds units of work to a stage."""
 
+WORTH_A_LINE = 0.05
+"""Seconds below which a finished stage was none: it read a cache."""
+SILENCE = 60.0
+"""Seconds that a log file may stay without a line."""
+
 
 class Bars(AbstractContextManager["Bars"]):
     """An overall bar of jobs and, below it, one bar for the stage in hand."""
@@ -30,10 +35,19 @@ class Bars(AbstractContextManager["Bars"]):
     def __init__(self, console: Console) -> None:
         self.console = console
         self._bars = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
-            console=console, disable=not console.is_terminal, speed_estimate_period=60,
-        )  # fmt: skip
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            speed_estimate_period=600,
+        )
         self._overall: TaskID | None = None
+        self._sizes: list[float] = []
+        self._done = 0
 
     def __enter__(self) -> Bars:
         self._bars.start()
@@ -44,29 +58,49 @@ class Bars(AbstractContextManager["Bars"]):
     ) -> None:
         self._bars.stop()
 
-    def jobs(self, total: int) -> None:
-        """Start the overall bar."""
-        self._overall = self._bars.add_task("all jobs", total=total)
+    def jobs(self, sizes: Sequence[float]) -> None:
+        """Start the overall bar; `sizes` are the jobs' shares of the work, in the units of their stages."""
+        self._sizes = list(sizes)
+        self._overall = self._bars.add_task("all jobs", total=sum(sizes))
 
     def job_done(self) -> None:
         """One more job finished."""
+        self._done += 1
         if self._overall is not None:
-            self._bars.advance(self._overall)
+            self._bars.update(self._overall, completed=sum(self._sizes[: self._done]))
 
     def say(self, text: str) -> None:
         """A line that stays above the bars."""
-        self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     @contextmanager
     def stage(self, text: str, total: float) -> Iterator[Advance]:
-        """A bar for one stage; it disappears when the stage ends."""
+        """A bar for one stage; when the stage ends, the bar becomes a line."""
+        if self._sizes:
+            text = f"[{self._done + 1}/{len(self._sizes)}] {text}"
         task = self._bars.add_task(text, total=total)
-        begun = time.perf_counter()
+        begun = said = time.perf_counter()
+        done = 0.0
+
+        def advance(n: float) -> None:
+            nonlocal done, said
+            done += n
+            self._bars.advance(task, n)
+            if self._overall is not None:
+                self._bars.advance(self._overall, n)
+            now = time.perf_counter()
+            if not self.console.is_terminal and now - said > SILENCE:
+                said = now
+                left = (now - begun) * (total - done) / done if done else 0
+                self.say(f"{text}: {done / total:.0%}, about {left:.0f} s left")
+
         try:
-            yield lambda n: self._bars.advance(task, n)
+            yield advance
         finally:
             self._bars.remove_task(task)
-        self.say(f"{text}: {time.perf_counter() - begun:.1f} s")
+        seconds = time.perf_counter() - begun
+        if seconds > WORTH_A_LINE:
+            self.say(f"{text}: {seconds:.1f} s")
 
     def over(self, items: Iterable[Item], total: int, text: str) -> Iterator[Item]:
         """The items, counted."""

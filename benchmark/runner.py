@@ -121,7 +121,7 @@ def train_checkpoint(job: Job, run: Run, path: Path) -> None:
 
 def evaluate(job: Job, control: Control, adapted: Generator, cost: dict[str, Any], run: Run) -> RunRecord:
     """Samples, scores and record of one control."""
-    method, domain = job.method or Source(), run.domains[job.domain]
+    method, domain = job.method or ZeroStep(), run.domains[job.domain]
     text = f"evaluate {method.name}{'' if control is None else f' at {method.control_name} {control}'} on {job.domain}"
     with run.bars.stage(text, 1.0) as advance:
         sampler = run.sampler_for(job)
@@ -149,7 +149,7 @@ def evaluate(job: Job, control: Control, adapted: Generator, cost: dict[str, Any
     return record
 
 
-class Source(Method):
+class ZeroStep(Method):
     """The zero-step row: the untouched source, measured like any method."""
 
     name = "source"
@@ -200,15 +200,15 @@ def make_record(
                 "eval": job.suite.eval.model_dump(),
                 "reals": {"train": len(domain.train), "reference (held out)": len(domain.test)},
             },
-            "notes": notes(job, control, method, domain),
+            "notes": notes(job, method, domain),
             "grid": None if failure else f"samples/{record_key}.png",
         }
     )
 
 
-def notes(job: Job, control: Control, method: Method, domain: Domain) -> list[str]:
+def notes(job: Job, method: Method, domain: Domain) -> list[str]:
     """The plain sentences that belong to the numbers."""
-    said = [f"adapted images: {method.noise_statement(control)} noise; source images of the pairs: anchor noise."]
+    said = [f"adapted images: {method.noise_statement()}; source images of the pairs: anchor noise."]
     kinds = {
         "dicebear": "drawings put together from an artist's parts (DiceBear), not photographs",
         "toy": "coloured shapes, for tests only",

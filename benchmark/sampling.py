@@ -1,4 +1,4 @@
-"""The same latents for all methods: z_i depends on (suite, domain, seed) alone, the evaluation noise on its own stream."""
+"""The same latents for all methods: z_i depends on (suite, domain, seed) alone, the noise on its own stream."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Sampler:
     def __call__(
         self, g: Generator, noise: NoiseOf, progress: Callable[[int], None] = lambda n: None
     ) -> tuple[Samples, float]:
-        """Samples of `g` with the control's noise and at the anchor, and milliseconds per image of the generator alone."""
+        """Samples of `g` with the control's noise and at the anchor, and the generator's milliseconds per image."""
         rng = generator(*self.seed, "eval", "noise", device=self.device)
         fakes, ms = self._images(g, self.cfg.samples, lambda n: noise(n, rng), progress)
         if self._anchored is None or self._anchored[0] is not g:

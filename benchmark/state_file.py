@@ -1,4 +1,4 @@
-"""A training in progress on disk, so that the same command goes on where it stopped: weights, moments, streams and positions."""
+"""A training in progress on disk, so that the same command goes on where it stopped: weights, moments, streams."""
 
 from __future__ import annotations
 
@@ -28,6 +28,10 @@ def _load_moments(optimiser: torch.optim.Adam, tensors: dict[str, Tensor], prefi
         if head == prefix:
             entries.setdefault(int(rest[0]), {})[rest[1]] = value
     optimiser.load_state_dict({"state": entries, "param_groups": optimiser.state_dict()["param_groups"]})
+    # Fused Adam walks through memory side by side: moments must lie in it as their parameter does (channels_last).
+    for parameter, entry in optimiser.state.items():
+        for name in ("exp_avg", "exp_avg_sq"):
+            entry[name] = torch.empty_like(parameter).copy_(entry[name])
 
 
 def save_state(path: Path, state: State, key: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +18,16 @@ from benchmark.registry import find_method
 
 T = TypeVar("T", Method, Suite)
 SHELF = Path(__file__).parent / "suites"
+MAX_BYTES = 1 << 18
+SECTIONS = ("train", "eval", "split")
+
+SAID = {
+    "missing": "is missing",
+    "tuple_type": "expected a list such as [a, b]",
+    "model_type": "expected a mapping such as {kimg: 4}",
+    "invalid_key": "names of settings are words",
+}
+"""pydantic's words where ours are plainer, by type of error."""
 
 
 def suite_names() -> list[str]:
@@ -28,51 +40,99 @@ def load_suite(
 ) -> tuple[Suite, list[Method]]:
     """The suite called `name` (or in the YAML file `name`) and its methods.
 
-    `settings` are texts like "train.kimg=8" or "fixnoise.weight=0.1"; `overrides` replace top-level fields (None values are ignored).
-    Raises UnknownName or ConfigError.
+    `settings` are texts like "train.kimg=8" or "fixnoise.weight=0.1"; `overrides` replace top-level fields (None values
+    are ignored). Raises UnknownName or ConfigError.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else SHELF / f"{name}.yaml"
-    if not path.is_file():
-        raise UnknownName("suite", name, suite_names())
-    try:
-        raw = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"suite file {path} cannot be read: {' '.join(str(error).split())}") from None
-    if not isinstance(raw, dict):
-        raise ConfigError(f"suite file {path} must hold a mapping of settings; found {type(raw).__name__}.")
-    raw |= {k: v for k, v in (overrides or {}).items() if v is not None}
+    raw = _read(name) | {k: v for k, v in (overrides or {}).items() if v is not None}
     fields: dict[str, dict[str, Any]] = {}
     for text in settings:
         _apply(text, raw, fields)
-    suite = validated(Suite, raw, f"suite {name}")
-    for method in fields:
-        if method not in suite.methods:
-            find_method(method)  # a misspelt name gets its hint
-            raise ConfigError(
-                f"--set {method}.*: {method} is not among the methods of this run ({', '.join(suite.methods)})."
-            )
-    return suite, [validated(find_method(m), fields.get(m, {}), f"method {m}") for m in suite.methods]
+    suite = validated(Suite, raw, f"suite {_short(name)}")
+    _check_lists(suite)
+    classes = {method: find_method(method) for method in suite.methods}
+    for method in fields.keys() - classes.keys():
+        find_method(method)  # a misspelt name gets its hint
+        raise ConfigError(
+            f"--set {method}.*: {method} is not among the methods of this run ({', '.join(classes)}); "
+            "add it with --methods or leave the setting out."
+        )
+    return suite, [validated(kind, fields.get(m, {}), f"--set {m}.*") for m, kind in classes.items()]
+
+
+def _read(name: str) -> dict[str, Any]:
+    """The mapping in a suite's YAML file."""
+    path = SHELF / f"{name}.yaml"
+    if name not in suite_names():
+        if not name.endswith((".yaml", ".yml")):
+            raise UnknownName("suite", name, suite_names())
+        path = Path(name)
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        text = data.decode()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not a text file in UTF-8"
+        raise ConfigError(
+            f"suite file {_short(name)} cannot be read: {why}. Known suites: {', '.join(suite_names())}."
+        ) from None
+    if len(data) > MAX_BYTES:
+        raise ConfigError(f"suite file {name} is larger than {MAX_BYTES >> 10} KiB, so it is not a suite.")
+    raw = _yaml(text, f"suite file {name}")
+    if not isinstance(raw, dict):
+        raise ConfigError(
+            f"suite file {name} must hold a mapping of settings; found {reprlib.repr(raw)}. "
+            "Begin with a copy of one of benchmark/suites."
+        )
+    return raw
+
+
+def _yaml(text: str, what: str) -> Any:
+    """The plain value that a YAML text describes."""
+    try:
+        return yaml.safe_load(text)
+    except Exception as error:  # a hostile text makes PyYAML raise nearly anything, RecursionError included
+        problem = getattr(error, "problem", None) or type(error).__name__
+        mark = getattr(error, "problem_mark", None)
+        place = f" in line {mark.line + 1}" if mark else ""
+        raise ConfigError(
+            f"{what}: not valid YAML{place} ({problem}). Write plain values, lists and mappings."
+        ) from None
 
 
 def _apply(text: str, raw: dict[str, Any], fields: dict[str, dict[str, Any]]) -> None:
     """Put one `--set` text into the suite's raw mapping or the methods' fields."""
-    key, equals, value = text.partition("=")
-    path = key.strip().split(".")
+    name, equals, value = text.partition("=")
+    path = name.strip().split(".")
     if not equals or not all(path) or len(path) > 2:
-        raise ConfigError(f"--set {text}: expected NAME=VALUE such as train.kimg=8 or fixnoise.weight=0.1.")
-    try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise ConfigError(f"--set {text}: the value is not valid YAML.") from None
-    if path[0] in Suite.model_fields and len(path) == 1:
+        raise ConfigError(f"--set {_short(text)}: expected NAME=VALUE such as train.kimg=8 or fixnoise.weight=0.1.")
+    parsed = _yaml(value, f"--set {_short(text)}")
+    if len(path) == 1 and path[0] in _settings_of(Suite):
         raw[path[0]] = parsed
-    elif path[0] in ("train", "eval", "split") and len(path) == 2:
+    elif len(path) == 1:
+        known = [*_settings_of(Suite), *(f"{section}.*" for section in SECTIONS), "METHOD.FIELD"]
+        raise UnknownName("setting", _short(path[0]), known)
+    elif path[0] in SECTIONS:
         section = raw.get(path[0])
         raw[path[0]] = {**(section if isinstance(section, dict) else {}), path[1]: parsed}
-    elif len(path) == 2:
-        fields.setdefault(path[0], {})[path[1]] = parsed
     else:
-        raise UnknownName("setting", key, [*Suite.model_fields, "train.*", "eval.*", "split.*", "METHOD.FIELD"])
+        fields.setdefault(path[0], {})[path[1]] = parsed
+
+
+def _check_lists(suite: Suite) -> None:
+    """What the types do not say: a name that can be a folder's; lists with something in them, nothing twice."""
+    if not re.fullmatch(r"\w[\w.-]{0,63}", suite.name):
+        raise ConfigError(f"suite name {_short(suite.name)!r}: use at most 64 letters, digits, '-', '_' and '.'.")
+    lists: dict[str, tuple[object, ...]] = {
+        "domains": suite.domains,
+        "methods": suite.methods,
+        "seeds": suite.seeds,
+        "eval.metrics": suite.eval.metrics,
+    }
+    for what, items in lists.items():
+        twice = [item for item in items if items.count(item) > 1]
+        if not items or twice:
+            found = f"{twice[0]!r} is named twice" if twice else "the list is empty"
+            raise ConfigError(f"suite {suite.name}, {what}: {found}. Name at least one, and each once.")
 
 
 def validated(kind: type[T], raw: Mapping[str, Any], what: str) -> T:
@@ -80,18 +140,29 @@ def validated(kind: type[T], raw: Mapping[str, Any], what: str) -> T:
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
-        problems = []
-        for e in error.errors():
-            where = ".".join(map(str, e["loc"]))
-            if e["type"] == "extra_forbidden":
-                problems.append(str(UnknownName("setting", where, _settings_of(kind, e["loc"][:-1]))))
-            else:
-                problems.append(f"{where} = {str(e['input'])[:60]!r}: {e['msg']}")
-        raise ConfigError(f"{what}: {'; '.join(problems)}.") from None
+        problems = [_problem(kind, e["type"], e["loc"], e["input"], e["msg"]) for e in error.errors()[:4]]
+        raise ConfigError(f"{what}: {'; '.join(problems)}.".replace("?.", "?")) from None
 
 
-def _settings_of(kind: type[Any], section: tuple[int | str, ...]) -> list[str]:
-    prefix = "".join(f"{s}." for s in section)
+def _problem(kind: type[Any], error: str, place: tuple[int | str, ...], found: object, message: str) -> str:
+    """One complaint of pydantic in plain words."""
+    where = ".".join(_short(str(part)) for part in place)
+    if error == "extra_forbidden":
+        return str(UnknownName("setting", where, _settings_of(kind, place[:-1]))).rstrip(".")
+    if error == "missing":
+        return f"{where} {SAID[error]}"
+    return f"{where} = {reprlib.repr(found)}: {SAID.get(error) or message[:1].lower() + message[1:]}"
+
+
+def _settings_of(kind: type[Any], section: Sequence[int | str] = ()) -> list[str]:
+    """Names under which the fields of a (nested) object are set."""
     for name in section:
         kind = kind.model_fields[name].annotation
-    return [prefix + field for field in kind.model_fields]
+    prefix = "".join(f"{name}." for name in section)
+    return [prefix + (field.alias or name) for name, field in kind.model_fields.items()]
+
+
+def _short(text: str) -> str:
+    """A text of any length and with any characters, for one line of a message."""
+    shown = "".join(c if c.isprintable() else "?" for c in text)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."

@@ -1,7 +1,8 @@
 """The one training loop. Methods differ only in the hooks that it calls.
 
 One step shows `batch` real images to the discriminator:
-generator main phase (adversarial + the method's losses), lazy path length, discriminator main phase, lazy R1, weight average, ADA.
+generator main phase (adversarial + the method's losses), lazy path length, discriminator main phase, lazy R1, weight
+average, ADA.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from torch import Tensor, nn
 
 from benchmark import dist, losses
 from benchmark.api import DiscriminatorStep, GeneratorStep, Method
+from benchmark.batches import images_per_round, real_batches
 from benchmark.config import TrainConfig
-from benchmark.errors import MethodError
-from benchmark.streams import Streams, derive_seed
+from benchmark.errors import MethodError, WeightsError
+from benchmark.streams import Streams
 from benchmark.stylegan2 import Generator, Nets
 from benchmark.stylegan2.augment import Ada, augment
 
@@ -66,9 +68,11 @@ def train(
 ) -> State:
     """Adapt `nets` in place to `reals`, uint8 [N, 3, R, R].
 
-    `seed` names the run: all random streams derive from it. `restore` may put a stored state back before the first step; `on_tick` is called
-    after each log interval, `on_step` after each step. Raises MethodError when a loss is not finite.
+    `seed` names the run: all random streams derive from it. `restore` may put a stored state back before the first
+    step; `on_tick` is called after each log interval, `on_step` after each step. Raises ConfigError when the batch
+    cannot be shared out, MethodError when a loss or a weight is not finite.
     """
+    per_round = images_per_round(cfg, nets.cfg.mbstd_group)
     device = nets.g.mapping.w_avg.device
     source = freeze_copy(nets.g_ema)
     data = torch.from_numpy(np.ascontiguousarray(reals))
@@ -83,8 +87,12 @@ def train(
         torch.zeros([], device=device),
     )
     restore(state)
+    if not dist.agree(state.images):
+        raise WeightsError(
+            "the stored states of the processes are of different steps: remove them all and start again."
+        )
     set_precision(nets, cfg.precision)
-    batches = real_batches(data, cfg, seed, state)
+    batches = real_batches(data, per_round, cfg.mirror, seed, state.images, state.streams.data)
     trains = {id(p) for p in g_params}
     tracks_w = any(id(p) in trains for p in nets.g.mapping.parameters())
     averaged = [(a, p) for a, p in zip(nets.g_ema.parameters(), nets.g.parameters(), strict=True) if id(p) in trains]
@@ -103,7 +111,7 @@ def train(
                 step = GeneratorStep(nets, source, z, labels, fakes, state.streams.method, state.images)
                 terms |= method.generator_loss(step)
                 log.add(terms)
-                (sum(terms.values()) / cfg.accumulate).backward()
+                (total(terms) / cfg.accumulate).backward()
 
         if cfg.pl_weight and state.step % cfg.pl_every == 0:
             with phase(state.opt_g, g_params):
@@ -132,7 +140,7 @@ def train(
                 terms |= method.discriminator_loss(step_d)
                 signs = signs + real_logits.detach().sign().sum()
                 log.add(terms)
-                (sum(terms.values()) / cfg.accumulate).backward()
+                (total(terms) / cfg.accumulate).backward()
 
         if cfg.r1_gamma and state.step % cfg.r1_every == 0:
             with phase(state.opt_d, d_params):
@@ -160,13 +168,13 @@ def train(
 def trainable(nets: Nets, method: Method) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Parameters of G and of D that train. Outside of their phases no parameter requires gradients.
 
-    A frozen generator parameter takes the average's value, so that the trained and the evaluated network hold the same one.
+    A frozen generator parameter takes the average's value, so that the trained and the evaluated network hold the same.
     """
     frozen = {id(p) for p in method.frozen(nets)}
     known = {id(p) for p in (*nets.g.parameters(), *nets.d.parameters())}
     if frozen - known:
         raise MethodError(
-            f"{method.name}.frozen() returned {len(frozen - known)} tensors that are not parameters of nets.g or nets.d."
+            f"{method.name}.frozen() returned {len(frozen - known)} tensors that are not parameters of nets.g or nets.d"
         )
     with torch.no_grad():
         for p, average in zip(nets.g.parameters(), nets.g_ema.parameters(), strict=True):
@@ -180,7 +188,7 @@ def trainable(nets: Nets, method: Method) -> tuple[list[nn.Parameter], list[nn.P
 
 
 def adam(parameters: list[nn.Parameter], lr: float, lazy_every: int | None) -> torch.optim.Adam:
-    """Adam with betas (0, 0.99), corrected for a regulariser that runs every `lazy_every` steps (Karras et al. 2020, appendix B)."""
+    """Adam with betas (0, 0.99), corrected for a regulariser every `lazy_every` steps (Karras et al. 2020, app. B)."""
     ratio = lazy_every / (lazy_every + 1) if lazy_every else 1.0
     return torch.optim.Adam([{"params": parameters}], lr=lr * ratio, betas=(0.0, 0.99**ratio), eps=1e-8, fused=True)
 
@@ -189,8 +197,8 @@ def adam(parameters: list[nn.Parameter], lr: float, lazy_every: int | None) -> t
 def phase(optimiser: torch.optim.Adam, parameters: list[nn.Parameter]) -> Iterator[None]:
     """Gradients for exactly `parameters`, averaged over ranks, then one optimiser step.
 
-    Explicit lists, because `module.requires_grad_(True)` would thaw frozen layers; and nothing else gets a gradient, because the other
-    network's weight gradients would cost a third of its backward pass.
+    Explicit lists, because `module.requires_grad_(True)` would thaw frozen layers; and nothing else gets a gradient,
+    because the other network's weight gradients would cost a third of its backward pass.
     """
     for p in parameters:
         p.requires_grad_(True)
@@ -200,6 +208,11 @@ def phase(optimiser: torch.optim.Adam, parameters: list[nn.Parameter]) -> Iterat
     dist.average_gradients(parameters)
     optimiser.step()
     optimiser.zero_grad(set_to_none=True)
+
+
+def total(terms: dict[str, Tensor]) -> Tensor:
+    """The sum of named scalars."""
+    return torch.stack(list(terms.values())).sum()
 
 
 def latents(g: Generator, n: int, rng: torch.Generator) -> Tensor:
@@ -218,6 +231,7 @@ def generate(
         if draw[0] < cfg.style_mixing:
             cutoff = 1 + int(draw[1] * (g.synthesis.num_ws - 1))
             ws = torch.cat([ws[:, :cutoff], other[:, cutoff:]], dim=1)
+    ws.requires_grad_(torch.is_grad_enabled())  # path length needs it, also where the mapping network is frozen
     images, _ = g.synthesis(ws, "random", rng=streams.noise)
     return images, ws
 
@@ -227,35 +241,12 @@ def augmented(images: Tensor, cfg: TrainConfig, state: State) -> Tensor:
     return augment(images, state.ada.p, state.streams.augment) if cfg.augment == "ada" else images
 
 
-def real_batches(data: Tensor, cfg: TrainConfig, seed: Sequence[object], state: State) -> Iterator[Tensor]:
-    """This rank's batches, float32 [n, 3, R, R] in [-1, 1], in epochs of a permutation that depends only on (seed, epoch)."""
-    device = state.pl_mean.device
-    per_rank, remainder = divmod(cfg.batch, cfg.accumulate * dist.world())
-    if remainder:
-        raise MethodError(
-            f"batch {cfg.batch} is not divisible by accumulate {cfg.accumulate} x {dist.world()} processes."
-        )
-    position = state.images + dist.rank() * per_rank
-    epoch, order = -1, torch.empty(0)
-    while True:
-        picks = []
-        for i in range(position, position + per_rank):
-            if i // len(data) != epoch:
-                epoch = i // len(data)
-                shuffle = torch.Generator().manual_seed(derive_seed(*seed, "epoch", epoch))
-                order = torch.randperm(len(data), generator=shuffle)
-            picks.append(order[i % len(data)])
-        position += per_rank * dist.world()
-        x = data[torch.stack(picks)].to(device).float() / 127.5 - 1
-        if cfg.mirror:
-            flips = torch.rand(len(x), generator=state.streams.data, device=device) < 0.5
-            x = torch.where(flips[:, None, None, None], x.flip(3), x)
-        yield x
-
-
 @torch.no_grad()
-def update_average(nets: Nets, pairs: list[tuple[Tensor, Tensor]], cfg: TrainConfig, images: int) -> None:
-    """g_ema moves towards g with a half-life of `ema_kimg`; `pairs` are (average, trained) without the frozen ones; buffers are copied."""
+def update_average(nets: Nets, pairs: Sequence[tuple[Tensor, Tensor]], cfg: TrainConfig, images: int) -> None:
+    """g_ema moves towards g with a half-life of `ema_kimg`; buffers are copied.
+
+    `pairs`: (average, trained) parameters, without the frozen ones.
+    """
     half_life = cfg.ema_kimg * 1000
     if cfg.ema_rampup is not None:
         half_life = min(half_life, images * cfg.ema_rampup)
@@ -297,12 +288,16 @@ class Log:
         return done or self.state.images - self.images >= self.cfg.tick_kimg * 1000
 
     def close(self) -> None:
-        """Turn the interval into a Tick; a loss that is not finite ends the training."""
+        """Turn the interval into a Tick; a loss or weight that is not finite ends the training."""
         means = {name: torch.stack(values).float().mean().item() for name, values in self.sums.items()}
         bad = [f"{name} = {value}" for name, value in means.items() if not np.isfinite(value)]
+        for name, net in (("generator", self.state.nets.g), ("discriminator", self.state.nets.d)):
+            if not all(p.isfinite().all() for p in net.parameters()):
+                bad.append(f"{name} weights not finite")
         if bad:
             raise MethodError(
-                f"training diverged before {self.state.images} images: {', '.join(bad)}. Lower the learning rate, raise r1_gamma or use precision=fp32."
+                f"training diverged before {self.state.images} images: {', '.join(bad)}. "
+                "Lower the learning rate, raise r1_gamma or use precision=fp32."
             )
         seconds = time.perf_counter() - self.start
         kimg = (self.state.images - self.images) / 1000

@@ -1,13 +1,14 @@
-"""FixNoise: keep the source's features only where the noise is the anchor, and leave the rest of the noise space to the target.
+"""FixNoise: keep the source's features only where the noise is the anchor; the rest of the noise space is the target's.
 
-Lee, Lee, Kim, Choi and Kim, "Fix the Noise: Disentangling Source Feature for Controllable Domain Translation" (CVPR 2023, arXiv 2303.11545).
-Loss of section 3.2: features of all blocks, the source's constant noise in both networks, the same z, no style mixing; only in the
-main generator phase. Control of section 3.3: interpolating the noise from the anchor (0) to random (1) goes from source-like to target-like.
-Unlike the authors' code the loss does not move w_avg a second time, and random noise is new for each image instead of one stored map.
+Lee, Lee, Kim, Choi and Kim, "Fix the Noise: Disentangling Source Feature for Controllable Domain Translation" (CVPR
+2023, arXiv 2303.11545). Loss of section 3.2: features of all blocks, the source's constant noise in both networks, the
+same z, no style mixing; only in the main generator phase. Control of section 3.3: interpolating the noise from the
+anchor (0) to random (1) goes from source-like to target-like. Unlike the authors' code the loss does not move w_avg a
+second time, and random noise is new for each image instead of one stored map.
 """
 
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -27,8 +28,8 @@ class FixNoise(Method):
         "linear", description="linear as published; spherical keeps the noise's variance"
     )
 
-    controls = (0.0, 0.25, 0.5, 0.75, 1.0)
-    default_control = 1.0
+    controls: ClassVar[tuple[Control, ...]] = (0.0, 0.25, 0.5, 0.75, 1.0)
+    default_control: ClassVar[Control] = 1.0
 
     def generator_loss(self, step: GeneratorStep) -> dict[str, Tensor]:
         g, source = step.nets.g, step.source
@@ -43,5 +44,5 @@ class FixNoise(Method):
         anchor, fresh = g.synthesis.anchor_noise(), g.synthesis.random_noise(n, rng)
         return {layer: a * anchor[layer] + b * fresh[layer] for layer in anchor}
 
-    def noise_statement(self, control: Control) -> str:
-        return f"{self.interpolation} interpolation from the anchor noise (0) to random noise (1) at {control}"
+    def noise_statement(self) -> str:
+        return f"{self.interpolation} interpolation from the anchor noise (0) to random noise (1), at the row's value"

@@ -1,8 +1,8 @@
 """FreezeD: the discriminator layers nearest to the image stay as they were in the source.
 
-Mo, Cho and Shin, "Freeze the Discriminator" (CVPR workshops 2020, arXiv 2002.10964), section 3. Layers are counted as in
-stylegan2-ada-pytorch's `--freezed`: from RGB, two convolutions and the skip in the finest block, then three in each coarser one.
-The paper freezes four layers of a StyleGAN at 256 px; larger counts are common at larger sizes.
+Mo, Cho and Shin, "Freeze the Discriminator" (CVPR workshops 2020, arXiv 2002.10964), section 3. Layers are counted as
+in stylegan2-ada-pytorch's `--freezed`: from RGB, two convolutions and the skip in the finest block, then three in each
+coarser one. The paper freezes four layers of a StyleGAN at 256 px; larger counts are common at larger sizes.
 """
 
 from collections.abc import Iterable, Mapping

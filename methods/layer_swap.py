@@ -1,7 +1,8 @@
 """Layer swapping: fine-tune, then join the low resolutions of one generator to the high resolutions of the other.
 
-Pinkney and Adler, "Resolution Dependent GAN Interpolation" (2020, arXiv 2010.05334), section 2 with a hard switch. The mapping network, and with
-it the centre of truncation, comes from the model that gives the low resolutions, as in the authors' code. Costs no training of its own.
+Pinkney and Adler, "Resolution Dependent GAN Interpolation" (2020, arXiv 2010.05334), section 2 with a hard switch. The
+mapping network, and with it the centre of truncation, comes from the model that gives the low resolutions, as in the
+authors' code. Costs no training of its own.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The StyleGAN2 generator and discriminator (Karras et al. 2020, arXiv 1912.04958), with ADA's small changes (arXiv 2006.06676).
+"""The StyleGAN2 generator and discriminator (Karras et al. 2020, arXiv 1912.04958), as in ADA (arXiv 2006.06676).
 
 Parameter and buffer names, shapes and outputs equal those of stylegan2-ada-pytorch, so published weights load by name.
 What differs is the interface: noise is an argument, features are a return value, blocks are addressed by resolution.
@@ -17,7 +17,9 @@ from benchmark.config import NetConfig
 from benchmark.stylegan2 import ops
 
 Noise = str | Mapping[str, Tensor]
-""""const" (the stored anchor maps), "none", "random" (new per sample and layer), or maps by layer name, each [H, W] or [N, 1, H, W]."""
+""""const" (the stored anchor maps), "none", "random" (new per sample and layer), or maps by layer name.
+
+A map is [H, W] or [N, 1, H, W]."""
 
 
 def _unit_second_moment(x: Tensor) -> Tensor:
@@ -42,7 +44,7 @@ class FullyConnected(nn.Module):
 
 
 class MappingNetwork(nn.Module):
-    """z [N, z_dim] and an optional one-hot label c [N, c_dim] to ws [N, num_ws, w_dim] (or [N, w_dim] where num_ws is None)."""
+    """z [N, z_dim] and perhaps a one-hot label c [N, c_dim] to ws [N, num_ws, w_dim] ([N, w_dim] if num_ws is None)."""
 
     w_avg: Tensor
 
@@ -335,7 +337,10 @@ class DiscriminatorBlock(nn.Module):
 
 
 def minibatch_std(x: Tensor, group: int) -> Tensor:
-    """Append one map with the mean standard deviation over groups of samples (Karras et al. 2018): [N, C, H, W] -> [N, C + 1, H, W]."""
+    """Append one map with the mean standard deviation over groups of samples: [N, C, H, W] -> [N, C + 1, H, W].
+
+    Karras et al. 2018 (arXiv 1710.10196), section 3. N must be at most `group` or a multiple of it.
+    """
     n, _, h, w = x.shape
     g = min(group, n)
     y = x.reshape(g, n // g, *x.shape[1:]).float()

@@ -1,7 +1,8 @@
 """Convolution and resampling primitives that differentiate twice at full speed.
 
-PyTorch's own double backward of convolutions is generic and slow; R1 and path-length regularisation live on it. `_Conv` and `_WeightGrad` are
-therefore two small autograd functions whose backward passes are made of each other. All tensors are NCHW in shape and channels_last in memory.
+PyTorch's own double backward of convolutions is generic and slow; R1 and path-length regularisation live on it. `_Conv`
+and `_WeightGrad` are therefore two small autograd functions whose backward passes are made of each other. All tensors
+are NCHW in shape and channels_last in memory.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ def fir_kernel() -> Tensor:
     return kernel / kernel.sum()
 
 
-def _output_padding(size: tuple[int, int], gy: Tensor, w: Tensor, stride: int, padding: int) -> list[int]:
-    """What a transposed convolution must add to give back an input of `size`."""
-    return [size[i] - ((gy.shape[2 + i] - 1) * stride - 2 * padding + w.shape[2 + i]) for i in range(2)]
+def _output_padding(large: Tensor, small: Tensor, weight: torch.Size, stride: int, padding: int) -> list[int]:
+    """What a transposed convolution of `small` must add to have the size of `large` (strides leave it open)."""
+    return [large.shape[i] - ((small.shape[i] - 1) * stride - 2 * padding + weight[i]) for i in (2, 3)]
 
 
 class _Conv(Function):
@@ -47,7 +48,7 @@ class _Conv(Function):
         stride, padding, transposed, groups = ctx.spec
         gx = gw = None
         if ctx.needs_input_grad[0]:
-            outpad = [0, 0] if transposed else _output_padding((x.shape[2], x.shape[3]), gy, w, stride, padding)
+            outpad = [0, 0] if transposed else _output_padding(x, gy, w.shape, stride, padding)
             gx = _Conv.apply(gy, w, stride, padding, not transposed, outpad, groups)
         if ctx.needs_input_grad[1]:
             gw = _WeightGrad.apply(gy, x, w.shape, stride, padding, transposed, groups)
@@ -66,8 +67,9 @@ class _WeightGrad(Function):
         if _nchw_is_faster(x, stride):
             gy, x = gy.contiguous(), x.contiguous()
         like = x.new_empty(1).expand(shape)
+        outpad = _output_padding(gy, x, shape, stride, padding) if transposed else [0, 0]
         return torch.ops.aten.convolution_backward(
-            gy, x, like, None, [stride] * 2, [padding] * 2, [1, 1], transposed, [0, 0], groups, [False, True, False]
+            gy, x, like, None, [stride] * 2, [padding] * 2, [1, 1], transposed, outpad, groups, [False, True, False]
         )[1]
 
     @staticmethod
@@ -77,10 +79,10 @@ class _WeightGrad(Function):
         ggy = gx = None
         if ctx.needs_input_grad[0]:
             # For a transposed convolution gy is the large side; its exact size has to be given back.
-            outpad = _output_padding((gy.shape[2], gy.shape[3]), x, ggw, stride, padding) if transposed else [0, 0]
+            outpad = _output_padding(gy, x, ggw.shape, stride, padding) if transposed else [0, 0]
             ggy = _Conv.apply(x, ggw, stride, padding, transposed, outpad, groups)
         if ctx.needs_input_grad[1]:
-            outpad = [0, 0] if transposed else _output_padding((x.shape[2], x.shape[3]), gy, ggw, stride, padding)
+            outpad = [0, 0] if transposed else _output_padding(x, gy, ggw.shape, stride, padding)
             gx = _Conv.apply(gy, ggw, stride, padding, not transposed, outpad, groups)
         return ggy, gx, None, None, None, None, None
 

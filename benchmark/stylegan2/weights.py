@@ -1,4 +1,4 @@
-"""Networks on disk: one safetensors file, its header holding the architecture. Loading is strict and executes nothing."""
+"""Networks on disk: one safetensors file, architecture in its header. Loading is strict and executes nothing."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Nets:
 
     @classmethod
     def create(cls, cfg: NetConfig, seed: int) -> Nets:
-        """Freshly initialised networks; the same seed gives the same weights, and the global random state is left alone."""
+        """Newly initialised networks; weights depend on `seed` alone, and the global random state stays as it was."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             g, d = Generator(cfg), Discriminator(cfg)
@@ -46,7 +46,7 @@ class Nets:
     def to(self, device: str | torch.device) -> Nets:
         """Move all three; convolution weights go to channels_last."""
         for net in (self.g, self.g_ema, self.d):
-            net.to(device=device, memory_format=torch.channels_last)
+            net.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return self
 
     def copy(self) -> Nets:
@@ -102,7 +102,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, object
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
-    """The tensors and header of `write_tensors`; WeightsError where the file is missing, damaged or of another schema."""
+    """Tensors and header of `write_tensors`; WeightsError where the file is missing, damaged or of another schema."""
     if not path.is_file():
         raise WeightsError(f"weights file {path} does not exist.")
     try:

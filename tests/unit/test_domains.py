@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from benchmark import domains
-from benchmark.domains import Domain, list_cards, load_domain, pixel_digest
+from benchmark.cards import card_shelf, list_cards
+from benchmark.domains import Domain, load_domain, pixel_digest
 from benchmark.errors import ConfigError, DataError, UnknownName
 
-PACK = domains.card_shelf() / "packs" / "pixel-art-32.zip"
+PACK = card_shelf() / "packs" / "pixel-art-32.zip"
 
 
 def toy(cache: Path, name: str = "toy-disks", train: int = 20, test: int = 10) -> Domain:

@@ -1,0 +1,79 @@
+"""Training a source from scratch with the suite's own loop."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmark import dist
+from benchmark.api import Method
+from benchmark.domains import load_domain
+from benchmark.errors import ConfigError
+from benchmark.sources import Recipe, find_source, list_sources
+from benchmark.state_file import restore_state, save_state
+from benchmark.stylegan2 import Nets, save
+from benchmark.train import State, train
+
+
+class FromScratch(Method):
+    """No hooks: the plain objective, starting from random weights."""
+
+    name = "from_scratch"
+
+
+def train_source(
+    name: str, out: Path, cache: Path, kimg: float | None, device: str, say: Callable[[str], None] = print
+) -> None:
+    """Train `name` by its recipe into `out`; the same command goes on where it stopped.
+
+    Each tick prints a line and goes to `out/ticks.jsonl`; every `snapshot_kimg` a snapshot of all three networks is
+    written, to be compared by `sources score`. `kimg` replaces the recipe's length. Raises ConfigError, WeightsError.
+    """
+    recipe = _recipe(name, kimg)
+    dist.init()
+    domain = load_domain(recipe.domain, recipe.networks.resolution, recipe.split.train, recipe.split.test, cache)
+    key = _key(recipe, domain.digest)
+    state_path = out / f"state.{dist.rank()}.safetensors"
+    nets = Nets.create(recipe.networks, seed=recipe.seed).to(device)
+    out.mkdir(parents=True, exist_ok=True)
+
+    def restore(state: State) -> None:
+        if restore_state(state_path, state, key):
+            say(f"going on at {state.images / 1000:g} kimg")
+
+    def on_tick(state: State) -> None:
+        if dist.rank() == 0:
+            say(_line(state))
+            with (out / "ticks.jsonl").open("a") as log:
+                log.write(json.dumps(vars(state.ticks[-1])) + "\n")
+            before = state.ticks[-2].images if len(state.ticks) > 1 else 0
+            every = round(recipe.snapshot_kimg * 1000)
+            if state.images // every > before // every:
+                save(out / f"snapshot-{state.images // 1000:05d}.safetensors", nets, {"kimg": state.images / 1000})
+        save_state(state_path, state, key)
+
+    train(nets, domain.train, FromScratch(), recipe.train, ("source", name, recipe.seed), restore, on_tick)
+
+
+def _recipe(name: str, kimg: float | None) -> Recipe:
+    recipe = find_source(name).recipe
+    if recipe is None:
+        known = [n for n, card in list_sources().items() if card.recipe]
+        raise ConfigError(f"source {name} has no training recipe; those that have one: {', '.join(known)}.")
+    if kimg is None:
+        return recipe
+    return recipe.model_copy(update={"train": recipe.train.model_copy(update={"kimg": kimg})})
+
+
+def _key(recipe: Recipe, digest: str) -> str:
+    """What a training state belongs to. The length is left out, so that a training can go on beyond its first goal."""
+    fixed = recipe.model_dump(exclude={"train": {"kimg"}, "snapshot_kimg": True})
+    return hashlib.sha256(json.dumps([fixed, digest, dist.world()], sort_keys=True).encode()).hexdigest()
+
+
+def _line(state: State) -> str:
+    tick = state.ticks[-1]
+    losses = "  ".join(f"{name} {value:.3f}" for name, value in tick.losses.items())
+    return f"{tick.images / 1000:8.1f} kimg  {tick.seconds_per_kimg:6.2f} s/kimg  {losses}"
