@@ -246,7 +246,7 @@ def _problems(problems: tuple[str, ...]) -> None:
 
 def main() -> None:
     """Run the command line; errors that a person can mend are one line and exit code 2, Ctrl-C is 130."""
-    warnings.showwarning = lambda message, *_: click.echo(f"warning: {message}", err=True)  # type: ignore[assignment]
+    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)  # type: ignore[assignment]
     try:
         cli(prog_name="python -m benchmark", standalone_mode=False)
     except BenchmarkError as error:

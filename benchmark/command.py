@@ -14,7 +14,7 @@ from rich.console import Console
 from benchmark.config import Suite
 from benchmark.domains import Domain, load_domain
 from benchmark.errors import ConfigError
-from benchmark.hardware import environment, pick_device, pick_precision
+from benchmark.hardware import environment, flush_denormals, pick_device, pick_precision
 from benchmark.launch import run_all
 from benchmark.metrics import Evaluator
 from benchmark.plan import Job, check, plan
@@ -44,6 +44,7 @@ def prepare(
 ) -> Prepared:
     """Arguments -> typed suite, source, drawn domains and jobs. Raises BenchmarkError before anything was trained."""
     suite, methods = load_suite(suite_name, settings, overrides)
+    flush_denormals()
     device = usable_device(device)
     precision = pick_precision(suite.train.precision, device)
     suite = suite.model_copy(update={"train": suite.train.model_copy(update={"precision": precision})})

@@ -20,6 +20,8 @@ T = TypeVar("T", Method, Suite)
 SHELF = Path(__file__).parent / "suites"
 MAX_BYTES = 1 << 18
 SECTIONS = ("train", "eval", "split")
+SHORTEN = reprlib.Repr()
+SHORTEN.maxlevel = 2
 
 SAID = {
     "missing": "is missing",
@@ -80,7 +82,7 @@ def _read(name: str) -> dict[str, Any]:
     raw = _yaml(text, f"suite file {name}")
     if not isinstance(raw, dict):
         raise ConfigError(
-            f"suite file {name} must hold a mapping of settings; found {reprlib.repr(raw)}. "
+            f"suite file {name} must hold a mapping of settings; found {SHORTEN.repr(raw)}. "
             "Begin with a copy of one of benchmark/suites."
         )
     return raw
@@ -104,7 +106,7 @@ def _apply(text: str, raw: dict[str, Any], fields: dict[str, dict[str, Any]]) ->
     name, equals, value = text.partition("=")
     path = name.strip().split(".")
     if not equals or not all(path) or len(path) > 2:
-        raise ConfigError(f"--set {_short(text)}: expected NAME=VALUE such as train.kimg=8 or fixnoise.weight=0.1.")
+        raise ConfigError(f"--set {_short(text)}: expected NAME=VALUE such as train.kimg=8 or METHOD.FIELD=0.1.")
     parsed = _yaml(value, f"--set {_short(text)}")
     if len(path) == 1 and path[0] in _settings_of(Suite):
         raw[path[0]] = parsed
@@ -151,7 +153,7 @@ def _problem(kind: type[Any], error: str, place: tuple[int | str, ...], found: o
         return str(UnknownName("setting", where, _settings_of(kind, place[:-1]))).rstrip(".")
     if error == "missing":
         return f"{where} {SAID[error]}"
-    return f"{where} = {reprlib.repr(found)}: {SAID.get(error) or message[:1].lower() + message[1:]}"
+    return f"{where} = {_short(SHORTEN.repr(found))}: {SAID.get(error) or message[:1].lower() + message[1:]}"
 
 
 def _settings_of(kind: type[Any], section: Sequence[int | str] = ()) -> list[str]:

@@ -1,0 +1,187 @@
+"""Keys change with everything that changes numbers, and with nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from benchmark.methods.finetune import Finetune
+from benchmark.methods.fixnoise import FixNoise
+from benchmark.methods.freezed import FreezeD
+from benchmark.methods.layer_swap import LayerSwap
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmark import metrics as all_metrics
+from benchmark import plan as planning
+from benchmark.api import Control, Method
+from benchmark.cards import list_cards
+from benchmark.config import EvalConfig, NetConfig, Suite, TrainConfig
+from benchmark.domains import Domain
+from benchmark.errors import ConfigError
+from benchmark.plan import Job, check, make_job, plan, uses_training_of_another
+from benchmark.suites import load_suite
+
+SUITE, METHODS = load_suite("smoke")
+NETS = NetConfig(resolution=32)
+
+OTHER_TRAINING: dict[str, Any] = {
+    "kimg": 0.5, "batch": 4, "accumulate": 2, "lr_g": 0.1, "lr_d": 0.1, "r1_gamma": 7.0, "r1_every": 3,
+    "pl_weight": 1.0, "pl_every": 3, "style_mixing": 0.1, "ema_kimg": 9.0, "ema_rampup": 0.1, "augment": "ada",
+    "ada_target": 0.1, "ada_kimg": 7.0, "mirror": True, "precision": "bf16", "tick_kimg": 0.5,
+}  # fmt: skip
+OTHER_EVALUATION: dict[str, Any] = {
+    "metrics": ("fd_randconv",), "samples": 60, "pairs": 7, "batch": 5, "psi": 0.5,
+}  # fmt: skip
+
+
+def domain(name: str = "toy-rings", digest: str = "d1") -> Domain:
+    images = np.zeros((4, 3, 32, 32), np.uint8)
+    return Domain(name, images, images, digest, list_cards()[name])
+
+
+def job(suite: Suite = SUITE, method: Method | None = None, where: Domain | None = None, seed: int = 0) -> Job:
+    return make_job(suite, method, where or domain(), seed, "sha1")
+
+
+def keys(made: Job) -> tuple[str, dict[Control, str]]:
+    return made.train_key, dict(made.record_keys)
+
+
+def differ(one: Job, two: Job) -> tuple[bool, bool]:
+    """(train keys differ, all record keys differ); a part of the record keys differing would be an error."""
+    assert one.record_keys.keys() == two.record_keys.keys()
+    records = {one.record_keys[c] != two.record_keys[c] for c in one.record_keys}
+    assert len(records) == 1
+    return one.train_key != two.train_key, records.pop()
+
+
+def with_training(**change: Any) -> Suite:
+    return SUITE.model_copy(update={"train": SUITE.train.model_copy(update=change)})
+
+
+def with_evaluation(**change: Any) -> Suite:
+    return SUITE.model_copy(update={"eval": SUITE.eval.model_copy(update=change)})
+
+
+def test_the_tables_of_this_test_name_every_setting() -> None:
+    assert OTHER_TRAINING.keys() == TrainConfig.model_fields.keys()
+    assert OTHER_EVALUATION.keys() == EvalConfig.model_fields.keys()
+
+
+@pytest.mark.parametrize("field", TrainConfig.model_fields)
+def test_every_training_setting_but_the_log_interval_changes_both_keys(field: str) -> None:
+    changed = job(with_training(**{field: OTHER_TRAINING[field]}), FixNoise())
+    matters = field != "tick_kimg"
+    assert differ(job(method=FixNoise()), changed) == (matters, matters)
+
+
+@pytest.mark.parametrize("field", EvalConfig.model_fields)
+def test_every_evaluation_setting_changes_the_record_alone(field: str) -> None:
+    changed = with_evaluation(**{field: OTHER_EVALUATION[field]})
+    assert differ(job(method=FixNoise()), job(changed, FixNoise())) == (False, True)
+    assert differ(job(), job(changed)) == (False, True)
+
+
+def test_the_order_of_metrics_changes_nothing_and_their_version_the_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    backwards = with_evaluation(metrics=SUITE.eval.metrics[::-1])
+    before = job(method=FixNoise())
+    assert keys(before) == keys(job(backwards, FixNoise()))
+    newer = {name: replace(info, version=info.version + 1) for name, info in all_metrics.list_metrics().items()}
+    monkeypatch.setattr(planning, "list_metrics", lambda: newer)
+    assert differ(before, job(method=FixNoise())) == (False, True)
+
+
+class NewerFixNoise(FixNoise):
+    version: ClassVar[int] = FixNoise.version + 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda: job(method=FixNoise(weight=0.06)),
+        lambda: job(method=FixNoise(interpolation="spherical")),
+        lambda: job(method=NewerFixNoise()),
+        lambda: job(method=FixNoise(), seed=1),
+        lambda: job(method=FixNoise(), where=domain(digest="d2")),
+        lambda: job(method=FixNoise(), where=domain("toy-squares")),  # the name seeds the random streams
+        lambda: job(SUITE.model_copy(update={"name": "other"}), FixNoise()),  # so does this
+        lambda: make_job(SUITE, FixNoise(), domain(), 0, "sha2"),
+    ],
+    ids=["field", "evaluation field", "version", "seed", "digest", "domain", "suite", "source"],
+)
+def test_what_changes_weights_changes_both_keys(other: Callable[[], Job]) -> None:
+    assert differ(job(method=FixNoise()), other()) == (True, True)
+
+
+def test_a_new_protocol_changes_every_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = [job(method=method) for method in (None, *METHODS)]
+    monkeypatch.setattr(planning, "PROTOCOL", planning.PROTOCOL + 1)
+    after = [job(method=method) for method in (None, *METHODS)]
+    assert [differ(one, two) for one, two in zip(before, after, strict=True)] == [(True, True)] * len(before)
+
+
+def test_nothing_else_changes_a_key() -> None:
+    elsewhere = SUITE.model_copy(
+        update={"description": "x", "source": "renamed", "domains": ("a",), "methods": ("b",), "seeds": (7, 0)}
+    )
+    moved = replace(domain(), card=domain().card.model_copy(update={"title": "x"}), skipped=(("file", "why"),))
+    for method in (None, *METHODS):
+        assert keys(job(method=method)) == keys(job(elsewhere, method, moved))
+    two = plan(SUITE, METHODS[::-1], {"b": domain("toy-squares"), "a": domain()}, "sha1")
+    one = plan(SUITE, METHODS, {"a": domain()}, "sha1")
+    assert {key for j in one for key in j.record_keys.values()} < {key for j in two for key in j.record_keys.values()}
+
+
+def test_the_zero_step_record_does_not_depend_on_training() -> None:
+    assert keys(job()) == keys(job(with_training(kimg=99.0, lr_g=0.5)))
+    assert keys(job())[1] != keys(job(method=Finetune()))[1]
+
+
+def test_layer_swap_shares_the_training_of_fine_tuning() -> None:
+    swap, other_swap, plain = job(method=LayerSwap()), job(method=LayerSwap(low_from="adapted")), job(method=Finetune())
+    assert swap.train_key == other_swap.train_key == plain.train_key != job(method=FreezeD()).train_key
+    assert not set(swap.record_keys.values()) & set(other_swap.record_keys.values())
+    assert len({*swap.record_keys.values(), *plain.record_keys.values()}) == 4
+    assert uses_training_of_another(swap)
+    assert not uses_training_of_another(plain) and not uses_training_of_another(job())
+
+
+def test_jobs_come_grouped_with_the_untouched_source_first() -> None:
+    suite = SUITE.model_copy(update={"seeds": (3, 1)})
+    jobs = plan(suite, METHODS, {"r": domain(), "s": domain("toy-squares")}, "sha1")
+    groups = [(j.domain, j.seed) for j in jobs]
+    assert list(dict.fromkeys(groups)) == [("toy-rings", 3), ("toy-rings", 1), ("toy-squares", 3), ("toy-squares", 1)]
+    assert len(jobs) == 4 * (1 + len(METHODS)) and groups == sorted(groups, key=[*dict.fromkeys(groups)].index)
+    assert [j.method and j.method.name for j in jobs[:6]] == [None, *SUITE.methods]
+    every = [key for j in jobs for key in j.record_keys.values()]
+    assert len(every) == len(set(every))
+
+
+@pytest.mark.parametrize(
+    ("suite", "methods", "said"),
+    [
+        (SUITE.model_copy(update={"resolution": 64}), [], "resolution 64, its source smoke-32 32"),
+        (with_training(batch=6), [], "train.batch=6"),
+        (with_training(accumulate=3), [], "train.accumulate=3"),
+        (with_evaluation(pairs=65), [], "eval.pairs=65 must not exceed eval.samples=64"),
+        (SUITE, [FreezeD(layers=11)], "freezed.layers=11"),
+        (SUITE, [LayerSwap(swap_at_px=64)], "layer_swap.swap_at_px=64"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused_before_anything_runs(
+    suite: Suite, methods: list[Method], said: str
+) -> None:
+    check(SUITE, METHODS, NETS)
+    with pytest.raises(ConfigError, match=said):
+        check(suite, methods, NETS)
+
+
+@given(st.dictionaries(st.text(), st.integers() | st.text() | st.floats(allow_nan=False)))
+def test_keys_do_not_depend_on_the_order_of_settings(settings: dict[str, Any]) -> None:
+    backwards = dict(reversed(settings.items()))
+    assert planning.key(settings) == planning.key(backwards)
+    assert planning.key(settings) != planning.key([settings])

@@ -1,0 +1,190 @@
+"""Settings: typed once, refused with a word of help, and never executed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from benchmark.cards import list_cards
+from benchmark.config import Suite
+from benchmark.errors import BenchmarkError, ConfigError, UnknownName
+from benchmark.metrics import list_metrics
+from benchmark.sources import list_sources
+from benchmark.suites import SHELF, load_suite, suite_names
+
+SMOKE = (SHELF / "smoke.yaml").read_text()
+
+
+@pytest.mark.parametrize("name", suite_names())
+def test_suites_that_come_with_the_package_are_whole(name: str) -> None:
+    suite, methods = load_suite(name)
+    assert suite.name == name and suite.description
+    assert [m.name for m in methods] == list(suite.methods)
+    assert set(suite.domains) <= set(list_cards())
+    assert set(suite.eval.metrics) <= set(list_metrics())
+    assert suite.source in list_sources()
+
+
+def test_settings_reach_the_typed_objects_in_one_hop() -> None:
+    texts = ["train.kimg=8", "eval.psi=0.7", "seeds=[3, 4]", "methods=[fixnoise, layer_swap]", "fixnoise.weight=1e-3"]
+    suite, (fixnoise, swap) = load_suite("smoke", [*texts, "layer_swap.grid=[8]", "train.kimg=9", "split.test=7"])
+    assert (suite.train.kimg, suite.eval.psi, suite.seeds, suite.split.test) == (9.0, 0.7, (3, 4), 7)
+    assert fixnoise.model_dump() == {"weight": 0.001, "interpolation": "linear"}
+    assert swap.controls == (8, 16)
+    plain, _ = load_suite("smoke")
+    assert suite.train == plain.train.model_copy(update={"kimg": 9.0})
+
+
+def test_overrides_replace_fields_and_settings_go_before_them() -> None:
+    suite, _ = load_suite("smoke", ["seeds=[5]"], {"seeds": ["1"], "methods": ["finetune"], "domains": None})
+    assert (suite.seeds, suite.methods, suite.domains) == ((5,), ("finetune",), ("toy-rings", "toy-squares"))
+
+
+def test_a_suite_is_frozen() -> None:
+    suite, methods = load_suite("smoke", ["methods=[fixnoise]"])
+    for thing, field in ((suite, "name"), (suite.train, "kimg"), (methods[0], "weight")):
+        with pytest.raises(ValueError, match="frozen"):
+            setattr(thing, field, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("train.kimgs=1", "train.kimgs.*did you mean train.kimg"),
+        ("train.r1gamma=1", "did you mean train.r1_gamma"),
+        ("evl.samples=4", "unknown method 'evl'"),
+        ("sead=1", "did you mean seeds"),
+        ("resoluton=32", "did you mean resolution"),
+        ("fixnoise.wieght=1", "did you mean weight"),
+        ("fixnoize.weight=1", "did you mean fixnoise"),
+        ("methods=[finetun]", "did you mean finetune"),
+        ("schema_version=1", "did you mean schema"),
+        ("train.kimg=-1", r"train\.kimg = -1: .*greater than 0"),
+        ("train.kimg=many", r"train\.kimg = 'many': .*number"),
+        ("train.precision=fp8", "'auto', 'fp32' or 'bf16'"),
+        ("eval.samples=1", "greater than or equal to 2"),
+        ("seeds=0", "expected a list"),
+        ("seeds=[]", "seeds: the list is empty"),
+        ("seeds=[1, 1]", "1 is named twice"),
+        ("methods=[finetune, finetune]", "'finetune' is named twice"),
+        ("eval.metrics=[]", "the list is empty"),
+        ("train=[1]", "expected a mapping"),
+        ("name=../evil", "suite name '../evil'"),
+        ("schema=2", "schema = 2"),
+        ("fixnoise.weight=.nan", "finite"),
+        ("fixnoise.interpolation=cubic", "'linear' or 'spherical'"),
+        ("layer_swap.grid=[8, x]", "grid.1 = 'x'"),
+        ("train.kimg", "expected NAME=VALUE"),
+        ("=1", "expected NAME=VALUE"),
+        ("train..kimg=1", "expected NAME=VALUE"),
+        ("a.b.c=1", "expected NAME=VALUE"),
+        ("train.kimg=[", "not valid YAML"),
+        ("train.kimg=2024-99-99", "not valid YAML"),
+        ("train.kimg=!!int ''", "not valid YAML"),
+        ("train.kimg=" + "[" * 1500, "not valid YAML"),
+    ],
+)
+def test_a_wrong_setting_is_told_on_one_line(text: str, said: str) -> None:
+    with pytest.raises((ConfigError, UnknownName), match=said) as caught:
+        load_suite("smoke", [text])
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
+def test_a_setting_of_a_method_outside_of_the_run_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"--set fixnoise\.\*: fixnoise is not among the methods of this run"):
+        load_suite("smoke", ["fixnoise.weight=1"], {"methods": ["finetune"]})
+
+
+NAMES = st.sampled_from(
+    ["train.kimg", "train", "eval.metrics", "seeds", "name", "fixnoise.weight", "layer_swap.grid", ""]
+)
+VALUES = st.text(st.characters(codec="utf-8"), max_size=40) | st.from_regex(r"[\[\]{}&*!|>%@,:#'\"0-9a-z\n -]{0,30}")
+
+
+@settings(max_examples=300, deadline=None)
+@example("train.kimg=&a [*a]")
+@example("seeds=&a [*a]")
+@example("train=&a {kimg: *a}")
+@example("train.kimg==")
+@example("fixnoise.weight=!!timestamp x")
+@example("train.kimg=!!binary x")
+@example("train={1: 2}")
+@example("train={[1]: 2}")
+@example("train.kimg=" + "9" * 5000)
+@example("seeds=[0x" + "f" * 4000 + "]")
+@example("name=\x1b[31mred")
+@given(st.text() | st.builds("{}={}".format, NAMES | st.text(max_size=12), VALUES))
+def test_a_hostile_setting_is_refused_or_understood(text: str) -> None:
+    try:
+        suite, _ = load_suite("smoke", [text])
+    except BenchmarkError as error:
+        message = str(error)
+        assert message and len(message) < 2000
+        return
+    assert isinstance(suite, Suite)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.dictionaries(st.sampled_from([*Suite.model_fields, "schema"]), st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+)))  # fmt: skip
+def test_hostile_overrides_are_refused_or_understood(overrides: dict[str, Any]) -> None:
+    try:
+        load_suite("smoke", (), overrides)
+    except BenchmarkError as error:
+        assert str(error)
+
+
+def test_nothing_in_a_setting_or_file_is_executed(tmp_path: Path) -> None:
+    marker = tmp_path / "executed"
+    for tag in (f"!!python/object/apply:os.mkdir ['{marker}']", f"!!python/object/new:os.mkdir ['{marker}']"):
+        with pytest.raises(ConfigError, match="not valid YAML"):
+            load_suite("smoke", [f"train.kimg={tag}"])
+        file = tmp_path / "evil.yaml"
+        file.write_text(f"{SMOKE}\nx: {tag}\n")
+        with pytest.raises(ConfigError, match="not valid YAML in line"):
+            load_suite(str(file))
+    assert not marker.exists()
+
+
+LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{chr(98 + i)}: &{chr(98 + i)} [{','.join([f'*{chr(97 + i)}'] * 9)}]\n" for i in range(12)
+)
+FILES: dict[str, tuple[bytes, str]] = {
+    "a list": (b"- a\n- b\n", "must hold a mapping"),
+    "empty": (b"", "must hold a mapping"),
+    "binary": (bytes(range(256)), "not a text file"),
+    "UTF-16": ("schema: 1".encode("utf-16"), "not a text file"),
+    "huge": (b"a: " + b"x" * (1 << 19), "larger than 256 KiB"),
+    "deep": (b"[" * 1500, "not valid YAML"),
+    "a billion laughs": (LAUGHS.encode(), "name is missing"),
+    "laughs in a field": (f"{LAUGHS}schema: 1\nname: *m\n".encode(), "name = "),
+    "unknown keys": (f"{SMOKE}\nkimgs: 3\n".encode(), "unknown setting 'kimgs'"),
+    "number keys": (f"{SMOKE}\n1: 3\n".encode(), "names of settings are words"),
+    "of a later schema": (SMOKE.replace("schema: 1", "schema: 2").encode(), "schema = 2"),
+    "without methods": (b"schema: 1\nname: x\nsource: smoke-32\ndomains: [a]\n", "methods is missing"),
+    "with a path as name": (SMOKE.replace("name: smoke", "name: /tmp/x").encode(), "suite name '/tmp/x'"),
+}
+
+
+@pytest.mark.parametrize(("data", "said"), FILES.values(), ids=FILES)
+def test_a_wrong_suite_file_is_told_on_one_line(tmp_path: Path, data: bytes, said: str) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_bytes(data)
+    with pytest.raises(ConfigError, match=said) as caught:
+        load_suite(str(file))
+    assert len(" ".join(str(caught.value).split())) < 800
+
+
+def test_a_suite_can_be_a_file_of_ones_own(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(SMOKE.replace("name: smoke", "name: mine"))
+    assert load_suite(str(file))[0].name == "mine"
+    for missing in (str(tmp_path / "none.yaml"), str(tmp_path)):
+        with pytest.raises(BenchmarkError, match="avatars, smoke"):
+            load_suite(missing)
