@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
 class Frozen(BaseModel):
@@ -13,10 +13,19 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
 
+def _power_of_two(px: int) -> int:
+    if px.bit_count() != 1:
+        raise ValueError("must be a power of two")
+    return px
+
+
+Resolution = Annotated[int, Field(ge=8, le=1024), AfterValidator(_power_of_two)]
+
+
 class NetConfig(Frozen):
     """Shape of a StyleGAN2 generator and discriminator (Karras et al. 2020, config f family)."""
 
-    resolution: int = Field(64, description="image side in px, a power of two")
+    resolution: Resolution = Field(64, description="image side in px, a power of two")
     z_dim: int = Field(512, ge=1)
     w_dim: int = Field(512, ge=1)
     c_dim: int = Field(0, ge=0, description="number of classes; 0 = unconditional")
@@ -84,7 +93,7 @@ class Suite(Frozen):
     schema_version: Literal[1] = Field(1, alias="schema")
     name: str
     description: str = ""
-    resolution: int = Field(64, description="px; a power of two")
+    resolution: Resolution = Field(64, description="px; a power of two")
     source: str
     domains: tuple[str, ...]
     methods: tuple[str, ...]

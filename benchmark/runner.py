@@ -27,7 +27,8 @@ from benchmark.sources import find_source
 from benchmark.state_file import restore_state, save_state
 from benchmark.stylegan2 import Generator, Nets
 from benchmark.stylegan2.weights import load, read_tensors, save
-from benchmark.train import State, train
+from benchmark.train import train
+from benchmark.training_state import State
 
 STRIP = 8
 """Images in a record's strip of samples."""

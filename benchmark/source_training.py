@@ -15,7 +15,8 @@ from benchmark.hardware import flush_denormals
 from benchmark.sources import Recipe, find_source, list_sources
 from benchmark.state_file import restore_state, save_state
 from benchmark.stylegan2 import Nets, save
-from benchmark.train import State, train
+from benchmark.train import train
+from benchmark.training_state import State
 
 
 class FromScratch(Method):

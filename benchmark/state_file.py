@@ -10,7 +10,7 @@ from torch import Tensor
 
 from benchmark.errors import WeightsError
 from benchmark.stylegan2.weights import read_tensors, write_tensors
-from benchmark.train import State, Tick
+from benchmark.training_state import State, Tick
 
 
 def _moments(optimiser: torch.optim.Adam, prefix: str) -> dict[str, Tensor]:

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -25,35 +23,7 @@ from benchmark.errors import MethodError, WeightsError
 from benchmark.streams import Streams
 from benchmark.stylegan2 import Generator, Nets
 from benchmark.stylegan2.augment import Ada, augment
-
-
-@dataclass(frozen=True)
-class Tick:
-    """One interval of the log."""
-
-    images: int
-    seconds: float
-    """Wall time of the interval."""
-    seconds_per_kimg: float
-    losses: dict[str, float]
-    """Mean of each named loss over the interval."""
-    ada_p: float
-
-
-@dataclass
-class State:
-    """All that a training consists of at a moment; `state_file.py` stores and restores it."""
-
-    nets: Nets
-    opt_g: torch.optim.Adam
-    opt_d: torch.optim.Adam
-    streams: Streams
-    ada: Ada
-    pl_mean: Tensor
-    images: int = 0
-    step: int = 0
-    seconds: float = 0.0
-    ticks: list[Tick] = field(default_factory=list)
+from benchmark.training_state import Log, State
 
 
 def train(
@@ -92,6 +62,7 @@ def train(
             "the stored states of the processes are of different steps: remove them all and start again."
         )
     set_precision(nets, cfg.precision)
+    source.synthesis.dtype = nets.g.synthesis.dtype
     batches = real_batches(data, per_round, cfg.mirror, seed, state.images, state.streams.data)
     trains = {id(p) for p in g_params}
     tracks_w = any(id(p) in trains for p in nets.g.mapping.parameters())
@@ -109,7 +80,7 @@ def train(
                 logits = nets.d(augmented(fakes, cfg, state), labels)
                 terms = {"g_adversarial": losses.generator_adversarial(logits)}
                 step = GeneratorStep(nets, source, z, labels, fakes, state.streams.method, state.images)
-                terms |= method.generator_loss(step)
+                terms |= extra_terms(method, method.generator_loss(step), terms)
                 log.add(terms)
                 (total(terms) / cfg.accumulate).backward()
 
@@ -137,7 +108,7 @@ def train(
                 step_d = DiscriminatorStep(
                     nets, source, x, fakes, real_logits, fake_logits, state.streams.method, state.images
                 )
-                terms |= method.discriminator_loss(step_d)
+                terms |= extra_terms(method, method.discriminator_loss(step_d), terms)
                 signs = signs + real_logits.detach().sign().sum()
                 log.add(terms)
                 (total(terms) / cfg.accumulate).backward()
@@ -210,6 +181,17 @@ def phase(optimiser: torch.optim.Adam, parameters: list[nn.Parameter]) -> Iterat
     optimiser.zero_grad(set_to_none=True)
 
 
+def extra_terms(method: Method, extra: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A method's named losses, or a MethodError where one is no scalar or takes the name of the loop's own."""
+    for name, value in extra.items():
+        if name in own or not isinstance(value, Tensor) or value.numel() != 1:
+            raise MethodError(
+                f"{method.name} returned the loss {name!r} as {getattr(value, 'shape', type(value).__name__)}; "
+                f"a loss is a scalar tensor under a name other than {', '.join(own)}."
+            )
+    return {name: value.reshape([]) for name, value in extra.items()}
+
+
 def total(terms: dict[str, Tensor]) -> Tensor:
     """The sum of named scalars."""
     return torch.stack(list(terms.values())).sum()
@@ -266,41 +248,3 @@ def set_precision(nets: Nets, precision: str) -> None:
     """Compute type of the convolutions in G and D; weights, mapping, RGB and logits stay float32."""
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     nets.g.synthesis.dtype = nets.d.dtype = dtype
-
-
-class Log:
-    """Running means of named losses; a tick every `tick_kimg`."""
-
-    def __init__(self, state: State, cfg: TrainConfig) -> None:
-        self.state, self.cfg = state, cfg
-        self._reset()
-
-    def _reset(self) -> None:
-        self.sums: dict[str, list[Tensor]] = {}
-        self.start, self.images = time.perf_counter(), self.state.images
-
-    def add(self, terms: dict[str, Tensor]) -> None:
-        for name, value in terms.items():
-            self.sums.setdefault(name, []).append(value.detach())
-
-    def due(self) -> bool:
-        done = self.state.images >= self.cfg.kimg * 1000
-        return done or self.state.images - self.images >= self.cfg.tick_kimg * 1000
-
-    def close(self) -> None:
-        """Turn the interval into a Tick; a loss or weight that is not finite ends the training."""
-        means = {name: torch.stack(values).float().mean().item() for name, values in self.sums.items()}
-        bad = [f"{name} = {value}" for name, value in means.items() if not np.isfinite(value)]
-        for name, net in (("generator", self.state.nets.g), ("discriminator", self.state.nets.d)):
-            if not all(p.isfinite().all() for p in net.parameters()):
-                bad.append(f"{name} weights not finite")
-        if bad:
-            raise MethodError(
-                f"training diverged before {self.state.images} images: {', '.join(bad)}. "
-                "Lower the learning rate, raise r1_gamma or use precision=fp32."
-            )
-        seconds = time.perf_counter() - self.start
-        kimg = (self.state.images - self.images) / 1000
-        self.state.seconds += seconds
-        self.state.ticks.append(Tick(self.state.images, seconds, seconds / kimg, means, float(self.state.ada.p)))
-        self._reset()

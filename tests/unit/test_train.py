@@ -22,7 +22,8 @@ from benchmark.errors import ConfigError, MethodError, WeightsError
 from benchmark.state_file import restore_state, save_state
 from benchmark.streams import Streams, derive_seed, generator
 from benchmark.stylegan2 import Nets
-from benchmark.train import State, adam, train, update_average
+from benchmark.train import adam, train, update_average
+from benchmark.training_state import State
 
 NETS = NetConfig(resolution=16, z_dim=8, w_dim=8, mapping_layers=2, channel_base=64, channel_max=8)
 EVERYTHING = TrainConfig(

@@ -1,0 +1,83 @@
+"""What a training consists of at a moment, and its log."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmark.config import TrainConfig
+from benchmark.errors import MethodError
+from benchmark.streams import Streams
+from benchmark.stylegan2 import Nets
+from benchmark.stylegan2.augment import Ada
+
+
+@dataclass(frozen=True)
+class Tick:
+    """One interval of the log."""
+
+    images: int
+    seconds: float
+    """Wall time of the interval."""
+    seconds_per_kimg: float
+    losses: dict[str, float]
+    """Mean of each named loss over the interval."""
+    ada_p: float
+
+
+@dataclass
+class State:
+    """All that a training consists of at a moment; `state_file.py` stores and restores it."""
+
+    nets: Nets
+    opt_g: torch.optim.Adam
+    opt_d: torch.optim.Adam
+    streams: Streams
+    ada: Ada
+    pl_mean: Tensor
+    images: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    ticks: list[Tick] = field(default_factory=list)
+
+
+class Log:
+    """Running means of named losses; a tick every `tick_kimg`."""
+
+    def __init__(self, state: State, cfg: TrainConfig) -> None:
+        self.state, self.cfg = state, cfg
+        self._reset()
+
+    def _reset(self) -> None:
+        self.sums: dict[str, list[Tensor]] = {}
+        self.start, self.images = time.perf_counter(), self.state.images
+
+    def add(self, terms: dict[str, Tensor]) -> None:
+        for name, value in terms.items():
+            self.sums.setdefault(name, []).append(value.detach())
+
+    def due(self) -> bool:
+        done = self.state.images >= self.cfg.kimg * 1000
+        return done or self.state.images - self.images >= self.cfg.tick_kimg * 1000
+
+    def close(self) -> None:
+        """Turn the interval into a Tick; a loss or weight that is not finite ends the training."""
+        means = {name: torch.stack(values).float().mean().item() for name, values in self.sums.items()}
+        bad = [f"{name} = {value}" for name, value in means.items() if not np.isfinite(value)]
+        for name, net in (("generator", self.state.nets.g), ("discriminator", self.state.nets.d)):
+            if not all(p.isfinite().all() for p in net.parameters()):
+                bad.append(f"{name} weights not finite")
+        if bad:
+            raise MethodError(
+                f"training diverged before {self.state.images} images: {', '.join(bad)}. "
+                "Lower the learning rate, raise r1_gamma or use precision=fp32."
+            )
+        seconds = time.perf_counter() - self.start
+        kimg = (self.state.images - self.images) / 1000
+        self.state.seconds += seconds
+        self.state.ticks.append(Tick(self.state.images, seconds, seconds / kimg, means, float(self.state.ada.p)))
+        self._reset()
