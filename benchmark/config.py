@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -97,6 +97,7 @@ class Suite(Frozen):
     source: str
     domains: tuple[str, ...]
     methods: tuple[str, ...]
+    fields: dict[str, dict[str, Any]] = Field({}, description="the suite's own values of methods' fields, by method")
     seeds: tuple[int, ...] = (0,)
     split: DomainConfig = DomainConfig()
     train: TrainConfig = TrainConfig()

@@ -24,7 +24,7 @@ Advance = Callable[[float], None]
 """Adds units of work to a stage."""
 
 WORTH_A_LINE = 0.05
-"""Seconds below which a finished stage was none: it read a cache."""
+"""Seconds below which a stage before the jobs was none: it read a cache."""
 SILENCE = 60.0
 """Seconds that a log file may stay without a line."""
 
@@ -99,7 +99,7 @@ class Bars(AbstractContextManager["Bars"]):
         finally:
             self._bars.remove_task(task)
         seconds = time.perf_counter() - begun
-        if seconds > WORTH_A_LINE:
+        if self._sizes or seconds > WORTH_A_LINE:
             self.say(f"{text}: {seconds:.1f} s")
 
     def over(self, items: Iterable[Item], total: int, text: str) -> Iterator[Item]:

@@ -43,7 +43,8 @@ def load_suite(
     """The suite called `name` (or in the YAML file `name`) and its methods.
 
     `settings` are texts like "train.kimg=8" or "fixnoise.weight=0.1"; `overrides` replace top-level fields (None values
-    are ignored). Raises UnknownName or ConfigError.
+    are ignored). A method's field comes from `settings`, else from the suite's `fields`, else it has its default.
+    Raises UnknownName or ConfigError.
     """
     raw = _read(name) | {k: v for k, v in (overrides or {}).items() if v is not None}
     fields: dict[str, dict[str, Any]] = {}
@@ -58,7 +59,10 @@ def load_suite(
             f"--set {method}.*: {method} is not among the methods of this run ({', '.join(classes)}); "
             "add it with --methods or leave the setting out."
         )
-    return suite, [validated(kind, fields.get(m, {}), f"--set {m}.*") for m, kind in classes.items()]
+    for method in suite.fields:
+        find_method(method)
+    chosen = {m: suite.fields.get(m, {}) | fields.get(m, {}) for m in classes}
+    return suite, [validated(kind, chosen[m], f"settings of {m}") for m, kind in classes.items()]
 
 
 def _read(name: str) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def train(
     per_round = images_per_round(cfg, nets.cfg.mbstd_group)
     device = nets.g.mapping.w_avg.device
     source = freeze_copy(nets.g_ema)
-    data = torch.from_numpy(np.ascontiguousarray(reals))
+    data = torch.from_numpy(np.array(reals))  # a copy: a mapped file is not writable
     method.prepare(nets, data, Streams(*seed, "prepare", device=device).method)
     g_params, d_params = trainable(nets, method)
     state = State(

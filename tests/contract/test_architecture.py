@@ -21,7 +21,7 @@ LEVELS = (
     {"config", "dist", "startup", "hardware", "progress", "streams", "losses", "stylegan2", "api"},
     {"methods", "registry", "suites", "batches", "cards", "domains", "drawings", "images", "toys"}
     | {"sources", "metrics", "sampling", "results"},
-    {"train", "state_file"},
+    {"train", "training_state", "state_file"},
     {"plan", "runner", "launch", "source_training", "source_scores"},
     {"rows", "tables", "charts", "figures", "render", "report", "listing", "command", "cli", "__main__"},
 )

@@ -226,13 +226,13 @@ def test_losses_are_finite_scalars_with_gradients_into_one_network_only(name: st
 @on_each_method
 def test_finalize_repeats_and_changes_neither_argument(name: str) -> None:
     method = find_method(name)()
-    source, adapted = source_nets().g_ema, trained(method.training().name).nets.g_ema
-    before = copy.deepcopy(source.state_dict()), copy.deepcopy(adapted.state_dict())
+    given = source_nets().g_ema, trained(method.training().name).nets.g_ema
     for control in method.controls:
+        source, adapted = copy.deepcopy(given)
         one, two = (method.finalize(source, adapted, control) for _ in range(2))
         assert equal(one.state_dict(), two.state_dict())
         assert one.state_dict().keys() == source.state_dict().keys()
-    assert equal(before[0], source.state_dict()) and equal(before[1], adapted.state_dict())
+        assert equal(source.state_dict(), given[0].state_dict()) and equal(adapted.state_dict(), given[1].state_dict())
 
 
 @on_each_method
@@ -264,6 +264,12 @@ def test_the_result_differs_from_plain_fine_tuning(name: str) -> None:
 
 def test_plain_fine_tuning_repeats_bit_by_bit() -> None:
     assert equal(state_of(adapt(Finetune()).nets), state_of(trained("finetune").nets))
+
+
+@pytest.mark.parametrize("method", [FixNoise(weight=0), FeatureMatching(weight=0), FreezeD(layers=0)])
+def test_a_method_without_effect_is_plain_fine_tuning_bit_by_bit(method: Method) -> None:
+    """Streams derive from the run, not from the method, and what a method draws does not shift those of the others."""
+    assert equal(state_of(adapt(method).nets), state_of(trained("finetune").nets))
 
 
 def engine_words(path: Path) -> set[str]:

@@ -82,14 +82,13 @@ def test_lines_without_a_terminal_tell_each_stage_once(finished: Finished) -> No
 
 
 def test_the_same_command_again_trains_nothing(finished: Finished, cache: Path) -> None:
-    before = {
-        folder: contents(finished.out / folder) for folder in ("records", "samples", "checkpoints", "figures", ".")
-    }
+    folders = ("records", "samples", "checkpoints", "figures", ".")
+    before = {folder: contents(finished.out / folder) for folder in folders}
     done = process(finished.arguments, cache, finished.out.parent)
     assert done.code == 0
     assert "0 records to make, 10 stored already" in done.out
     assert "train " not in done.out and "evaluate " not in done.out
-    assert {folder: contents(finished.out / folder) for folder in before} == before
+    assert {folder: contents(finished.out / folder) for folder in folders} == before
 
 
 def test_an_interrupted_run_goes_on_to_the_same_records(finished: Finished, cache: Path, tmp_path: Path) -> None:
@@ -146,7 +145,7 @@ def test_a_training_that_diverges_costs_its_own_cells_only(command: Command, tmp
 def broken_method(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     shelf = tmp_path_factory.mktemp("shelf")
     (shelf / "crashing.py").write_text(
-        "from benchmark.api import Method\n\n\nclass Crashing(Method):\n    name = 'crashing'\n    title = 'Crashing'\n\n"
+        "from benchmark.api import Method\n\n\nclass Crashing(Method):\n    name = 'crashing'\n\n"
         "    def generator_loss(self, step):\n        return {'x': step.no_such_thing}\n"
     )
     monkeypatch.setattr(benchmark.methods, "__path__", [*benchmark.methods.__path__, str(shelf)])
@@ -254,11 +253,11 @@ def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[s
         yield from commands(below, (*path, name)) if isinstance(below, click.Group) else [(*path, name)]
 
 
-@pytest.mark.parametrize("path", commands(cli), ids="-".join)
+@pytest.mark.parametrize("path", [*commands(cli)], ids="-".join)
 def test_every_help_has_an_example(path: tuple[str, ...], command: Command) -> None:
     done = command(*path, "--help")
     assert done.code == 0
-    assert re.search(rf"^ *Examples?:\n  python -m benchmark {' '.join(path)}", done.out, re.MULTILINE)
+    assert re.search(rf"^ *Examples?:\n +python -m benchmark {' '.join(path)}", done.out, re.MULTILINE)
 
 
 def test_no_arguments_print_the_help(cache: Path, tmp_path: Path) -> None:

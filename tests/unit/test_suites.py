@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -188,3 +189,15 @@ def test_a_suite_can_be_a_file_of_ones_own(tmp_path: Path) -> None:
     for missing in (str(tmp_path / "none.yaml"), str(tmp_path)):
         with pytest.raises(BenchmarkError, match="avatars, smoke"):
             load_suite(missing)
+
+
+def test_a_suites_own_field_values_yield_to_set(tmp_path: Path) -> None:
+    raw = yaml.safe_load((SHELF / "smoke.yaml").read_text())
+    path = tmp_path / "own.yaml"
+    path.write_text(yaml.safe_dump(raw | {"fields": {"fixnoise": {"weight": 0.7}, "freezed": {"layers": 2}}}))
+    methods = {m.name: m for m in load_suite(str(path), ["freezed.layers=3"])[1]}
+    assert methods["fixnoise"].model_dump()["weight"] == 0.7
+    assert methods["freezed"].model_dump()["layers"] == 3
+    path.write_text(yaml.safe_dump(raw | {"fields": {"fixnoize": {"weight": 0.7}}}))
+    with pytest.raises(UnknownName, match="fixnoise"):
+        load_suite(str(path))
