@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
@@ -111,17 +112,24 @@ def rich_table(table: Table) -> Group:
         columns = list(members)
         shown = rich.table.Table(title=Text(group) if group else None, title_justify="left")
         shown.add_column("method", overflow="fold")
+        absent = [(i, c) for i, c in columns if {row.cells[i].text for row in table.rows} == {"not available"}]
+        columns = [column for column in columns if column not in absent]
         for _, c in columns:
-            shown.add_column(
-                Text("\n".join(part for part in (c.name, c.detail) if part)), justify="right", overflow="fold"
-            )
+            head = [*_pieces(c.name), *filter(None, [c.detail])]
+            shown.add_column(Text("\n".join(head)), justify="right", overflow="fold")
         for row in table.rows:
             cells = [row.cells[i] for i, _ in columns]
             shown.add_row(Text(row.label), *(Text(c.text + _marks(c), style="bold" if c.best else "") for c in cells))
         parts.append(shown)
+        parts += [Text(f"{c.name}: not available{_marks(table.rows[0].cells[i])}") for i, c in absent]
     parts += [Text(line) for line in table.caption]
     parts += [Text(f"[{i}] {line}") for i, line in enumerate(table.footnotes, 1)]
     return Group(*parts)
+
+
+def _pieces(name: str, width: int = 12) -> list[str]:
+    """A metric's name in lines that a narrow column can hold, broken after underscores."""
+    return [line.replace(" ", "") for line in textwrap.wrap(name.replace("_", "_ "), width)]
 
 
 def markdown(sections: Sequence[Section]) -> str:

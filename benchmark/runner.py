@@ -124,17 +124,16 @@ def evaluate(job: Job, control: Control, adapted: Generator, cost: dict[str, Any
     """Samples, scores and record of one control."""
     method, domain = job.method or ZeroStep(), run.domains[job.domain]
     text = f"evaluate {method.name}{'' if control is None else f' at {method.control_name} {control}'} on {job.domain}"
-    with run.bars.stage(text, 1.0) as advance:
+    count = job.suite.eval.samples
+    with run.bars.stage(text, count) as advance:  # sampling is about two fifths of the work
         sampler = run.sampler_for(job)
         g = method.finalize(run.source.g_ema, adapted, control).eval()
-        samples, ms = sampler(
-            g, lambda n, rng: method.noise(g, n, control, rng), lambda n: advance(0.4 * n / job.suite.eval.samples)
-        )
+        samples, ms = sampler(g, lambda n, rng: method.noise(g, n, control, rng), lambda n: advance(0.4 * n))
         done = 0.0
 
         def tick(seen: int, total: int) -> None:
             nonlocal done
-            advance(0.6 * (seen - done) / max(total, 1))
+            advance(0.6 * count * (seen - done) / max(total, 1))
             done = seen
 
         scores = run.evaluator(samples, domain.test, domain.digest, tick)

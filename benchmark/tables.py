@@ -220,5 +220,5 @@ def _shared_training(line: Line, records: Sequence[RunRecord], shown: Sequence[L
     """A note where a method has no training of its own, naming the method whose checkpoint it uses."""
     keys = {r.train_key for r in records if r.timing.reused_training}
     owners = {o.base for o in shown if o.base != line.base and any(r.train_key in keys for r in o.records)}
-    whose = f"that of {', '.join(sorted(owners))}" if owners else "an earlier run's"
+    whose = f"that of {', '.join(sorted(owners))}" if owners else "that of a method outside this table"
     return [f"{line.base} needs no training of its own: it uses {whose}."] if keys else []

@@ -147,7 +147,7 @@ def images_to_features(
     features = np.empty((len(images), net.dim), dtype=np.float32)
     with full_precision():
         for start in range(0, len(images), batch):
-            part = torch.from_numpy(np.ascontiguousarray(images[start : start + batch])).to(device)
+            part = torch.from_numpy(np.array(images[start : start + batch])).to(device)
             features[start : start + len(part)] = net(part).cpu().numpy()
             tick(len(part))
     return features

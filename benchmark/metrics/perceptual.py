@@ -165,4 +165,4 @@ def images_to_distances(
 
 
 def _to_tensor(images: Images, device: str) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(images)).to(device)
+    return torch.from_numpy(np.array(images)).to(device)  # a copy: a mapped file is not writable

@@ -94,6 +94,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, object
         save_file(plain, temporary, metadata={"json": json.dumps({"schema": SCHEMA, **meta}, sort_keys=True)})
         with temporary.open("rb") as f:
             os.fsync(f.fileno())
+        temporary.chmod(0o644)  # safetensors writes 0600, which a wheel would keep
         temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
