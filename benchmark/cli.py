@@ -190,20 +190,18 @@ def show(record: str, results: Path | None) -> None:
 
 @cli.group(
     no_args_is_help=False,
-    epilog="\b\nExample:\n  python -m benchmark sources train open-peeps-64 --out results/runs/source",
+    epilog="\b\nExample:\n  python -m benchmark sources train open-peeps-64",
 )
 def sources() -> None:
     """Pretrained generators."""
 
 
-@sources.command(
-    name="train", epilog="\b\nExample:\n  python -m benchmark sources train open-peeps-64 --out results/runs/source"
-)
+@sources.command(name="train", epilog="\b\nExample:\n  python -m benchmark sources train open-peeps-64")
 @click.argument("name")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Folder for the training state and snapshots.  [default: results/runs/source-NAME]",
+    help="Folder for the training state and snapshots.  [default: sources/NAME in the cache folder]",
 )
 @click.option(
     "--kimg", type=click.FloatRange(min=0, min_open=True), help="Train to this length instead of the recipe's."
@@ -218,14 +216,14 @@ def sources_train(name: str, out: Path | None, kimg: float | None, device: str, 
     from benchmark.command import usable_device
     from benchmark.source_training import train_source
 
-    folder = out or OUT / f"source-{name}"
+    folder = out or cache / "sources" / name
     train_source(name, folder, cache, kimg, usable_device(device), click.echo)
     click.echo(f"snapshots and log in {folder}")
 
 
 @sources.command(
     name="score",
-    epilog="\b\nExample:\n  python -m benchmark sources score open-peeps-64 results/runs/source/snapshot-*.safetensors",
+    epilog="\b\nExample:\n  python -m benchmark sources score open-peeps-64 FOLDER/snapshot-*.safetensors",
 )
 @click.argument("name")
 @click.argument("snapshots", type=click.Path(path_type=Path, exists=True, dir_okay=False), nargs=-1, required=True)
