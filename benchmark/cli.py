@@ -95,6 +95,11 @@ Examples:
     help="Folder for records, samples and tables.  [default: results/runs/SUITE]",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    help="CPU threads; default: all cores. Use fewer on a shared machine: waiting for a busy core is slow.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the jobs and their keys, run nothing.")
 @cache_option
 def run(
@@ -105,6 +110,7 @@ def run(
     settings: tuple[str, ...],
     out: Path | None,
     device: str,
+    threads: int | None,
     dry_run: bool,
     cache: Path,
 ) -> None:
@@ -116,7 +122,7 @@ def run(
 
     console = wide_console()
     overrides = {"methods": methods, "domains": domains, "seeds": seeds}
-    job = prepare(suite_name, settings, overrides, device, cache, console)
+    job = prepare(suite_name, settings, overrides, device, cache, console, threads)
     if dry_run:
         print_jobs(job.jobs)
         return

@@ -14,7 +14,7 @@ from rich.console import Console
 from benchmark.config import Suite
 from benchmark.domains import Domain, load_domain
 from benchmark.errors import ConfigError
-from benchmark.hardware import environment, flush_denormals, pick_device, pick_precision
+from benchmark.hardware import environment, pick_device, pick_precision, prepare_torch
 from benchmark.launch import run_all
 from benchmark.metrics import Evaluator
 from benchmark.plan import Job, check, plan
@@ -40,11 +40,17 @@ class Prepared:
 
 
 def prepare(
-    suite_name: str, settings: Sequence[str], overrides: Mapping[str, Any], device: str, cache: Path, console: Console
+    suite_name: str,
+    settings: Sequence[str],
+    overrides: Mapping[str, Any],
+    device: str,
+    cache: Path,
+    console: Console,
+    threads: int | None = None,
 ) -> Prepared:
     """Arguments -> typed suite, source, drawn domains and jobs. Raises BenchmarkError before anything was trained."""
     suite, methods = load_suite(suite_name, settings, overrides)
-    flush_denormals()
+    prepare_torch(threads)
     device = usable_device(device)
     precision = pick_precision(suite.train.precision, device)
     suite = suite.model_copy(update={"train": suite.train.model_copy(update={"precision": precision})})

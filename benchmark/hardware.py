@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import platform
 import subprocess
 from importlib import metadata
@@ -14,9 +13,14 @@ import torch
 DISTRIBUTION = "stylegan-transfer-benchmark"
 
 
-def flush_denormals() -> None:
-    """Treat denormal numbers as zero on the CPU: vanishing gradients are full of them, and each costs many cycles."""
+def prepare_torch(threads: int | None = None) -> None:
+    """Use `threads` CPU threads (None: PyTorch's choice, all cores) and treat denormal numbers as zero.
+
+    Vanishing gradients are full of denormals, and each costs a CPU many cycles.
+    """
     torch.set_flush_denormal(True)
+    if threads is not None:
+        torch.set_num_threads(threads)
 
 
 def pick_device(wanted: str) -> str:
@@ -109,8 +113,3 @@ def peak_memory_mb(device: str) -> float | None:
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) / 1024
     return None
-
-
-def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -11,7 +11,7 @@ from benchmark import dist
 from benchmark.api import Method
 from benchmark.domains import load_domain
 from benchmark.errors import ConfigError
-from benchmark.hardware import flush_denormals
+from benchmark.hardware import prepare_torch
 from benchmark.sources import Recipe, find_source, list_sources
 from benchmark.state_file import restore_state, save_state
 from benchmark.stylegan2 import Nets, save
@@ -35,7 +35,7 @@ def train_source(
     """
     recipe = _recipe(name, kimg)
     dist.init()
-    flush_denormals()
+    prepare_torch()
     domain = load_domain(recipe.domain, recipe.networks.resolution, recipe.split.train, recipe.split.test, cache)
     key = _key(recipe, domain.digest)
     state_path = out / f"state.{dist.rank()}.safetensors"
