@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
-from platformdirs import user_cache_path
-from rich.console import Console
 
+from benchmark.cli_sources import cache_option, sources, wide_console
 from benchmark.errors import BenchmarkError, DataError, UnknownName
 
 if TYPE_CHECKING:
     from benchmark.plan import Job
 
-CACHE = user_cache_path("stylegan-transfer-benchmark")
 OUT = Path("results/runs")
 WHAT = ("methods", "domains", "suites", "metrics", "sources")
-
-
-def cache_option(command: Any) -> Any:
-    """--cache, shared by the commands that draw domains or look for weights."""
-    return click.option(
-        "--cache",
-        type=click.Path(path_type=Path),
-        envvar="BENCHMARK_CACHE",
-        default=CACHE,
-        show_default="the user's cache folder",
-        help="Folder for rendered domains, features and weight files (also BENCHMARK_CACHE).",
-    )(command)
 
 
 @click.group(
@@ -56,12 +41,6 @@ def comma(ctx: click.Context, option: click.Parameter, text: str | None) -> list
     return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
 
 
-def wide_console() -> Console:
-    """Standard output; where that is no terminal, wide enough for tables, because nothing there folds well."""
-    console = Console()
-    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=200)
-
-
 @cli.command(
     epilog="""\b
 Examples:
@@ -77,6 +56,7 @@ Examples:
     show_default=True,
     help="A suite's name (see: list suites) or a YAML file.",
 )
+@click.option("--source", help="The GAN to adapt (see: sources list); default: the suite's.")
 @click.option("--methods", callback=comma, help="Comma-separated; default: all methods of the suite.")
 @click.option(
     "--domains", callback=comma, help="Comma-separated names, folders or ZIPs of images; default: those of the suite."
@@ -104,6 +84,7 @@ Examples:
 @cache_option
 def run(
     suite_name: str,
+    source: str | None,
     methods: list[str] | None,
     domains: list[str] | None,
     seeds: list[str] | None,
@@ -121,7 +102,7 @@ def run(
     from benchmark.command import prepare, run_suite
 
     console = wide_console()
-    overrides = {"methods": methods, "domains": domains, "seeds": seeds}
+    overrides = {"source": source, "methods": methods, "domains": domains, "seeds": seeds}
     job = prepare(suite_name, settings, overrides, device, cache, console, threads)
     if dry_run:
         print_jobs(job.jobs)
@@ -194,53 +175,7 @@ def show(record: str, results: Path | None) -> None:
     raise DataError(f"no results in {OUT}: run a suite first, or name the folder with --results.")
 
 
-@cli.group(
-    no_args_is_help=False,
-    epilog="\b\nExample:\n  python -m benchmark sources train open-peeps-64",
-)
-def sources() -> None:
-    """Pretrained generators."""
-
-
-@sources.command(name="train", epilog="\b\nExample:\n  python -m benchmark sources train open-peeps-64")
-@click.argument("name")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="Folder for the training state and snapshots.  [default: sources/NAME in the cache folder]",
-)
-@click.option(
-    "--kimg", type=click.FloatRange(min=0, min_open=True), help="Train to this length instead of the recipe's."
-)
-@click.option("--device", default="auto", show_default=True)
-@cache_option
-def sources_train(name: str, out: Path | None, kimg: float | None, device: str, cache: Path) -> None:
-    """Train a source from scratch by its recipe; the same command goes on where it stopped.
-
-    On several devices or cores: torchrun --nproc-per-node=2 -m benchmark sources train NAME
-    """
-    from benchmark.command import usable_device
-    from benchmark.source_training import train_source
-
-    folder = out or cache / "sources" / name
-    train_source(name, folder, cache, kimg, usable_device(device), click.echo)
-    click.echo(f"snapshots and log in {folder}")
-
-
-@sources.command(
-    name="score",
-    epilog="\b\nExample:\n  python -m benchmark sources score open-peeps-64 FOLDER/snapshot-*.safetensors",
-)
-@click.argument("name")
-@click.argument("snapshots", type=click.Path(path_type=Path, exists=True, dir_okay=False), nargs=-1, required=True)
-@click.option("--samples", type=click.IntRange(min=2), default=1000, show_default=True)
-@cache_option
-def sources_score(name: str, snapshots: tuple[Path, ...], samples: int, cache: Path) -> None:
-    """KID and FD of snapshots to the held-out images of the recipe's domain, with a sample grid beside each."""
-    from benchmark.source_scores import score_snapshots
-
-    for line in score_snapshots(name, snapshots, samples, cache):
-        click.echo(line)
+cli.add_command(sources)
 
 
 def _problems(problems: tuple[str, ...]) -> None:

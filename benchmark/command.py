@@ -22,7 +22,7 @@ from benchmark.progress import Bars
 from benchmark.report import rich_table, write_report
 from benchmark.results import ResultStore, RunRecord
 from benchmark.runner import Run
-from benchmark.sources import load_source, source_digest
+from benchmark.sources import Source, find_source, load_source
 from benchmark.stylegan2 import Nets
 from benchmark.suites import load_suite
 
@@ -34,7 +34,8 @@ class Prepared:
     suite: Suite
     jobs: list[Job]
     domains: dict[str, Domain]
-    source: Nets
+    source: Source
+    nets: Nets
     evaluator: Evaluator
     device: str
 
@@ -54,13 +55,13 @@ def prepare(
     device = usable_device(device)
     precision = pick_precision(suite.train.precision, device)
     suite = suite.model_copy(update={"train": suite.train.model_copy(update={"precision": precision})})
-    digest = source_digest(suite.source)
-    source = load_source(suite.source).to(device)
-    check(suite, methods, source.cfg)
+    source = find_source(suite.source, cache)
+    nets, digest = load_source(source)
+    check(suite, methods, nets.cfg, source.card.origin.networks if source.card.origin else ("g", "g_ema", "d"))
     evaluator = Evaluator(suite.eval.metrics, cache, device, suite.eval.batch)
     with Bars(console) as bars:
         domains = load_domains(suite, cache, bars)
-    return Prepared(suite, plan(suite, methods, domains, digest), domains, source, evaluator, device)
+    return Prepared(suite, plan(suite, methods, domains, digest), domains, source, nets.to(device), evaluator, device)
 
 
 def usable_device(wanted: str) -> str:
@@ -98,7 +99,8 @@ def run_suite(prepared: Prepared, out: Path, console: Console) -> int:
     with Bars(console) as bars:
         run = Run(
             store,
-            prepared.source,
+            prepared.source.card,
+            prepared.nets,
             prepared.domains,
             prepared.evaluator,
             device,

@@ -27,6 +27,7 @@ from pydantic import Field
 from benchmark.cards import Card, Skipped, list_cards
 from benchmark.config import Frozen
 from benchmark.errors import ConfigError, DataError, UnknownName
+from benchmark.files import new_file
 
 Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
 LAYOUT = 1  # version of the splits and of the cache files; raise it when either changes
@@ -171,9 +172,10 @@ def _render(entry: Path, card: Card, pictures: Pictures, sizes: tuple[int, int, 
             "skipped": sorted(skipped) if user else [],
             "probe": _probe(card),
         }
-        _replace(entry.with_suffix(".npy"), Path(scratch) / "kept.npy", lambda file: np.save(file, images))
-        text = json.dumps(about, indent=1).encode()
-        _replace(entry.with_suffix(".json"), Path(scratch) / "about.json", lambda file: file.write(text))
+        with new_file(entry.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
+            np.save(file, images)
+        with new_file(entry.with_suffix(".json")) as temporary:
+            temporary.write_text(json.dumps(about, indent=1))
 
 
 def _held_out(name: str, found: int, train: int, test: int, user: bool, skipped: list[tuple[str, str]]) -> int:
@@ -190,15 +192,6 @@ def _held_out(name: str, found: int, train: int, test: int, user: bool, skipped:
         raise DataError(f"domain {name!r}: {found} usable images{why}; give at least {LEAST_USER_IMAGES}")
     share = min(test, max(2, found // 3))
     return min(test, found - min(train, found - share))
-
-
-def _replace(target: Path, temporary: Path, write: Callable[[Any], object]) -> None:
-    """Write a file whole or not at all."""
-    with temporary.open("wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(target)
 
 
 class _About(Frozen):

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmark.errors import BenchmarkError
+from benchmark.sources import Source
 
 
 def methods(cache: Path) -> Group:
@@ -69,11 +70,41 @@ def sources(cache: Path) -> Group:
     from benchmark.sources import list_sources
 
     table = table_of("Source GANs", "source", "what", "domain", "kimg", "licence")
-    cards = list_sources()
+    cards = {name: source.card for name, source in list_sources(cache).items()}
     for name, card in cards.items():
-        table.add_row(name, card.title, card.domain, "–" if card.kimg is None else f"{card.kimg:g}", card.licence)
+        table.add_row(
+            name, card.title, card.domain or "–", "–" if card.kimg is None else f"{card.kimg:g}", card.licence
+        )
     scores = {name: "; ".join(f"{key} {value}" for key, value in card.scores.items()) for name, card in cards.items()}
     return Group(table, *lines(scores))
+
+
+def card_text(source: Source) -> str:
+    """A card as "what: value" lines, origin and architecture included."""
+    from benchmark.stylegan2.weights import architecture_of
+
+    card, origin = source.card, source.card.origin
+    shape = card.networks or architecture_of(source.path)
+    facts: dict[str, object] = {
+        "source": source.name,
+        "title": card.title,
+        "licence": card.licence,
+        "domain": card.domain,
+        "kimg": card.kimg,
+        "sha256": card.sha256,
+        "architecture": shape,
+        **{f"score {name}": value for name, value in card.scores.items()},
+        "notes": card.notes,
+    }
+    if origin:
+        facts |= {
+            "made of": f"{origin.file} ({origin.bytes:,} bytes, {origin.format})",
+            "its sha256": origin.sha256,
+            "networks": ", ".join(origin.networks),
+            "left out": ", ".join(origin.left_out),
+        }
+        facts |= {f"note {i}": note for i, note in enumerate(origin.notes, 1)}
+    return "\n".join(f"{what:14} {value}" for what, value in facts.items() if value not in ("", None))
 
 
 def table_of(title: str, *columns: str) -> Table:

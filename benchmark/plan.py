@@ -41,12 +41,27 @@ class Job:
         return f"{self.method.name if self.method else 'source (zero-step)'} on {self.domain}, seed {self.seed}"
 
 
-def check(suite: Suite, methods: Sequence[Method], nets: NetConfig) -> None:
-    """Raise ConfigError where the source's networks, the suite and the methods do not fit each other."""
+def check(
+    suite: Suite, methods: Sequence[Method], nets: NetConfig, networks: Sequence[str] = ("g", "g_ema", "d")
+) -> None:
+    """Raise ConfigError where the source's networks, the suite and the methods do not fit each other.
+
+    `networks` are those that the source's file held.
+    """
     if nets.resolution != suite.resolution:
         raise ConfigError(
             f"suite {suite.name} has resolution {suite.resolution}, its source {suite.source} {nets.resolution}: "
-            "choose another source or resolution."
+            f"choose another source, or add --set resolution={nets.resolution}."
+        )
+    if "d" not in networks:
+        raise ConfigError(
+            f"source {suite.source} has no discriminator (its file held {', '.join(networks)}), and all methods train "
+            "against the source's own. Import a file that has one, or accept a new one: sources import --allow 'd.*'"
+        )
+    if nets.c_dim:
+        raise ConfigError(
+            f"source {suite.source} is conditional on {nets.c_dim} classes; the domains have no labels. It can be "
+            "verified and exported, not adapted."
         )
     images_per_round(suite.train, nets.mbstd_group)
     if suite.eval.pairs > suite.eval.samples:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import uuid
 from pathlib import Path
@@ -21,6 +20,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_
 
 from benchmark.config import Frozen
 from benchmark.errors import DataError, UnknownName
+from benchmark.files import new_file
 
 SCHEMA = 1
 KEY = r"[0-9a-f]{8,64}"
@@ -101,6 +101,8 @@ class RunRecord(Frozen):
     domain_digest: Text
     source: Text
     source_sha256: Text
+    source_origin_sha256: Text | None = Field(None, description="of the file that an imported source was made of")
+    architecture: JsonDict = Field(default_factory=dict, description="of the source: resolution, widths, channels ...")
     seed: int
     control: float | str | None = Field(None, description="value of the method's inference-time knob")
     is_default_control: bool = True
@@ -134,23 +136,11 @@ def write_atomic(path: Path, data: bytes) -> None:
 
     Raises DataError when the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with new_file(path) as temporary:
+            temporary.write_bytes(data)
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror or error}; choose another folder with --out") from None
-    finally:
-        _remove(temporary)
-
-
-def _remove(path: Path) -> None:
-    with contextlib.suppress(OSError):  # a folder that cannot be written: then nothing was left behind either
-        path.unlink(missing_ok=True)
 
 
 class ResultStore:
@@ -166,7 +156,8 @@ class ResultStore:
         for folder in (self.records, self.samples):
             probe = folder / f"probe-{uuid.uuid4().hex}"
             write_atomic(probe, b"")
-            _remove(probe)
+            with contextlib.suppress(OSError):
+                probe.unlink(missing_ok=True)
 
     def record_path(self, key: str) -> Path:
         """Where the record ``key`` (lower-case hex) lies; DataError for any other key."""

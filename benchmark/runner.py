@@ -23,7 +23,7 @@ from benchmark.plan import Job, uses_training_of_another
 from benchmark.progress import Bars
 from benchmark.results import MetricValue, ResultStore, RunRecord, Timing
 from benchmark.sampling import Sampler
-from benchmark.sources import find_source
+from benchmark.sources import SourceCard
 from benchmark.state_file import restore_state, save_state
 from benchmark.stylegan2 import Generator, Nets
 from benchmark.stylegan2.weights import load, read_tensors, save
@@ -41,6 +41,7 @@ class Run:
     """What all jobs of one command share."""
 
     store: ResultStore
+    card: SourceCard
     source: Nets
     domains: dict[str, Domain]
     evaluator: Evaluator
@@ -183,6 +184,8 @@ def make_record(
             "domain_digest": job.domain_digest,
             "source": job.suite.source,
             "source_sha256": job.source_sha256,
+            "source_origin_sha256": run.card.origin.sha256 if run.card.origin else None,
+            "architecture": run.source.cfg.model_dump(),
             "seed": job.seed,
             "control": control,
             "control_name": method.control_name,
@@ -200,13 +203,13 @@ def make_record(
                 "eval": job.suite.eval.model_dump(),
                 "reals": {"train": len(domain.train), "reference (held out)": len(domain.test)},
             },
-            "notes": notes(job, method, domain),
+            "notes": notes(method, domain, run.card),
             "grid": None if failure else f"samples/{record_key}.png",
         }
     )
 
 
-def notes(job: Job, method: Method, domain: Domain) -> list[str]:
+def notes(method: Method, domain: Domain, source: SourceCard) -> list[str]:
     """The plain sentences that belong to the numbers."""
     said = [f"adapted images: {method.noise_statement()}; source images of the pairs: anchor noise."]
     kinds = {
@@ -215,8 +218,7 @@ def notes(job: Job, method: Method, domain: Domain) -> list[str]:
     }
     if domain.card.kind in kinds:
         said.append(f"The images of {domain.name} are {kinds[domain.card.kind]}.")
-    card = find_source(job.suite.source)
-    said.append(f"Source GAN: {card.title}.")
+    said.append(f"Source GAN: {source.title}.")
     return said
 
 

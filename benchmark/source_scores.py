@@ -22,7 +22,7 @@ COLUMNS, ROWS = 12, 8
 
 def score_snapshots(name: str, snapshots: Sequence[Path], samples: int, cache: Path) -> Iterator[str]:
     """One line for each snapshot; all are sampled at the same latents. A PNG grid of samples is written beside each."""
-    recipe = find_source(name).recipe
+    recipe = find_source(name).card.recipe
     if recipe is None:
         raise ConfigError(f"source {name} has no training recipe, so it is not known which images were held out.")
     domain = load_domain(recipe.domain, recipe.networks.resolution, recipe.split.train, recipe.split.test, cache)

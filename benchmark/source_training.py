@@ -61,9 +61,9 @@ def train_source(
 
 
 def _recipe(name: str, kimg: float | None) -> Recipe:
-    recipe = find_source(name).recipe
+    recipe = find_source(name).card.recipe
     if recipe is None:
-        known = [n for n, card in list_sources().items() if card.recipe]
+        known = [n for n, source in list_sources().items() if source.card.recipe]
         raise ConfigError(f"source {name} has no training recipe; those that have one: {', '.join(known)}.")
     if kimg is None:
         return recipe

@@ -1,8 +1,10 @@
-"""Pretrained generators: their cards, and loading that checks them."""
+"""Pretrained generators: those that ship with the suite, those a user imported, and loading that checks them."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +13,15 @@ from pydantic import Field, ValidationError
 
 from benchmark.config import DomainConfig, Frozen, NetConfig, TrainConfig
 from benchmark.errors import ConfigError, UnknownName, WeightsError
+from benchmark.files import sha256_of
 
 if TYPE_CHECKING:
     from benchmark.stylegan2 import Nets
 
 HERE = Path(__file__).parent
+IMPORTED = "imported"
+"""Folder below the cache; each imported source is a folder in it."""
+CARD, WEIGHTS, CHECK = "card.json", "weights.safetensors", "check.safetensors"
 
 
 class Recipe(Frozen):
@@ -29,79 +35,120 @@ class Recipe(Frozen):
     snapshot_kimg: float = 25.0
 
 
+class Origin(Frozen):
+    """Where an imported source came from."""
+
+    file: str
+    sha256: str
+    bytes: int
+    format: str
+    networks: tuple[str, ...] = Field(description="which of g, g_ema, d the file held")
+    left_out: tuple[str, ...] = Field((), description="what else the file held")
+    notes: tuple[str, ...] = Field((), description="what was filled in or allowed")
+
+
 class SourceCard(Frozen):
     """One pretrained GAN: its card."""
 
     title: str
-    file: str = ""
-    """Relative to the package; empty for networks that are drawn from a seed."""
+    file: str = Field("", description="below the card's folder; empty for networks that are drawn from a seed")
     sha256: str = ""
+    check: str = Field("", description="file of expected images, below the card's folder")
     licence: str
     notes: str = ""
-    domain: str
+    domain: str = ""
     kimg: float | None = None
     scores: dict[str, str] = Field(default_factory=dict, description="measured on held-out images, with N")
-    networks: NetConfig | None = None
-    """Architecture of seed-drawn networks (those without a file)."""
+    networks: NetConfig | None = Field(None, description="architecture, where no file says it")
     recipe: Recipe | None = None
+    origin: Origin | None = None
 
 
-def list_sources() -> dict[str, SourceCard]:
-    """{name: card} from sources.yaml."""
-    raw = yaml.safe_load((HERE / "sources.yaml").read_text())
+@dataclass(frozen=True)
+class Source:
+    """A card, and where its files lie."""
+
+    name: str
+    card: SourceCard
+    folder: Path
+
+    @property
+    def path(self) -> Path:
+        """The weights."""
+        if not self.card.file:
+            raise WeightsError(
+                f"source {self.name} has no weight file; its networks are drawn from a seed when they are needed."
+            )
+        return self.folder / self.card.file
+
+    @property
+    def check_path(self) -> Path | None:
+        """Expected images, if the card has any."""
+        return self.folder / self.card.check if self.card.check else None
+
+
+def list_sources(cache: Path | None = None) -> dict[str, Source]:
+    """{name: source}: those of sources.yaml, then those imported into `cache`. Raises ConfigError for a broken card."""
+    raw: Mapping[str, object] = yaml.safe_load((HERE / "sources.yaml").read_text())
+    found = {name: Source(name, _card(card, "sources.yaml"), HERE) for name, card in raw.items()}
+    for path in sorted((cache / IMPORTED).glob(f"*/{CARD}")) if cache else ():
+        name = path.parent.name
+        if name not in found and not name.startswith("."):
+            found[name] = Source(name, _card(yaml.safe_load(path.read_text()), str(path)), path.parent)
+    return found
+
+
+def _card(raw: object, where: str) -> SourceCard:
     try:
-        return {name: SourceCard.model_validate(card) for name, card in raw.items()}
+        return SourceCard.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError(f"sources.yaml is not valid: {error}") from None
+        first = error.errors()[0]
+        raise ConfigError(f"{where} is not valid: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
 
 
-def find_source(name: str) -> SourceCard:
-    """The card of `name`; UnknownName with near names otherwise."""
-    known = list_sources()
+def find_source(name: str, cache: Path | None = None) -> Source:
+    """The source `name`; UnknownName with near names otherwise."""
+    known = list_sources(cache)
     if name not in known:
         raise UnknownName("source", name, known)
     return known[name]
 
 
-def source_path(name: str, card: SourceCard) -> Path:
-    """Where the weights lie."""
-    if not card.file:
-        raise WeightsError(f"source {name} has no weight file; train it with: python -m benchmark sources train {name}")
-    return HERE / card.file
+def source_digest(source: Source) -> str:
+    """What identifies a source in keys: the file's sha256, or the architecture of seed-drawn networks.
 
-
-def sha256_of(path: Path) -> str:
-    """Hex digest of a file."""
-    with path.open("rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
-
-
-def source_digest(name: str) -> str:
-    """What identifies a source in keys: the file's sha256, or the architecture of seed-drawn networks."""
-    card = find_source(name)
+    Raises WeightsError where the file is missing or not the one that the card describes.
+    """
+    name, card = source.name, source.card
     if card.networks is not None:
         return hashlib.sha256(f"seed-drawn {name} {card.networks.model_dump_json()}".encode()).hexdigest()
-    path = source_path(name, card)
-    if not path.is_file():
-        raise WeightsError(
-            f"source {name}: {path} does not exist. Install the package again, or train it: "
-            f"python -m benchmark sources train {name}"
-        )
-    found = sha256_of(path)
+    again = "import it again" if card.origin else "install the package again"
+    if not source.path.is_file():
+        raise WeightsError(f"source {name}: {source.path} does not exist; {again}.")
+    found = sha256_of(source.path)
     if found != card.sha256:
         raise WeightsError(
-            f"source {name}: {path.name} has sha256 {found}, expected {card.sha256}. "
-            "The file was altered; install the package again."
+            f"source {name}: {source.path.name} has sha256 {found}, expected {card.sha256}. It was altered; {again}."
         )
     return found
 
 
-def load_source(name: str) -> Nets:
-    """The networks of a source (float32, CPU), after its hash was checked."""
+def load_source(source: Source) -> tuple[Nets, str]:
+    """The networks of a source (float32, CPU) and its digest, after its hash was checked."""
     from benchmark.stylegan2 import Nets, load
 
-    card = find_source(name)
-    source_digest(name)
-    if card.networks is not None:
-        return Nets.create(card.networks, seed=0)
-    return load(source_path(name, card))
+    digest = source_digest(source)
+    if source.card.networks is not None:
+        return Nets.create(source.card.networks, seed=0), digest
+    return load(source.path), digest
+
+
+def file_source(path: Path) -> Source:
+    """A network file of this suite (an adapted checkpoint, for one) as a source without a card of its own."""
+    if not path.is_file():
+        raise WeightsError(
+            f"{path} does not exist; give a source's name (sources list) or a .safetensors of this suite."
+        )
+    title = f"{path.name}, a network file of this suite"
+    card = SourceCard(title=title, file=path.name, sha256=sha256_of(path), licence="as its source's")
+    return Source(path.stem, card, path.parent)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 import warnings
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from benchmark.files import new_file
 
 Features = NDArray[np.float32]
 """float32 [n, d]."""
@@ -36,14 +36,8 @@ def load_features(path: Path, n: int, dim: int) -> Features | None:
 def store_features(path: Path, features: Features) -> None:
     """Write whole or not at all; a cache that cannot be written costs time, not results."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                np.savez(stream, features=features)
-            os.replace(draft, path)
-        finally:
-            Path(draft).unlink(missing_ok=True)
+        with new_file(path) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, features=features)
     except OSError as error:
         reason = error.strerror or error
         warnings.warn(f"cannot keep features in {path.parent}: {reason}; they are made again next time.", stacklevel=2)

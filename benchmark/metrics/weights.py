@@ -7,7 +7,6 @@ published sha256, wherever it lies: a number must never come from another networ
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import os
 import tempfile
@@ -17,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from benchmark.errors import UnknownName, WeightsError
+from benchmark.files import sha256_of
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def locate(file: WeightFile, named: Mapping[str, Path], cache: Path) -> Located:
     """
     for path, how in _named_places(file, named):
         try:
-            found = _sha256(path)
+            found = sha256_of(path)
         except OSError as error:
             raise WeightsError(f"{how} names {path}, which cannot be read: {error.strerror or error}.") from error
         if found != file.sha256:
@@ -133,7 +133,7 @@ def locate(file: WeightFile, named: Mapping[str, Path], cache: Path) -> Located:
         if not path.is_file():
             continue
         try:
-            found = _sha256(path)
+            found = sha256_of(path)
         except OSError as error:
             wrong.append(f"{_short(path)} cannot be read: {error.strerror or error}")
             continue
@@ -185,11 +185,6 @@ def _missing(file: WeightFile, cache: Path, wrong: list[str]) -> str:
         cure = f"put it into {_short(cache / 'weights')}, or set {file.variable}=/path/to/it"
     text = f"not available: needs {file.filename} ({file.origin}; sha256 {file.sha256}): {cure}"
     return "; ".join([text, *wrong])
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _short(path: Path) -> str:

@@ -311,7 +311,7 @@ class ConvLayer(nn.Module):
         else:
             x = ops.conv2d(x, weight, padding=self.kernel // 2)
         if not self.act:
-            return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
+            return x
         x = x.add_((self.bias * self.gain).to(x.dtype)[None, :, None, None])
         return ops.lrelu(x, self.clamp)
 
@@ -328,7 +328,7 @@ class DiscriminatorBlock(nn.Module):
             self.fromrgb = ConvLayer(3, n_in, 1, clamp)
         self.conv0 = ConvLayer(n_in, n_in, 3, clamp)
         self.conv1 = ConvLayer(n_in, n_out, 3, clamp, down=True, gain=math.sqrt(0.5))
-        self.skip = ConvLayer(n_in, n_out, 1, clamp, down=True, act=False, gain=math.sqrt(0.5))
+        self.skip = ConvLayer(n_in, n_out, 1, None, down=True, act=False, gain=math.sqrt(0.5))  # never clamped
 
     def forward(self, x: Tensor) -> Tensor:
         if hasattr(self, "fromrgb"):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from torch import Tensor
 
 from benchmark.config import NetConfig
 from benchmark.errors import WeightsError
+from benchmark.files import new_file
 from benchmark.stylegan2.networks import Discriminator, Generator
 
 SCHEMA = 1
@@ -87,19 +86,10 @@ class Nets:
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, object]) -> None:
     """Atomic safetensors file: temporary name, fsync, rename. `meta` becomes JSON in the header."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        plain = {k: t.detach().cpu().contiguous() for k, t in tensors.items()}
+    plain = {k: t.detach().cpu().contiguous() for k, t in tensors.items()}
+    with new_file(path) as temporary:
         save_file(plain, temporary, metadata={"json": json.dumps({"schema": SCHEMA, **meta}, sort_keys=True)})
-        with temporary.open("rb") as f:
-            os.fsync(f.fileno())
         temporary.chmod(0o644)  # safetensors writes 0600, which a wheel would keep
-        temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
@@ -131,10 +121,18 @@ def load(path: str | Path) -> Nets:
     """Networks float32 on the CPU, from a file of `save`; strict (WeightsError on any disagreement)."""
     path = Path(path)
     tensors, meta = read_tensors(path)
-    try:
-        cfg = NetConfig.model_validate(meta.get("architecture"))
-    except ValidationError:
-        raise WeightsError(f"weights file {path} does not say its architecture.") from None
-    nets = Nets.create(cfg, seed=0)
+    nets = Nets.create(_architecture(meta, path), seed=0)
     nets.load_state_dict(tensors, where=f"weights file {path}")
     return nets
+
+
+def architecture_of(path: Path) -> NetConfig:
+    """What a file of `save` says of its networks."""
+    return _architecture(read_tensors(path)[1], path)
+
+
+def _architecture(meta: dict[str, object], path: Path) -> NetConfig:
+    try:
+        return NetConfig.model_validate(meta.get("architecture"))
+    except ValidationError:
+        raise WeightsError(f"weights file {path} does not say its architecture.") from None

@@ -17,13 +17,15 @@ ENGINE = Path(benchmark.__file__).parent
 ROOT = ENGINE.parent
 
 LEVELS = (
-    {"errors"},
+    {"errors", "files"},
     {"config", "dist", "startup", "hardware", "progress", "streams", "losses", "stylegan2", "api"},
     {"methods", "registry", "suites", "batches", "cards", "domains", "drawings", "images", "toys"}
-    | {"sources", "metrics", "sampling", "results"},
+    | {"sources", "metrics", "sampling", "results", "checkpoints"},
     {"train", "training_state", "state_file"},
-    {"plan", "runner", "launch", "source_training", "source_scores"},
-    {"rows", "tables", "charts", "figures", "render", "report", "listing", "command", "cli", "__main__"},
+    {"plan", "runner", "launch", "source_training", "source_scores"}
+    | {"source_import", "source_check", "source_export"},
+    {"rows", "tables", "charts", "figures", "render", "report", "listing", "command", "cli", "cli_sources"}
+    | {"__main__"},
 )
 """Modules by level: what every other may use; tools and networks; parts of a run; the loop; runs; what a person sees.
 A module imports from its own level or from lower ones, and never in a circle. A package counts as one module."""

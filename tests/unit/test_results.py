@@ -174,7 +174,7 @@ def test_order_does_not_depend_on_how_files_were_written(tmp_path: Path) -> None
     assert orders[0] == orders[1] == [("source", None), ("a", None), ("b", 0.5), ("b", 9.0), ("b", 10.0)]
 
 
-@pytest.mark.parametrize("call", ["replace", "fsync"])
+@pytest.mark.parametrize("call", ["pathlib.Path.replace", "os.fsync"])
 def test_an_interrupted_write_leaves_the_old_record(
     store: ResultStore, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
@@ -184,7 +184,7 @@ def test_an_interrupted_write_leaves_the_old_record(
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(f"benchmark.results.os.{call}", fail)
+    monkeypatch.setattr(call, fail)
     with pytest.raises(DataError, match="No space left on device") as error:
         store.write(make(seed=9))
     monkeypatch.undo()

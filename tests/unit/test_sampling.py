@@ -19,10 +19,12 @@ from benchmark.progress import Bars
 from benchmark.results import ResultStore
 from benchmark.runner import Run
 from benchmark.sampling import Sampler, to_uint8
+from benchmark.sources import list_sources
 from benchmark.stylegan2 import Generator, Nets, Noise
 from benchmark.suites import load_suite
 
 CFG = NetConfig(resolution=16, z_dim=8, w_dim=8, mapping_layers=1, channel_base=64, channel_max=8, conv_clamp=None)
+CARD = list_sources()["smoke-32"].card
 EVAL = EvalConfig(metrics=("consistency_anchor_randconv", "consistency_randconv"), samples=11, pairs=7, batch=4)
 SEED = ("suite", "domain", 0)
 
@@ -64,7 +66,9 @@ def test_latents_depend_on_the_seed_alone() -> None:
 def test_every_method_of_a_group_gets_the_same_sampler(tmp_path: Path) -> None:
     suite, methods = load_suite("smoke", ["seeds=[0, 1]"])
     domains = {name: load_domain(name, 32, 8, 8, tmp_path) for name in suite.domains}
-    run = Run(ResultStore(tmp_path), Nets.create(CFG, 0), domains, Evaluator([], tmp_path), "cpu", Bars(Console()))
+    run = Run(
+        ResultStore(tmp_path), CARD, Nets.create(CFG, 0), domains, Evaluator([], tmp_path), "cpu", Bars(Console())
+    )
     latents: dict[tuple[str, int], Tensor] = {}
     for job in plan(suite, methods, domains, "sha"):
         z = run.sampler_for(job).z

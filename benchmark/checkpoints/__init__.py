@@ -1,0 +1,11 @@
+"""The field's checkpoint formats, read without running anything.
+
+file -> containers.py (pickle, PyTorch, safetensors) -> inert data
+     -> nvidia.py, rosinality.py or tensorflow.py    -> tensors under our names
+     -> architecture.py, convert.py                  -> Nets, strictly
+"""
+
+from benchmark.checkpoints.convert import Converted, convert
+from benchmark.checkpoints.reading import Checkpoint, read_checkpoint
+
+__all__ = ["Checkpoint", "Converted", "convert", "read_checkpoint"]

@@ -1,0 +1,325 @@
+"""A pickle interpreter that can build plain data and nothing else.
+
+`pickle` calls whatever a file names. This stack machine knows only the opcodes that data needs; a name in the file is
+looked up in a table of our own functions, and anything that is not there is refused by its name. Nothing is imported,
+no attribute of anything is followed, so there is nothing that a file could run. What a file can make us spend is
+bounded: opcodes, text, the size of a single value; memory beyond that is what the file itself holds.
+"""
+
+from __future__ import annotations
+
+import pickletools
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from benchmark.errors import WeightsError
+
+MAX_OPCODES = 2_000_000
+"""A 1024 px network with its optimisers has about 50,000."""
+MAX_TEXT = 64 * 2**20
+MAX_VALUE = 128 * 2**20
+"""Bytes of one value; the largest tensor of a StyleGAN2 has 17 MB."""
+MAX_KEY = 2**61 - 1
+"""Below this all integers hash differently, so that no file can make a dict quadratic."""
+
+DAMAGE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    RuntimeError,
+    struct.error,
+    TypeError,
+    ValueError,
+)
+"""What reading a damaged file may raise; each becomes a WeightsError."""
+
+
+@dataclass(frozen=True)
+class Global:
+    """A name that a file may use; `build` makes inert data of its arguments (None: it may be named, not called)."""
+
+    name: str
+    build: Callable[..., Any] | None = None
+
+
+class Mark:
+    """Where the arguments of a later opcode begin."""
+
+
+MARK = Mark()
+
+
+class Bounded:
+    """The readable part of a file, as `pickletools` asks for it; never allocates more than there is to read."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        here = file.tell()
+        self.end = file.seek(0, 2)
+        file.seek(here)
+
+    def read(self, n: int) -> bytes:
+        if n > min(self.end - self.file.tell(), MAX_VALUE):
+            raise EOFError("it ends in the middle of a value")
+        return self.file.read(n)
+
+    def readline(self) -> bytes:
+        line = self.file.readline(MAX_TEXT)
+        if not line.endswith(b"\n"):
+            raise EOFError("it ends in the middle of a line")
+        return line
+
+    def tell(self) -> int:
+        return self.file.tell()
+
+
+def read_pickle(
+    file: BinaryIO,
+    names: Mapping[str, Any],
+    where: str,
+    persistent: Callable[[Any], Any] | None = None,
+) -> Any:
+    """One pickle from `file`, which is left behind its end; `where` is the file's name in messages.
+
+    `names` maps "module.name" to what it becomes. `persistent` makes data of a persistent id (None: refused).
+    Raises WeightsError for every name outside `names`, and where the file is damaged or asks for too much.
+    """
+    machine = Machine(names, where, persistent)
+    try:
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(Bounded(file))):  # type: ignore[arg-type]
+            if count > MAX_OPCODES:
+                raise WeightsError(f"{where} has more than {MAX_OPCODES:,} pickle opcodes; no network needs that.")
+            machine.step(opcode.name, argument)
+        return machine.result()
+    except DAMAGE as error:
+        raise WeightsError(
+            f"{where} cannot be read as a checkpoint ({plain(error)}): truncated, damaged or another format? "
+            "Fetch it again."
+        ) from None
+
+
+def plain(error: BaseException) -> str:
+    """An exception's text, short and printable (a file's bytes may be in it)."""
+    text = f"{error}" or type(error).__name__
+    return "".join(c if c.isprintable() else "?" for c in text[:120])
+
+
+class Machine:
+    """Stack and memo of one pickle."""
+
+    def __init__(self, names: Mapping[str, Any], where: str, persistent: Callable[[Any], Any] | None) -> None:
+        self.names, self.where, self.persistent = names, where, persistent
+        self.stack: list[Any] = []
+        self.memo: dict[int, Any] = {}
+        self.text = 0
+        self.done = False
+
+    def step(self, opcode: str, argument: Any) -> None:
+        """Run one opcode."""
+        if opcode in IGNORED:
+            return
+        if opcode in VALUES:
+            if isinstance(argument, str | bytes):
+                self.count_text(argument)
+            self.stack.append(argument)
+        elif opcode in CONSTANTS:
+            self.stack.append(CONSTANTS[opcode]())
+        elif opcode in MEMO_PUT:
+            self.memo[argument] = self.stack[-1]
+        elif opcode in MEMO_GET:
+            self.stack.append(self.memo[argument])
+        elif opcode in ACTIONS:
+            ACTIONS[opcode](self, argument)
+        else:
+            raise WeightsError(f"{self.where} uses the pickle opcode {opcode}; refused: no checkpoint needs it.")
+
+    def result(self) -> Any:
+        """The value that is left."""
+        if not self.done or len(self.stack) != 1 or self.stack[0] is MARK:
+            raise ValueError("it does not end as a pickle does")
+        return self.stack[0]
+
+    def count_text(self, value: str | bytes) -> None:
+        """Bound the text of a file; bytes are not text, they are what tensors are made of."""
+        if isinstance(value, str):
+            self.text += len(value)
+            if self.text > MAX_TEXT:
+                raise WeightsError(f"{self.where} holds more than {MAX_TEXT >> 20} MB of text; refused.")
+
+    def pop_to_mark(self) -> list[Any]:
+        """What was pushed since the last mark."""
+        at = len(self.stack) - 1
+        while self.stack[at] is not MARK:
+            at -= 1
+            if at < 0:
+                raise LookupError("a mark is missing")
+        items = self.stack[at + 1 :]
+        del self.stack[at:]
+        return items
+
+    def memoize(self, _: None) -> None:
+        self.memo[len(self.memo)] = self.stack[-1]
+
+    def stop(self, _: None) -> None:
+        self.done = True
+
+    def mark(self, _: None) -> None:
+        self.stack.append(MARK)
+
+    def pop(self, _: None) -> None:
+        self.stack.pop()
+
+    def pop_mark(self, _: None) -> None:
+        self.pop_to_mark()
+
+    def tuple_of(self, n: int) -> None:
+        """The last n values as a tuple."""
+        if len(self.stack) < n:
+            raise LookupError("the stack is too short")
+        items = tuple(self.stack[len(self.stack) - n :])
+        del self.stack[len(self.stack) - n :]
+        self.stack.append(items)
+
+    def tuple_to_mark(self, _: None) -> None:
+        self.stack.append(tuple(self.pop_to_mark()))
+
+    def list_to_mark(self, _: None) -> None:
+        self.stack.append(self.pop_to_mark())
+
+    def dict_to_mark(self, _: None) -> None:
+        items = self.pop_to_mark()
+        self.stack.append({})
+        self.set_items_of(items)
+
+    def append(self, _: None) -> None:
+        value = self.stack.pop()
+        self.top(list).append(value)
+
+    def appends(self, _: None) -> None:
+        items = self.pop_to_mark()
+        self.top(list).extend(items)
+
+    def add_items(self, _: None) -> None:
+        items = self.pop_to_mark()
+        if not all(isinstance(item, str) for item in items):
+            raise TypeError("a set may hold text only")
+        self.top(set).update(items)
+
+    def set_item(self, _: None) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        self.set_items_of([key, value])
+
+    def set_items(self, _: None) -> None:
+        self.set_items_of(self.pop_to_mark())
+
+    def set_items_of(self, items: list[Any]) -> None:
+        """key, value, key, value ... into the dict on top of the stack."""
+        target = self.top(dict)
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            if not (isinstance(key, str) or (isinstance(key, int) and abs(key) < MAX_KEY)):
+                raise TypeError(f"a dict may have keys of text or whole numbers, not {type(key).__name__}")
+            target[key] = value
+
+    def top(self, kind: type) -> Any:
+        """The value on top, which must be of this kind."""
+        if type(self.stack[-1]) is not kind:
+            raise TypeError(f"expected a {kind.__name__}, found {type(self.stack[-1]).__name__}")
+        return self.stack[-1]
+
+    def global_(self, argument: str) -> None:
+        module, _, name = argument.partition(" ")
+        self.push_global(module, name)
+
+    def stack_global(self, _: None) -> None:
+        name, module = self.stack.pop(), self.stack.pop()
+        if not (isinstance(name, str) and isinstance(module, str)):
+            raise TypeError("a name must be text")
+        self.push_global(module, name)
+
+    def push_global(self, module: str, name: str) -> None:
+        """Look a name up; this is where everything that is not on the list ends."""
+        found = self.names.get(f"{module}.{name}")
+        if found is None:
+            asked = plain(ValueError(f"{module}.{name}"))
+            raise WeightsError(
+                f"{self.where} wants to call {asked}; refused: a checkpoint needs no such thing. Nothing of it was run."
+            )
+        self.stack.append(found)
+
+    def reduce(self, _: None) -> None:
+        """A name and its arguments become data."""
+        arguments, function = self.stack.pop(), self.stack.pop()
+        if not isinstance(function, Global) or function.build is None or type(arguments) is not tuple:
+            raise TypeError(f"{plain(ValueError(getattr(function, 'name', type(function).__name__)))} is not callable")
+        self.stack.append(function.build(*arguments))
+
+    def build(self, _: None) -> None:
+        """State for the value on top. Of a dict it would be attributes (PyTorch's `_metadata`): not needed."""
+        state, target = self.stack.pop(), self.stack[-1]
+        if isinstance(target, dict) and isinstance(state, dict):
+            return
+        if not isinstance(target, Stateful):
+            raise TypeError(f"{type(target).__name__} takes no state")
+        target.set_state(state)
+
+    def persistent_id(self, _: None) -> None:
+        if self.persistent is None:
+            raise TypeError("it refers to data outside itself")
+        self.stack.append(self.persistent(self.stack.pop()))
+
+
+class Stateful:
+    """Inert data that takes a state after it was made."""
+
+    def set_state(self, state: Any) -> None:
+        """Take the state over; TypeError or ValueError where it does not fit."""
+        raise TypeError("no state expected")
+
+
+IGNORED = {"PROTO", "FRAME"}
+VALUES = {
+    "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT",
+    "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8",
+    "SHORT_BINBYTES", "BINBYTES", "BINBYTES8",
+}  # fmt: skip
+CONSTANTS: dict[str, Callable[[], Any]] = {
+    "NONE": lambda: None,
+    "NEWTRUE": lambda: True,
+    "NEWFALSE": lambda: False,
+    "EMPTY_TUPLE": tuple,
+    "EMPTY_LIST": list,
+    "EMPTY_DICT": dict,
+    "EMPTY_SET": set,
+}
+MEMO_PUT = {"PUT", "BINPUT", "LONG_BINPUT"}
+MEMO_GET = {"GET", "BINGET", "LONG_BINGET"}
+ACTIONS: dict[str, Callable[[Machine, Any], None]] = {
+    "MEMOIZE": Machine.memoize,
+    "STOP": Machine.stop,
+    "MARK": Machine.mark,
+    "POP": Machine.pop,
+    "POP_MARK": Machine.pop_mark,
+    "TUPLE1": lambda machine, _: machine.tuple_of(1),
+    "TUPLE2": lambda machine, _: machine.tuple_of(2),
+    "TUPLE3": lambda machine, _: machine.tuple_of(3),
+    "TUPLE": Machine.tuple_to_mark,
+    "LIST": Machine.list_to_mark,
+    "DICT": Machine.dict_to_mark,
+    "APPEND": Machine.append,
+    "APPENDS": Machine.appends,
+    "ADDITEMS": Machine.add_items,
+    "SETITEM": Machine.set_item,
+    "SETITEMS": Machine.set_items,
+    "GLOBAL": Machine.global_,
+    "STACK_GLOBAL": Machine.stack_global,
+    "REDUCE": Machine.reduce,
+    "NEWOBJ": Machine.reduce,
+    "BUILD": Machine.build,
+    "BINPERSID": Machine.persistent_id,
+}
