@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmark.checkpoints.containers import open_checkpoint
+from benchmark.checkpoints.machine import DAMAGE, plain
 from benchmark.errors import WeightsError
 from benchmark.sources import Source, load_source
 from benchmark.stylegan2 import Generator
@@ -55,12 +58,10 @@ def largest_difference(g: Generator, path: Path) -> tuple[float, int]:
     """
     given = read_expected(path)
     n = len(given["images"])
-    shape = (n, g.cfg.z_dim)
-    if tuple(given["z"].shape) != shape or ("c" in given) != bool(g.cfg.c_dim):
-        raise WeightsError(
-            f"{path.name}: z is {list(given['z'].shape)}{', with' if 'c' in given else ', without'} classes; "
-            f"this network needs {list(shape)}{', with' if g.cfg.c_dim else ', without'} classes."
-        )
+    needed = {"z": [n, g.cfg.z_dim]} | ({"c": [n, g.cfg.c_dim]} if g.cfg.c_dim else {})
+    found = {name: list(given[name].shape) for name in ("z", "c") if name in given}
+    if not n or found != needed:
+        raise WeightsError(f"{path.name}: {n} images with {found}; this network needs {needed}.")
     made, expected = images(g, given), given["images"].float()
     if expected.shape != made.shape:
         made = small(made)
@@ -75,8 +76,8 @@ def read_expected(path: Path) -> dict[str, Tensor]:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 found = {name: torch.from_numpy(arrays[name]) for name in ("z", "images", "c") if name in arrays}
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise WeightsError(f"{path.name} cannot be read ({error}).") from None
+        except (*DAMAGE, OSError, zipfile.BadZipFile, zlib.error) as error:
+            raise WeightsError(f"{path.name} cannot be read ({plain(error)}).") from None
     else:
         with open_checkpoint(path) as (container, data):
             if container != "safetensors":

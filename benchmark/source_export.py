@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -62,8 +63,13 @@ def write_rosinality(nets: Nets, present: tuple[str, ...], path: Path) -> tuple[
         }
         for part, state in parts_of(nets, present).items()
     }
-    torch.save({**content, "latent_avg": nets.g_ema.mapping.w_avg.clone()}, path)
-    return rosinality_notes(nets)
+    data = io.BytesIO()  # because PyTorch hides why a disk refuses
+    torch.save({**content, "latent_avg": nets.g_ema.mapping.w_avg.clone()}, data)
+    path.write_bytes(data.getbuffer())
+    notes = rosinality_notes(nets)
+    if "g" in present and not nets.g.mapping.w_avg.equal(nets.g_ema.mapping.w_avg):
+        notes = (*notes, "latent_avg is that of g_ema; the other one, of g, has no place there")
+    return notes
 
 
 def rosinality_notes(nets: Nets) -> tuple[str, ...]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from benchmark.checkpoints import convert, read_checkpoint
+from benchmark.checkpoints.nvidia import shown
 from benchmark.errors import ConfigError, DataError, WeightsError
 from benchmark.files import sha256_of
 from benchmark.source_check import write_check
@@ -36,7 +38,7 @@ def import_source(
     checkpoint = read_checkpoint(path)
     converted = convert(checkpoint, allow, path.name)
     origin = Origin(
-        file=path.name,
+        file=shown(path.name, 255),
         sha256=sha256_of(path),
         bytes=path.stat().st_size,
         format=checkpoint.format,
@@ -45,22 +47,20 @@ def import_source(
         notes=converted.notes,
     )
     try:
-        folder = write_source(cache / IMPORTED / name, converted.nets, origin, licence or UNKNOWN)
+        folder = write_source(cache / IMPORTED / name, converted.nets, origin, shown(licence or UNKNOWN, 1000))
     except OSError as error:
         raise DataError(f"cannot write to {cache}: {error.strerror or error}; choose another --cache.") from None
-    return Source(name, SourceCard.model_validate_json((folder / CARD).read_text()), folder)
+    return Source(name, SourceCard.model_validate_json((folder / CARD).read_bytes()), folder)
 
 
 def checked_name(name: str, cache: Path, replace: bool) -> str:
     """`name`, if a folder and an option can be called so and nothing else is."""
     if not NAME.fullmatch(name):
         raise ConfigError(f"source name {name[:80]!r}: use at most 64 letters, digits, '-', '_' and '.'; see --out.")
-    known = list_sources(cache).get(name)
-    if known and not known.card.origin:
+    if name in list_sources():
         raise ConfigError(f"source name {name} belongs to a source of the suite; choose another with --out.")
-    if known and not replace:
-        made_of = known.card.origin.file if known.card.origin else ""
-        raise ConfigError(f"source {name} exists (made of {made_of}); choose another --out, or add --replace.")
+    if (cache / IMPORTED / name).exists() and not replace:
+        raise ConfigError(f"source {name} exists; choose another --out, or add --replace.")
     return name
 
 
@@ -80,8 +80,8 @@ def write_source(target: Path, nets: Nets, origin: Origin, licence: str) -> Path
             licence=licence,
             origin=origin,
         )
-        (folder / CARD).write_text(card.model_dump_json(indent=1, exclude_defaults=True))
-        if target.exists():
+        (folder / CARD).write_bytes(card.model_dump_json(indent=1, exclude_defaults=True).encode())
+        with suppress(FileNotFoundError):
             target.rename(Path(scratch) / "old")
         folder.rename(target)
     return target

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,8 +95,15 @@ def list_sources(cache: Path | None = None) -> dict[str, Source]:
     for path in sorted((cache / IMPORTED).glob(f"*/{CARD}")) if cache else ():
         name = path.parent.name
         if name not in found and not name.startswith("."):
-            found[name] = Source(name, _card(yaml.safe_load(path.read_text()), str(path)), path.parent)
+            found[name] = Source(name, _card(_read(path), str(path)), path.parent)
     return found
+
+
+def _read(path: Path) -> object:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        raise ConfigError(f"{path} is no card: damaged? Remove its folder and import the source again.") from None
 
 
 def _card(raw: object, where: str) -> SourceCard:

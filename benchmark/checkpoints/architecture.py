@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from benchmark.checkpoints.nvidia import Settings
+from benchmark.checkpoints.nvidia import Settings, shown
 from benchmark.checkpoints.reading import Checkpoint
 from benchmark.config import NetConfig
 from benchmark.errors import WeightsError
 
 GROUP = 4
 """Minibatch-std group where a file records none: NVIDIA's default and rosinality's only value."""
+BLOCK_TENSORS = 13
+"""Fewest tensors of a block (that of 4 px has as many, others more)."""
+MAX_CLAMP = 2**32
+MAX_WIDTH = 2**16
+"""Of latents and feature maps. A file can declare any width of a tensor without rows, without a single number."""
 WHOLE_BATCH = 2**20
 """The group of networks that recorded None: as large as any batch."""
 
@@ -28,21 +34,19 @@ def infer(checkpoint: Checkpoint, where: str) -> NetConfig:
     if any(name.startswith("synthesis.input.") for name in tensors):
         raise WeightsError(f"{where} is a StyleGAN3; this suite's backbone is StyleGAN2.")
     refuse_other_kinds(checkpoint.settings, where)
-    resolutions = sorted({int(m[1]) for name in tensors if (m := re.match(r"synthesis\.b(\d{1,4})\.", name))})
-    if len(resolutions) < 2 or resolutions != [4 * 2**i for i in range(len(resolutions))]:
-        raise WeightsError(f"{where}: its synthesis blocks are {resolutions}, expected 4, 8, 16, ... px.")
-    labels = "mapping.embed.weight" in tensors
-    w_dim = size_of(tensors, "synthesis.b4.conv1.affine.weight", 1, where)
-    base, top = channel_rule(
-        {px: size_of(tensors, f"synthesis.b{px}.conv1.weight", 0, where) for px in resolutions}, where
-    )
+    resolutions = block_resolutions(tensors, where)
+    labels = any(name.startswith("mapping.embed.") for name in tensors)
+    affine = [(f"synthesis.b{px}.{layer}.affine.weight", 1) for px in resolutions for layer in ("conv1", "torgb")]
+    w_dim = size_of(tensors, affine, where)
+    base, top = channel_rule({px: size_of(tensors, made_of_maps(px), where) for px in resolutions}, where)
+    layers = [int(m[1]) for name in tensors if (m := re.fullmatch(r"mapping\.fc(\d{1,3})\.(weight|bias)", name))]
     try:
-        return NetConfig(
+        cfg = NetConfig(
             resolution=resolutions[-1],
-            z_dim=size_of(tensors, "mapping.fc0.weight", 1, where) - (w_dim if labels else 0),
+            z_dim=size_of(tensors, [("mapping.fc0.weight", 1)], where) - (w_dim if labels else 0),
             w_dim=w_dim,
-            c_dim=size_of(tensors, "mapping.embed.weight", 1, where) if labels else 0,
-            mapping_layers=len({name for name in tensors if re.fullmatch(r"mapping\.fc\d{1,3}\.weight", name)}),
+            c_dim=size_of(tensors, [("mapping.embed.weight", 1)], where) if labels else 0,
+            mapping_layers=max(layers, default=-1) + 1,
             channel_base=base,
             channel_max=top,
             conv_clamp=recorded_clamp(checkpoint.settings, where),
@@ -51,14 +55,39 @@ def infer(checkpoint: Checkpoint, where: str) -> NetConfig:
     except ValidationError as error:
         first = error.errors()[0]
         raise WeightsError(f"{where}: {first['loc'][0]} = {first['input']}: {first['msg']}; not supported.") from None
+    if max(cfg.z_dim, cfg.w_dim, cfg.c_dim, cfg.channel_max) > MAX_WIDTH:
+        raise WeightsError(f"{where} is no StyleGAN2 generator: it would be wider than {MAX_WIDTH:,} ({cfg}).")
+    refuse_other_sizes(cfg, checkpoint.settings, where)
+    return cfg
 
 
-def size_of(tensors: Mapping[str, Tensor], name: str, dim: int, where: str) -> int:
-    """One length of a tensor that every StyleGAN2 has."""
-    if name not in tensors or tensors[name].ndim <= dim:
-        found = ", ".join(list(tensors)[:3])
-        raise WeightsError(f"{where} is no StyleGAN2 generator: it has no {name}; its names are like {found}.")
-    return tensors[name].shape[dim]
+def block_resolutions(tensors: Mapping[str, Tensor], where: str) -> list[int]:
+    """4, 8, ... px, of the blocks that most of a block's tensors are there for."""
+    count = Counter(int(m[1]) for name in tensors if (m := re.match(r"synthesis\.b(\d{1,4})\.", name)))
+    resolutions = sorted(px for px, n in count.items() if n >= BLOCK_TENSORS // 2)
+    if len(resolutions) < 2 or resolutions != [4 * 2**i for i in range(len(resolutions))]:
+        raise WeightsError(
+            f"{where} is no StyleGAN2 generator: its synthesis blocks are {resolutions}, expected 4, 8, 16, ... px; "
+            f"its names are like {', '.join(map(shown, list(tensors)[:3]))}."
+        )
+    return resolutions
+
+
+def made_of_maps(px: int) -> list[tuple[str, int]]:
+    """Tensors whose length is the number of feature maps at `px`, and in which dimension."""
+    block = f"synthesis.b{px}"
+    sizes = {"conv1.weight": 0, "conv1.bias": 0, "torgb.weight": 1, "torgb.affine.bias": 0}
+    return [(f"{block}.{name}", dim) for name, dim in sizes.items()]
+
+
+def size_of(tensors: Mapping[str, Tensor], places: Iterable[tuple[str, int]], where: str) -> int:
+    """The length that most of the places (tensor, dimension) show, so that a single wrong one is found by its name."""
+    sizes = [tensors[name].shape[dim] for name, dim in places if name in tensors and tensors[name].ndim > dim]
+    if not sizes:
+        raise WeightsError(
+            f"{where} is no StyleGAN2 generator: it has no {next(iter(places))[0]}, or not of a StyleGAN2's shape."
+        )
+    return Counter(sizes).most_common(1)[0][0]
 
 
 def channel_rule(channels: Mapping[int, int], where: str) -> tuple[int, int]:
@@ -91,14 +120,23 @@ def refuse_other_kinds(settings: Mapping[str, Settings], where: str) -> None:
     for attribute, supported in known.items():
         other = values_of(settings, attribute) - supported
         if other:
-            raise WeightsError(f"{where}: {attribute} = {sorted(map(str, other))[0][:40]} is not supported.")
+            raise WeightsError(f"{where}: {attribute} = {shown(min(map(str, other)))} is not supported.")
     kinds = {part: values_of({part: found}, "architecture", r".*b\d+") for part, found in settings.items()}
     for part, kind in kinds.items():
         expected = "resnet" if part == "d" else "skip"
         if kind - {expected}:
-            raise WeightsError(
-                f"{where}: the architecture of {part} is {sorted(map(str, kind))[0]}, expected {expected}."
-            )
+            other_kind = min(map(str, kind - {expected}))
+            raise WeightsError(f"{where}: the architecture of {part} is {other_kind}, expected {expected}.")
+
+
+def refuse_other_sizes(cfg: NetConfig, settings: Mapping[str, Settings], where: str) -> None:
+    """Raise WeightsError where a network recorded another size than its weights show."""
+    sizes = {"z_dim": cfg.z_dim, "w_dim": cfg.w_dim, "c_dim": cfg.c_dim, "img_resolution": cfg.resolution}
+    for part, network in settings.items():
+        for name, value in sizes.items():
+            found = network.get(("", name), value)
+            if found != value:
+                raise WeightsError(f"{where}: {part} says that {name} is {shown(found)}; its weights show {value}.")
 
 
 def recorded_clamp(settings: Mapping[str, Settings], where: str) -> float | None:
@@ -106,11 +144,14 @@ def recorded_clamp(settings: Mapping[str, Settings], where: str) -> float | None
     clamping = r"(|.*\.)(b\d+\.(conv0|conv1|torgb|fromrgb|conv))|"
     found = values_of(settings, "conv_clamp", clamping)
     if len(found) > 1:
-        raise WeightsError(f"{where}: its layers clamp differently ({sorted(map(str, found))}); not supported.")
+        values = ", ".join(sorted(map(shown, found)))
+        raise WeightsError(f"{where}: its layers have different conv_clamp ({values}); not supported.")
     value = next(iter(found), None)
-    if isinstance(value, bool | str):
-        raise WeightsError(f"{where}: conv_clamp = {value!r:.40} is no number.")
-    return None if value is None else float(value)
+    if value is None:
+        return None
+    if type(value) not in (int, float) or not 0 < value < MAX_CLAMP:
+        raise WeightsError(f"{where}: conv_clamp = {shown(value)} is no positive number.")
+    return float(value)
 
 
 def recorded_group(settings: Mapping[str, Settings], where: str) -> int:
@@ -122,8 +163,14 @@ def recorded_group(settings: Mapping[str, Settings], where: str) -> int:
     if value is None and not more:
         return WHOLE_BATCH
     if more or type(value) is not int:
-        raise WeightsError(f"{where}: minibatch-std group {sorted(map(str, found))} is not supported.")
+        values = ", ".join(sorted(map(shown, found)))
+        raise WeightsError(f"{where}: minibatch-std group_size {values} is not supported.")
     return value
+
+
+def same_number(found: Any, expected: float) -> bool:
+    """True for a number that is `expected`, up to rounding."""
+    return isinstance(found, int | float) and abs(found / expected - 1) <= 1e-6
 
 
 GAINS = ("weight_gain", "bias_gain")
@@ -138,7 +185,7 @@ def differing_gains(net: nn.Module, settings: Settings) -> list[str]:
         if hasattr(module, gain)
     }
     return [
-        f"{path}.{gain} is {settings[path, gain]}, expected {value:g}"
+        f"{path}.{gain} is {shown(settings[path, gain])}, expected {value:g}"
         for (path, gain), value in ours.items()
-        if isinstance(settings.get((path, gain)), int | float) and abs(settings[path, gain] / value - 1) > 1e-6
+        if (path, gain) in settings and not same_number(settings[path, gain], value)
     ]

@@ -13,13 +13,17 @@ from typing import Any, BinaryIO
 from safetensors import SafetensorError, safe_open
 
 from benchmark.checkpoints.inert import NAMES
-from benchmark.checkpoints.machine import DAMAGE, plain, read_pickle
-from benchmark.checkpoints.tensors import Storage, StorageType
-from benchmark.checkpoints.torch_stream import TORCH_MAGIC, read_torch_stream
+from benchmark.checkpoints.machine import DAMAGE, MAX_VALUE, plain, read_pickle
+from benchmark.checkpoints.tensors import MAX_NETWORK, MAX_TENSORS, Storage
+from benchmark.checkpoints.torch_stream import TORCH_MAGIC, read_torch_stream, storage_id
 from benchmark.errors import WeightsError
 
-MAX_ENTRIES = 100_000
+MAX_ENTRIES = 20_000
+"""Of a ZIP; networks with their optimisers have about 3,000."""
+MAX_LISTING = 4 * 2**20
+"""Bytes of a ZIP's or safetensors' list of entries."""
 MAX_PICKLE = 128 * 2**20
+NETWORKS = 3
 
 
 @contextmanager
@@ -53,41 +57,79 @@ def _read(file: BinaryIO, path: Path) -> tuple[str, Any]:
     first = read_pickle(file, NAMES, path.name)
     if first == TORCH_MAGIC:
         file.seek(0)
-        return "torch", read_torch_stream(file, path.name, NAMES)
+        length = path.stat().st_size
+        return "torch", read_torch_stream(file, length, lambda at, n: piece_of(file, at, n), path.name, NAMES)
     return "pickle", first
+
+
+def piece_of(file: BinaryIO, at: int, n: int) -> bytes:
+    """The `n` bytes at this position."""
+    file.seek(at)
+    return file.read(n)
+
+
+class Limited:
+    """A file for `zipfile`, which would read a list of entries of any length that the file declares."""
+
+    def __init__(self, file: BinaryIO, most: int) -> None:
+        self.file, self.most = file, most
+        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
+
+    def read(self, n: int = -1) -> bytes:
+        """As files do; ValueError where it is more than the limit."""
+        if n > self.most:
+            raise ValueError("its list of entries, or one of them, is too long")
+        return self.file.read(n)
 
 
 def read_torch_zip(file: BinaryIO, where: str) -> Any:
     """A file of `torch.save` since 1.6: a ZIP of uncompressed storages and one pickle."""
-    archive = zipfile.ZipFile(file)
-    entries = archive.infolist()
-    if len(entries) > MAX_ENTRIES or any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-        raise ValueError("PyTorch does not compress, and writes fewer entries")
-    if sum(entry.file_size for entry in entries) > file.seek(0, 2):
-        raise ValueError("its entries overlap")
-    [main] = [entry for entry in entries if entry.filename.count("/") == 1 and entry.filename.endswith("/data.pkl")]
+    limited = Limited(file, MAX_LISTING)
+    archive = zipfile.ZipFile(limited)  # type: ignore[call-overload]
+    limited.most = MAX_VALUE
+    main, names = checked_entries(archive, file.seek(0, 2))
     root = main.filename.removesuffix("data.pkl")
     if main.file_size > MAX_PICKLE:
         raise ValueError("its pickle is too long")
-    names = set(archive.namelist())
     if f"{root}byteorder" in names and archive.read(f"{root}byteorder") != b"little":
         raise ValueError("it is of a big-endian machine")
     storages: dict[str, Storage] = {}
 
     def persistent(pid: Any) -> Storage:
-        kind, dtype, key, _, count = pid
-        if kind != "storage" or not isinstance(dtype, StorageType) or not isinstance(key, str):
-            raise ValueError("a storage is declared in a strange way")
+        dtype, key, count = storage_id(pid, (5,))
         if key not in storages:
-            storages[key] = Storage(dtype.dtype, count, lambda: archive.read(f"{root}data/{key}"))
-        return storages[key]
+            storages[key] = Storage(dtype, count, lambda: archive.read(f"{root}data/{key}"))
+            if names.get(f"{root}data/{key}") != count * dtype.itemsize:
+                raise ValueError(f"a storage declares {count} {dtype} values that its entry does not hold")
+        return storages[key].expect(dtype, count)
 
     return read_pickle(io.BytesIO(archive.read(main)), NAMES, where, persistent)
 
 
+def checked_entries(archive: zipfile.ZipFile, length: int) -> tuple[zipfile.ZipInfo, dict[str, int]]:
+    """(the entry with the pickle, {name of entry: its bytes}) of a ZIP of `length` bytes, as PyTorch writes them."""
+    entries = archive.infolist()
+    names = {entry.filename: entry.file_size for entry in entries}
+    plain_entries = all(e.compress_type == zipfile.ZIP_STORED and e.compress_size == e.file_size for e in entries)
+    if len(entries) > MAX_ENTRIES or not plain_entries:
+        raise ValueError("PyTorch does not compress, and writes fewer entries")
+    if len(names) < len(entries) or sum(names.values()) > length:
+        raise ValueError("its entries overlap, or have the same name")
+    main = [entry for entry in entries if entry.filename.count("/") == 1 and entry.filename.endswith("/data.pkl")]
+    if len(main) != 1:
+        raise ValueError("it has no data.pkl, or several")
+    return main[0], names
+
+
 def read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """({name: tensor}, architecture where this suite wrote the file); the library runs nothing."""
+    with path.open("rb") as raw:
+        header_bytes = int.from_bytes(raw.read(8), "little")
+    if header_bytes > MAX_LISTING or path.stat().st_size > NETWORKS * MAX_NETWORK:
+        raise ValueError("its header or its weights are larger than those of any StyleGAN2")
     with safe_open(path, framework="pt") as file:
+        if len(file.keys()) > NETWORKS * MAX_TENSORS:
+            raise ValueError("it has more tensors than any StyleGAN2")
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         header = json.loads((file.metadata() or {}).get("json", "{}"))
     architecture = header.get("architecture") if isinstance(header, dict) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -10,14 +10,21 @@ import torch
 from torch import Tensor
 
 from benchmark.checkpoints.architecture import differing_gains, infer
+from benchmark.checkpoints.nvidia import shown
 from benchmark.checkpoints.reading import Checkpoint
 from benchmark.config import NetConfig
 from benchmark.errors import WeightsError
 from benchmark.stylegan2 import Discriminator, Generator, Nets
 from benchmark.stylegan2.ops import fir_kernel
 
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+MAX_NUMBERS = 2**30
+"""In all three networks; those of 1024 px have fewer than 2**27."""
 W_AVERAGE_OF = 10_000
 """Latents behind a w_avg that the file does not have."""
+AT_ONCE = 500
+"""So many of them; a file may have absurdly wide networks."""
 
 
 @dataclass
@@ -41,51 +48,60 @@ def convert(checkpoint: Checkpoint, allow: Sequence[str], where: str) -> Convert
     cfg = infer(checkpoint, where)
     given = {f"{part}.{name}": t for part, net in checkpoint.networks.items() for name, t in net.items()}
     present = tuple(part for part in ("g", "g_ema", "d") if part in checkpoint.networks)
-    expected = expected_tensors(cfg, present)
-    notes: list[str] = []
+    all_shapes = expected_tensors(cfg)
+    numbers = sum(shape.numel() for shape in all_shapes.values())
+    if numbers > MAX_NUMBERS:
+        raise WeightsError(f"{where} would be networks of {numbers:,} weights ({cfg}); no StyleGAN2 is that large.")
     averages = {f"{part}.mapping.w_avg" for part in present if part != "d" and not cfg.c_dim}
-    average_missing = sorted(averages - given.keys())
-    given.update({name: torch.zeros(cfg.w_dim) for name in average_missing})
-    problems, skipped = compare(expected, given, allow)
+    average_missing = averages - given.keys()
+    expected = {name: shape for name, shape in all_shapes.items() if name.split(".")[0] in present}
+    found = compare({name: shape for name, shape in expected.items() if name not in average_missing}, given)
+    skipped = {name for name in found if allowed(name, allow)}
+    problems = [f"{shown(name)} {what}" for name, what in found.items() if name not in skipped]
     problems += gain_problems(cfg, checkpoint)
     if problems:
         raise WeightsError(
             f"{where} does not fit the architecture that its weights show: {'; '.join(shorten(problems))}. "
             "Is the file whole? --allow NAME accepts single differences."
         )
-    notes += [f"allowed: {problem}" for problem in skipped]
-    nets = fill(cfg, {name: t for name, t in given.items() if name in expected}, {n.split(" ")[0] for n in skipped})
-    notes += complete(nets, present, average_missing)
-    if "d" not in present and any(fnmatchcase("d.b4.out.weight", pattern) for pattern in allow):
-        present, notes = (*present, "d"), [*notes[:-1], "allowed: d was not in the file and starts as a new network"]
-    return Converted(nets, present, tuple(notes))
+    notes = [f"allowed: {shown(name)} {what}" for name, what in found.items() if name in skipped]
+    nets = fill(cfg, {name: t for name, t in given.items() if name in expected and name not in skipped})
+    notes += complete(nets, present, sorted(average_missing | averages & skipped))
+    if "d" not in present and all(allowed(name, allow) for name in all_shapes if name.startswith("d.")):
+        present, notes = (*present, "d"), [*notes, "allowed: d was not in the file and starts as a new network"]
+    elif "d" not in present:
+        notes.append("d was not in the file: no run can start from this source")
+    return Converted(nets, present, tuple(shorten(notes)))
 
 
-def expected_tensors(cfg: NetConfig, present: Iterable[str]) -> dict[str, torch.Size]:
-    """{name: shape} of the networks, without allocating them (a file's shapes may be absurd)."""
+def allowed(name: str, allow: Sequence[str]) -> bool:
+    """Whether one of the names or patterns means this tensor."""
+    return any(fnmatchcase(name, pattern) for pattern in allow)
+
+
+def expected_tensors(cfg: NetConfig) -> dict[str, torch.Size]:
+    """{name: shape} of g, g_ema and d, without allocating them (a file's shapes may be absurd)."""
     with torch.device("meta"):
-        nets = {part: Discriminator(cfg) if part == "d" else Generator(cfg) for part in present}
+        g, d = Generator(cfg), Discriminator(cfg)
+    nets = {"g": g, "g_ema": g, "d": d}
     return {f"{part}.{name}": t.shape for part, net in nets.items() for name, t in net.state_dict().items()}
 
 
-def compare(
-    expected: dict[str, torch.Size], given: dict[str, Tensor], allow: Sequence[str]
-) -> tuple[list[str], list[str]]:
-    """(what does not fit, what does not fit but is allowed); each begins with the tensor's name."""
-    found = [f"{name} is missing" for name in sorted(expected.keys() - given.keys())]
-    found += [f"{name} is unexpected" for name in sorted(given.keys() - expected.keys())]
+def compare(expected: dict[str, torch.Size], given: dict[str, Tensor]) -> dict[str, str]:
+    """{name: what does not fit}: what is missing, unexpected, of another shape, or no weight."""
+    found = {name: "is missing" for name in sorted(expected.keys() - given.keys())}
+    found |= {name: "is unexpected" for name in sorted(given.keys() - expected.keys())}
     for name in sorted(expected.keys() & given.keys()):
         tensor, shape = given[name], expected[name]
         if tensor.shape != shape:
-            found.append(f"{name} has shape {list(tensor.shape)}, expected {list(shape)}")
-        elif not tensor.is_floating_point():
-            found.append(f"{name} is of {tensor.dtype}, not of floating point numbers")
-        elif not torch.isfinite(tensor).all():
-            found.append(f"{name} holds numbers that are not finite")
+            found[name] = f"has shape {list(tensor.shape)}, expected {list(shape)}"
+        elif tensor.dtype not in FLOATS:
+            found[name] = f"is of {tensor.dtype}, not of floating point numbers"
+        elif not torch.isfinite(tensor.float()).all():  # as the networks will have them
+            found[name] = "holds numbers that are not finite"
         elif name.endswith("resample_filter") and not torch.allclose(tensor.float(), fir_kernel(), atol=1e-5):
-            found.append(f"{name} is another low-pass filter than [1, 3, 3, 1]")
-    allowed = [text for text in found if any(fnmatchcase(text.split(" ")[0], pattern) for pattern in allow)]
-    return [text for text in found if text not in allowed], allowed
+            found[name] = "is another low-pass filter than [1, 3, 3, 1]"
+    return found
 
 
 def gain_problems(cfg: NetConfig, checkpoint: Checkpoint) -> list[str]:
@@ -106,14 +122,13 @@ def shorten(problems: Sequence[str], most: int = 200) -> list[str]:
     return [*problems[:most], *more]
 
 
-def fill(cfg: NetConfig, tensors: dict[str, Tensor], not_taken: set[str]) -> Nets:
+def fill(cfg: NetConfig, tensors: dict[str, Tensor]) -> Nets:
     """New networks (seed 0) with these tensors copied in."""
     nets = Nets.create(cfg, seed=0)
     own = nets.state_dict()
     with torch.no_grad():
         for name, tensor in tensors.items():
-            if name not in not_taken:
-                own[name].copy_(tensor)
+            own[name].copy_(tensor)
     return nets
 
 
@@ -124,20 +139,22 @@ def complete(nets: Nets, present: Sequence[str], average_missing: Sequence[str])
         part = name.split(".")[0]
         net = nets.g if part == "g" else nets.g_ema
         net.mapping.w_avg.copy_(mean_w(net))
-        notes.append(f"{name} was not in the file: it is the mean over {W_AVERAGE_OF:,} mapped latents (seed 0)")
+        notes.append(f"{name} is not the file's: it is the mean over {W_AVERAGE_OF:,} mapped latents (seed 0)")
     if "g" not in present:
         nets.g.load_state_dict(nets.g_ema.state_dict())
         notes.append("g was not in the file: it is a copy of g_ema")
     if "g_ema" not in present:
         nets.g_ema.load_state_dict(nets.g.state_dict())
         notes.append("g_ema was not in the file: it is a copy of g")
-    if "d" not in present:
-        notes.append("d was not in the file: no run can start from this source")
     return notes
 
 
 @torch.no_grad()
 def mean_w(g: Generator) -> Tensor:
     """Mean of w over fixed latents, [w_dim]; rosinality's tools estimate it so, NVIDIA's training tracks it."""
-    z = torch.randn(W_AVERAGE_OF, g.cfg.z_dim, generator=torch.Generator().manual_seed(0))
-    return g.mapping(z)[:, 0].mean(dim=0)
+    rng = torch.Generator().manual_seed(0)
+    total = torch.zeros(g.cfg.w_dim, dtype=torch.float64)
+    for _ in range(0, W_AVERAGE_OF, AT_ONCE):
+        z = torch.randn(AT_ONCE, g.cfg.z_dim, generator=rng)
+        total += g.mapping(z)[:, 0].sum(dim=0, dtype=torch.float64)
+    return (total / W_AVERAGE_OF).float()

@@ -88,6 +88,8 @@ class Record(Stateful):
         self.state = state
 
 
+MAX_NAME = 100
+"""Letters of a class's name."""
 PERSISTENT = "torch_utils.persistence"
 TF_NETWORK = "dnnlib.tflib.network.Network"
 
@@ -97,7 +99,7 @@ def persistent_object(meta: Any) -> Record:
     if not isinstance(meta, dict) or not isinstance(meta.get("state"), dict):
         raise TypeError("a persistent object has no state")
     name = meta.get("class_name")
-    return Record(f"{PERSISTENT}.{name if isinstance(name, str) else '?'}", meta["state"])
+    return Record(f"{PERSISTENT}.{name if isinstance(name, str) and len(name) < MAX_NAME else '?'}", meta["state"])
 
 
 def rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> LazyTensor:
@@ -120,11 +122,34 @@ def encoded(text: Any, encoding: Any) -> bytes:
 
 
 def ordered_dict(items: Any = ()) -> dict[Any, Any]:
-    """As a plain dict; items come one by one later, or as pairs."""
-    pairs = [tuple(item) for item in items]
-    if not all(len(pair) == 2 and isinstance(pair[0], str) for pair in pairs):
-        raise TypeError("an ordered dict has keys that are no text")
-    return dict(pairs)
+    """As a plain dict; items come one by one later, or as pairs, each key once: no more work than what it makes."""
+    if not isinstance(items, list | tuple) or not all(isinstance(pair, list | tuple) for pair in items):
+        raise TypeError("an ordered dict is not made of pairs")
+    made: dict[Any, Any] = {}
+    for key, value in items:
+        if not isinstance(key, str) or key in made:
+            raise TypeError("an ordered dict has a key that is no text, or one twice")
+        made[key] = value
+    return made
+
+
+def set_of(items: Any = ()) -> set[str]:
+    """A set of texts, each named once, as `ordered_dict`."""
+    if not isinstance(items, list | tuple):
+        raise TypeError("a set is not made of a list")
+    made: set[str] = set()
+    for item in items:
+        if not isinstance(item, str) or item in made:
+            raise TypeError("a set has an item that is no text, or one twice")
+        made.add(item)
+    return made
+
+
+def size(dims: Any) -> tuple[Any, ...]:
+    """torch.Size."""
+    if not isinstance(dims, list | tuple) or len(dims) > MAX_DIMS:
+        raise TypeError("a size is not declared as PyTorch does")
+    return tuple(dims)
 
 
 def empty_dict(*arguments: Any) -> dict[Any, Any]:
@@ -148,13 +173,13 @@ def _names() -> dict[str, Global]:
         "dnnlib.EasyDict": empty_dict,
         "argparse.Namespace": namespace,
         "_codecs.encode": encoded,
-        "builtins.set": lambda items=(): {item for item in items if isinstance(item, str)},
-        "__builtin__.set": lambda items=(): {item for item in items if isinstance(item, str)},
+        "builtins.set": set_of,
+        "__builtin__.set": set_of,
         "torch._utils._rebuild_tensor": rebuild_tensor,
         "torch._utils._rebuild_tensor_v2": rebuild_tensor,
         "torch._utils._rebuild_parameter": rebuild_parameter,
         "torch.nn.parameter.Parameter": rebuild_parameter,
-        "torch.Size": lambda size: tuple(size),
+        "torch.Size": size,
         "torch.device": lambda kind, *_: kind if isinstance(kind, str) else "?",
         "torch.storage._load_from_bytes": load_from_bytes,
         "numpy.dtype": DType,
@@ -177,11 +202,19 @@ def load_from_bytes(data: Any) -> Storage:
     """A storage inside a pickle: a PyTorch file of its own, which may not contain a further one."""
     if not isinstance(data, bytes):
         raise TypeError("a storage is not made of bytes")
-    found = read_torch_stream(io.BytesIO(data), "a storage in the file", INNER_NAMES)
+    # A file may use the same bytes again and again: neither copies of them, nor much work.
+    head, view = io.BytesIO(data[:INNER_HEAD]), memoryview(data)
+    found = read_torch_stream(
+        head, len(data), lambda at, n: view[at : at + n], "a storage in the file", INNER_NAMES, INNER_OPCODES
+    )
     if not isinstance(found, Storage):
         raise TypeError("a storage in the file is something else")
     return found
 
 
 NAMES: dict[str, Any] = {**_names(), **_storage_types()}
+INNER_OPCODES = 200
+"""A storage inside a pickle needs about 60 in all its pickles,"""
+INNER_HEAD = 4096
+"""and these have about 300 bytes."""
 INNER_NAMES: dict[str, Any] = {k: v for k, v in NAMES.items() if k != "torch.storage._load_from_bytes"}

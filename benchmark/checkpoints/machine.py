@@ -10,17 +10,25 @@ from __future__ import annotations
 
 import pickletools
 import struct
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from benchmark.errors import WeightsError
 
-MAX_OPCODES = 2_000_000
+MAX_OPCODES = 500_000
 """A 1024 px network with its optimisers has about 50,000."""
+MAX_CALLS = 20_000
+"""Names with arguments; a 1024 px network has about 5,000. Some take a hundred times as long as other opcodes."""
 MAX_TEXT = 64 * 2**20
+"""Bytes of all text, and of what calls made of their arguments: those can be the same ones again and again."""
+MAX_BITS = 128
+"""Of a whole number; PyTorch's magic number has 77."""
 MAX_VALUE = 128 * 2**20
 """Bytes of one value; the largest tensor of a StyleGAN2 has 17 MB."""
+MAX_BYTES = 768 * 2**20
+"""Of all values; the three networks of 1024 px have 360 MB."""
 MAX_KEY = 2**61 - 1
 """Below this all integers hash differently, so that no file can make a dict quadratic."""
 
@@ -84,8 +92,9 @@ def read_pickle(
     names: Mapping[str, Any],
     where: str,
     persistent: Callable[[Any], Any] | None = None,
+    most: int = MAX_OPCODES,
 ) -> Any:
-    """One pickle from `file`, which is left behind its end; `where` is the file's name in messages.
+    """One pickle of at most `most` opcodes from `file`, which is left behind its end; `where` names it in messages.
 
     `names` maps "module.name" to what it becomes. `persistent` makes data of a persistent id (None: refused).
     Raises WeightsError for every name outside `names`, and where the file is damaged or asks for too much.
@@ -93,8 +102,8 @@ def read_pickle(
     machine = Machine(names, where, persistent)
     try:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(Bounded(file))):  # type: ignore[arg-type]
-            if count > MAX_OPCODES:
-                raise WeightsError(f"{where} has more than {MAX_OPCODES:,} pickle opcodes; no network needs that.")
+            if count >= most:
+                raise WeightsError(f"{where} has more than {most:,} pickle opcodes; no network needs that.")
             machine.step(opcode.name, argument)
         return machine.result()
     except DAMAGE as error:
@@ -117,7 +126,7 @@ class Machine:
         self.names, self.where, self.persistent = names, where, persistent
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
-        self.text = 0
+        self.text = self.bytes = self.calls = 0
         self.done = False
 
     def step(self, opcode: str, argument: Any) -> None:
@@ -125,12 +134,18 @@ class Machine:
         if opcode in IGNORED:
             return
         if opcode in VALUES:
-            if isinstance(argument, str | bytes):
+            if isinstance(argument, str):
                 self.count_text(argument)
+            elif isinstance(argument, bytes):
+                self.count_bytes(argument)
+            elif isinstance(argument, int) and argument.bit_length() > MAX_BITS:
+                raise ValueError("it has an absurdly large number")
             self.stack.append(argument)
         elif opcode in CONSTANTS:
             self.stack.append(CONSTANTS[opcode]())
         elif opcode in MEMO_PUT:
+            if not 0 <= argument < MAX_KEY:
+                raise ValueError("it has an absurdly large memo index")
             self.memo[argument] = self.stack[-1]
         elif opcode in MEMO_GET:
             self.stack.append(self.memo[argument])
@@ -145,12 +160,17 @@ class Machine:
             raise ValueError("it does not end as a pickle does")
         return self.stack[0]
 
-    def count_text(self, value: str | bytes) -> None:
-        """Bound the text of a file; bytes are not text, they are what tensors are made of."""
-        if isinstance(value, str):
-            self.text += len(value)
-            if self.text > MAX_TEXT:
-                raise WeightsError(f"{self.where} holds more than {MAX_TEXT >> 20} MB of text; refused.")
+    def count_bytes(self, value: bytes) -> None:
+        """Bound what tensors are made of."""
+        self.bytes += len(value)
+        if self.bytes > MAX_BYTES:
+            raise WeightsError(f"{self.where} holds more than {MAX_BYTES >> 20} MB of weights; no StyleGAN2 does.")
+
+    def count_text(self, value: Any) -> None:
+        """Bound what texts and the results of calls need in memory."""
+        self.text += sys.getsizeof(value)
+        if self.text > MAX_TEXT:
+            raise WeightsError(f"{self.where} makes more than {MAX_TEXT >> 20} MB of text and lists; refused.")
 
     def pop_to_mark(self) -> list[Any]:
         """What was pushed since the last mark."""
@@ -242,6 +262,11 @@ class Machine:
             raise TypeError("a name must be text")
         self.push_global(module, name)
 
+    def instance(self, argument: str) -> None:
+        """The oldest way to make an object; refused by the object's name where that is not on the list."""
+        self.global_(argument)
+        raise TypeError("it makes an object as no checkpoint does")
+
     def push_global(self, module: str, name: str) -> None:
         """Look a name up; this is where everything that is not on the list ends."""
         found = self.names.get(f"{module}.{name}")
@@ -257,7 +282,12 @@ class Machine:
         arguments, function = self.stack.pop(), self.stack.pop()
         if not isinstance(function, Global) or function.build is None or type(arguments) is not tuple:
             raise TypeError(f"{plain(ValueError(getattr(function, 'name', type(function).__name__)))} is not callable")
-        self.stack.append(function.build(*arguments))
+        self.calls += 1
+        if self.calls > MAX_CALLS:
+            raise WeightsError(f"{self.where} has more than {MAX_CALLS:,} calls; no network needs that.")
+        made = function.build(*arguments)
+        self.count_text(made)
+        self.stack.append(made)
 
     def build(self, _: None) -> None:
         """State for the value on top. Of a dict it would be attributes (PyTorch's `_metadata`): not needed."""
@@ -317,6 +347,7 @@ ACTIONS: dict[str, Callable[[Machine, Any], None]] = {
     "SETITEM": Machine.set_item,
     "SETITEMS": Machine.set_items,
     "GLOBAL": Machine.global_,
+    "INST": Machine.instance,
     "STACK_GLOBAL": Machine.stack_global,
     "REDUCE": Machine.reduce,
     "NEWOBJ": Machine.reduce,

@@ -8,11 +8,16 @@ from typing import Any
 from torch import Tensor
 
 from benchmark.checkpoints.inert import Record
-from benchmark.checkpoints.tensors import LazyTensor
+from benchmark.checkpoints.tensors import LazyTensor, read_all
 from benchmark.errors import WeightsError
 
+KINDS = ("_parameters", "_buffers", "_modules")
 MAX_DEPTH = 12
-MAX_MODULES = 10_000
+MAX_MODULES = 1_000
+MAX_ENTRIES = 50_000
+"""Parameters, buffers and attributes of one network; that of 1024 px has about 4,000."""
+MAX_NAME = 100
+MAX_INTEGER = 2**63
 
 Settings = dict[tuple[str, str], Any]
 """{(module's path, attribute): number, text, truth value or None}."""
@@ -31,33 +36,53 @@ class Reader:
 
     def __init__(self, where: str) -> None:
         self.where = where
-        self.network = Network()
-        self.modules = 0
+        self.tensors: dict[str, LazyTensor] = {}
+        self.settings: Settings = {}
+        self.modules = self.entries = 0
 
-    def read(self, module: Any, path: str = "", depth: int = 0) -> Network:
-        """All parameters, persistent buffers and plain attributes below `module`."""
-        self.modules += 1
-        if depth > MAX_DEPTH or self.modules > MAX_MODULES:
-            raise WeightsError(f"{self.where}: its modules contain each other or are too many; refused.")
+    def read(self, module: Any) -> Network:
+        """All parameters, persistent buffers and plain attributes of a network."""
+        self.walk(module, "", 0)
+        return Network(read_all(self.tensors, self.where), self.settings)
+
+    def walk(self, module: Any, path: str, depth: int) -> None:
+        """Find them below `module`; the same module may be there any number of times."""
         if not isinstance(module, Record):
-            raise WeightsError(f"{self.where}: {path.rstrip('.') or 'a network'} is not a module.")
-        passing = module.state.get("_non_persistent_buffers_set") or ()
+            raise WeightsError(f"{self.where}: {shown(path.rstrip('.')) or 'a network'} is not a module.")
+        self.modules += 1
+        self.entries += sum(len(module.state.get(kind) or ()) for kind in KINDS) + len(module.state)
+        if depth > MAX_DEPTH or self.modules > MAX_MODULES or self.entries > MAX_ENTRIES:
+            raise WeightsError(f"{self.where}: its modules contain each other or are too many; refused.")
+        passing = module.state.get("_non_persistent_buffers_set") or set()
+        if not isinstance(passing, set):
+            raise WeightsError(f"{self.where}: {shown(path.rstrip('.')) or 'a network'} has strange buffers.")
         for kind in ("_parameters", "_buffers"):
             for name, value in items(module, kind):
                 if isinstance(value, LazyTensor) and name not in passing:
-                    self.network.tensors[path + name] = value.read()
+                    if path + name in self.tensors:
+                        raise WeightsError(f"{self.where} has {shown(path + name)} twice; which one counts?")
+                    self.tensors[path + name] = value
         for name, value in items(module, ""):
+            if isinstance(value, int) and abs(value) > MAX_INTEGER:
+                raise WeightsError(f"{self.where}: {shown(path + name)} is an absurdly large number; refused.")
             if value is None or isinstance(value, bool | int | float | str):
-                self.network.settings[path.rstrip("."), name] = value
+                self.settings[path.rstrip("."), name] = value
         for name, child in items(module, "_modules"):
             if child is not None:
-                self.read(child, f"{path}{name}.", depth + 1)
-        return self.network
+                self.walk(child, f"{path}{name}.", depth + 1)
 
 
 def items(module: Record, kind: str) -> list[tuple[str, Any]]:
     """(name, value) of one of the module's dicts, or of its own attributes; nothing where it has none."""
-    found = module.state.get(kind, {}) if kind else module.state
+    found = (module.state.get(kind) or {}) if kind else module.state
     if not isinstance(found, dict):
-        return []
-    return [(name, value) for name, value in found.items() if isinstance(name, str) and len(name) < 100]
+        raise WeightsError(f"a module has {kind.strip('_')} that are no dict; refused.")
+    names = [shown(name) for name in found if not isinstance(name, str) or not 0 < len(name) < MAX_NAME]
+    if names and kind:  # the strict loader could not report them
+        raise WeightsError(f"a module has {names[0]} among its {kind.strip('_')}; refused: that is no name.")
+    return [(name, value) for name, value in found.items() if isinstance(name, str)]
+
+
+def shown(value: object, most: int = 100) -> str:
+    """What a file says, short and printable: its names end up in messages and on cards."""
+    return "".join(c if c.isprintable() else "?" for c in str(value)[:most])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ from torch import Tensor
 from benchmark.checkpoints import rosinality, tensorflow
 from benchmark.checkpoints.containers import open_checkpoint
 from benchmark.checkpoints.inert import PERSISTENT, TF_NETWORK, Record
-from benchmark.checkpoints.nvidia import Network, Reader, Settings
+from benchmark.checkpoints.nvidia import Network, Reader, Settings, shown
 from benchmark.checkpoints.tensorflow_records import static_settings, variables_of
-from benchmark.checkpoints.tensors import LazyTensor
+from benchmark.checkpoints.tensors import LazyTensor, read_all
 from benchmark.errors import WeightsError
 
 PARTS = {
@@ -23,6 +23,9 @@ PARTS = {
     "d": ("D", "d", "discriminator"),
 }
 """Our name of a network: its names in files."""
+
+AVERAGE = "latent_avg"
+"""Where rosinality's files have w_avg, beside the networks."""
 
 SHARING = 4
 """Tensors may declare this many times the file's size (G and its average may share memory), and no more."""
@@ -59,31 +62,43 @@ def recognise(container: str, data: Any, where: str) -> Checkpoint:
     """Inert data -> networks, by what the data looks like."""
     if container == "safetensors":
         tensors, architecture = data
-        return from_state_dicts("safetensors", split_prefixes(tensors), where, architecture)
+        return from_state_dicts("safetensors", split_prefixes(tensors, where), where, architecture)
     if isinstance(data, tuple | list) and data and is_record(data[0], TF_NETWORK):
         return from_tensorflow(list(data), where)
     if isinstance(data, Record):
         data = {"D" if "Discriminator" in data.kind else "G_ema": data}
     if not isinstance(data, Mapping):
         raise WeightsError(f"{where} holds a {type(data).__name__}, no networks of a GAN.")
-    records = {part: data[name] for part, names in PARTS.items() for name in names if is_record(data.get(name))}
-    if records:
-        return from_records(records, left_out(data), where)
-    dicts = {
-        part: tensors_of(data[name])
-        for part, names in PARTS.items()
-        for name in names
-        if isinstance(data.get(name), Mapping)
-    }
-    if not dicts and any(isinstance(value, LazyTensor) for value in data.values()):
-        dicts = split_prefixes(tensors_of(data))
-    average = data.get("latent_avg")
+    used = networks_in(data, is_record, where)
+    if used:
+        records = {part: data[name] for part, name in used.items()}
+        return from_records(records, left_out(data, used.values()), where)
+    used = networks_in(data, lambda value: isinstance(value, Mapping), where)
+    others = {name: value for name, value in data.items() if name not in used.values() and name != AVERAGE}
+    if used:
+        dicts = {part: tensors_of(data[name], where) for part, name in used.items()}
+    else:
+        dicts = split_prefixes(tensors_of(others, where), where)
+        others = {name: value for name, value in others.items() if not isinstance(value, LazyTensor)}
     checkpoint = from_state_dicts("PyTorch state dicts", dicts, where)
+    average = data.get(AVERAGE)
     if isinstance(average, LazyTensor):
         for part in {"g", "g_ema"} & checkpoint.networks.keys():
-            checkpoint.networks[part].setdefault("mapping.w_avg", average.read())
-    checkpoint.left_out += left_out(data)
+            checkpoint.networks[part].setdefault("mapping.w_avg", read_all({AVERAGE: average}, where)[AVERAGE])
+    checkpoint.left_out += left_out(others)
     return checkpoint
+
+
+def networks_in(data: Mapping[Any, Any], wanted: Callable[[Any], bool], where: str) -> dict[str, str]:
+    """{"g" | "g_ema" | "d": its name in the file} for the entries that are `wanted`."""
+    found: dict[str, str] = {}
+    for part, names in PARTS.items():
+        there = [name for name in names if wanted(data.get(name))]
+        if len(there) > 1:
+            raise WeightsError(f"{where} has {' and '.join(there)}; it is not clear which of them counts.")
+        if there:
+            found[part] = there[0]
+    return found
 
 
 def is_record(value: Any, kind: str = PERSISTENT) -> bool:
@@ -91,36 +106,34 @@ def is_record(value: Any, kind: str = PERSISTENT) -> bool:
     return isinstance(value, Record) and value.kind.startswith(kind)
 
 
-def left_out(data: Mapping[Any, Any]) -> list[str]:
+def left_out(data: Iterable[Any], used: Collection[str] = ()) -> list[str]:
     """Names beside the networks: optimisers, options, the augmentation pipe ..."""
-    known = {name for names in PARTS.values() for name in names} | {"latent_avg"}
-    return sorted(str(name)[:40] for name in data if name not in known and not isinstance(data[name], LazyTensor))[:50]
+    return sorted(shown(name, 40) for name in data if name not in used)[:50]
 
 
-def tensors_of(state: Any) -> dict[str, Tensor]:
+def tensors_of(state: Any, where: str) -> dict[str, Tensor]:
     """The tensors of a state dict; other entries are no weights. DataParallel's prefix is taken off."""
-    found = {
-        name: value.read() for name, value in state.items() if isinstance(name, str) and isinstance(value, LazyTensor)
-    }
+    found = read_all({str(name): value for name, value in state.items() if isinstance(value, LazyTensor)}, where)
     if found and all(name.startswith("module.") for name in found):
         return {name.removeprefix("module."): tensor for name, tensor in found.items()}
     return found
 
 
-def split_prefixes(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+def split_prefixes(state: Mapping[str, Tensor], where: str) -> dict[str, dict[str, Tensor]]:
     """ "G_ema.mapping.fc0.weight" and the like, by network; names without a prefix belong to one generator or D."""
-    parts: dict[str, dict[str, Tensor]] = {}
     prefixes = {name: part for part, names in PARTS.items() for name in names}
+    first = next((prefixes[p] for name in state if (p := name.partition(".")[0]) in prefixes), None)
+    if first is None:
+        return {"d" if "b4.out.weight" in state or rosinality.is_discriminator(state) else "g_ema": dict(state)}
+    parts: dict[str, dict[str, Tensor]] = {}
     for name, tensor in state.items():
         prefix, _, rest = name.partition(".")
-        if prefix in prefixes and rest:
-            parts.setdefault(prefixes[prefix], {})[rest] = tensor
-    if parts:
-        extra = [name for name in state if name.partition(".")[0] not in prefixes]
-        for name in extra:  # for the strict loader to report
-            parts[next(iter(parts))][name] = state[name]
-        return parts
-    return {"d" if "b4.out.weight" in state or rosinality.is_discriminator(state) else "g_ema": dict(state)}
+        # What has no prefix goes to any network, for the strict loader to report.
+        part, own = (prefixes[prefix], rest) if prefix in prefixes else (first, name)
+        if own in parts.setdefault(part, {}):
+            raise WeightsError(f"{where} has {shown(own)} of {part} under two names; it is not clear which counts.")
+        parts[part][own] = tensor
+    return parts
 
 
 def from_records(records: Mapping[str, Record], other: list[str], where: str) -> Checkpoint:
@@ -163,11 +176,14 @@ def from_state_dicts(
             state = rosinality.generator_from(state)
             names.add("rosinality")
         networks[part] = state
-    said = architecture or {}
-    settings: Settings = {("", "conv_clamp"): said.get("conv_clamp")}
+    said = {"conv_clamp": None, **(architecture or {})}
+    if not all(value is None or isinstance(value, int | float) for value in said.values()):
+        raise WeightsError(f"{where} does not say its architecture as this suite does: a setting is no number.")
+    settings: Settings = {("", name): value for name, value in said.items()}
     if "mbstd_group" in said:
         settings["", "mbstd_group_size"] = said["mbstd_group"]
-    checkpoint = Checkpoint(f"{kind}, {'rosinality' if names else 'NVIDIA'} names", networks, {"file": settings})
+    layout = "rosinality names" if names else "NVIDIA names" if architecture else "NVIDIA names, conv_clamp not recorded"
+    checkpoint = Checkpoint(f"{kind}, {layout}", networks, {"file": settings})
     drop_stored_noise(checkpoint)
     return checkpoint
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from benchmark.errors import WeightsError
 
 DTYPES = {
     "Double": torch.float64, "Float": torch.float32, "Half": torch.float16, "BFloat16": torch.bfloat16,
@@ -19,6 +21,9 @@ DTYPES = {
 }  # fmt: skip
 
 MAX_DIMS = 8
+MAX_TENSORS = 10_000
+MAX_NETWORK = 256 * 2**20
+"""Bytes behind the tensors of one network; those of 1024 px have 120 MB."""
 MAX_NUMBER = 2**40
 """No storage is longer; bounds arithmetic on what a file declares."""
 
@@ -31,10 +36,16 @@ def plain_counts(*numbers: Any) -> bool:
 class Storage:
     """The numbers behind one or several tensors; read from the file when a tensor asks for them."""
 
-    def __init__(self, dtype: torch.dtype, count: int, read: Callable[[], bytes]) -> None:
+    def __init__(self, dtype: torch.dtype, count: int, read: Callable[[], bytes | memoryview]) -> None:
         if not plain_counts(count):
             raise ValueError("a storage has no valid length")
         self.dtype, self.count, self._read = dtype, count, read
+
+    def expect(self, dtype: torch.dtype, count: Any) -> Storage:
+        """Itself; ValueError where the file declares it differently a second time."""
+        if (dtype, count) != (self.dtype, self.count):
+            raise ValueError("a storage is declared in two ways")
+        return self
 
     @cached_property
     def values(self) -> Tensor:
@@ -63,16 +74,21 @@ class LazyTensor:
             raise ValueError(f"a tensor of shape {list(size)} is declared on {storage.count} stored numbers")
         self.storage, self.offset, self.shape, self.stride, self.count = storage, offset, size, stride, count
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes that it declares."""
-        return self.count * self.storage.dtype.itemsize
-
     def read(self) -> Tensor:
         """The tensor in its stored dtype, a view of the file's bytes; ValueError where they are too few."""
         if not self.count:
             return torch.empty(self.shape, dtype=self.storage.dtype)
         return self.storage.values.as_strided(self.shape, self.stride, self.offset)
+
+
+def read_all(tensors: Mapping[str, LazyTensor], where: str) -> dict[str, Tensor]:
+    """The tensors of one network. Raises WeightsError before anything is read where they are too large or too many."""
+    storages = {id(tensor.storage): tensor.storage for tensor in tensors.values()}
+    if len(tensors) > MAX_TENSORS:
+        raise WeightsError(f"{where} has a network of more than {MAX_TENSORS:,} tensors; no StyleGAN2 has so many.")
+    if sum(storage.count * storage.dtype.itemsize for storage in storages.values()) > MAX_NETWORK:
+        raise WeightsError(f"{where} has a network of more than {MAX_NETWORK >> 20} MB; no StyleGAN2 is so large.")
+    return {name: tensor.read() for name, tensor in tensors.items()}
 
 
 @dataclass(frozen=True)

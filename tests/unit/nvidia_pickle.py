@@ -7,7 +7,6 @@ source and state. The source that we put there raises if anybody runs it. Tensor
 from __future__ import annotations
 
 import contextlib
-import io
 import pickle
 import sys
 from collections import OrderedDict
@@ -59,14 +58,15 @@ def pickle_of(
     noise_rand: bool = False,
     attributes: Attributes | None = None,
     extra: Mapping[str, Any] | None = None,
+    source: str = SOURCE,
 ) -> bytes:
     """The bytes of such a pickle; networks are conditional if `nets.cfg.c_dim` says so.
 
     `dtype` is the type of the stored tensors. `noise_rand` adds the second noise map of FixNoise's networks.
     `attributes` replaces or adds values of modules' states, {("D.b4.mbstd", "group_size"): 8} for one. `extra` are
-    further entries of the file.
+    further entries of the file. `source` is the text that takes the place of the modules' source.
     """
-    spec = _Spec(nets.cfg, dtype, noise_rand, dict(attributes or {}))
+    spec = _Spec(nets.cfg, dtype, noise_rand, dict(attributes or {}), source)
     parts = {"G": nets.g, "D": nets.d, "G_ema": nets.g_ema}
     data = {
         **{name: spec.record(net, name) for name, net in parts.items()},
@@ -76,20 +76,29 @@ def pickle_of(
     }
     if spec.attributes:
         raise KeyError(f"no such modules: {list(spec.attributes)}")
-    file = io.BytesIO()
+    return dumps(data, protocol)
+
+
+def dumps(data: Any, protocol: int = 4) -> bytes:
+    """`pickle.dumps` for data with `Persistent` objects in it."""
     with persistence():
-        pickle.dump(data, file, protocol)
-    return file.getvalue()
+        return pickle.dumps(data, protocol)
 
 
 class Persistent:
     """What NVIDIA's modules are for `pickle`: a call of their persistence layer with a description."""
 
-    def __init__(self, class_name: str, state: dict[str, Any]) -> None:
-        self.class_name, self.state = class_name, state
+    def __init__(self, class_name: str, state: dict[str, Any], source: str = SOURCE) -> None:
+        self.class_name, self.state, self.source = class_name, state, source
 
     def __reduce__(self) -> tuple[Callable[[Any], Any], tuple[dict[str, Any]]]:
-        meta = {"type": "class", "version": 6, "module_src": SOURCE, "class_name": self.class_name, "state": self.state}
+        meta = {
+            "type": "class",
+            "version": 6,
+            "module_src": self.source,
+            "class_name": self.class_name,
+            "state": self.state,
+        }
         return sys.modules["torch_utils.persistence"]._reconstruct_persistent_obj, (meta,)
 
 
@@ -115,8 +124,10 @@ def persistence() -> Iterator[None]:
 class _Spec:
     """How modules of ours look in the file."""
 
-    def __init__(self, cfg: NetConfig, dtype: torch.dtype, noise_rand: bool, attributes: dict[Any, Any]) -> None:
-        self.cfg, self.dtype, self.noise_rand, self.attributes = cfg, dtype, noise_rand, attributes
+    def __init__(
+        self, cfg: NetConfig, dtype: torch.dtype, noise_rand: bool, attributes: dict[Any, Any], source: str
+    ) -> None:
+        self.cfg, self.dtype, self.noise_rand, self.attributes, self.source = cfg, dtype, noise_rand, attributes, source
 
     def record(self, module: nn.Module, path: str) -> Persistent:
         """A module and all below it."""
@@ -127,11 +138,13 @@ class _Spec:
         children = {name: self.record(child, f"{path}.{name}") for name, child in module.named_children()}
         if isinstance(module, DiscriminatorEpilogue):
             mbstd = {"group_size": module.group, "num_channels": 1}
-            children["mbstd"] = Persistent("MinibatchStdLayer", self.state(f"{path}.mbstd", mbstd, {}, {}, {}))
+            children["mbstd"] = Persistent(
+                "MinibatchStdLayer", self.state(f"{path}.mbstd", mbstd, {}, {}, {}), self.source
+            )
         parameters = {
             name: nn.Parameter(p.detach().to(self.dtype)) for name, p in module.named_parameters(recurse=False)
         }
-        return Persistent(kind, self.state(path, attributes, parameters, buffers, children))
+        return Persistent(kind, self.state(path, attributes, parameters, buffers, children), self.source)
 
     def state(self, path: str, attributes: Any, parameters: Any, buffers: Any, children: Any) -> dict[str, Any]:
         """The `__dict__` of one module, with what was to be replaced."""

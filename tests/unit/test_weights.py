@@ -186,7 +186,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_temporary_one(file: Path) -> Non
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, hard))
     try:
-        with pytest.raises(Exception, match="File too large"):
+        with pytest.raises(OSError, match="File too large"):
             save(file, Nets.create(CFG, seed=9))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
