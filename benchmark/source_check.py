@@ -32,7 +32,7 @@ def write_check(g: Generator, path: Path) -> None:
     z = torch.randn(COUNT, g.cfg.z_dim, generator=rng)
     tensors = {"z": z}
     if g.cfg.c_dim:
-        tensors["c"] = torch.eye(g.cfg.c_dim)[torch.arange(COUNT) % g.cfg.c_dim]
+        tensors["c"] = F.one_hot(torch.arange(COUNT) % g.cfg.c_dim, g.cfg.c_dim).float()
     tensors["images"] = small(images(g, tensors))
     write_tensors(path, tensors, {"what": "images of the averaged generator at z (and c), psi 1, anchor noise"})
 

@@ -37,6 +37,7 @@ def import_source(
     name = checked_name(name or path.stem, cache, replace)
     checkpoint = read_checkpoint(path)
     converted = convert(checkpoint, allow, path.name)
+    checkpoint.networks.clear()  # a large file's tensors are not needed twice
     origin = Origin(
         file=shown(path.name, 255),
         sha256=sha256_of(path),

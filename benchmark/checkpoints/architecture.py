@@ -20,7 +20,7 @@ GROUP = 4
 BLOCK_TENSORS = 13
 """Fewest tensors of a block (that of 4 px has as many, others more)."""
 MAX_CLAMP = 2**32
-MAX_WIDTH = 2**16
+MAX_WIDTH = 2**13
 """Of latents and feature maps. A file can declare any width of a tensor without rows, without a single number."""
 WHOLE_BATCH = 2**20
 """The group of networks that recorded None: as large as any batch."""

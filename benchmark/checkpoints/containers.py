@@ -13,7 +13,8 @@ from typing import Any, BinaryIO
 from safetensors import SafetensorError, safe_open
 
 from benchmark.checkpoints.inert import NAMES
-from benchmark.checkpoints.machine import DAMAGE, MAX_VALUE, plain, read_pickle
+from benchmark.checkpoints.machine import DAMAGE, plain
+from benchmark.checkpoints.pickle_file import MAX_VALUE, read_pickle
 from benchmark.checkpoints.tensors import MAX_NETWORK, MAX_TENSORS, Storage
 from benchmark.checkpoints.torch_stream import TORCH_MAGIC, read_torch_stream, storage_id
 from benchmark.errors import WeightsError

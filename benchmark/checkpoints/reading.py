@@ -182,7 +182,9 @@ def from_state_dicts(
     settings: Settings = {("", name): value for name, value in said.items()}
     if "mbstd_group" in said:
         settings["", "mbstd_group_size"] = said["mbstd_group"]
-    layout = "rosinality names" if names else "NVIDIA names" if architecture else "NVIDIA names, conv_clamp not recorded"
+    layout = "rosinality names" if names else "NVIDIA names"
+    if not names and not architecture:
+        layout += ", conv_clamp not recorded"
     checkpoint = Checkpoint(f"{kind}, {layout}", networks, {"file": settings})
     drop_stored_noise(checkpoint)
     return checkpoint

@@ -19,6 +19,8 @@ MAX_ENTRIES = 10_000
 """Variables and components of one network; a 1024 px generator has about 150."""
 MAX_NUMBERS = 2**26
 """In all variables of one network, counted each time they are named; StyleGAN2's largest have fewer than 2**25."""
+MAX_COPIED = 2**16
+"""Of these, those that are not float32 in C order and need memory of their own; NVIDIA's files have none."""
 MAX_NAME = 200
 
 
@@ -31,7 +33,7 @@ def variables_of(record: Any) -> dict[str, np.ndarray]:
     """
     found: dict[str, np.ndarray] = {}
     pending = [("", record, 0)]
-    entries = numbers = 0
+    entries = numbers = copied = 0
     while pending:
         prefix, network, depth = pending.pop()
         variables, components = _content(network, prefix)
@@ -47,8 +49,11 @@ def variables_of(record: Any) -> dict[str, np.ndarray]:
                 raise WeightsError(f"the TensorFlow network has the variable {path!r} twice; which one counts?")
             found[path] = _array(path, value)
             numbers += found[path].size
+            copied += 0 if found[path] is getattr(value, "value", value) else found[path].size
             if numbers > MAX_NUMBERS:
                 raise WeightsError(f"the TensorFlow network has more than {MAX_NUMBERS:,} weights; no StyleGAN2 does.")
+            if copied > MAX_COPIED:
+                raise WeightsError(f"the TensorFlow variable {path!r} is not of float32, as NVIDIA's are.")
         pending += [(_path(prefix, name) + "/", component, depth + 1) for name, component in components]
     return found
 

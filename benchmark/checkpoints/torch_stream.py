@@ -6,7 +6,8 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
-from benchmark.checkpoints.machine import MAX_OPCODES, Global, read_pickle
+from benchmark.checkpoints.machine import Global
+from benchmark.checkpoints.pickle_file import MAX_OPCODES, read_pickle
 from benchmark.checkpoints.tensors import Storage, StorageType
 
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C

@@ -19,6 +19,7 @@ TF_NETWORK = ("dnnlib.tflib.network", "Network")
 DTYPE = ("numpy", "dtype")
 SCALAR = ("numpy.core.multiarray", "scalar")
 RECONSTRUCT = ("numpy.core.multiarray", "_reconstruct")
+REBUILD = ("torch._utils", "_rebuild_tensor_v2")
 ARRAY_BYTES = ("numpy._core.numeric", "_frombuffer")
 FROM_BYTES = ("torch.storage", "_load_from_bytes")
 
@@ -101,7 +102,7 @@ def tensor(
     """On `storage`, which is normally one of four numbers inside the pickle."""
     inside = call(FROM_BYTES, data(storage_file()))
     shape = (tuple_of(map(number, numbers)) for numbers in (size, stride))
-    return call(("torch._utils", "_rebuild_tensor_v2"), storage or inside, number(offset), *shape, b"\x89", b"}")
+    return call(REBUILD, storage or inside, number(offset), *shape, b"\x89", b"}")
 
 
 def nested(depth: int, outermost: bytes = b"\x85") -> bytes:

@@ -57,14 +57,11 @@ def zip_of_twins() -> bytes:
 
 
 def zip_of_overlapping_entries() -> bytes:
-    """Two entries of the list have the same content."""
+    """The list says that "0" is where "1" is."""
     content = zipped({"x/data.pkl": PICKLE, "x/data/0": bytes(16), "x/data/1": bytes(16)})
-    first, second = content.index(b"PK\x01\x02"), 0
-    for _ in range(2):
-        second = content.index(b"PK\x01\x02", (second or first) + 1)
-    place = second + 42  # of the third entry's offset
-    twin = content.index(b"PK\x01\x02", first + 1) + 42
-    return content[:place] + content[twin : twin + 4] + content[place + 4 :]
+    first = content.index(b"PK\x01\x02", content.index(b"PK\x01\x02") + 1)
+    second = content.index(b"PK\x01\x02", first + 1)
+    return content[: first + 42] + content[second + 42 : second + 46] + content[first + 46 :]
 
 
 ZIPS: dict[str, tuple[bytes, str]] = {
@@ -111,7 +108,7 @@ OLD: dict[str, tuple[bytes, str]] = {
     "storage not listed": (storage_file(TENSOR, b"]", VALUES), "lists other storages"),
     "storage unknown": (storage_file(TENSOR, list_of([text("0"), text("1")]), VALUES * 2), "lists other storages"),
     "key that is a number": (storage_file(TENSOR, list_of([number(0)]), VALUES), "lists other storages"),
-    "key that nests deeply": (storage_file(TENSOR, list_of([nested(400_000)]), VALUES), "lists other storages"),
+    "key that nests deeply": (storage_file(TENSOR, list_of([nested(200_000)]), VALUES), "lists other storages"),
     "keys that are a text": (storage_file(TENSOR, text("0"), VALUES), "lists other storages"),
     "length of another storage": (storage_file(TENSOR, values=struct.pack("<q", 5) + bytes(20)), "declares 4 values"),
     "cut off": (storage_file(TENSOR)[:-1], "ends before the last tensor"),
@@ -232,10 +229,10 @@ NETWORKS: dict[str, tuple[bytes, str]] = {
         "not supported",
     ),
     "absurdly many maps": (with_empty(sizes(maps=2**40)), "wider than"),
-    "wide, but less absurdly": (with_empty({"G_ema.mapping.fc0.weight": [0, 60_000]}), "has shape [0, 60000]"),
+    "wide, but less absurdly": (with_empty({"G_ema.mapping.fc0.weight": [0, 8_000]}), "has shape [0, 8000]"),
     "no maps at all": (with_empty(sizes(maps=0)), "not supported"),
     "numbers that are none": (with_tensors({"G_ema.mapping.w_avg": torch.full((4,), torch.nan)}), "not finite"),
-    "numbers beyond float32": (with_tensors({"D.b4.out.bias": torch.full((1,), 1e300, dtype=torch.float64)}), "not finite"),
+    "numbers beyond float32": (with_tensors({"D.b4.out.bias": torch.tensor([1e30]).double() ** 9}), "not finite"),
     "numbers of eight bits": (
         with_tensors({"D.b4.out.bias": torch.zeros(1).to(torch.float8_e4m3fn)}),
         "not of floating point numbers",
