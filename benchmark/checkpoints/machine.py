@@ -217,6 +217,8 @@ class Machine:
         found = self.names.get(f"{module}.{name}")
         if found is None:
             asked = plain(ValueError(f"{module}.{name}"))
+            if module in ("posix", "nt"):  # how pickle writes the functions of os
+                asked += plain(ValueError(f" (os.{name})"))
             raise WeightsError(
                 f"{self.where} wants to call {asked}; refused: a checkpoint needs no such thing. Nothing of it was run."
             )

@@ -152,7 +152,7 @@ def test_a_hostile_pickle_is_refused_by_name(protocol: int, call: Command, own_c
     path = tmp_path / "evil.pkl"
     path.write_bytes(pickle.dumps({"G": Hostile(), "D": None, "G_ema": None}, protocol))
     line = bad(call("sources", "import", "evil.pkl"))
-    assert f"evil.pkl wants to call {os.system.__module__}.system; refused" in line
+    assert f"evil.pkl wants to call {os.system.__module__}.system (os.system); refused" in line
     assert not Path("executed").exists() and not (own_cache / "imported").exists()
     if protocol == 2:
         alone = process(("sources", "import", "evil.pkl"), own_cache, tmp_path)

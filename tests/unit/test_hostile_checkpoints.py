@@ -64,7 +64,7 @@ def test_a_name_that_no_checkpoint_needs_is_refused_by_it(asked: str, way: str, 
         "STACK_GLOBAL": text(module) + text(attribute) + b"\x93",
         "INST": f"(i{module}\n{attribute}\n".encode(),
     }
-    assert f"wants to call {asked}; refused" in refusal(whole(ways[way] + b")R"), tmp_path)
+    assert f"wants to call {asked}" in refusal(whole(ways[way] + b")R"), tmp_path)
 
 
 def test_a_name_cannot_hide_in_escape_sequences_or_length(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_reducer_with_a_side_effect_has_none(place: str, tmp_path: Path) -> No
     trace, folder = tmp_path / "trace", tmp_path / "import"
     folder.mkdir()
     payload = pickle.dumps(Touch(trace), protocol=2)
-    assert f"wants to call {os.name}.system; refused" in refusal(PLACES[place](payload), folder)
+    assert f"wants to call {os.name}.system (os.system); refused" in refusal(PLACES[place](payload), folder)
     assert not trace.exists()
     pickle.loads(payload)
     assert trace.exists()  # it is as dangerous as it looks
