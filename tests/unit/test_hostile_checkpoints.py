@@ -1,6 +1,6 @@
 """Files made to harm: each known attack is refused in one line, runs nothing and leaves nothing behind.
 
-The files are made here, with `pickle_assembly` and `nvidia_pickle`; nothing hostile is stored in the repository.
+Most files are made here, with `pickle_assembly` and `nvidia_pickle`; a few small ones lie in tests/data/hostile.
 """
 
 from __future__ import annotations
@@ -70,6 +70,16 @@ def test_a_name_that_no_checkpoint_needs_is_refused_by_it(asked: str, way: str, 
 def test_a_name_cannot_hide_in_escape_sequences_or_length(tmp_path: Path) -> None:
     odd = text("os\x1b[2K\r\n") + text("x" * 100_000) + b"\x93)R"
     assert "wants to call os?[2K??.xxx" in refusal(whole(odd), tmp_path)
+
+
+CORPUS = sorted((Path(__file__).parent.parent / "data" / "hostile").glob("*.*"))
+
+
+@pytest.mark.parametrize("file", CORPUS, ids=lambda file: file.name)
+def test_the_corpus_is_refused(file: Path, tmp_path: Path) -> None:
+    message = refusal(file.read_bytes(), tmp_path)
+    if file.name.startswith("os_system"):
+        assert "wants to call" in message and "os.system" in message
 
 
 class Touch:
