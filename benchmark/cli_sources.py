@@ -44,7 +44,7 @@ def sources() -> None:
     """Pretrained generators: import, check, export, train."""
 
 
-@sources.command(name="list")
+@sources.command(name="list", epilog="\b\nExample:\n  python -m benchmark sources list")
 @cache_option
 def list_(cache: Path) -> None:
     """All sources: those of the suite and those you imported."""

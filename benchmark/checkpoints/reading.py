@@ -27,6 +27,8 @@ PARTS = {
 AVERAGE = "latent_avg"
 """Where rosinality's files have w_avg, beside the networks."""
 
+STORED_NOISE = "noise_rand (stored random noise maps)"
+
 SHARING = 4
 """Tensors may declare this many times the file's size (G and its average may share memory), and no more."""
 
@@ -150,13 +152,13 @@ def from_records(records: Mapping[str, Record], other: list[str], where: str) ->
 
 
 def drop_stored_noise(checkpoint: Checkpoint) -> None:
-    """FixNoise's pickles have a second map per layer, drawn at random once; its method draws its own."""
+    """One fork's pickles have a second noise map per layer, drawn at random once; methods here draw their own."""
     for tensors in checkpoint.networks.values():
         extra = [name for name in tensors if name.endswith(".noise_rand")]
         for name in extra:
             del tensors[name]
-        if extra and "noise_rand (FixNoise's stored random maps)" not in checkpoint.left_out:
-            checkpoint.left_out.append("noise_rand (FixNoise's stored random maps)")
+        if extra and STORED_NOISE not in checkpoint.left_out:
+            checkpoint.left_out.append(STORED_NOISE)
 
 
 def from_state_dicts(

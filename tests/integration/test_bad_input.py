@@ -193,7 +193,7 @@ def foreign(path: Path) -> None:
 
 DAMAGE: dict[str, tuple[Callable[[Path], None], bool, str]] = {
     "altered": (lambda path: path.write_bytes(path.read_bytes()[:-1] + b"!") and None, False, "has sha256 .* expected"),
-    "missing": (lambda path: path.unlink(), False, "does not exist. .*train it"),
+    "missing": (lambda path: path.unlink(), False, "does not exist; install the package again"),
     "truncated": (cut, True, "cannot be read .*truncated or not safetensors"),
     "misshapen": (misshapen, True, "does not fit the architecture: .*misshapen"),
     "foreign": (foreign, True, "was not written by this suite"),

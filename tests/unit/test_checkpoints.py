@@ -123,7 +123,7 @@ def test_fixnoise_maps_and_everything_else_in_a_pickle_are_named(nets: Nets, tmp
     checkpoint = read_checkpoint(path)
     assert checkpoint.format == "NVIDIA pickle"
     kept = ["augment_pipe", "optimiser", "progress", "training_set_kwargs"]
-    assert checkpoint.left_out == [*kept, "noise_rand (FixNoise's stored random maps)"]
+    assert checkpoint.left_out == [*kept, "noise_rand (stored random noise maps)"]
     assert_same(convert(checkpoint, (), "x").nets, nets)
 
 

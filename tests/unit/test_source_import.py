@@ -74,7 +74,7 @@ def test_an_imported_source_is_the_file_and_says_so(nets: Nets, pickle: Path, ca
     assert origin is not None and (origin.file, origin.bytes) == ("portraits.pkl", pickle.stat().st_size)
     assert (origin.sha256, origin.format) == (sha256_of(pickle), "NVIDIA pickle")
     assert origin.networks == ("g", "g_ema", "d") and not origin.notes
-    assert origin.left_out == ("augment_pipe", "training_set_kwargs", "noise_rand (FixNoise's stored random maps)")
+    assert origin.left_out == ("augment_pipe", "training_set_kwargs", "noise_rand (stored random noise maps)")
     loaded, digest = load_source(source)
     assert same(loaded, nets) and digest == card.sha256 == sha256_of(source.path)
     assert {p.name for p in source.folder.iterdir()} == {"card.json", "weights.safetensors", "check.safetensors"}
