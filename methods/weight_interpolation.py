@@ -21,6 +21,7 @@ class WeightInterpolation(Method):
     title = "Weight interpolation"
     paper = "Wang et al., Deep Network Interpolation, CVPR 2019"
     control_name = "share"
+    generators_kept = 2
     of: Literal["finetune", "freezed"] = Field("finetune", description="the method whose result is the far end")
 
     controls: ClassVar[tuple[Control, ...]] = (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from benchmark.errors import ConfigError, DataError
 from benchmark.comparisons import (
     critical_difference,
     holm,
@@ -23,6 +22,7 @@ from benchmark.comparisons import (
     smallest_p,
     ties_with_best,
 )
+from benchmark.errors import ConfigError, DataError
 
 NAN = math.nan
 QUICK = settings(max_examples=25, deadline=None, derandomize=True)
