@@ -87,6 +87,9 @@ class Method(Frozen):
     control_name: ClassVar[str | None] = None
     """What the control is called in tables, with its unit."""
 
+    generators_kept: ClassVar[int] = 1
+    """How many sets of generator weights a user has to keep to move the control freely."""
+
     @property
     def controls(self) -> tuple[Control, ...]:
         """The grid for control curves; a class constant where it does not depend on fields."""

@@ -145,7 +145,7 @@ def report(results: Path, out: Path | None) -> None:
     for section in made.sections:
         console.print(rich_table(section.quality))
     _problems(made.problems)
-    console.print(f"{len(made.paths)} files, first of them {made.paths[0]}", soft_wrap=True)
+    console.print(f"{len(made.paths)} files; all on one page: {made.paths[-1]}", soft_wrap=True)
 
 
 @cli.command(epilog="\b\nExample:\n  python -m benchmark show 3f2a --results results/runs/avatars")

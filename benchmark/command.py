@@ -122,6 +122,6 @@ def print_tables(records: Sequence[RunRecord], store: ResultStore, console: Cons
     failed = sum(r.status == "failed" for r in records)
     if failed:
         console.print(f"{failed} of {len(records)} records failed; the same command tries them again.", style="red")
-    places = {"tables": f"{store.out / 'tables.md'} (.tex, .csv)", "pictures": store.out / "figures"}
-    places["records"] = store.records
+    places = {"page": store.out / "page.html", "tables": f"{store.out / 'tables.md'} (.tex, .csv)"}
+    places |= {"pictures": store.out / "figures", "records": store.records}
     console.print("   ".join(f"{what}: {where}" for what, where in places.items()), soft_wrap=True, markup=False)

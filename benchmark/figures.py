@@ -100,8 +100,8 @@ def _grid(drawn: Drawn, results: Path, path: Path, rows: Iterable[tuple[str, Run
         drawn.paths.append(path)
 
 
-def read_strip(results: Path, record: RunRecord) -> Image.Image:
-    """A record's strip, small images doubled; ValueError or OSError when there is none or it is not a strip."""
+def read_strip(results: Path, record: RunRecord, enlarge: bool = True) -> Image.Image:
+    """A record's strip, small images doubled (``enlarge``); ValueError or OSError where there is none, or no strip."""
     if record.grid is None:
         raise ValueError(f"record {record.record_key[:12]} has no strip of samples")
     path = (results / record.grid).resolve()
@@ -111,7 +111,7 @@ def read_strip(results: Path, record: RunRecord) -> Image.Image:
         if not 0 < image.height <= MAX_PX or image.width not in range(image.height, 33 * image.height, image.height):
             raise ValueError(f"{record.grid} is {image.width} x {image.height} px, not square images side by side")
         strip = image.convert("RGB")
-    twice = 2 if strip.height <= 64 else 1
+    twice = 2 if enlarge and strip.height <= 64 else 1
     return strip.resize((strip.width * twice, strip.height * twice), Image.Resampling.NEAREST)
 
 

@@ -19,7 +19,7 @@ MARKDOWN = """\
 {% for s in sections %}
 
 ## {{ s.quality.title|md }}
-{% for t in (s.quality, s.cost) %}
+{% for t in s.tables %}
 {% if not loop.first %}
 
 ### {{ t.title|md }}
@@ -61,7 +61,7 @@ MARKDOWN = """\
 LATEX = r"""
 % Needs \usepackage{booktabs}.
 <% for s in sections %>
-<% for t in (s.quality, s.cost) %>
+<% for t in s.tables %>
 
 \begin{table}
 \centering\small

@@ -1,4 +1,4 @@
-"""A folder of records -> tables.md, tables.tex, tables.csv and figures/. Never imports torch.
+"""A folder of records -> tables.md, tables.tex, tables.csv, figures/ and page.html. Never imports torch.
 
 Everything is computed from the records alone, and the same records give the same bytes.
 """
@@ -10,8 +10,10 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark.controls import control_table
 from benchmark.errors import DataError
 from benchmark.figures import slug, write_figures
+from benchmark.page import page
 from benchmark.render import latex, markdown, rich_table
 from benchmark.results import ResultStore, RunRecord, write_atomic
 from benchmark.rows import flatten, groups, metric_names, tidy
@@ -51,9 +53,13 @@ def write_report(results: Path, out: Path | None = None, keys: Collection[str] |
         drawn = write_figures(group, store.out, out / "figures", prefix)
         problems += drawn.problems
         paths += drawn.paths
-        sections.append(Section(quality, cost, tuple(listed), tuple(f"figures/{p.name}" for p in drawn.paths)))
+        pictures = tuple(f"figures/{p.name}" for p in drawn.paths)
+        sections.append(Section(quality, cost, tuple(listed), pictures, control_table(group)))
+    html, unused = page(sections, found, store.out)
+    problems += unused
     csv = tidy(records).to_csv(index=False, lineterminator="\n")
-    for name, text in (("tables.md", markdown(sections)), ("tables.tex", latex(sections)), ("tables.csv", csv)):
+    texts = {"tables.md": markdown(sections), "tables.tex": latex(sections), "tables.csv": csv, "page.html": html}
+    for name, text in texts.items():
         write_atomic(out / name, text.encode())
         paths.append(out / name)
     return Report(tuple(paths), tuple(problems), tuple(sections))

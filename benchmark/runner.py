@@ -129,7 +129,8 @@ def evaluate(job: Job, control: Control, adapted: Generator, cost: dict[str, Any
     with run.bars.stage(text, count) as advance:  # sampling is about two fifths of the work
         sampler = run.sampler_for(job)
         g = method.finalize(run.source.g_ema, adapted, control).eval()
-        samples, ms = sampler(g, lambda n, rng: method.noise(g, n, control, rng), lambda n: advance(0.4 * n))
+        before = images_before(job, control, adapted, run, sampler)
+        samples, ms = sampler(g, lambda n, rng: method.noise(g, n, control, rng), lambda n: advance(0.4 * n), before)
         done = 0.0
 
         def tick(seen: int, total: int) -> None:
@@ -142,12 +143,31 @@ def evaluate(job: Job, control: Control, adapted: Generator, cost: dict[str, Any
         p.numel() for p, q in zip(g.parameters(), run.source.g_ema.parameters(), strict=True) if not p.equal(q)
     )
     timing = Timing.model_validate(
-        {**cost, "ms_per_image": ms, "shipped_params": shipped, "reused_training": uses_training_of_another(job)}
+        {
+            **cost,
+            "ms_per_image": ms,
+            "shipped_params": shipped,
+            "generators_kept": method.generators_kept,
+            "reused_training": uses_training_of_another(job),
+        }
     )
     record = make_record(job, control, method, run, scores, timing)
     write_strip(run.store.samples_path(record.record_key), samples, zero_step=job.method is None)
     run.store.write(record)
     return record
+
+
+def images_before(job: Job, control: Control, adapted: Generator, run: Run, sampler: Sampler) -> np.ndarray | None:
+    """The pairs' images at the control's value before this one, if there is one and a metric asks for them."""
+    method = job.method
+    if method is None or not any(list_metrics()[name].kind == "step" for name in job.suite.eval.metrics):
+        return None
+    at = method.controls.index(control)
+    if at == 0:
+        return None
+    value = method.controls[at - 1]
+    g = method.finalize(run.source.g_ema, adapted, value).eval()
+    return sampler.pairs(g, lambda n, rng: method.noise(g, n, value, rng))
 
 
 class ZeroStep(Method):

@@ -36,14 +36,27 @@ class Sampler:
         self.sources = self._at_anchor(source)
 
     def __call__(
-        self, g: Generator, noise: NoiseOf, progress: Callable[[int], None] = lambda n: None
+        self,
+        g: Generator,
+        noise: NoiseOf,
+        progress: Callable[[int], None] = lambda n: None,
+        before: np.ndarray | None = None,
     ) -> tuple[Samples, float]:
-        """Samples of `g` with the control's noise and at the anchor, and the generator's milliseconds per image."""
+        """Samples of `g` with the control's noise and at the anchor, and the generator's milliseconds per image.
+
+        `before` goes into the samples: what `pairs` gave at the control's value before this one.
+        """
         rng = generator(*self.seed, "eval", "noise", device=self.device)
         fakes, ms = self._images(g, self.cfg.samples, lambda n: noise(n, rng), progress)
         if self._anchored is None or self._anchored[0] is not g:
             self._anchored = (g, self._at_anchor(g))
-        return Samples(fakes=fakes, sources=self.sources, anchored=self._anchored[1]), ms
+        return Samples(fakes=fakes, sources=self.sources, anchored=self._anchored[1], before=before), ms
+
+    def pairs(self, g: Generator, noise: NoiseOf) -> np.ndarray:
+        """The first images that `__call__` makes of the same arguments, as many as there are pairs."""
+        rng = generator(*self.seed, "eval", "noise", device=self.device)
+        whole = min(-(-self.cfg.pairs // self.cfg.batch) * self.cfg.batch, self.cfg.samples)  # batches draw as one
+        return self._images(g, whole, lambda n: noise(n, rng))[0][: self.cfg.pairs]
 
     def _at_anchor(self, g: Generator) -> np.ndarray:
         """The pairs' latents with the source's anchor noise, in whichever network."""

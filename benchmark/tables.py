@@ -9,11 +9,21 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from benchmark.comparisons import Better, ties_with_best
 from benchmark.errors import ConfigError, DataError
 from benchmark.results import RunRecord
 from benchmark.rows import Line, device_of, groups, lines, metric_names
 
 MISSING, TIMES = "\N{EN DASH}", "\N{MULTIPLICATION SIGN}"
+SEVERAL_SEEDS = (
+    "Mean ± sample standard deviation over seeds.",
+    "Bold: the best mean of a column and every row not significantly worse (exact sign-flip test of the paired "
+    "differences, Holm-corrected within the column, alpha 0.05); the untouched source apart.",
+)
+ONE_SEED = ("One seed: no ±, and no difference can be tested; nothing is marked as best.",)
+COUNTS = "N: generated images, or pairs of images."
+STEPS = "step"
+"""Metrics called so belong to pairs of control values; they are in the table of control curves."""
 COSTS = {  # field of Timing -> column, digits after the point
     "seconds_per_kimg": ("s/kimg", 2),
     "train_seconds": ("training s", 1),
@@ -70,6 +80,12 @@ class Section:
     cost: Table
     conditions: tuple[str, ...]
     pictures: tuple[str, ...] = ()
+    control: Table | None = None
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """All tables, in order."""
+        return (self.quality, *((self.control,) if self.control else ()), self.cost)
 
 
 class _Footnotes(list[str]):
@@ -85,7 +101,8 @@ def primary_table(records: Sequence[RunRecord], controls: bool = False) -> Table
     """The table of metrics: one row per method, one group of columns per domain, the untouched source first.
 
     ``controls`` adds a row for each further value of a method's control. Cells are mean ± sample standard deviation
-    over seeds; the best mean of a column is marked, the untouched source apart. Raises DataError without records and
+    over seeds; the best mean of a column is marked together with all that is not significantly worse, the untouched
+    source apart, and nothing where there is one seed. Raises DataError without records and
     ConfigError when the records belong to several suites or sources or were not measured alike.
     """
     found = groups(records)
@@ -100,15 +117,12 @@ def primary_table(records: Sequence[RunRecord], controls: bool = False) -> Table
     columns, cells = [], []
     for domain in sorted({r.domain for r in records}):
         here = [r for r in records if r.domain == domain]
-        for metric in metric_names(here) or metric_names(records) or ["result"]:  # failures need a column, too
+        shown_metrics = [m for m in metric_names(here) or metric_names(records) if not m.startswith(STEPS)]
+        for metric in shown_metrics or ["result"]:  # failures need a column, too
             columns.append(_column(records, domain, metric))
             cells.append(_metric_cells(shown, domain, metric, notes, len({r.seed for r in records})))
     rows = [Row(line.label, tuple(column[i] for column in cells), line.zero_step) for i, line in enumerate(shown)]
-    seeds = "Mean ± sample standard deviation over seeds." if len({r.seed for r in records}) > 1 else "One seed: no ±."
-    caption = (
-        seeds,
-        "Bold: the best of a column, the untouched source apart. N: generated images, or pairs of images.",
-    )
+    caption = (*(SEVERAL_SEEDS if len({r.seed for r in records}) > 1 else ONE_SEED), COUNTS)
     first = records[0]
     title = f"{first.suite} suite, source {first.source} ({first.source_sha256[:12]})"
     return Table(title, tuple(columns), tuple(rows), tuple(notes), caption)
@@ -153,8 +167,7 @@ def _metric_cells(shown: Sequence[Line], domain: str, metric: str, notes: _Footn
     here = [[r for r in line.records if r.domain == domain] for line in shown]
     values = [_values(records, metric) for records in here]
     ranked = [v.mean() for v, line in zip(values, shown, strict=True) if len(v) and not line.zero_step]
-    better = next((r.metrics[metric].better for rs in here for r in rs if metric in r.metrics), "lower")
-    best = (max if better == "higher" else min)(ranked, default=None)
+    marked = _marked(shown, here, metric, notes)
     digits = _digits(
         max((abs(x) for x in ranked), default=0.0) or max((v.abs().max() for v in values if len(v)), default=1)
     )
@@ -162,9 +175,32 @@ def _metric_cells(shown: Sequence[Line], domain: str, metric: str, notes: _Footn
     for line, records, v in zip(shown, here, values, strict=True):
         word, marks = _exceptions(line, records, metric, notes)
         if len(v):
-            word = _mean_std(v, digits) + (f" (n={len(v)})" if len(v) < seeds else "")
-        cells.append(Cell(word, len(v) > 0 and not line.zero_step and v.mean() == best, marks))
+            word = mean_std(v, digits) + (f" (n={len(v)})" if len(v) < seeds else "")
+        cells.append(Cell(word, line.label in marked, marks))
     return cells
+
+
+def _marked(shown: Sequence[Line], here: Sequence[Sequence[RunRecord]], metric: str, notes: _Footnotes) -> set[str]:
+    """Labels of the best row of a column and of all that are not significantly worse; none where there is one seed."""
+    seeds = sorted({r.seed for records in here for r in records})
+    better: Better = next((r.metrics[metric].better for rs in here for r in rs if metric in r.metrics), "lower")
+    values = {
+        line.label: [_value(records, seed, metric) for seed in seeds]
+        for line, records in zip(shown, here, strict=True)
+        if not line.zero_step
+    }
+    measured = {label: v for label, v in values.items() if not all(map(math.isnan, v))}
+    if len(seeds) < 2 or not measured:
+        return set()
+    ties = ties_with_best(measured, better)
+    if ties.note:
+        notes.append(ties.note) if ties.note not in notes else None
+    return set(ties.marked)
+
+
+def _value(records: Sequence[RunRecord], seed: int, metric: str) -> float:
+    found = [r.metrics[metric].value for r in records if r.seed == seed and r.status == "done" and metric in r.metrics]
+    return found[0] if found and found[0] is not None else math.nan
 
 
 def _values(records: Sequence[RunRecord], metric: str) -> pd.Series[float]:
@@ -198,7 +234,8 @@ def _digits(largest: float) -> int:
     return min(6, max(0, 3 - math.floor(math.log10(largest)))) if largest > 0 else 3
 
 
-def _mean_std(values: pd.Series[float], digits: int) -> str:
+def mean_std(values: pd.Series[float], digits: int) -> str:
+    """ "mean ± sample standard deviation", or the value alone."""
     mean = f"{values.mean():,.{digits}f}"
     return mean if len(values) < 2 else f"{mean} ± {values.std(ddof=1):,.{digits}f}"
 
@@ -212,7 +249,7 @@ def _cost_cell(records: Sequence[RunRecord], field: str, digits: int, shared: tu
     if not len(means):
         return Cell(MISSING)
     same = field.endswith("params") and means.nunique() == 1
-    text = f"{means[0]:,.0f}" if same else _mean_std(means, digits)
+    text = f"{means[0]:,.0f}" if same else mean_std(means, digits)
     return Cell(text, notes=shared if field in ("seconds_per_kimg", "train_seconds") else ())
 
 

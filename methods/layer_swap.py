@@ -20,6 +20,7 @@ class LayerSwap(Method):
     title = "Layer swapping"
     paper = "Pinkney and Adler, Resolution Dependent GAN Interpolation, 2020"
     control_name = "swap_at_px"
+    generators_kept = 2
     low_from: Literal["source", "adapted"] = Field(
         "source", description="the model that gives resolutions below swap_at_px"
     )

@@ -17,7 +17,12 @@ from benchmark.errors import DataError, UnknownName
 Images = NDArray[np.uint8]
 """uint8 [n, 3, R, R], RGB, 0..255."""
 
-Kind = Literal["kid", "fd", "consistency", "consistency_anchor"]
+Kind = Literal[
+    "kid", "fd", "fd_infinity", "precision", "recall", "density", "coverage",
+    "consistency", "consistency_anchor", "step",
+]  # fmt: skip
+NEIGHBOURS = 5
+"""k of precision, recall, density and coverage."""
 
 
 class Score(Frozen):
@@ -61,10 +66,14 @@ class Samples:
     fakes: Images
     sources: Images
     anchored: Images
+    before: Images | None = None
+    """The first P of ``fakes`` at the value of the control before this one: same z, same stream of noise."""
 
     def __post_init__(self) -> None:
         for name in ("fakes", "sources", "anchored"):
             require_images(getattr(self, name), name)
+        if self.before is not None and self.before.shape != self.sources.shape:
+            raise DataError(f"images before this control must be {self.sources.shape}; found {self.before.shape}.")
         if self.sources.shape != self.anchored.shape or self.sources.shape[1:] != self.fakes.shape[1:]:
             shapes = (self.fakes.shape, self.sources.shape, self.anchored.shape)
             raise DataError(
@@ -100,6 +109,16 @@ _ST_LPIPS = "package stlpips-pytorch (one weight file of it)"
 _INCEPTION = "package clean-fid and the file inception-2015-12-05.pt"
 _LPIPS = "package lpips and the file "
 
+
+def _neighbours(network: str, words: str, needs: str) -> list[MetricInfo]:
+    """Precision, recall (Kynkäänniemi et al. 2019), density, coverage (Naeem et al. 2020)."""
+    kinds: tuple[Kind, ...] = ("precision", "recall", "density", "coverage")
+    return [
+        MetricInfo(f"{kind}_{network}", f"{kind}, k={NEIGHBOURS}, {words}", kind, network, needs, "higher")
+        for kind in kinds
+    ]
+
+
 METRICS: MappingProxyType[str, MetricInfo] = MappingProxyType(
     {
         info.name: info
@@ -120,6 +139,17 @@ METRICS: MappingProxyType[str, MetricInfo] = MappingProxyType(
                 "st_lpips_alex",
                 _ST_LPIPS,
             ),
+            *_neighbours("effnetlite0_128", "EfficientNet-Lite0 128 px", _EFFNET),
+            MetricInfo(
+                "fd_infinity_effnetlite0_128",
+                "FD extrapolated to endless samples, EfficientNet-Lite0 128 px",
+                "fd_infinity",
+                "effnetlite0_128",
+                _EFFNET,
+            ),
+            MetricInfo(
+                "step_st_lpips_alex", "ST-LPIPS from the control's value before", "step", "st_lpips_alex", _ST_LPIPS
+            ),
             MetricInfo("kid", "KID, Inception (clean-fid)", "kid", "inception", _INCEPTION),
             MetricInfo("fid", "FID, Inception (clean-fid)", "fd", "inception", _INCEPTION),
             MetricInfo(
@@ -136,6 +166,16 @@ METRICS: MappingProxyType[str, MetricInfo] = MappingProxyType(
                 "lpips_alex",
                 _LPIPS + "alexnet-owt-7be5be79.pth",
             ),
+            *_neighbours("inception", "Inception (clean-fid)", _INCEPTION),
+            MetricInfo(
+                "fid_infinity",
+                "FID extrapolated to endless samples, Inception (clean-fid)",
+                "fd_infinity",
+                "inception",
+                _INCEPTION,
+            ),
+            *_neighbours("randconv", "fixed random convolutions", "nothing"),
+            MetricInfo("step_randconv", "distance from the control's value before", "step", "randconv", "nothing"),
             MetricInfo("kid_randconv", "KID, fixed random convolutions", "kid", "randconv", "nothing"),
             MetricInfo("fd_randconv", "FD, fixed random convolutions", "fd", "randconv", "nothing"),
             MetricInfo(

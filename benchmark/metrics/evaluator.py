@@ -8,7 +8,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from benchmark.metrics.base import (
+    NEIGHBOURS,
     Images,
+    Kind,
     MetricInfo,
     Samples,
     Score,
@@ -16,14 +18,21 @@ from benchmark.metrics.base import (
     find_metric,
     require_images,
 )
+from benchmark.metrics.extrapolation import fd_std_error, features_to_fd_infinity
 from benchmark.metrics.feature_cache import Features, cache_file, load_features, store_features
 from benchmark.metrics.frechet import features_to_gaussian, frechet_distance
 from benchmark.metrics.kid import features_to_kid
+from benchmark.metrics.neighbours import features_to_prdc
 from benchmark.metrics.weights import NETWORK_FILES, WEIGHT_FILES, WeightFile, locate, require_known
 
 if TYPE_CHECKING:
     from benchmark.metrics.features import FeatureNetwork
     from benchmark.metrics.perceptual import PerceptualNetwork
+
+POOLED: tuple[Kind, ...] = ("kid", "fd", "fd_infinity", "precision", "recall", "density", "coverage")
+PAIRED: tuple[Kind, ...] = ("consistency", "consistency_anchor", "step")
+FEWEST_FOR_INFINITY = 100
+NO_STEP = "not available: there is no value of the control before this one"
 
 Progress = Callable[[int, int], None]
 """Called as progress(images done, images in all); an image counts once per network that sees it."""
@@ -76,7 +85,7 @@ class Evaluator:
                 real = self._features(net, reference, tick)
                 store_features(files[network], real)
             fakes = self._features(net, samples.fakes, tick)
-            scores |= {info.name: features_to_score(info, fakes, real) for info in self._of(network, "kid", "fd")}
+            scores |= features_to_scores(self._of(network, *POOLED), fakes, real)
         for network, perceptual in self._perceptual.items():
             scores |= self._consistency(network, perceptual, samples, tick)
         return {info.name: scores[info.name] for info in self.infos}
@@ -93,11 +102,11 @@ class Evaluator:
 
         paths = {key: place.path for key, place in located.items() if place.path}
         try:
-            if self._of(network, "kid", "fd"):
+            if self._of(network, *POOLED):
                 net = load_feature_network(network, paths)
                 mark = fingerprint(net, [files[key].sha256 for key in paths])
                 self._pooled[network] = (net.to(self.device), mark)
-            if self._of(network, "consistency", "consistency_anchor"):
+            if self._of(network, *PAIRED):
                 self._perceptual[network] = load_perceptual_network(network, paths).to(self.device)
         except ImportError as error:
             self.missing[network] = f"not available: {error}; install what `list metrics` says that it needs"
@@ -111,7 +120,11 @@ class Evaluator:
         infos = self._of(network, *adapted)
         others = {info.name: adapted[info.kind] for info in infos}
         distances = images_to_distances(net, samples.sources, others, self.device, self.batch, tick)
-        return {name: distances_to_score(values) for name, values in distances.items()}
+        steps = {info.name: adapted["consistency"] for info in self._of(network, "step")}
+        if steps and samples.before is not None:
+            distances |= images_to_distances(net, samples.before, steps, self.device, self.batch, tick)
+        missing = {name: Score.missing(NO_STEP) for name in steps if samples.before is None}
+        return missing | {name: distances_to_score(values) for name, values in distances.items()}
 
     def _features(self, net: FeatureNetwork, images: Images, tick: Callable[[int], None]) -> Features:
         from benchmark.metrics.features import images_to_features
@@ -132,6 +145,8 @@ class Evaluator:
         total = sum(len(samples.fakes) + (len(reference) if real is None else 0) for real in cached.values())
         for network in self._perceptual:
             total += len(samples.sources) * (1 + len(self._of(network, "consistency", "consistency_anchor")))
+            if samples.before is not None:
+                total += len(samples.before) * (1 + len(self._of(network, "step")))
         done = 0
 
         def tick(images: int) -> None:
@@ -143,9 +158,33 @@ class Evaluator:
         return tick
 
 
-def features_to_score(info: MetricInfo, fakes: Features, real: Features) -> Score:
-    """kid with its standard error, or fd; n is the number of generated images."""
-    if info.kind == "kid":
+def features_to_scores(infos: Sequence[MetricInfo], fakes: Features, real: Features) -> dict[str, Score]:
+    """{name: score} of the metrics that compare two sets of features; n is the number of generated images."""
+    n = len(fakes)
+    kinds = {info.kind for info in infos}
+    found: dict[str, Score] = {}
+    if "kid" in kinds:
         value, std_error = features_to_kid(fakes, real)
-        return Score.measured(value, len(fakes), std_error)
-    return Score.measured(frechet_distance(features_to_gaussian(fakes), features_to_gaussian(real)), len(fakes))
+        found["kid"] = Score.measured(value, n, std_error)
+    if "fd" in kinds:
+        distance = frechet_distance(features_to_gaussian(fakes), features_to_gaussian(real))
+        found["fd"] = Score.measured(distance, n, fd_std_error(fakes, real))
+    if "fd_infinity" in kinds:
+        found["fd_infinity"] = _fd_infinity(fakes, real)
+    if kinds & {"precision", "recall", "density", "coverage"}:
+        found |= {kind: Score.measured(value, n) for kind, value in _prdc(fakes, real).items()}
+    return {info.name: found[info.kind] for info in infos}
+
+
+def _prdc(fakes: Features, real: Features) -> dict[str, float]:
+    return vars(features_to_prdc(real, fakes, NEIGHBOURS))
+
+
+def _fd_infinity(fakes: Features, real: Features) -> Score:
+    """A value only where FD is a straight line in 1/N: elsewhere the interval does not hold what it promises."""
+    if len(fakes) < FEWEST_FOR_INFINITY:
+        return Score.missing(f"not available: needs at least {FEWEST_FOR_INFINITY} generated images")
+    fit = features_to_fd_infinity(fakes, real, seed=0)
+    if not fit.straight:
+        return Score.missing("not available: FD is no straight line in 1/N at so few images; raise eval.samples")
+    return Score(value=fit.value, n=len(fakes), std_error=fit.std_error, interval=fit.interval)

@@ -31,16 +31,17 @@ def features_to_gaussian(features: NDArray[np.floating]) -> Gaussian:
 
     Raises DataError for fewer than two rows.
     """
-    x = np.asarray(features, dtype=np.float64)
-    n, d = x.shape
+    scaled: Array = np.array(features, dtype=np.float64)  # the one copy: at 50,000 x 2,048 it has 800 MB
+    n, d = scaled.shape
     if n < 2:
         raise DataError(f"a covariance needs at least two images; found {n}.")
-    mean = x.mean(axis=0)
-    scaled = (x - mean) / np.sqrt(n - 1)
+    mean: Array = scaled.mean(axis=0)
+    scaled -= mean
+    scaled /= np.sqrt(n - 1)
     if n <= d:
         return Gaussian(mean, scaled)
     try:
-        return Gaussian(mean, np.linalg.cholesky(scaled.T @ scaled).T)
+        return Gaussian(mean, np.asarray(np.linalg.cholesky(scaled.T @ scaled).T))
     except (
         np.linalg.LinAlgError
     ):  # a feature is constant or depends on others: QR costs three times more but always exists

@@ -51,7 +51,7 @@ def _kernel_diagonal(x: Array) -> Array:
     return diagonal
 
 
-def _kernel_sums(x: Array, y: Array, block: int = 1024) -> tuple[Array, Array]:
+def _kernel_sums(x: Array, y: Array, block: int = 256) -> tuple[Array, Array]:
     """Row sums [m] and column sums [n] of the kernel matrix, made in blocks of rows so that memory stays small."""
     rows, columns = np.empty(len(x)), np.zeros(len(y))
     for start in range(0, len(x), block):

@@ -24,7 +24,21 @@ LEVELS = (
     {"train", "training_state", "state_file"},
     {"plan", "runner", "launch", "source_training", "source_scores"}
     | {"source_import", "source_check", "source_export"},
-    {"rows", "tables", "charts", "figures", "render", "report", "listing", "command", "cli", "cli_sources"}
+    {
+        "rows",
+        "tables",
+        "charts",
+        "controls",
+        "comparisons",
+        "curves",
+        "figures",
+        "svg",
+        "strips",
+        "page",
+        "render",
+        "report",
+    }
+    | {"listing", "command", "cli", "cli_sources"}
     | {"__main__"},
 )
 """Modules by level: what every other may use; tools and networks; parts of a run; the loop; runs; what a person sees.

@@ -22,6 +22,7 @@ from benchmark.methods.finetune import Finetune
 from benchmark.methods.fixnoise import FixNoise
 from benchmark.methods.freezed import FreezeD
 from benchmark.methods.layer_swap import LayerSwap
+from benchmark.methods.weight_interpolation import WeightInterpolation
 from pydantic import ValidationError
 from torch import Tensor
 
@@ -395,3 +396,16 @@ def test_layer_swap_shares_the_training_of_fine_tuning_and_refuses_other_resolut
     for px in (4, 12, 64):
         with pytest.raises(ConfigError, match=f"layer_swap.swap_at_px={px}.*8, 16, 32"):
             LayerSwap(swap_at_px=px).check(FACTS)
+
+
+# Weight interpolation
+
+
+def test_weight_interpolation_goes_straight_from_the_source_to_the_adapted_generator() -> None:
+    source, adapted = source_nets().g_ema, trained("finetune").nets.g_ema
+    at = {share: WeightInterpolation().finalize(source, adapted, share).state_dict() for share in (0.0, 0.5, 1.0)}
+    assert equal(at[0.0], source.state_dict()) and equal(at[1.0], adapted.state_dict())
+    for name, tensor in at[0.5].items():
+        torch.testing.assert_close(tensor, (source.state_dict()[name] + adapted.state_dict()[name]) / 2)
+    assert WeightInterpolation().training() == Finetune()
+    assert WeightInterpolation(of="freezed").training() == FreezeD()

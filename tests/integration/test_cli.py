@@ -47,7 +47,7 @@ def test_a_run_leaves_records_tables_and_pictures_and_says_where(finished: Finis
     last = done.out.rstrip().splitlines()[-1]
     for place in re.findall(r"res/[\w./]+", last):
         assert (finished.out.parent / place).exists()
-    assert last.count("res/") == 3
+    assert last.count("res/") == 4
     assert {p.suffix for p in (finished.out / "figures").iterdir()} == {".png"}
     for r in records(finished.out):
         assert r.status == "done" and all(m.value is not None for m in r.metrics.values())

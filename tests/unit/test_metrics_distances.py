@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+from types import ModuleType
+
 import numpy as np
 import pytest
 import scipy.linalg
@@ -9,6 +12,7 @@ import scipy.linalg
 from benchmark.errors import DataError
 from benchmark.metrics.frechet import features_to_gaussian, frechet_distance
 from benchmark.metrics.kid import features_to_kid
+from benchmark.metrics.torchvision_guard import declare_missing_operators
 
 
 def fd(x: np.ndarray, y: np.ndarray) -> float:
@@ -135,3 +139,39 @@ def test_kid_of_one_distribution_is_zero_on_average_and_its_error_is_on_the_safe
 def test_kid_needs_three_images() -> None:
     with pytest.raises(DataError, match="found 2 and 5"):
         features_to_kid(np.zeros((2, 4)), np.zeros((5, 4)))
+
+
+@pytest.fixture(scope="module")
+def clean_fid() -> ModuleType:
+    """The published formulas, as the clean-fid package has them."""
+    declare_missing_operators()
+    from cleanfid import fid
+
+    return fid
+
+
+def feature_like(seed: int, n: int, m: int, d: int) -> tuple[np.ndarray, np.ndarray]:
+    """Dependent, non-negative, float32, as pooled features are."""
+    rng = np.random.default_rng(seed)
+    mix = rng.normal(size=(d, d)) / d**0.5
+    x, y = rng.normal(size=(n, d)) @ mix, rng.normal(size=(m, d)) @ mix + 0.1
+    return np.maximum(x, 0).astype(np.float32), np.maximum(y, 0).astype(np.float32)
+
+
+@pytest.mark.skipif("disp" not in inspect.signature(scipy.linalg.sqrtm).parameters, reason="clean-fid needs scipy<1.18")
+@pytest.mark.filterwarnings("ignore:.*`disp`:DeprecationWarning")
+@pytest.mark.parametrize(("n", "m"), [(400, 300), (80, 300), (60, 50)])
+def test_fd_agrees_with_clean_fid(clean_fid: ModuleType, n: int, m: int) -> None:
+    """To rounding with more images than features; with fewer, as far as the square root of a singular matrix goes."""
+    x, y = feature_like(n, n, m, 128)
+    moments = [(f.mean(0, dtype=np.float64), np.cov(f.astype(np.float64), rowvar=False)) for f in (x, y)]
+    expected = clean_fid.frechet_distance(*moments[0], *moments[1])
+    assert fd(x, y) == pytest.approx(expected, rel=1e-10 if min(n, m) > 128 else 1e-6)
+
+
+@pytest.mark.parametrize("n", [90, 1500])
+def test_kid_agrees_with_clean_fid(clean_fid: ModuleType, n: int) -> None:
+    """One subset of full size is the full U-statistic; in float64, as clean-fid sums in the type that it is given."""
+    x, y = feature_like(n, n, n, 64)
+    expected = clean_fid.kernel_distance(x.astype(np.float64), y.astype(np.float64), num_subsets=1, max_subset_size=n)
+    assert features_to_kid(x, y)[0] == pytest.approx(expected, rel=1e-6)

@@ -48,8 +48,24 @@ def test_every_listed_metric_is_scored_or_says_what_it_needs(tmp_path: Path, sam
         if score.value is None:
             assert str(score.reason).startswith("not available: "), name
         else:
-            assert score.n == (25 if "lpips" in name or "consistency" in name else 40), name
-    assert all(scores[name].value is not None for name in names if "effnet" in name or "st_lpips" in name)
+            paired = any(word in name for word in ("lpips", "consistency", "step"))
+            assert score.n == (25 if paired else 40), name
+    absent = {name for name in names if "infinity" in name} | {"step_st_lpips_alex"}  # too few images; nothing before
+    here = {name for name in names if "effnet" in name or "st_lpips" in name} - absent
+    assert here and all(scores[name].value is not None for name in here)
+
+
+def test_a_step_is_the_distance_to_the_images_before(tmp_path: Path) -> None:
+    fakes, sources, before = noise(20, 0), noise(10, 1), noise(10, 2)
+    evaluator = Evaluator(["step_randconv", "consistency_randconv"], tmp_path)
+    found = evaluator(Samples(fakes, sources, noise(10, 3), before), noise(30, 4), "x")
+    swapped = evaluator(Samples(fakes, before, noise(10, 3), before), noise(30, 4), "x")
+    assert found["step_randconv"].value == pytest.approx(swapped["consistency_randconv"].value)
+    assert found["step_randconv"].value != pytest.approx(found["consistency_randconv"].value)
+    still = evaluator(Samples(fakes, sources, noise(10, 3), fakes[:10]), noise(30, 4), "x")
+    assert still["step_randconv"].value == pytest.approx(0, abs=1e-6)
+    with pytest.raises(DataError, match="before this control"):
+        Samples(fakes, sources, noise(10, 3), fakes)
 
 
 def test_metrics_look_at_the_right_images(tmp_path: Path) -> None:

@@ -17,9 +17,10 @@ from PIL import Image
 from rich.console import Console
 
 from benchmark.errors import ConfigError, DataError
+from benchmark.render import latex, markdown
 from benchmark.report import conditions, primary_table, rich_table, show, write_report
 from benchmark.results import MetricValue, ResultStore, RunRecord, Timing
-from benchmark.tables import MISSING, TIMES, Table, cost_table
+from benchmark.tables import MISSING, TIMES, Cell, Column, Row, Section, Table, cost_table
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = {"resolution": 16, "train": {"kimg": 4.0, "batch": 16}, "eval": {"samples": 1000}}
@@ -81,14 +82,27 @@ def test_mean_std_scale_direction_and_best() -> None:
     ]
     assert texts(table) == {
         "source (zero-step)": ["1.00 ± 0.00", "0.9900 ± 0.0000"],  # best in both columns, and never marked
-        "a": ["*12.00 ± 2.83", "0.3000 ± 0.1414"],
-        "b": ["13.00 ± 2.83", "*0.4000 ± 0.1414"],
+        "a": ["*12.00 ± 2.83", "*0.3000 ± 0.1414"],  # two seeds cannot tell a from b: the whole tie is marked
+        "b": ["*13.00 ± 2.83", "*0.4000 ± 0.1414"],
     }
+    assert any("2 seeds" in note for note in table.footnotes)
     assert next(iter(texts(table))) == "source (zero-step)"
 
 
-def test_one_seed_has_no_spread_and_says_so() -> None:
+def test_only_what_is_significantly_better_is_marked_alone() -> None:
+    values = {"a": 0.010, "b": 0.012, "c": 0.0101}
+    records = [
+        make(m, seed=s, metrics=kid(v + 0.001 * (s % 3) + (0.0004 * (-1) ** s if m == "c" else 0)))
+        for m, v in values.items()
+        for s in range(8)
+    ]
+    marks = {row.label: row.cells[0].best for row in primary_table(records).rows}
+    assert marks == {"a": True, "b": False, "c": True}
+
+
+def test_one_seed_has_no_spread_and_no_mark_and_says_so() -> None:
     table = primary_table([r for r in small_set() if r.seed == 0])
+    assert not any(c.best for row in table.rows for c in row.cells) and "nothing is marked" in table.caption[0]
     assert "±" not in "".join(c.text for row in table.rows for c in row.cells)
     assert "One seed" in table.caption[0]
 
@@ -103,11 +117,11 @@ def test_missing_failed_skipped_and_not_available_are_told_apart() -> None:
     ]
     table = primary_table(records)
     assert texts(table) == {
-        "a": ["*10.00", "*1.000", MISSING],
+        "a": ["10.00", "1.000", MISSING],
         "b": ["not available", MISSING, MISSING],
         "c": ["failed", "failed", MISSING],
         "e": ["skipped", "skipped", MISSING],
-        "f": [MISSING, MISSING, "*20.00"],
+        "f": [MISSING, MISSING, "20.00"],
     }
     rows = {row.label: row.cells for row in table.rows}
     assert [table.footnotes[n - 1] for n in rows["b"][0].notes] == ["kid_net: no weights"]
@@ -130,10 +144,10 @@ def test_controls_stand_under_their_method_default_first() -> None:
     records.append(make("fix", "other", status="failed", reason="died in training"))  # before its controls were known
     table = primary_table(records, controls=True)
     assert [row.label for row in table.rows] == ["a", "fix (noise=0.5, default)", "fix (noise=0.25)", "fix (noise=10)"]
-    assert texts(table)["fix (noise=0.25)"] == ["*20.00", "failed"], "a domain where all failed keeps its columns"
+    assert texts(table)["fix (noise=0.25)"] == ["20.00", "failed"], "a domain where all failed keeps its columns"
     assert texts(primary_table(records)) == {
         "a": ["50.00", MISSING],
-        "fix (noise=0.5, default)": ["*30.00", "failed"],
+        "fix (noise=0.5, default)": ["30.00", "failed"],
     }
 
 
@@ -252,24 +266,24 @@ def test_same_bytes_in_another_process_without_torch(written: Path, tmp_path: Pa
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": "7"})
     again = contents(tmp_path)
-    assert len(again) == 9
+    assert len(again) == 10
     assert again == {name: data for name, data in before.items() if name in again}
 
 
 def test_markdown(written: Path) -> None:
     text = (written / "tables.md").read_text(encoding="utf-8")
-    assert "a_b%&lt;script&gt;\\|\\$x\\$\\* (noise=0, default) | **10.00** |" in text
+    assert "a_b%&lt;script&gt;\\|\\$x\\$\\* (noise=0, default) | 10.00 |" in text
     assert "<script" not in text and "[x](y)" not in text
     table = [line for line in text.splitlines() if line.startswith("|")]
     widths = [len(re.findall(r"(?<!\\)\|", line)) for line in table]
-    assert len(set(widths)) == 2, "the tables of quality and of cost are rectangular"
+    assert len(set(widths)) == 3, "the tables of quality, of control curves and of cost are rectangular"
     assert "failed \\[1\\]" in text and "train.kimg 4" in text and "noise: c" not in text.split("### Conditions")[0]
 
 
 def test_latex(written: Path) -> None:
     text = (written / "tables.tex").read_text(encoding="utf-8")
     assert r"a\_b\%\textless{}script\textgreater{}\textbar{}\$x\$* (noise=0, default)" in text
-    assert r"\textbf{10.00}" in text and r"\multicolumn{2}{c}{../../up \& \textless{}b\textgreater{}}" in text
+    assert r"\multicolumn{2}{c}{../../up \& \textless{}b\textgreater{}}" in text
     assert r"50\% \textbackslash{}input\{x\}" in text
     assert r"\cmidrule(lr){2-3}" in text and r"\cmidrule(lr){4-5}" in text
     unescaped = re.sub(r"\\[&%$#_{}]", "", text)
@@ -281,6 +295,13 @@ def test_latex(written: Path) -> None:
             len({re.sub(r"\\&", "", row).count("&") for row in body.split("\\\\\n") if "midrule" not in row and row})
             == 1
         )
+
+
+def test_marked_cells_are_bold() -> None:
+    table = Table("t", (Column("d", "kid"),), (Row("m", (Cell("1.00", best=True),)), Row("n", (Cell("2.00"),))))
+    section = Section(table, table, ())
+    assert "| m | **1.00** |" in markdown([section]) and "| n | 2.00 |" in markdown([section])
+    assert r"\textbf{1.00}" in latex([section]) and r"\textbf{2.00}" not in latex([section])
 
 
 def test_csv_is_long_and_unscaled(written: Path) -> None:

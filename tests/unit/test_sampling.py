@@ -115,3 +115,11 @@ def test_pairs_belong_to_one_latent_whatever_the_batch(batch: int) -> None:
 def test_truncation_leads_to_one_image() -> None:
     samples, _ = Sampler(network(0), EVAL.model_copy(update={"psi": 0.0}), SEED)(network(1), anchor)
     assert (samples.fakes == samples.fakes[:1]).all()
+
+
+def test_pairs_are_the_first_samples_whatever_the_batches() -> None:
+    sampler = Sampler(network(0), EVAL, SEED)
+    samples, _ = sampler(network(1), random_noise, before=sampler.pairs(network(0), random_noise))
+    assert samples.before is not None
+    assert np.array_equal(sampler.pairs(network(1), random_noise), samples.fakes[: EVAL.pairs])
+    assert len(samples.before) == EVAL.pairs and not np.array_equal(samples.before, samples.fakes[: EVAL.pairs])

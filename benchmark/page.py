@@ -1,0 +1,170 @@
+"""Sections and their records -> one HTML page that needs nothing else, neither network nor files. Never imports torch.
+
+The templates lie in benchmark/templates/. All text of a record is escaped; a Content-Security-Policy forbids every
+request and every script but the page's own.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.resources import files
+from itertools import groupby
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from benchmark.charts import cost_bars, fidelity_curves
+from benchmark.curves import training_curves
+from benchmark.results import RunRecord
+from benchmark.rows import control_text, device_of, lines
+from benchmark.strips import Grid, Player, pictures
+from benchmark.svg import FORBIDDEN, brief, svg
+from benchmark.tables import Cell, Column, Row, Section, Table
+
+ABSENT = "not available"
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart as inline SVG, what it says in words, and the heading that it stands under."""
+
+    svg: Markup
+    alt: str
+    place: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """All that the page shows of records that share a table."""
+
+    id: str
+    section: Section
+    facts: tuple[tuple[str, str], ...]
+    charts: tuple[Chart, ...]
+    grids: tuple[Grid, ...]
+    players: tuple[Player, ...]
+    training: tuple[tuple[str, Chart], ...]
+    records: Sequence[RunRecord]
+
+
+def page(sections: Sequence[Section], groups: Sequence[Sequence[RunRecord]], results: Path) -> tuple[str, list[str]]:
+    """The page, and one line for each log that could not be used.
+
+    ``groups[i]`` are the records behind ``sections[i]``; strips and logs are read from the folder ``results``.
+    Its only links lead to ``records/`` beside it. The same input gives the same text.
+    """
+    parts, problems = [], []
+    for number, (section, records) in enumerate(zip(sections, groups, strict=True)):
+        part, found = _part(f"p{number}", section, records, results)
+        parts.append(part)
+        problems += found
+    style, script = ((files("benchmark") / "templates" / name).read_text("utf-8") for name in ("page.css", "page.js"))
+    named = [f"{records[0].suite} suite, source {records[0].source}" for records in groups]
+    title = named[0] if len(named) == 1 else f"Results: {len(named)} tables"
+    text = (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            parts=parts,
+            title=title,
+            style=Markup(style),
+            script=Markup(script),
+            script_hash=b64encode(sha256(script.encode()).digest()).decode(),
+        )
+    )
+    return FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text), problems
+
+
+def _part(id: str, section: Section, records: Sequence[RunRecord], results: Path) -> tuple[Part, list[str]]:
+    charts = []
+    for place, figure, alt in (
+        ("quality", fidelity_curves(records), "Chart: fidelity against consistency, the numbers of the table above"),
+        ("cost", cost_bars(records), "Chart: the numbers of the cost table above as bars"),
+    ):
+        if figure is not None:
+            charts.append(Chart(svg(figure, f"{id}{place[0]}-", alt), alt, place))
+    logged, problems = training_curves(records, results / "logs")
+    training = []
+    for i, (domain, figure) in enumerate(logged):
+        alt = f"Chart: losses in training on {domain}"
+        training.append((domain, Chart(svg(figure, f"{id}t{i}-", alt), alt)))
+    grids, players = pictures(id, records, results)
+    drawn = tuple(charts), tuple(grids), tuple(players), tuple(training)
+    return Part(id, section, _facts(records), *drawn, records), problems
+
+
+def _facts(records: Sequence[RunRecord]) -> tuple[tuple[str, str], ...]:
+    """What was run, in words."""
+    first, adapted = records[0], [r for r in records if not r.zero_step]
+    methods = dict.fromkeys(line.base for line in lines(records) if not line.zero_step)
+    lengths = sorted({r.timing.kimg for r in adapted if r.timing.kimg is not None})
+    states = {s: sum(r.status == s for r in records) for s in ("done", "failed", "skipped")}
+    size = first.architecture.get("resolution", first.settings.get("resolution"))
+    return (
+        ("suite", first.suite),
+        ("source", first.source + (f", {size} px" if isinstance(size, int) else "") + f" ({first.source_sha256[:12]})"),
+        ("methods", ", ".join(methods) or "none"),
+        ("domains", ", ".join(sorted({r.domain for r in records}))),
+        ("seeds", ", ".join(str(seed) for seed in sorted({r.seed for r in records}))),
+        ("training", f"{' or '.join(f'{x:g}' for x in lengths)} kimg" if lengths else "not recorded"),
+        ("device", "; ".join(sorted({device_of(r) for r in records}))),
+        ("records", ", ".join(f"{n} {state}" for state, n in states.items() if n)),
+    )
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("benchmark"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {"brief": brief, "breaks": _breaks, "number": _number, "columns": _columns}
+    environment.filters |= {"groups": _groups, "bodies": _bodies, "absent": _absent}
+    environment.filters["control"] = lambda r: control_text(r.control)
+    return environment
+
+
+def _breaks(name: str) -> Markup:
+    """A metric's name that may be broken after underscores."""
+    return Markup("_<wbr>").join(brief(name).split("_"))
+
+
+def _number(cell: Cell) -> str:
+    """The number that a cell is sorted by; nothing where there is none."""
+    try:
+        value = float(cell.text.split()[0].replace(",", ""))
+    except (ValueError, IndexError):
+        return cell.text if cell.text and not re.match(r"not available|failed|skipped|–", cell.text) else ""
+    return repr(value) if math.isfinite(value) else ""
+
+
+def _columns(table: Table) -> list[tuple[int, Column]]:
+    """The columns that say something: where no row has a value, a line below the table does."""
+    return [(i, c) for i, c in enumerate(table.columns) if {row.cells[i].text for row in table.rows} != {ABSENT}]
+
+
+def _absent(table: Table) -> list[tuple[str, tuple[int, ...]]]:
+    """(metric and where, footnotes) of the other columns."""
+    shown, found = {i for i, _ in _columns(table)}, dict[tuple[str, tuple[int, ...]], list[str]]()
+    for i, c in enumerate(table.columns):
+        if i not in shown:
+            notes = tuple(sorted({n for row in table.rows for n in row.cells[i].notes}))
+            found.setdefault((c.name, notes), []).append(c.group)
+    return [(f"{name} ({', '.join(where)})", notes) for (name, notes), where in found.items()]
+
+
+def _groups(columns: Sequence[tuple[int, Column]]) -> list[dict[str, object]]:
+    return [{"name": name, "count": len(list(own))} for name, own in groupby(columns, key=lambda p: p[1].group)]
+
+
+def _bodies(rows: Sequence[Row]) -> list[list[Row]]:
+    """The untouched source apart: it stays above whatever is sorted."""
+    return [body for body in ([r for r in rows if r.zero_step], [r for r in rows if not r.zero_step]) if body]
