@@ -97,7 +97,7 @@ def _chart(frame: pd.DataFrame, losses: Sequence[str], names: Sequence[str]) -> 
         for panel, loss in zip(panels, losses, strict=False):
             for (method, _), line in frame[frame["loss"] == loss].groupby(["method", "seed"], sort=True):
                 few = "o" if len(line) < 3 else None
-                panel.plot(line["kimg"], line["value"], color=colours[method], linewidth=1.3, marker=few, markersize=4)
+                panel.plot(line["kimg"], line["value"], color=colours[str(method)], linewidth=1.3, marker=few, ms=4)
             panel.set_title(tame(loss, 34), fontsize=10)
             panel.set(xlabel="kimg")
             panel.xaxis.set_major_locator(MaxNLocator(5))
