@@ -43,7 +43,7 @@ def cost_bars(records: Sequence[RunRecord]) -> Figure | None:
         if axes[2].get_legend():
             sns.move_legend(axes[2], "lower left", bbox_to_anchor=(0, 1), ncol=2, title=None, frameon=False)
         devices = sorted({device_of(r) for r in records if r.status == "done"})
-        figure.suptitle(_tame(f"Cost on {'; '.join(devices)}"), x=0.01, ha="left", fontweight="bold")
+        figure.suptitle(tame(f"Cost on {'; '.join(devices)}"), x=0.01, ha="left", fontweight="bold")
         notes = ["† uses another method's checkpoint, no training of its own"] if any("†" in m for m in methods) else []
         notes += ["error bars: sample standard deviation over seeds"] if frame["seed"].nunique() > 1 else ["one seed"]
         figure.supxlabel("; ".join(notes), fontsize=9, x=0.01, ha="left")
@@ -67,18 +67,18 @@ def fidelity_curves(records: Sequence[RunRecord]) -> Figure | None:
         panels = figure.subplots(-(-len(domains) // columns), columns, squeeze=False).flat
         for panel, domain in zip(panels, domains, strict=False):
             _panel(panel, frame[frame["domain"] == domain], methods)
-            panel.set(title=_tame(domain, 34), xlabel=f"{_tame(far, 34)}\n(← nearer to the source)")
-            panel.set_ylabel(f"{_tame(kid, 34)}{f' {TIMES}10³' if scale(kid) > 1 else ''}\n(↓ better)")
+            panel.set(title=tame(domain, 34), xlabel=f"{tame(far, 34)}\n(← nearer to the source)")
+            panel.set_ylabel(f"{tame(kid, 34)}{f' {TIMES}10³' if scale(kid) > 1 else ''}\n(↓ better)")
         for panel in list(panels):
             panel.set_axis_off()
-        handles = {_tame(t, 24): h for p in figure.axes for h, t in zip(*p.get_legend_handles_labels(), strict=True)}
+        handles = {tame(t, 24): h for p in figure.axes for h, t in zip(*p.get_legend_handles_labels(), strict=True)}
         for panel in figure.axes:
             if legend := panel.get_legend():
                 legend.remove()
         figure.legend(handles.values(), handles.keys(), loc="outside right upper", frameon=False)
         how = "Large marker: default control; a line joins the values of a method's control, its ends are named. "
         whose = f"Means over seeds. Suite {records[0].suite}, source {records[0].source}."
-        figure.supxlabel(_tame(how + whose, int(13 * width)), fontsize=9, x=0.01, ha="left")
+        figure.supxlabel(tame(how + whose, int(13 * width)), fontsize=9, x=0.01, ha="left")
     return figure
 
 
@@ -93,7 +93,7 @@ def _panel(panel: Axes, frame: pd.DataFrame, methods: Sequence[str]) -> None:
         default = own[own["default"]]
         sns.scatterplot(default, x="far", y="kid", ax=panel, color=colours[method], s=90, label=method, legend=False)
         for _, end in own.iloc[[0, -1]].iterrows() if len(own) > 1 else ():
-            note = panel.annotate(_tame(end["control"]), (end["far"], end["kid"]), (0, 9), textcoords="offset points")
+            note = panel.annotate(tame(end["control"]), (end["far"], end["kid"]), (0, 9), textcoords="offset points")
             note.set(
                 fontsize=8,
                 color=colours[method],
@@ -147,14 +147,14 @@ def _cost_frame(records: Sequence[RunRecord]) -> pd.DataFrame:
             if r.status == "done":
                 name = line.base + (f", {device_of(r)}" if several else "") + (" †" if r.timing.reused_training else "")
                 t = r.timing
-                row = {"method": _tame(name, 28), "seed": r.seed, "seconds_per_kimg": t.seconds_per_kimg}
+                row = {"method": tame(name, 28), "seed": r.seed, "seconds_per_kimg": t.seconds_per_kimg}
                 millions = [None if n is None else n / 1e6 for n in (t.trainable_params, t.shipped_params)]
                 rows.append(row | {"train_seconds": t.train_seconds, "trainable": millions[0], "shipped": millions[1]})
     frame = pd.DataFrame(rows)
     return frame if frame.empty else frame.groupby(["method", "seed"], sort=False, as_index=False).mean()
 
 
-def _tame(text: str, width: int = 120) -> str:
+def tame(text: str, width: int = 120) -> str:
     """``text`` in lines of ``width``. A name is not a formula: matplotlib would read $...$ as one."""
     return textwrap.fill(text, width).replace("$", r"\$")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from benchmark.charts import tame
 from benchmark.results import RunRecord
 from benchmark.rows import lines
 
 MAX_BYTES = 16 * 2**20  # a log has a line of some 300 bytes per interval
 MAX_PANELS = 12
+MAX_NAME = 200
 
 
 def training_curves(records: Sequence[RunRecord], logs: Path) -> tuple[list[tuple[str, Figure]], list[str]]:
@@ -98,7 +99,7 @@ def _chart(frame: pd.DataFrame, losses: Sequence[str], names: Sequence[str]) -> 
             for (method, _), line in frame[frame["loss"] == loss].groupby(["method", "seed"], sort=True):
                 few = "o" if len(line) < 3 else None
                 panel.plot(line["kimg"], line["value"], color=colours[str(method)], linewidth=1.3, marker=few, ms=4)
-            panel.set_title(tame(loss, 34), fontsize=10)
+            panel.set_title(tame(loss[:MAX_NAME], 34), fontsize=10)
             panel.set(xlabel="kimg")
             panel.xaxis.set_major_locator(MaxNLocator(5))
             panel.yaxis.set_major_locator(MaxNLocator(5))
@@ -106,10 +107,7 @@ def _chart(frame: pd.DataFrame, losses: Sequence[str], names: Sequence[str]) -> 
             panel.set_axis_off()
         trained = [name for name in names if name in set(frame["method"])]
         handles = [matplotlib.lines.Line2D([], [], color=colours[name]) for name in trained]
-        figure.legend(handles, [tame(name, 24) for name in trained], loc="outside right upper", frameon=False)
+        figure.legend(
+            handles, [tame(name[:MAX_NAME], 24) for name in trained], loc="outside right upper", frameon=False
+        )
     return figure
-
-
-def tame(text: str, width: int) -> str:
-    """``text`` in lines of ``width``, at most 200 characters; matplotlib would read $...$ as a formula."""
-    return textwrap.fill(text[:200], width).replace("$", r"\$")

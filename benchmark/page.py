@@ -24,8 +24,8 @@ from benchmark.curves import training_curves
 from benchmark.results import RunRecord
 from benchmark.rows import control_text, device_of, lines
 from benchmark.strips import Grid, Player, pictures
-from benchmark.svg import FORBIDDEN, brief, svg
-from benchmark.tables import Cell, Column, Row, Section, Table
+from benchmark.svg import FORBIDDEN, svg
+from benchmark.tables import Cell, Column, Row, Section, Table, brief
 
 ABSENT = "not available"
 

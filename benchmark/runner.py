@@ -26,7 +26,7 @@ from benchmark.sampling import Sampler
 from benchmark.sources import SourceCard
 from benchmark.state_file import restore_state, save_state
 from benchmark.stylegan2 import Generator, Nets
-from benchmark.stylegan2.weights import load, read_tensors, save
+from benchmark.stylegan2.weights import load, read_header, save
 from benchmark.train import train
 from benchmark.training_state import State
 
@@ -77,7 +77,7 @@ def trained(job: Job, run: Run) -> tuple[Generator, dict[str, Any]]:
         train_checkpoint(job, run, path)
     nets = load(path).to(run.device)
     nets.g_ema.eval().requires_grad_(False)
-    cost = read_tensors(path)[1]["cost"]
+    cost = read_header(path)["cost"]
     return nets.g_ema, cost if isinstance(cost, dict) else {}
 
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from benchmark.checkpoints import convert, read_checkpoint
-from benchmark.checkpoints.nvidia import shown
+from benchmark.checkpoints.machine import shown
 from benchmark.errors import ConfigError, DataError, WeightsError
 from benchmark.files import sha256_of
 from benchmark.source_check import write_check

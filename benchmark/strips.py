@@ -15,8 +15,7 @@ from PIL import Image
 from benchmark.figures import read_strip
 from benchmark.results import RunRecord, control_order
 from benchmark.rows import Line, control_text, lines
-from benchmark.svg import brief
-from benchmark.tables import STEPS, TIMES, scale
+from benchmark.tables import STEPS, TIMES, brief, scale
 
 TILE_PX = 128
 """Strips of larger images are embedded at this height: a page of many methods stays small enough to send."""

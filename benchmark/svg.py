@@ -1,4 +1,4 @@
-"""Charts -> inline SVG for an HTML page, and texts that HTML allows."""
+"""Charts -> inline SVG for an HTML page, and what HTML forbids in texts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from xml.etree import ElementTree
 import matplotlib
 from markupsafe import Markup
 from matplotlib.figure import Figure
+
+from benchmark.tables import brief
 
 FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]|[\ud800-\udfff]")
 """What HTML does not allow in a text."""
@@ -43,8 +45,3 @@ def _attribute(name: str, value: str, prefix: str) -> str:
         return prefix + value
     value = re.sub(r"^#|(?<=url\()#", f"#{prefix}", value) if name != "style" or "url(" in value else value
     return re.sub("|".join(PAINT), lambda found: PAINT[found[0]], value) if name == "style" else value
-
-
-def brief(text: str, width: int = 120) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= width else text[: width - 1] + "…"

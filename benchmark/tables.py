@@ -217,16 +217,17 @@ def _exceptions(
     for r in records:
         if r.status != "done":
             words.append(r.status)
-            marks.append(notes.mark(f"{line.base} on {r.domain}, seed {r.seed}: {r.status}: {_brief(r.reason)}"))
+            marks.append(notes.mark(f"{line.base} on {r.domain}, seed {r.seed}: {r.status}: {brief(r.reason, 300)}"))
         elif metric in r.metrics and r.metrics[metric].value is None:
             words.append("not available")
-            marks.append(notes.mark(f"{metric}: {_brief(r.metrics[metric].reason)}"))
+            marks.append(notes.mark(f"{metric}: {brief(r.metrics[metric].reason, 300)}"))
     return (min(words, default=MISSING)), tuple(sorted(set(marks)))
 
 
-def _brief(reason: str | None) -> str:
-    text = " ".join((reason or "").split())
-    return text if len(text) <= 300 else text[:299] + "…"
+def brief(text: str | None, width: int = 120) -> str:
+    """On one line, of at most ``width`` characters."""
+    text = " ".join((text or "").split())
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def _digits(largest: float) -> int:

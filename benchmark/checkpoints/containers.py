@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from safetensors import SafetensorError, safe_open
 
 from benchmark.checkpoints.inert import NAMES
-from benchmark.checkpoints.machine import DAMAGE, plain
+from benchmark.checkpoints.machine import DAMAGE, unreadable
 from benchmark.checkpoints.pickle_file import MAX_VALUE, read_pickle
 from benchmark.checkpoints.tensors import MAX_NETWORK, MAX_TENSORS, Storage
 from benchmark.checkpoints.torch_stream import TORCH_MAGIC, read_torch_stream, storage_id
@@ -40,10 +40,7 @@ def open_checkpoint(path: Path) -> Iterator[tuple[str, Any]]:
         with path.open("rb") as file:
             yield _read(file, path)
     except (*DAMAGE, OSError, SafetensorError, zipfile.BadZipFile) as error:
-        raise WeightsError(
-            f"{path.name} cannot be read as a checkpoint ({plain(error)}): truncated, damaged or another format? "
-            "Fetch it again."
-        ) from None
+        raise unreadable(path.name, error) from None
 
 
 def _read(file: BinaryIO, path: Path) -> tuple[str, Any]:

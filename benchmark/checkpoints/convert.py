@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmark.checkpoints.architecture import differing_gains, infer
-from benchmark.checkpoints.nvidia import shown
+from benchmark.checkpoints.machine import shown
 from benchmark.checkpoints.reading import Checkpoint
 from benchmark.config import NetConfig
 from benchmark.errors import WeightsError

@@ -58,10 +58,22 @@ class Mark:
 MARK = Mark()
 
 
+def shown(value: object, most: int = 100) -> str:
+    """What a file says, short and printable: its names end up in messages and on cards."""
+    return "".join(c if c.isprintable() else "?" for c in str(value)[:most])
+
+
 def plain(error: BaseException) -> str:
     """An exception's text, short and printable (a file's bytes may be in it)."""
-    text = f"{error}" or type(error).__name__
-    return "".join(c if c.isprintable() else "?" for c in text[:120])
+    return shown(f"{error}" or type(error).__name__, 120)
+
+
+def unreadable(where: str, error: BaseException) -> WeightsError:
+    """What to raise for any damage."""
+    return WeightsError(
+        f"{where} cannot be read as a checkpoint ({plain(error)}): truncated, damaged or another format? "
+        "Fetch it again."
+    )
 
 
 class Machine:
@@ -216,9 +228,9 @@ class Machine:
         """Look a name up; this is where everything that is not on the list ends."""
         found = self.names.get(f"{module}.{name}")
         if found is None:
-            asked = plain(ValueError(f"{module}.{name}"))
+            asked = shown(f"{module}.{name}", 120)
             if module in ("posix", "nt"):  # how pickle writes the functions of os
-                asked += plain(ValueError(f" (os.{name})"))
+                asked += shown(f" (os.{name})", 120)
             raise WeightsError(
                 f"{self.where} wants to call {asked}; refused: a checkpoint needs no such thing. Nothing of it was run."
             )
@@ -228,7 +240,7 @@ class Machine:
         """A name and its arguments become data."""
         arguments, function = self.stack.pop(), self.stack.pop()
         if not isinstance(function, Global) or function.build is None or type(arguments) is not tuple:
-            raise TypeError(f"{plain(ValueError(getattr(function, 'name', type(function).__name__)))} is not callable")
+            raise TypeError(f"{shown(getattr(function, 'name', type(function).__name__), 120)} is not callable")
         self.calls += 1
         if self.calls > MAX_CALLS:
             raise WeightsError(f"{self.where} has more than {MAX_CALLS:,} calls; no network needs that.")

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from benchmark.checkpoints.inert import Record
+from benchmark.checkpoints.machine import shown
 from benchmark.checkpoints.tensors import LazyTensor, read_all
 from benchmark.errors import WeightsError
 
@@ -81,8 +82,3 @@ def items(module: Record, kind: str) -> list[tuple[str, Any]]:
     if names and kind:  # the strict loader could not report them
         raise WeightsError(f"a module has {names[0]} among its {kind.strip('_')}; refused: that is no name.")
     return [(name, value) for name, value in found.items() if isinstance(name, str)]
-
-
-def shown(value: object, most: int = 100) -> str:
-    """What a file says, short and printable: its names end up in messages and on cards."""
-    return "".join(c if c.isprintable() else "?" for c in str(value)[:most])

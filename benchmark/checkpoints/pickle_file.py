@@ -6,7 +6,7 @@ import pickletools
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
-from benchmark.checkpoints.machine import DAMAGE, MAX_TEXT, Machine, plain
+from benchmark.checkpoints.machine import DAMAGE, MAX_TEXT, Machine, unreadable
 from benchmark.errors import WeightsError
 
 MAX_OPCODES = 500_000
@@ -59,7 +59,4 @@ def read_pickle(
             machine.step(opcode.name, argument)
         return machine.result()
     except DAMAGE as error:
-        raise WeightsError(
-            f"{where} cannot be read as a checkpoint ({plain(error)}): truncated, damaged or another format? "
-            "Fetch it again."
-        ) from None
+        raise unreadable(where, error) from None

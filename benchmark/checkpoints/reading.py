@@ -12,7 +12,8 @@ from torch import Tensor
 from benchmark.checkpoints import rosinality, tensorflow
 from benchmark.checkpoints.containers import open_checkpoint
 from benchmark.checkpoints.inert import PERSISTENT, TF_NETWORK, Record
-from benchmark.checkpoints.nvidia import Network, Reader, Settings, shown
+from benchmark.checkpoints.machine import shown
+from benchmark.checkpoints.nvidia import Network, Reader, Settings
 from benchmark.checkpoints.tensorflow_records import static_settings, variables_of
 from benchmark.checkpoints.tensors import LazyTensor, read_all
 from benchmark.errors import WeightsError

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from pydantic import ValidationError
@@ -19,6 +21,7 @@ from benchmark.files import new_file
 from benchmark.stylegan2.networks import Discriminator, Generator
 
 SCHEMA = 1
+T = TypeVar("T")
 
 
 @dataclass
@@ -97,19 +100,28 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, object
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
     """Tensors and header of `write_tensors`; WeightsError where the file is missing, damaged or of another schema."""
+    return _read(path, lambda f: {k: f.get_tensor(k) for k in f.keys()})  # noqa: SIM118 (not a dict)
+
+
+def read_header(path: Path) -> dict[str, object]:
+    """The header of `write_tensors` alone, without reading a tensor; WeightsError as `read_tensors`."""
+    return _read(path, lambda f: None)[1]
+
+
+def _read(path: Path, content: Callable[[Any], T]) -> tuple[T, dict[str, object]]:
     if not path.is_file():
         raise WeightsError(f"weights file {path} does not exist.")
     try:
         with safe_open(path, framework="pt") as f:
             meta = json.loads((f.metadata() or {}).get("json", "{}"))
-            tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a dict)
+            found = content(f)
     except (SafetensorError, json.JSONDecodeError, OSError) as error:
         raise WeightsError(
             f"weights file {path} cannot be read ({error}): truncated or not safetensors? Fetch it again."
         ) from None
     if not isinstance(meta, dict) or meta.get("schema") != SCHEMA:
         raise WeightsError(f"weights file {path} has no header of schema {SCHEMA}; it was not written by this suite.")
-    return tensors, meta
+    return found, meta
 
 
 def save(path: Path, nets: Nets, meta: dict[str, object] | None = None, half: bool = False) -> None:
@@ -131,7 +143,7 @@ def load(path: str | Path) -> Nets:
 
 def architecture_of(path: Path) -> NetConfig:
     """What a file of `save` says of its networks."""
-    return _architecture(read_tensors(path)[1], path)
+    return _architecture(read_header(path), path)
 
 
 def _architecture(meta: dict[str, object], path: Path) -> NetConfig:

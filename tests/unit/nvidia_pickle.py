@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from rosinality_net import shaken
 from torch import nn
 
 from benchmark.config import NetConfig
@@ -35,6 +36,14 @@ from benchmark.stylegan2.networks import (
 
 SOURCE = "raise RuntimeError('the source inside a network pickle must never be executed')\n"
 Attributes = Mapping[tuple[str, str], Any]
+
+
+def shaken_nets(cfg: NetConfig) -> Nets:
+    """Networks of ours in which no two tensors are alike, G and its average included."""
+    nets = Nets.create(cfg, seed=0)
+    for seed, net in enumerate((nets.g, nets.g_ema, nets.d)):
+        shaken(net, seed)
+    return nets
 
 
 def write_pickle(

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from nvidia_pickle import shaken_nets as shaken_like
 from nvidia_pickle import write_pickle
-from rosinality_net import shaken
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -49,11 +49,7 @@ SHAPES: dict[str, dict[str, Any]] = {
 
 
 def shaken_nets(**changes: Any) -> Nets:
-    """Networks in which no two tensors are alike, G and its average included."""
-    nets = Nets.create(NetConfig.model_validate(SMALL.model_dump() | changes), seed=0)
-    for seed, net in enumerate((nets.g, nets.g_ema, nets.d)):
-        shaken(net, seed)
-    return nets
+    return shaken_like(NetConfig.model_validate(SMALL.model_dump() | changes))
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from nvidia_pickle import shaken_nets as shaken_like
 from nvidia_pickle import write_pickle
-from rosinality_net import shaken
 from safetensors.torch import save_file
 
 from benchmark.checkpoints import convert, read_checkpoint
@@ -32,10 +32,7 @@ CFG = NetConfig(
 
 
 def shaken_nets(**changes: int) -> Nets:
-    nets = Nets.create(CFG.model_copy(update=changes), seed=0)
-    for seed, net in enumerate((nets.g, nets.g_ema, nets.d)):
-        shaken(net, seed)
-    return nets
+    return shaken_like(CFG.model_copy(update=changes))
 
 
 @pytest.fixture(scope="module")
