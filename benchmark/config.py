@@ -68,6 +68,9 @@ class TrainConfig(Frozen):
         "auto", description="auto: bf16 where the hardware multiplies it natively"
     )
     tick_kimg: float = Field(0.25, gt=0, description="log interval")
+    snapshot_kimg: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (), description="lengths at which the weight average is kept, for eval.curve_metrics and eval.snapshot"
+    )
 
 
 class EvalConfig(Frozen):
@@ -78,6 +81,13 @@ class EvalConfig(Frozen):
     pairs: int = Field(500, ge=2, description="latents for the source/adapted consistency")
     batch: int = Field(50, ge=1)
     psi: float = Field(1.0, ge=0, le=1, description="truncation")
+    curve_metrics: tuple[str, ...] = Field((), description="measured at each of train.snapshot_kimg and at the end")
+    curve_samples: int = Field(500, ge=2, description="generated images of a point of the training curve")
+    snapshot: Literal["last", "selected", "legacy_best_on_test"] = Field(
+        "last",
+        description="which weights count: the last, those best in the first of metrics on the selection split, or "
+        "(the way of many published tables, optimistic) those best on the test split itself",
+    )
 
 
 class DomainConfig(Frozen):
@@ -85,6 +95,7 @@ class DomainConfig(Frozen):
 
     train: int = Field(2000, ge=1)
     test: int = Field(1000, ge=1)
+    selection: int = Field(0, ge=0, description="further held-out images that choose the snapshot")
 
 
 class Suite(Frozen):

@@ -84,6 +84,22 @@ class Timing(Frozen):
     reused_training: bool = Field(False, description="the checkpoint was trained under another method's name")
 
 
+class CurvePoint(Frozen):
+    """What the weights at one moment of the training score."""
+
+    kimg: float = Field(ge=0)
+    seconds: float | None = Field(None, ge=0, description="of training, up to that moment")
+    metrics: dict[str, MetricValue] = Field(default_factory=dict)
+
+
+class Doctor(Frozen):
+    """What `doctor` found about the measuring on this machine, before the run."""
+
+    passed: bool
+    checks: Count = 0
+    failed: tuple[Text, ...] = Field((), description="one line for each failed check")
+
+
 class RunRecord(Frozen):
     """One row of results: a method (at one value of its control) on a domain with a seed."""
 
@@ -116,13 +132,18 @@ class RunRecord(Frozen):
     settings: JsonDict = Field(default_factory=dict, description="resolved settings: train, eval, split sizes ...")
     notes: tuple[Text, ...] = ()
     grid: str | None = Field(None, description="the strip of samples, relative to the results folder")
+    extremes: str | None = Field(
+        None, description="two rows of samples, nearest to and farthest from the held-out images; relative likewise"
+    )
+    curve: tuple[CurvePoint, ...] = Field((), description="metrics over the training; at the default control")
+    doctor: Doctor | None = Field(None, description="None: not examined")
 
-    @field_validator("grid")
+    @field_validator("grid", "extremes")
     @classmethod
-    def _inside(cls, grid: str | None) -> str | None:
-        if grid is not None and not all(re.fullmatch(r"[\w-][\w.-]*", part, re.ASCII) for part in grid.split("/")):
-            raise ValueError(f"{grid!r} is not a plain relative path such as samples/<record_key>.png")
-        return grid
+    def _inside(cls, path: str | None) -> str | None:
+        if path is not None and not all(re.fullmatch(r"[\w-][\w.-]*", part, re.ASCII) for part in path.split("/")):
+            raise ValueError(f"{path!r} is not a plain relative path such as samples/<record_key>.png")
+        return path
 
     @model_validator(mode="after")
     def _says_why(self) -> RunRecord:
