@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, NoReturn
 
 import torch
@@ -18,22 +18,33 @@ from torch import Tensor, nn
 
 from benchmark.config import Frozen
 from benchmark.errors import ConfigError
+from benchmark.extra import Extra, build
 from benchmark.losses import feature_matching
+from benchmark.reparametrise import added, all_but, baked, reparametrise
 from benchmark.stylegan2 import Discriminator, Generator, Nets, Noise
+from benchmark.stylegan2.networks import ConvLayer
 
 __all__ = [
     "Control",
     "Discriminator",
     "DiscriminatorStep",
+    "Extra",
     "Field",
     "Generator",
     "GeneratorStep",
     "Method",
     "Nets",
     "Noise",
+    "RelaxedRealism",
+    "Turn",
+    "added",
+    "all_but",
+    "baked",
+    "build",
     "copy_of",
     "feature_matching",
     "refuse",
+    "reparametrise",
 ]
 
 Control = float | int | str | None
@@ -57,6 +68,8 @@ class GeneratorStep:
     """The method's own random stream."""
     images_seen: int
     """Real images shown so far."""
+    extra: Extra = field(default_factory=Extra)
+    """What the method's `prepare` returned."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +83,25 @@ class DiscriminatorStep:
     fakes: Tensor
     """float32 [N, 3, R, R], likewise, without gradient."""
     real_logits: Tensor
+    """float32 [N, P], as `Method.judge` gave them; P = 1 as a rule."""
     fake_logits: Tensor
     rng: torch.Generator
     images_seen: int
+    z: Tensor
+    """float32 [N, z_dim], the latents of `fakes`."""
+    extra: Extra = field(default_factory=Extra)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Where a training stands when the loop asks `Method.latents` or `Method.judge`."""
+
+    nets: Nets
+    extra: Extra
+    rng: torch.Generator
+    """The method's own random stream."""
+    index: int
+    """Steps done so far; the same in all phases of a step."""
 
 
 class Method(Frozen):
@@ -82,6 +111,8 @@ class Method(Frozen):
     """Registered name; equals the file's name."""
     title: ClassVar[str] = ""
     paper: ClassVar[str] = ""
+    code_licence: ClassVar[str] = ""
+    """Licence of the authors' published code, if there is any; ours is written from the paper."""
     version: ClassVar[int] = 1
     """Raise it when a change alters results: it enters the job's key."""
     control_name: ClassVar[str | None] = None
@@ -89,6 +120,9 @@ class Method(Frozen):
 
     generators_kept: ClassVar[int] = 1
     """How many sets of generator weights a user has to keep to move the control freely."""
+
+    toy_fields: ClassVar[tuple[tuple[str, object], ...]] = ()
+    """Fields, (name, value) each, with which `conform` tries the method, where its defaults would take long."""
 
     @property
     def controls(self) -> tuple[Control, ...]:
@@ -106,12 +140,32 @@ class Method(Frozen):
         Called at planning, before anything is trained; `d_layers` counts the discriminator's layers above its epilogue.
         """
 
-    def prepare(self, nets: Nets, reals: Tensor, rng: torch.Generator) -> None:
-        """Once, before the optimisers exist: collect statistics. `reals` is the train split, uint8 [N, 3, R, R]."""
+    def prepare(self, nets: Nets, reals: Tensor, rng: torch.Generator) -> Extra | None:
+        """Once, before the optimisers exist: collect statistics, add modules, reparametrise weights of g and d.
+
+        `reals` is the train split, uint8 [N, 3, R, R] on the CPU. What it returns comes back as `step.extra`; its
+        modules may be built on the CPU. All processes of a training must get the same, so draw from `rng` alone.
+        """
+        return None
 
     def frozen(self, nets: Nets) -> Iterable[nn.Parameter]:
-        """Parameters of nets.g and nets.d that stay at their source values (also in the average)."""
+        """Parameters of nets.g and nets.d that stay at their source values (also in the average); after `prepare`."""
         return ()
+
+    def lr_scale(self) -> tuple[float, float]:
+        """Factors of the learning rates of G and of D."""
+        return 1.0, 1.0
+
+    def latents(self, turn: Turn, z: Tensor) -> Tensor:
+        """Latents float32 [N, z_dim] of an update's fakes; `z` is as usual, any other tensor goes without style mixing.
+
+        In both adversarial updates, but not in path length; w_avg leaves out latents that are not as usual.
+        """
+        return z
+
+    def judge(self, turn: Turn, images: Tensor, c: Tensor | None) -> Tensor:
+        """Logits float32 [N, P] of images [N, 3, R, R], by which G and D train and R1 is measured; P = 1 as a rule."""
+        return turn.nets.d(images, c)
 
     def generator_loss(self, step: GeneratorStep) -> dict[str, Tensor]:
         """{name: scalar} added to every main generator loss, logged by name."""
@@ -136,6 +190,52 @@ class Method(Frozen):
     def noise_statement(self) -> str:
         """The noise of the evaluated images in words, for the record."""
         return "random noise"
+
+
+class RelaxedRealism(Method):
+    """Whole images are judged near a few anchors only, patches everywhere else; for methods to inherit.
+
+    Ojha et al., "Few-shot Image Generation via Cross-domain Correspondence" (CVPR 2021, arXiv 2104.06820), section 3.2.
+    With a handful of training images a judge of whole images makes every sample one of them. So whole images are judged
+    only around anchors, fixed latents, in every `anchor_every`-th step; all other samples have to be realistic patch by
+    patch: one logit for each place of a map of the discriminator's features, instead of the usual one. Unlike in the
+    authors' code the patch logits have no leaky ReLU on top, and come from a block's output, not a convolution's in it.
+    """
+
+    anchors: int = Field(10, ge=1, description="fixed latents; as many as training images in the paper, which has 10")
+    anchor_std: float = Field(0.1, ge=0, description="standard deviation of the latents around an anchor")
+    anchor_every: int = Field(4, ge=1, description="steps from one with whole images near the anchors to the next")
+    patch_stride: int = Field(8, ge=2, description="image side in places of the patch map: 32 x 32 logits at 256 px")
+
+    def check(self, source: Mapping[str, int]) -> None:
+        allowed = [2**i for i in range(1, source["resolution"].bit_length() - 2)]
+        if self.patch_stride not in allowed:
+            why = f"this source's discriminator has feature maps at strides {allowed}"
+            refuse(self, "patch_stride", self.patch_stride, why)
+
+    def prepare(self, nets: Nets, reals: Tensor, rng: torch.Generator) -> Extra:
+        extra = Extra()
+        extra.register_buffer("anchors", torch.randn(self.anchors, nets.cfg.z_dim, generator=rng, device=rng.device))
+        channels = nets.cfg.channels(nets.cfg.resolution // self.patch_stride)
+        extra.d.add_module("patches", build(lambda: ConvLayer(channels, 1, 3, None, act=False), rng))
+        return extra
+
+    def whole_images(self, turn: Turn) -> bool:
+        """Whether this step is one near the anchors."""
+        return turn.index % self.anchor_every == 0
+
+    def latents(self, turn: Turn, z: Tensor) -> Tensor:
+        if not self.whole_images(turn):
+            return z
+        chosen = torch.randint(self.anchors, (len(z),), generator=turn.rng, device=z.device)
+        noise = torch.randn(z.shape, generator=turn.rng, device=z.device)
+        return turn.extra.get_buffer("anchors")[chosen] + self.anchor_std * noise
+
+    def judge(self, turn: Turn, images: Tensor, c: Tensor | None) -> Tensor:
+        if self.whole_images(turn):
+            return turn.nets.d(images, c)
+        _, maps = turn.nets.d.features(images, c)
+        return turn.extra.d.get_submodule("patches")(maps[images.shape[-1] // self.patch_stride]).flatten(1)
 
 
 def copy_of(network: Generator) -> Generator:

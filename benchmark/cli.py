@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from benchmark.cli_methods import conform, new_method, plugin_option
 from benchmark.cli_sources import cache_option, sources, wide_console
 from benchmark.errors import BenchmarkError, DataError, UnknownName
 
@@ -47,7 +48,8 @@ Examples:
   python -m benchmark run --methods fixnoise,freezed
   python -m benchmark run --suite smoke
   python -m benchmark run --domains micah,path/to/my/images --seeds 0,1,2 --set train.kimg=8
-  python -m benchmark run --methods fixnoise --set fixnoise.weight=0.1 --dry-run"""
+  python -m benchmark run --methods fixnoise+freezed --set fixnoise.weight=0.1 --dry-run
+  python -m benchmark run --methods mine --plugin mine.py"""
 )
 @click.option(
     "--suite",
@@ -57,7 +59,9 @@ Examples:
     help="A suite's name (see: list suites) or a YAML file.",
 )
 @click.option("--source", help="The GAN to adapt (see: sources list); default: the suite's.")
-@click.option("--methods", callback=comma, help="Comma-separated; default: all methods of the suite.")
+@click.option(
+    "--methods", callback=comma, help="Comma-separated; a+b is one method made of both; default: those of the suite."
+)
 @click.option(
     "--domains", callback=comma, help="Comma-separated names, folders or ZIPs of images; default: those of the suite."
 )
@@ -81,6 +85,7 @@ Examples:
     help="CPU threads; default: all cores. Use fewer on a shared machine: waiting for a busy core is slow.",
 )
 @click.option("--dry-run", is_flag=True, help="Print the jobs and their keys, run nothing.")
+@plugin_option
 @cache_option
 def run(
     suite_name: str,
@@ -93,6 +98,7 @@ def run(
     device: str,
     threads: int | None,
     dry_run: bool,
+    plugins: tuple[str, ...],
     cache: Path,
 ) -> None:
     """Adapt the source to each domain with each method, evaluate, print and write the comparison table.
@@ -103,7 +109,7 @@ def run(
 
     console = wide_console()
     overrides = {"source": source, "methods": methods, "domains": domains, "seeds": seeds}
-    job = prepare(suite_name, settings, overrides, device, cache, console, threads)
+    job = prepare(suite_name, settings, overrides, device, cache, console, threads, plugins)
     if dry_run:
         print_jobs(job.jobs)
         return
@@ -125,12 +131,14 @@ def print_jobs(jobs: Sequence[Job]) -> None:
     name="list", epilog="\b\nExamples:\n  python -m benchmark list methods\n  python -m benchmark list domains"
 )
 @click.argument("what", type=click.Choice(WHAT), metavar="WHAT")
+@plugin_option
 @cache_option
-def list_(what: str, cache: Path) -> None:
+def list_(what: str, plugins: tuple[str, ...], cache: Path) -> None:
     """List WHAT: methods, domains, suites, metrics or sources."""
     from benchmark import listing
 
-    wide_console().print(listing.TABLES[what](cache))
+    table = listing.methods(cache, plugins) if what == "methods" else listing.TABLES[what](cache)
+    wide_console().print(table)
 
 
 @cli.command(epilog="\b\nExample:\n  python -m benchmark report results/runs/avatars")
@@ -176,6 +184,8 @@ def show(record: str, results: Path | None) -> None:
 
 
 cli.add_command(sources)
+cli.add_command(conform)
+cli.add_command(new_method)
 
 
 def _problems(problems: tuple[str, ...]) -> None:

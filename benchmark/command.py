@@ -48,9 +48,10 @@ def prepare(
     cache: Path,
     console: Console,
     threads: int | None = None,
+    plugins: Sequence[str] = (),
 ) -> Prepared:
     """Arguments -> typed suite, source, drawn domains and jobs. Raises BenchmarkError before anything was trained."""
-    suite, methods = load_suite(suite_name, settings, overrides)
+    suite, methods = load_suite(suite_name, settings, overrides, plugins)
     prepare_torch(threads)
     device = usable_device(device)
     precision = pick_precision(suite.train.precision, device)

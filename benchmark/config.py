@@ -60,7 +60,9 @@ class TrainConfig(Frozen):
     style_mixing: float = Field(0.9, ge=0, le=1)
     ema_kimg: float = Field(2.0, gt=0, description="half-life of the weight average")
     ema_rampup: float | None = Field(None, description="limit the half-life to this share of the progress; None = off")
-    augment: Literal["none", "ada"] = "none"
+    augment: Literal["none", "ada", "diffaug"] = Field(
+        "none", description="of what D sees: adaptive (ADA), or colour, translation and cutout always (DiffAugment)"
+    )
     ada_target: float = Field(0.6, ge=0, le=1)
     ada_kimg: float = Field(100.0, gt=0, description="kimg in which p can go from 0 to 1")
     mirror: bool = Field(False, description="flip reals at random; drawings with parted hair do not want it")

@@ -50,5 +50,16 @@ def agree(value: float) -> bool:
 
 
 def average_gradients(parameters: Iterable[Tensor]) -> None:
-    """Average `.grad` over all processes after backward (a hook that calls inner modules cannot escape this one)."""
+    """Average `.grad` over all processes after backward (a hook that calls inner modules cannot escape this one).
+
+    A parameter that only some processes reached, as by a method's random choice, has the gradient 0 on the others.
+    """
+    parameters = list(parameters)
+    if world() == 1 or not parameters:
+        return
+    reached = torch.tensor([float(p.grad is not None) for p in parameters], device=parameters[0].device)
+    td.all_reduce(reached, td.ReduceOp.MAX)
+    for p, somewhere in zip(parameters, reached.tolist(), strict=True):
+        if somewhere and p.grad is None:
+            p.grad = torch.zeros_like(p)
     average_([p.grad for p in parameters if p.grad is not None])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Group
@@ -13,21 +13,27 @@ from benchmark.errors import BenchmarkError
 from benchmark.sources import Source
 
 
-def methods(cache: Path) -> Group:
-    """Name, hyper-parameters with defaults, control; paper."""
-    from benchmark.registry import find_method, method_names
+def methods(cache: Path, plugins: Sequence[str] = ()) -> Group:
+    """Name, origin, version, hyper-parameters with defaults, hooks, control; paper and licence of its official code."""
+    from benchmark.composition import HOOKS, overrides
+    from benchmark.registry import catalogue
 
-    table = table_of("Methods", "method", "what", "fields (--set METHOD.FIELD=VALUE)", "control")
+    table = table_of(
+        "Methods", "method", "what", "origin", "v", "fields (--set METHOD.FIELD=VALUE)", "hooks", "control"
+    )
     papers = {}
-    for name in method_names():
+    for name, entry in catalogue(plugins).items():
         try:
-            method = find_method(name)
+            method = entry.load()
         except BenchmarkError as error:
             papers[name] = f"unavailable: {error}"
             continue
         fields = ", ".join(f"{key}={field.default}" for key, field in method.model_fields.items())
-        table.add_row(name, method.title, fields or "–", method.control_name or "–")
-        papers[name] = method.paper
+        hooks = ", ".join(hook for hook in overrides(method, *HOOKS) if hook != "controls")
+        row = (method.title, entry.origin, str(method.version), fields or "–", hooks or "–", method.control_name or "–")
+        table.add_row(name, *row)
+        licence = f" (licence of the official code: {method.code_licence})" if method.code_licence else ""
+        papers[name] = method.paper + licence
     return Group(table, *lines(papers))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmark.api import Control, Method
 from benchmark.batches import images_per_round
+from benchmark.composition import fields_of, parts_of
 from benchmark.config import NetConfig, Suite
 from benchmark.domains import Domain
 from benchmark.errors import ConfigError
@@ -100,8 +101,10 @@ def make_job(suite: Suite, method: Method | None, domain: Domain, seed: int, sou
 
 
 def described(method: Method) -> dict[str, Any]:
-    """What identifies a method: name, version and every field."""
-    return {"name": method.name, "version": method.version, "fields": method.model_dump(mode="json")}
+    """What identifies a method: name, version and every field; of a composition the versions of its parts."""
+    parts = parts_of(method)
+    version = method.version if parts == (method,) else {part.name: part.version for part in parts}
+    return {"name": method.name, "version": version, "fields": fields_of(method)}
 
 
 def key(*parts: object) -> str:

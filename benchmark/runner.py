@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from benchmark.api import Control, Method
+from benchmark.composition import fields_of
 from benchmark.domains import Domain
 from benchmark.hardware import environment, peak_memory_mb, reset_peak_memory
 from benchmark.metrics import Evaluator, Samples, Score, list_metrics
@@ -199,7 +200,7 @@ def make_record(
             "suite": job.suite.name,
             "method": method.name,
             "method_label": method.title or method.name,
-            "fields": method.model_dump(mode="json"),
+            "fields": fields_of(method),
             "domain": job.domain,
             "domain_digest": job.domain_digest,
             "source": job.suite.source,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmark.errors import WeightsError
+from benchmark.extra import load_extra
 from benchmark.stylegan2.weights import read_tensors, write_tensors
 from benchmark.training_state import State, Tick
 
@@ -37,6 +38,7 @@ def _load_moments(optimiser: torch.optim.Adam, tensors: dict[str, Tensor], prefi
 def save_state(path: Path, state: State, key: str) -> None:
     """Write everything that `train` needs to go on; `key` names the run that it belongs to."""
     tensors = {f"nets.{k}": t for k, t in state.nets.state_dict().items()}
+    tensors |= {f"extra.{k}": t for k, t in state.extra.state_dict().items()}
     tensors |= _moments(state.opt_g, "opt_g") | _moments(state.opt_d, "opt_d")
     tensors |= {f"streams.{k}": t for k, t in state.streams.state_dict().items()}
     tensors["pl_mean"] = state.pl_mean
@@ -65,6 +67,7 @@ def restore_state(path: Path, state: State, key: str) -> bool:
         return {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
 
     state.nets.load_state_dict(part("nets."), where=f"training state {path}")
+    load_extra(state.extra, part("extra."), where=f"training state {path}")
     _load_moments(state.opt_g, tensors, "opt_g")
     _load_moments(state.opt_d, tensors, "opt_d")
     state.streams.load_state_dict(part("streams."))

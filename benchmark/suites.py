@@ -12,6 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from benchmark.api import Method
+from benchmark.composition import part_kinds
 from benchmark.config import Suite
 from benchmark.errors import ConfigError, UnknownName
 from benchmark.registry import find_method
@@ -38,31 +39,48 @@ def suite_names() -> list[str]:
 
 
 def load_suite(
-    name: str, settings: Sequence[str] = (), overrides: Mapping[str, Any] | None = None
+    name: str,
+    settings: Sequence[str] = (),
+    overrides: Mapping[str, Any] | None = None,
+    plugins: Sequence[str] = (),
 ) -> tuple[Suite, list[Method]]:
     """The suite called `name` (or in the YAML file `name`) and its methods.
 
     `settings` are texts like "train.kimg=8" or "fixnoise.weight=0.1"; `overrides` replace top-level fields (None values
-    are ignored). A method's field comes from `settings`, else from the suite's `fields`, else it has its default.
-    Raises UnknownName or ConfigError.
+    are ignored); `plugins` are files or modules with further methods. A method's field comes from `settings`, else from
+    the suite's `fields`, else it has its default; in a composition such as "a+b" it is set for the part.
+    Raises UnknownName, ConfigError, or MethodError for a method that cannot be imported.
     """
     raw = _read(name) | {k: v for k, v in (overrides or {}).items() if v is not None}
     fields: dict[str, dict[str, Any]] = {}
     for text in settings:
         _apply(text, raw, fields)
     suite = validated(Suite, raw, f"suite {_short(name)}")
+    kinds = [find_method(method, plugins) for method in suite.methods]
+    suite = suite.model_copy(update={"methods": tuple(kind.name for kind in kinds)})  # "b+a" is "a+b"
     _check_lists(suite)
-    classes = {method: find_method(method) for method in suite.methods}
-    for method in fields.keys() - classes.keys():
-        find_method(method)  # a misspelt name gets its hint
-        raise ConfigError(
-            f"--set {method}.*: {method} is not among the methods of this run ({', '.join(classes)}); "
-            "add it with --methods or leave the setting out."
-        )
-    for method in suite.fields:
-        find_method(method)
-    chosen = {m: suite.fields.get(m, {}) | fields.get(m, {}) for m in classes}
-    return suite, [validated(kind, chosen[m], f"settings of {m}") for m, kind in classes.items()]
+    parts = {name for kind in kinds for name in part_kinds(kind)}
+    for method in (*fields, *suite.fields):
+        kind = find_method(method, plugins)  # a misspelt name gets its hint
+        if method in parts:
+            continue
+        if len(part_kinds(kind)) > 1:
+            raise ConfigError(
+                f"setting {method}.*: fields belong to a part. Set those of {' or '.join(part_kinds(kind))}."
+            )
+        if method in fields:
+            raise ConfigError(
+                f"--set {method}.*: {method} is not among the methods of this run ({', '.join(suite.methods)}); "
+                "add it with --methods or leave the setting out."
+            )
+    chosen = {part: suite.fields.get(part, {}) | fields.get(part, {}) for part in parts}
+    return suite, [_configured(kind, chosen) for kind in kinds]
+
+
+def _configured(kind: type[Method], chosen: Mapping[str, dict[str, Any]]) -> Method:
+    """A method with its chosen fields; a composition from its parts' ones."""
+    parts = {name: validated(part, chosen[name], f"settings of {name}") for name, part in part_kinds(kind).items()}
+    return parts[kind.name] if kind.name in parts else kind.model_validate(parts)
 
 
 def _read(name: str) -> dict[str, Any]:

@@ -16,13 +16,16 @@ import torch
 from torch import Tensor, nn
 
 from benchmark import dist, losses
-from benchmark.api import DiscriminatorStep, GeneratorStep, Method
+from benchmark.api import DiscriminatorStep, GeneratorStep, Method, Turn
 from benchmark.batches import images_per_round, real_batches
 from benchmark.config import TrainConfig
 from benchmark.errors import MethodError, WeightsError
+from benchmark.extra import Extra, checked
+from benchmark.reparametrise import bake
 from benchmark.streams import Streams
 from benchmark.stylegan2 import Generator, Nets
 from benchmark.stylegan2.augment import Ada, augment
+from benchmark.stylegan2.diffaug import diffaug
 from benchmark.training_state import Log, State
 
 
@@ -46,15 +49,17 @@ def train(
     device = nets.g.mapping.w_avg.device
     source = freeze_copy(nets.g_ema)
     data = torch.from_numpy(np.array(reals))  # a copy: a mapped file is not writable
-    method.prepare(nets, data, Streams(*seed, "prepare", device=device).method)
-    g_params, d_params = trainable(nets, method)
+    extra = checked(method.prepare(nets, data, Streams(*seed, "prepare", device=device).method), method.name, device)
+    g_params, d_params = trainable(nets, method, extra)
+    g_scale, d_scale = method.lr_scale()
     state = State(
         nets,
-        adam(g_params, cfg.lr_g, cfg.pl_every if cfg.pl_weight else None),
-        adam(d_params, cfg.lr_d, cfg.r1_every if cfg.r1_gamma else None),
+        adam(g_params, cfg.lr_g * g_scale, cfg.pl_every if cfg.pl_weight else None),
+        adam(d_params, cfg.lr_d * d_scale, cfg.r1_every if cfg.r1_gamma else None),
         Streams(*seed, dist.rank(), device=device),
         Ada(target=cfg.ada_target, kimg=cfg.ada_kimg),
         torch.zeros([], device=device),
+        extra=extra,
     )
     restore(state)
     if not dist.agree(state.images):
@@ -72,14 +77,16 @@ def train(
     while state.images < cfg.kimg * 1000:
         rounds = [next(batches) for _ in range(cfg.accumulate)]
         labels = None  # conditional training needs labelled domains; the networks themselves support c
+        turn = Turn(nets, extra, state.streams.method, state.step)
 
         with phase(state.opt_g, g_params):
             for x in rounds:
-                z = latents(nets.g, len(x), state.streams.latents)
-                fakes, _ = generate(nets.g, z, labels, cfg, state.streams, update_avg=tracks_w)
-                logits = nets.d(augmented(fakes, cfg, state), labels)
+                z = method.latents(turn, usual := latents(nets.g, len(x), state.streams.latents))
+                plain = z is usual
+                fakes, _ = generate(nets.g, z, labels, cfg, state.streams, update_avg=tracks_w and plain, mix=plain)
+                logits = method.judge(turn, augmented(fakes, cfg, state), labels)
                 terms = {"g_adversarial": losses.generator_adversarial(logits)}
-                step = GeneratorStep(nets, source, z, labels, fakes, state.streams.method, state.images)
+                step = GeneratorStep(nets, source, z, labels, fakes, state.streams.method, state.images, extra)
                 terms |= extra_terms(method, method.generator_loss(step), terms)
                 log.add(terms)
                 (total(terms) / cfg.accumulate).backward()
@@ -100,16 +107,16 @@ def train(
         with phase(state.opt_d, d_params):
             for x in rounds:
                 with torch.no_grad():
-                    z = latents(nets.g, len(x), state.streams.latents)
-                    fakes, _ = generate(nets.g, z, labels, cfg, state.streams)
+                    z = method.latents(turn, usual := latents(nets.g, len(x), state.streams.latents))
+                    fakes, _ = generate(nets.g, z, labels, cfg, state.streams, mix=z is usual)
                     fakes, x = augmented(fakes, cfg, state), augmented(x, cfg, state)
-                fake_logits, real_logits = nets.d(fakes, labels), nets.d(x, labels)
+                fake_logits, real_logits = method.judge(turn, fakes, labels), method.judge(turn, x, labels)
                 terms = {"d_adversarial": losses.discriminator_adversarial(real_logits, fake_logits)}
                 step_d = DiscriminatorStep(
-                    nets, source, x, fakes, real_logits, fake_logits, state.streams.method, state.images
+                    nets, source, x, fakes, real_logits, fake_logits, state.streams.method, state.images, z, extra
                 )
                 terms |= extra_terms(method, method.discriminator_loss(step_d), terms)
-                signs = signs + real_logits.detach().sign().sum()
+                signs = signs + real_logits.detach().sign().mean(dim=1).sum()
                 log.add(terms)
                 (total(terms) / cfg.accumulate).backward()
 
@@ -117,7 +124,7 @@ def train(
             with phase(state.opt_d, d_params):
                 for x in rounds:
                     x = x.clone().requires_grad_(True)
-                    penalty = losses.r1(nets.d(augmented(x, cfg, state), labels), x).mean()
+                    penalty = losses.r1(method.judge(turn, augmented(x, cfg, state), labels), x).mean()
                     log.add({"r1": penalty})
                     (penalty * (cfg.r1_gamma / 2 * cfg.r1_every / cfg.accumulate)).backward()
 
@@ -133,11 +140,13 @@ def train(
         on_step(state)
 
     set_precision(nets, "fp32")
+    for net in (nets.g, nets.g_ema, nets.d):
+        bake(net)
     return state
 
 
-def trainable(nets: Nets, method: Method) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Parameters of G and of D that train. Outside of their phases no parameter requires gradients.
+def trainable(nets: Nets, method: Method, extra: Extra) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Parameters that train with G and with D. Outside of their phases no parameter requires gradients.
 
     A frozen generator parameter takes the average's value, so that the trained and the evaluated network hold the same.
     """
@@ -151,11 +160,11 @@ def trainable(nets: Nets, method: Method) -> tuple[list[nn.Parameter], list[nn.P
         for p, average in zip(nets.g.parameters(), nets.g_ema.parameters(), strict=True):
             if id(p) in frozen:
                 p.copy_(average)
-    for net in (nets.g, nets.g_ema, nets.d):
+    for net in (nets.g, nets.g_ema, nets.d, extra):
         net.requires_grad_(False)
-    return [p for p in nets.g.parameters() if id(p) not in frozen], [
-        p for p in nets.d.parameters() if id(p) not in frozen
-    ]
+        net.zero_grad(set_to_none=True)  # what `prepare` may have left
+    g_params, d_params = ([p for p in net.parameters() if id(p) not in frozen] for net in (nets.g, nets.d))
+    return g_params + list(extra.g.parameters()), d_params + list(extra.d.parameters())
 
 
 def adam(parameters: list[nn.Parameter], lr: float, lazy_every: int | None) -> torch.optim.Adam:
@@ -203,14 +212,23 @@ def latents(g: Generator, n: int, rng: torch.Generator) -> Tensor:
 
 
 def generate(
-    g: Generator, z: Tensor, c: Tensor | None, cfg: TrainConfig, streams: Streams, update_avg: bool = False
+    g: Generator,
+    z: Tensor,
+    c: Tensor | None,
+    cfg: TrainConfig,
+    streams: Streams,
+    update_avg: bool = False,
+    mix: bool = True,
 ) -> tuple[Tensor, Tensor]:
-    """Training images with style mixing and random noise: (images [N, 3, R, R], ws [N, L, w_dim])."""
+    """Training images with style mixing and random noise: (images [N, 3, R, R], ws [N, L, w_dim]).
+
+    Without `mix` nothing is mixed, but as much is drawn: the streams stay in step between methods.
+    """
     ws = g.mapping(z, c, update_avg=update_avg)
     if cfg.style_mixing:
         draw = torch.rand(2, generator=streams.latents, device=z.device).tolist()
         other = g.mapping(latents(g, len(z), streams.latents), c)
-        if draw[0] < cfg.style_mixing:
+        if mix and draw[0] < cfg.style_mixing:
             cutoff = 1 + int(draw[1] * (g.synthesis.num_ws - 1))
             ws = torch.cat([ws[:, :cutoff], other[:, cutoff:]], dim=1)
     ws.requires_grad_(torch.is_grad_enabled())  # path length needs it, also where the mapping network is frozen
@@ -219,7 +237,9 @@ def generate(
 
 
 def augmented(images: Tensor, cfg: TrainConfig, state: State) -> Tensor:
-    """ADA's transformations at the current probability, or the images themselves."""
+    """What D sees: ADA's transformations at the current probability, DiffAugment's, or the images themselves."""
+    if cfg.augment == "diffaug":
+        return diffaug(images, state.streams.augment)
     return augment(images, state.ada.p, state.streams.augment) if cfg.augment == "ada" else images
 
 

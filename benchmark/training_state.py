@@ -11,6 +11,7 @@ from torch import Tensor
 
 from benchmark.config import TrainConfig
 from benchmark.errors import MethodError
+from benchmark.extra import Extra
 from benchmark.streams import Streams
 from benchmark.stylegan2 import Nets
 from benchmark.stylegan2.augment import Ada
@@ -43,6 +44,7 @@ class State:
     step: int = 0
     seconds: float = 0.0
     ticks: list[Tick] = field(default_factory=list)
+    extra: Extra = field(default_factory=Extra)
 
 
 class Log:
@@ -68,7 +70,8 @@ class Log:
         """Turn the interval into a Tick; a loss or weight that is not finite ends the training."""
         means = {name: torch.stack(values).float().mean().item() for name, values in self.sums.items()}
         bad = [f"{name} = {value}" for name, value in means.items() if not np.isfinite(value)]
-        for name, net in (("generator", self.state.nets.g), ("discriminator", self.state.nets.d)):
+        nets, extra = self.state.nets, self.state.extra
+        for name, net in (("generator", nets.g), ("discriminator", nets.d), ("method's own", extra)):
             if not all(p.isfinite().all() for p in net.parameters()):
                 bad.append(f"{name} weights not finite")
         if bad:

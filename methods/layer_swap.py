@@ -1,13 +1,17 @@
 """Layer swapping: fine-tune, then join the low resolutions of one generator to the high resolutions of the other.
 
-Pinkney and Adler, "Resolution Dependent GAN Interpolation" (2020, arXiv 2010.05334), section 2 with a hard switch. The
-mapping network, and with it the centre of truncation, comes from the model that gives the low resolutions, as in the
-authors' code. Costs no training of its own.
+Pinkney and Adler, "Resolution Dependent GAN Interpolation" (2020, arXiv 2010.05334), section 2, with a hard switch or
+(`blend` > 0) a logistic one between the two. The mapping network, and with it the centre of truncation, comes from the
+model that gives the low resolutions, as in the authors' code. That code switches single layers and, in the hard case,
+one position late; here a block changes hands as a whole, and a soft switch is centred half-way between two blocks.
+Costs no training of its own.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Literal
 
+import torch
 from benchmark.methods.finetune import Finetune
 
 from benchmark.api import Control, Field, Generator, Method, copy_of, refuse
@@ -24,6 +28,7 @@ class LayerSwap(Method):
     low_from: Literal["source", "adapted"] = Field(
         "source", description="the model that gives resolutions below swap_at_px"
     )
+    blend: float = Field(0.0, ge=0, description="width of the logistic switch in levels (octaves of px); 0 = hard")
     grid: tuple[int, ...] = Field((8, 16, 32), description="values of swap_at_px for control curves")
     swap_at_px: int = Field(16, description="the value for tables: the lowest resolution taken from the other model")
 
@@ -44,10 +49,19 @@ class LayerSwap(Method):
     def training(self) -> Method:
         return Finetune()
 
+    def share(self, px: int, swap_at_px: int) -> float:
+        """Share of the other model in the block of `px`, in [0, 1]."""
+        levels = math.log2(px / swap_at_px) + 0.5  # above the boundary
+        if self.blend == 0:
+            return float(levels > 0)
+        return 0.5 + 0.5 * math.tanh(levels / self.blend / 2)  # the logistic function of levels / blend
+
+    @torch.no_grad()
     def finalize(self, source: Generator, adapted: Generator, control: Control) -> Generator:
         low, high = (source, adapted) if self.low_from == "source" else (adapted, source)
         hybrid = copy_of(low)
         for px, block in hybrid.synthesis.blocks.items():
-            if px >= int(control or 0):
-                block.load_state_dict(high.synthesis.blocks[px].state_dict())
+            share, ends = self.share(px, int(control or 0)), high.synthesis.blocks[px].state_dict()
+            for name, tensor in block.state_dict().items():
+                tensor.lerp_(ends[name], share)
         return hybrid

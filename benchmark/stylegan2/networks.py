@@ -114,9 +114,10 @@ class SynthesisLayer(nn.Module):
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
         """x [N, I, H, W], w [N, w_dim], noise [px, px] or [N, 1, px, px] -> [N, O, px, px] in x's dtype."""
         style = self.affine(w)
+        weight: Tensor = self.weight  # read once: a reparametrised one is computed
         # Demodulation: 1 / |W * s| per output map (eq. 3 of the paper), without building per-sample weights.
-        demod = (style.square() @ self.weight.square().sum(dim=(2, 3)).t() + 1e-8).rsqrt() * ops.SQRT2
-        weight = self.weight.to(x.dtype)
+        demod = (style.square() @ weight.square().sum(dim=(2, 3)).t() + 1e-8).rsqrt() * ops.SQRT2
+        weight = weight.to(x.dtype)
         x = x * style.to(x.dtype)[:, :, None, None]
         if self.up:
             x = ops.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
@@ -390,6 +391,21 @@ class Discriminator(nn.Module):
         x = images.to(self.dtype, memory_format=torch.channels_last)
         for block in self.blocks.values():
             x = block(x)
+        return self._logits(x, c)
+
+    def features(self, images: Tensor, c: Tensor | None = None) -> tuple[Tensor, dict[int, Tensor]]:
+        """The logits of `forward`, and {px: float32 [N, C, px, px]}, the blocks' outputs from R / 2 down to 4 px.
+
+        A map is what block `b{2 * px}` makes of its input; the 4 px one goes into the epilogue.
+        """
+        x = images.to(self.dtype, memory_format=torch.channels_last)
+        maps = {}
+        for px, block in self.blocks.items():
+            x = block(x)
+            maps[px // 2] = x.float()
+        return self._logits(x, c), maps
+
+    def _logits(self, x: Tensor, c: Tensor | None) -> Tensor:
         x = self.b4(x)
         if self.cmap_dim:
             x = (x * self.mapping(None, c)).sum(dim=1, keepdim=True) / math.sqrt(self.cmap_dim)

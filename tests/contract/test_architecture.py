@@ -18,11 +18,13 @@ ROOT = ENGINE.parent
 
 LEVELS = (
     {"errors", "files"},
-    {"config", "dist", "startup", "hardware", "progress", "streams", "losses", "stylegan2", "api"},
+    {"config", "dist", "startup", "hardware", "progress", "streams", "losses", "stylegan2"}
+    | {"api", "extra", "reparametrise"},
     {"methods", "registry", "suites", "batches", "cards", "domains", "drawings", "images", "toys"}
-    | {"sources", "metrics", "sampling", "results", "checkpoints"},
+    | {"sources", "metrics", "sampling", "results", "checkpoints", "composition", "plugins"},
     {"train", "training_state", "state_file"},
-    {"plan", "runner", "launch", "source_training", "source_scores"}
+    {"plan", "runner", "launch", "source_training", "source_scores", "trial"}
+    | {"promises", "conformity", "new_method"}
     | {"source_import", "source_check", "source_export"},
     {
         "rows",
@@ -38,7 +40,7 @@ LEVELS = (
         "render",
         "report",
     }
-    | {"listing", "command", "cli", "cli_sources"}
+    | {"listing", "command", "cli", "cli_sources", "cli_methods"}
     | {"__main__"},
 )
 """Modules by level: what every other may use; tools and networks; parts of a run; the loop; runs; what a person sees.

@@ -75,7 +75,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "number for a mapping": (("--set", "train=3"), "train = 3: expected a mapping"),
     "word for a list": (("--set", "domains=toy-rings"), "domains = 'toy-rings': expected a list"),
     "infinity": (("--set", "train.lr_g=.inf"), "train.lr_g = inf: .*finite"),
-    "value outside of a choice": (("--set", "train.augment=rain"), "'none' or 'ada'"),
+    "value outside of a choice": (("--set", "train.augment=rain"), "'none', 'ada' or 'diffaug'"),
     "seeds that are words": (("--seeds", "abc"), "seeds.0 = 'abc': .*integer"),
     "no seeds": (("--seeds", ","), "seeds: the list is empty"),
     "seeds twice": (("--seeds", "1,1"), "seeds: 1 is named twice"),

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 import torch.multiprocessing as mp
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmark import dist
-from benchmark.api import DiscriminatorStep, Method
+from benchmark.api import DiscriminatorStep, Extra, GeneratorStep, Method, build, reparametrise
 from benchmark.config import NetConfig, TrainConfig
 from benchmark.errors import ConfigError, WeightsError
 from benchmark.state_file import restore_state, save_state
@@ -33,6 +33,34 @@ STILL = TrainConfig(kimg=0.008, batch=8, lr_g=1e-12, lr_d=1e-12, precision="fp32
 
 class Plain(Method):
     name = "plain"
+
+
+class Scaled(nn.Module):
+    """A weight times a number that is 1 at first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones([]))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight * self.scale
+
+
+class Sometimes(Method):
+    """A part of its own that each process reaches in some steps only, and a reparametrised weight."""
+
+    name = "sometimes"
+
+    def prepare(self, nets: Nets, reals: Tensor, rng: torch.Generator) -> Extra:
+        reparametrise(nets, [(nets.g.synthesis.b8.conv0, "weight")], lambda weight: Scaled())
+        extra = Extra()
+        extra.g = build(lambda: nn.Linear(3, 1), rng)
+        return extra
+
+    def generator_loss(self, step: GeneratorStep) -> dict[str, Tensor]:
+        if torch.rand([], generator=step.rng) < 0.5:
+            return {}
+        return {"own": step.extra.g(step.images.mean(dim=(2, 3))).square().mean()}
 
 
 def run(cfg: TrainConfig, method: Method | None = None, **callbacks) -> State:
@@ -75,6 +103,7 @@ def one_rank(rank: int, port: int, folder: Path) -> None:
     rest = run(CFG, restore=lambda s: restore_state(mine, s, "key"))
     save_state(folder / f"rank{rank}.rest", rest, "key")
 
+    save_state(folder / f"rank{rank}.sometimes", run(CFG, Sometimes()), "key")
     write_shown_and_still(folder, f"rank{rank}")
     with pytest.raises(WeightsError, match="different steps"):
         run(CFG, restore=lambda s: restore_state(mine, s, "key") if rank else None)
@@ -104,12 +133,23 @@ def differing(a: Path, b: Path) -> list[str]:
 
 def test_both_processes_end_with_the_same_parameters_and_moments(folder: Path) -> None:
     """Only what each draws for itself differs: its streams, and the means of its own latents and path lengths."""
+    assert_equal_but_for_own_draws(folder, "whole")
+    assert read_tensors(folder / "rank0.whole")[1]["ada"]["p"] > 0
+
+
+def assert_equal_but_for_own_draws(folder: Path, name: str) -> None:
     own = {"nets.g.mapping.w_avg", "nets.g_ema.mapping.w_avg", "pl_mean"}
     own |= {f"streams.{name}" for name in ("latents", "noise", "augment", "method", "data")}
-    found = differing(folder / "rank0.whole", folder / "rank1.whole")
+    found = differing(folder / f"rank0.{name}", folder / f"rank1.{name}")
     assert "streams.latents" in found
     assert set(found) <= own
-    assert read_tensors(folder / "rank0.whole")[1]["ada"]["p"] > 0
+
+
+def test_what_only_one_process_reaches_in_a_step_is_shared_too(folder: Path) -> None:
+    assert_equal_but_for_own_draws(folder, "sometimes")
+    moments = read_tensors(folder / "rank0.sometimes")[0]
+    steps = {int(t) for name, t in moments.items() if name.startswith("opt_g.") and name.endswith(".step")}
+    assert len(steps) > 1  # the method's own layer took part in fewer steps than the generator
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -1,0 +1,143 @@
+"""Methods from outside: a file or module given with `--plugin`, or the entry points of installed packages.
+
+Nobody is trusted to work: whatever goes wrong while a plug-in is imported belongs to that plug-in's entry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+
+from benchmark.api import Method
+from benchmark.errors import MethodError
+
+GROUP = "benchmark.methods"
+RESERVED = {"train", "eval", "split", "source"}
+"""Names that mean something else in `--set` and in tables."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A method that can be asked for by name."""
+
+    name: str
+    origin: str
+    """Where it comes from, for people."""
+    load: Callable[[], type[Method]]
+    """Its class; MethodError with the reason where there is none."""
+
+
+def plugin_entries(plugin: str) -> list[Entry]:
+    """The methods of a `.py` file or of an importable module; one entry without a class where it cannot be used."""
+    origin = f"plug-in {plugin}"
+    path = Path(plugin)
+    is_file = path.suffix == ".py" or len(path.parts) > 1
+    name = path.stem if is_file else plugin.rpartition(".")[2]
+    try:
+        module = _imported(partial(_file, path) if is_file else partial(importlib.import_module, plugin))
+        return [Entry(kind.name, origin, partial(_same, kind)) for kind in methods_in(module)]
+    except MethodError as error:
+        return [Entry(name, origin, partial(_fail, f"method {name}: {origin} {error}"))]
+
+
+@cache
+def package_entries() -> tuple[Entry, ...]:
+    """The entry points of installed packages, by name; nothing is imported before it is asked for."""
+    found = sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value))
+    return tuple(Entry(point.name, _package(point), partial(_load_point, point)) for point in found)
+
+
+def methods_in(module: ModuleType) -> list[type[Method]]:
+    """The named methods that `module`, or a module below it, defines; MethodError if there is none or a name is bad."""
+    own = {
+        c: None
+        for c in vars(module).values()
+        if isinstance(c, type) and issubclass(c, Method) and f"{c.__module__}.".startswith(f"{module.__name__}.")
+    }
+    kinds = [kind for kind in own if hasattr(kind, "name")]
+    if not kinds:
+        raise MethodError("defines no Method that has a name. Begin with: python -m benchmark new-method NAME")
+    for name, count in Counter(kind.name for kind in kinds).items():
+        if why := unfit(name):
+            raise MethodError(f"calls its method {name!r}: {why}.")
+        if count > 1:
+            raise MethodError(f"defines {count} methods called {name!r}. Give each a name of its own.")
+    return kinds
+
+
+def unfit(name: object) -> str | None:
+    """Why a method cannot be called `name`; None if it can."""
+    if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name):
+        return "a name has at most 40 small letters, digits and underscores and begins with a letter"
+    if name in RESERVED or hasattr(Method, name):
+        return "this word has a meaning in settings or hooks; choose another"
+    return None
+
+
+def _file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise MethodError("does not exist; give the path of a .py file or the name of a module.")
+    return _module_of(path.resolve(), path.stat().st_mtime_ns)
+
+
+@cache
+def _module_of(path: Path, changed_ns: int) -> ModuleType:
+    """The module in a file, under a name of its own: no file can take the place of another's module."""
+    name = f"benchmark_plugin_{path.stem}_{hashlib.sha256(f'{path}{changed_ns}'.encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise MethodError("is no Python file; its name must end with .py.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # type hints of its classes are looked up there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _imported(load: Callable[[], ModuleType]) -> ModuleType:
+    """What `load` imports; whatever it raises becomes a MethodError."""
+    try:
+        return load()
+    except MethodError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise MethodError(f"cannot be imported ({type(error).__name__}: {error}).") from error
+
+
+def _load_point(point: EntryPoint) -> type[Method]:
+    """The class that an entry point names, directly or by its module."""
+    who = f"method {point.name}: {_package(point)}"
+    try:
+        found = _imported(point.load)
+        kinds = methods_in(found) if isinstance(found, ModuleType) else [found]
+        kind = next((k for k in kinds if getattr(k, "name", None) == point.name), None)
+        if not (isinstance(kind, type) and issubclass(kind, Method)) or unfit(point.name):
+            raise MethodError(f"has no Method called {point.name!r} in {point.value}.")
+    except MethodError as error:
+        raise MethodError(f"{who} {error}") from error
+    return kind
+
+
+def _package(point: EntryPoint) -> str:
+    return f"package {point.dist.name} {point.dist.version}" if point.dist else f"package of {point.module}"
+
+
+def _same(kind: type[Method]) -> type[Method]:
+    return kind
+
+
+def _fail(message: str) -> type[Method]:
+    raise MethodError(message)

@@ -1,0 +1,25 @@
+"""Freeze-FC: the generator's mapping network stays as it was in the source.
+
+The training step of Kwong, Huang and Liao, "Unsupervised Image-to-Image Translation via Pre-trained StyleGAN2 Network"
+(IEEE TMM 2021, arXiv 2010.05713), section 3; without the layer swap that follows it there (that is `ui2i`). In the
+authors' code it has no effect: the parameters frozen are those of the average, and the loop turns on the gradients of
+the whole generator afterwards. FixNoise's code freezes them in the trained generator only, so that the evaluated one
+moves. Here w_avg stays as well, and the path-length penalty is the suite's choice as for every method.
+"""
+
+from collections.abc import Iterable
+
+from torch import nn
+
+from benchmark.api import Method, Nets
+
+
+class FreezeFC(Method):
+    """Fine-tuning in the source's space of styles."""
+
+    name = "freezefc"
+    title = "Freeze-FC"
+    paper = "Kwong et al., UI2I via Pre-trained StyleGAN2, TMM 2021"
+
+    def frozen(self, nets: Nets) -> Iterable[nn.Parameter]:
+        return nets.g.mapping.parameters()

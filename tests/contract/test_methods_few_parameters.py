@@ -1,0 +1,240 @@
+"""Facts of the methods that train few parameters: how many, which, from where, and what the result is a function of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from benchmark.methods.affine_light_plus import AffineLightPlus
+from benchmark.methods.affine_plus import AffinePlus
+from benchmark.methods.bsa import BSA
+from benchmark.methods.fsgan import FSGAN
+from benchmark.methods.stylespace_offset import StyleSpaceOffset
+from torch import Tensor, nn
+
+from benchmark.api import Method, Nets
+from benchmark.config import NetConfig, TrainConfig
+from benchmark.errors import ConfigError
+from benchmark.extra import Extra
+from benchmark.stylegan2 import Discriminator, Generator
+from benchmark.train import train, trainable
+
+CFG = NetConfig(resolution=16, z_dim=8, w_dim=12, mapping_layers=2, channel_base=96, channel_max=10, mbstd_group=2)
+CHANNELS = {4: 10, 8: 10, 16: 6}
+CONVS = {"b4.conv1": (10, 10), "b8.conv0": (10, 10), "b8.conv1": (10, 10), "b16.conv0": (10, 6), "b16.conv1": (6, 6)}
+"""{layer: (channels in, out)}"""
+TRAIN = TrainConfig(kimg=0.012, batch=4, r1_gamma=1, r1_every=2, ema_kimg=0.01, precision="fp32")
+METHODS = (BSA(), FSGAN(), AffinePlus(), AffineLightPlus(rank=2), StyleSpaceOffset())
+on_each_method = pytest.mark.parametrize("method", METHODS, ids=lambda m: m.name)
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@cache
+def source() -> Nets:
+    """Networks in which nothing is at its initial value, and g and its average differ."""
+    nets = Nets.create(CFG, seed=1)
+    noise = rng(2)
+    with torch.no_grad():
+        for net in (nets.g, nets.g_ema, nets.d):
+            for p in net.parameters():
+                p.add_(torch.randn(p.shape, generator=noise), alpha=0.1)
+    return nets
+
+
+@cache
+def trained(method: Method) -> Nets:
+    nets = source().copy()
+    train(nets, np.random.default_rng(3).integers(0, 256, (8, 3, 16, 16), np.uint8), method, TRAIN, ("few", 0))
+    return nets
+
+
+def parts(method: Method) -> tuple[Nets, list[nn.Parameter], list[nn.Parameter]]:
+    """The networks as they enter the loop, and what trains in G and D."""
+    nets = source().copy()
+    assert method.prepare(nets, torch.zeros(2, 3, 16, 16, dtype=torch.uint8), rng()) is None
+    return nets, *trainable(nets, method, Extra())
+
+
+def count(parameters: list[nn.Parameter]) -> int:
+    return sum(p.numel() for p in parameters)
+
+
+def changed(net: str, method: Method) -> set[str]:
+    """Names of parameters of the trained network that differ from the source (its average, for G)."""
+    start = (source().g_ema if net == "g" else source().d).state_dict()
+    ends = [trained(method).g, trained(method).g_ema] if net == "g" else [trained(method).d]
+    found = [{n for n, p in end.named_parameters() if not p.equal(start[n])} for end in ends]
+    assert all(names == found[0] for names in found)
+    return found[0]
+
+
+def weights(layer: str, method: Method) -> tuple[Tensor, Tensor]:
+    """A generator weight before and after."""
+    name = f"synthesis.{layer}.weight"
+    return source().g_ema.get_parameter(name).detach(), trained(method).g_ema.get_parameter(name).detach()
+
+
+ALL_OF_D = count(list(Discriminator(CFG).parameters()))
+STYLES = sum(n for n, _ in CONVS.values())
+RGB_STYLES = sum(CHANNELS.values())
+BLOCK_16 = 10 * 6 + 6 * 6
+
+EXPECTED: dict[str, Callable[[], tuple[int, int]]] = {
+    "bsa": lambda: (STYLES + RGB_STYLES + sum(n for _, n in CONVS.values()) + 3 * 3, ALL_OF_D),
+    # A rank is the smaller side: output channels, but 3 for RGB; in D fromrgb has 3 input channels.
+    "fsgan": lambda: (sum(n for _, n in CONVS.values()) + 3 * 3, (3 + 6 + 6 + 10) + (10 + 10 + 10) + 10),
+    "affine_plus": lambda: ((STYLES + RGB_STYLES) * (12 + 1) + BLOCK_16, ALL_OF_D),
+    "affine_light_plus": lambda: (2 * (STYLES + RGB_STYLES + 8 * 12) + STYLES + RGB_STYLES + BLOCK_16, ALL_OF_D),
+    "stylespace_offset": lambda: (STYLES, ALL_OF_D),
+}
+
+
+@on_each_method
+def test_the_number_of_parameters_that_train_follows_from_the_channels(method: Method) -> None:
+    _, g, d = parts(method)
+    assert (count(g), count(d)) == EXPECTED[method.name]()
+    assert count(g) < 0.35 * count(list(Generator(CFG).parameters()))
+
+
+@on_each_method
+def test_training_starts_at_the_sources_average(method: Method) -> None:
+    nets, _, _ = parts(method)
+    z, images = torch.randn(2, 8, generator=rng(4)), torch.randn(2, 3, 16, 16, generator=rng(5))
+    expected = source().g_ema(z, noise="const")
+    assert nets.g(z, noise="const").equal(expected) and nets.g_ema(z, noise="const").equal(expected)
+    assert not source().g(z, noise="const").equal(expected)
+    assert nets.d(images).equal(source().d(images))
+
+
+AFFINE = {f"synthesis.{layer}.affine.{kind}" for layer in CONVS for kind in ("weight", "bias")}
+RGB = {f"synthesis.b{px}.torgb." for px in CHANNELS}
+AFFINE_RGB = {f"{rgb}affine.{kind}" for rgb in RGB for kind in ("weight", "bias")}
+KERNELS, KERNELS_RGB = {f"synthesis.{layer}.weight" for layer in CONVS}, {f"{rgb}weight" for rgb in RGB}
+OFFSET = {"synthesis.b16.conv0.weight", "synthesis.b16.conv1.weight"}
+CHANGED = {
+    "bsa": KERNELS | KERNELS_RGB | {n.replace("weight", "bias") for n in KERNELS | KERNELS_RGB},
+    "fsgan": KERNELS | KERNELS_RGB,
+    "affine_plus": AFFINE | AFFINE_RGB | OFFSET,
+    "affine_light_plus": AFFINE | AFFINE_RGB | OFFSET,
+    "stylespace_offset": {n for n in AFFINE if n.endswith("bias")},
+}
+
+
+@on_each_method
+def test_exactly_what_the_method_names_has_changed(method: Method) -> None:
+    assert changed("g", method) == CHANGED[method.name]
+    of_d = {n for n, p in source().d.named_parameters() if p.ndim == 4 or method.name != "fsgan"}
+    assert changed("d", method) == of_d
+    assert trained(method).g.mapping.w_avg.equal(source().g_ema.mapping.w_avg)
+
+
+# --- BSA
+
+
+@pytest.mark.parametrize("layer", ["b4.conv1", "b16.conv0", "b16.torgb"])
+def test_bsa_scales_input_channels(layer: str) -> None:
+    start, end = weights(layer, BSA())
+    factors = end / start
+    torch.testing.assert_close(factors, factors[:1, :, :1, :1].expand_as(factors))
+    assert factors[0, :, 0, 0].unique().numel() == start.shape[1]
+
+
+def test_a_scale_of_output_channels_would_change_nothing() -> None:
+    """Why BSA's scales are where they are: demodulation."""
+    layer = source().copy().g_ema.synthesis.b8.conv1
+    x, w = torch.randn(2, 10, 8, 8, generator=rng(6)), torch.randn(2, 12, generator=rng(7))
+    scale = 0.5 + torch.rand(10, generator=rng(8))
+    plain, kernel = layer(x, w, None), layer.weight.detach().clone()
+    with torch.no_grad():
+        layer.weight.copy_(kernel * scale[:, None, None, None])
+        torch.testing.assert_close(layer(x, w, None), plain, rtol=1e-4, atol=1e-5)
+        layer.weight.copy_(kernel * scale[None, :, None, None])
+        assert (layer(x, w, None) - plain).abs().max() > 0.1
+
+
+# --- FSGAN
+
+
+@pytest.mark.parametrize("name", ["g_ema.synthesis.b16.conv0", "g_ema.synthesis.b8.torgb", "d.b16.skip", "d.b4.conv"])
+def test_fsgan_changes_singular_values_and_keeps_the_vectors(name: str) -> None:
+    net, _, path = name.partition(".")
+    start, end = (
+        getattr(nets, net).get_parameter(f"{path}.weight").detach().double().flatten(1)
+        for nets in (source(), trained(FSGAN()))
+    )
+    u, s, v = torch.linalg.svd(start, full_matrices=False)
+    inside = u.T @ end @ v.T
+    torch.testing.assert_close(u @ inside @ v, end, rtol=1e-5, atol=1e-5)  # the same spaces
+    torch.testing.assert_close(inside, inside.diag().diag(), rtol=0, atol=1e-5)  # and the same axes in them
+    moved = (inside.diag() / s - 1).abs()
+    assert moved.median() > 1e-4 and moved.max() < 0.05
+
+
+# --- StyleDomain
+
+
+@pytest.mark.parametrize("method", [AffinePlus(), AffineLightPlus(rank=2)], ids=lambda m: m.name)
+@pytest.mark.parametrize("layer", ["b16.conv0", "b16.conv1"])
+def test_the_offset_of_the_block_is_the_same_at_all_places_of_the_kernel(method: Method, layer: str) -> None:
+    start, end = weights(layer, method)
+    offset = end - start
+    torch.testing.assert_close(offset, offset[:, :, :1, :1].expand_as(offset), rtol=1e-4, atol=1e-6)
+    assert offset[:, :, 0, 0].unique().numel() > 30
+
+
+@pytest.mark.parametrize("px", [4, 8])
+def test_the_block_with_the_offset_can_be_chosen(px: int) -> None:
+    for kind in (AffinePlus, AffineLightPlus):
+        method = kind(block_px=px)
+        method.check({"resolution": 16, "d_layers": 7})
+        nets = parts(method)[0]
+        found = {n.split(".parametrizations")[0] for n, _ in nets.g.named_parameters() if n.endswith(".offset")}
+        assert found == {f"synthesis.{layer}" for layer in CONVS if layer.startswith(f"b{px}.")}
+        for bad in (2, 12):
+            with pytest.raises(ConfigError, match=rf"{method.name}\.block_px={bad}: .*\[4, 8, 16\]"):
+                kind(block_px=bad).check({"resolution": 16, "d_layers": 7})
+
+
+@pytest.mark.parametrize("rank", [1, 2])
+def test_affine_light_plus_changes_affine_layers_by_a_matrix_of_its_rank(rank: int) -> None:
+    for layer in ("b4.conv1", "b8.torgb"):
+        start, end = weights(f"{layer}.affine", AffineLightPlus(rank=rank))
+        values = torch.linalg.svdvals((end - start).double())
+        assert values[rank - 1] > 1e-3 > 1e-5 > values[rank]
+
+
+def test_stylespace_offset_adds_the_same_to_the_styles_of_all_images() -> None:
+    w = torch.randn(5, 12, generator=rng(9))
+    layers = [n.synthesis.b8.conv0.affine for n in (source().g_ema, trained(StyleSpaceOffset()).g_ema)]
+    difference = layers[1](w) - layers[0](w)
+    torch.testing.assert_close(difference, difference[:1].expand_as(difference), rtol=1e-4, atol=1e-5)
+    assert difference[0].abs().median() > 1e-3 and difference[0].unique().numel() == 10
+
+
+def test_light_variants_train_with_the_papers_learning_rate() -> None:
+    for method in (AffineLightPlus(), StyleSpaceOffset()):
+        assert method.lr_scale()[0] * TrainConfig().lr_g == pytest.approx(0.02)
+        assert method.lr_scale()[1] == 1
+    assert AffinePlus().lr_scale() == (1, 1)
+
+
+def test_at_512_px_the_counts_are_the_papers() -> None:
+    """Alanov et al. 2023: StyleSpace 6 thousand, affine layers 4.6 million, Affine+ 5.1, AffineLight+ 0.6."""
+    cfg = NetConfig(resolution=512, z_dim=512, w_dim=512, mapping_layers=8, channel_base=32768, channel_max=512)
+    with torch.device("meta"):
+        g = Generator(cfg)
+        nets = Nets(g, g, Discriminator(cfg))
+    frozen = {id(p) for p in StyleSpaceOffset().frozen(nets)}
+    assert count([p for p in g.parameters() if id(p) not in frozen]) == 5952
+    affine = [p for n, p in g.named_parameters() if ".affine." in n]
+    offset = sum(g.synthesis.b64.get_submodule(name).weight[:, :, 0, 0].numel() for name in ("conv0", "conv1"))
+    light = sum(5 * sum(p.shape) if p.ndim == 2 else len(p) for p in affine)
+    assert round(count(affine) / 1e6, 1) == 4.6
+    assert round((count(affine) + offset) / 1e6, 1) == 5.1
+    assert round((light + offset) / 1e6, 1) == 0.6

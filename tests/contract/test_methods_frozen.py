@@ -1,0 +1,155 @@
+"""The facts of the methods that freeze parts of the generator: which parts, and what acts on the rest."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from benchmark.methods.freezefc import FreezeFC
+from benchmark.methods.freezeg import FreezeG
+from benchmark.methods.freezesg import FreezeSG
+from benchmark.methods.layer_swap import LayerSwap
+from benchmark.methods.ui2i import UI2I
+
+from benchmark.api import Generator, GeneratorStep, Method, Nets
+from benchmark.config import TrainConfig
+from benchmark.errors import ConfigError
+from benchmark.registry import find_method
+from benchmark.train import train
+from benchmark.trial import FACTS, NETS, TRAIN, toy_reals, toy_source
+
+EVERYTHING = TrainConfig.model_validate(
+    TRAIN.model_dump() | {"pl_weight": 2.0, "pl_every": 1, "accumulate": 2, "augment": "ada"}
+)
+
+
+def frozen_names(method: Method, nets: Nets) -> set[str]:
+    ids = {id(p) for p in method.frozen(nets)}
+    parts = {"g": nets.g, "d": nets.d}
+    return {name for part, net in parts.items() for name, p in net.named_parameters(part) if id(p) in ids}
+
+
+def step_of(nets: Nets, source: Generator) -> GeneratorStep:
+    z = torch.randn(4, NETS.z_dim, generator=torch.Generator().manual_seed(6))
+    rng = torch.Generator().manual_seed(8)
+    return GeneratorStep(nets, source, z, None, nets.g(z, rng=rng), rng, 0)
+
+
+def at_the_source() -> Nets:
+    nets = toy_source().copy()
+    nets.g.load_state_dict(nets.g_ema.state_dict())
+    return nets
+
+
+@pytest.mark.parametrize("method", [FreezeG(), FreezeG(layers=11), FreezeFC(), FreezeSG(), FreezeSG(d_up_to_px=8)])
+def test_what_is_frozen_keeps_the_sources_average_in_both_generators_with_all_regularisers_on(method: Method) -> None:
+    nets, start = toy_source().copy(), toy_source().state_dict()
+    held = frozen_names(method, nets)
+    assert len(held) > 3
+    train(nets, toy_reals(), method, EVERYTHING, ("frozen", 0))
+    end = nets.state_dict()
+    for part, net in (("g", nets.g), ("d", nets.d)):
+        for name in dict(net.named_parameters(part)):
+            average = name.replace("g.", "g_ema.", 1) if part == "g" else name
+            if name in held:
+                assert end[name].equal(start[average]) and end[average].equal(start[average]), name
+            else:
+                assert not end[name].equal(start[name]) and not end[average].equal(start[average]), name
+    mapping_is_held = "g.mapping.fc0.weight" in held
+    for average in ("g.mapping.w_avg", "g_ema.mapping.w_avg"):
+        assert end[average].equal(start[average]) == mapping_is_held
+
+
+# FreezeG
+
+
+def test_freezeg_counts_layers_as_fixnoise_does() -> None:
+    """Constant, convolution and RGB layer at 4 px, then two convolutions and the RGB layer in each block."""
+    order = ["b4.const", "b4.conv1.", "b4.torgb."]
+    order += [f"b{px}.{layer}." for px in (8, 16, 32) for layer in ("conv0", "conv1", "torgb")]
+    nets = toy_source().copy()
+    for count in range(len(order) + 1):
+        expected = tuple(f"g.synthesis.{layer}" for layer in order[:count])
+        names = {n for n, _ in nets.g.named_parameters("g") if n.startswith(expected)} if expected else set()
+        assert frozen_names(FreezeG(layers=count), nets) == names
+    assert "g.synthesis.b8.conv0.affine.weight" in frozen_names(FreezeG(layers=4), nets)
+    assert "g.synthesis.b8.conv0.noise_strength" in frozen_names(FreezeG(layers=4), nets)
+    FreezeG(layers=len(order)).check(FACTS)
+    with pytest.raises(ConfigError, match=r"freezeg\.layers=13.* 12 layers"):
+        FreezeG(layers=len(order) + 1).check(FACTS)
+
+
+# Freeze-FC and UI2I
+
+
+def test_freezefc_freezes_the_whole_mapping_network_and_nothing_else() -> None:
+    nets = toy_source().copy()
+    assert frozen_names(FreezeFC(), nets) == {name for name, _ in nets.g.mapping.named_parameters("g.mapping")}
+
+
+@pytest.mark.parametrize("low_from", ["source", "adapted"])
+def test_ui2i_is_layer_swapping_after_freezing_the_mapping_network(low_from: str) -> None:
+    method, nets = UI2I(low_from=low_from), toy_source().copy()  # type: ignore[arg-type]
+    assert method.training() == FreezeFC() == find_method("freezefc+layer_swap")().training()
+    train(nets, toy_reals(), method.training(), TRAIN, ("frozen", 0))
+    source = toy_source().g_ema
+    hybrid = method.finalize(source, nets.g_ema, 16).state_dict()
+    swapped = LayerSwap(low_from=low_from).finalize(source, nets.g_ema, 16).state_dict()  # type: ignore[arg-type]
+    assert all(hybrid[name].equal(swapped[name]) for name in hybrid)
+    for name, tensor in source.mapping.state_dict().items():
+        assert hybrid[f"mapping.{name}"].equal(tensor)
+
+
+# FreezeSG and its structure loss
+
+
+def test_freezesg_freezes_styles_low_blocks_and_the_finest_blocks_of_d() -> None:
+    nets = toy_source().copy()
+    low = ("g.mapping.", "g.synthesis.b4.", "g.synthesis.b8.")
+    everything = [n for part, net in (("g", nets.g), ("d", nets.d)) for n, _ in net.named_parameters(part)]
+    assert frozen_names(FreezeSG(), nets) == {n for n in everything if n.startswith(low)}  # no block of D above 32 px
+    expected = {n for n in everything if n.startswith((*low, "d.b32."))}
+    assert frozen_names(FreezeSG(d_up_to_px=16), nets) == expected
+    assert frozen_names(FreezeSG(up_to_px=4), nets) == {n for n in everything if n.startswith(low[:2])}
+
+
+def test_structure_loss_is_zero_at_the_source_and_the_papers_value_away_from_it() -> None:
+    nets, source = at_the_source(), toy_source().g_ema
+    assert FreezeSG().generator_loss(step_of(nets, source))["structure"].item() == 0
+    nets = toy_source().copy()  # the raw generator
+    step = step_of(nets, source)
+    features = [g.synthesis(g.mapping(step.z), source.synthesis.anchor_noise())[1] for g in (nets.g, source)]
+    distance = {px: ((features[0][px] - features[1][px]).double() ** 2).mean().item() for px in (8, 16, 32)}
+    assert min(distance.values()) > 0
+    for up_to, levels in ((16, (8, 16)), (32, (8, 16, 32)), (64, (8, 16, 32))):
+        loss = FreezeSG(structure_weight=0.3, structure_up_to_px=up_to).generator_loss(step)["structure"].item()
+        assert loss == pytest.approx(0.3 * sum(distance[px] for px in levels), rel=1e-5)
+
+
+def test_structure_loss_looks_at_the_weights_of_the_source_it_is_given() -> None:
+    """The official code compares with a generator of random weights."""
+    nets, source = at_the_source(), toy_source().copy().g_ema
+    with torch.no_grad():
+        source.synthesis.b16.conv0.weight.mul_(-1)
+    assert FreezeSG().generator_loss(step_of(nets, source))["structure"].item() > 0
+
+
+def test_structure_loss_reaches_the_free_blocks_below_its_limit_only() -> None:
+    nets, method = toy_source().copy(), FreezeSG(structure_up_to_px=16)
+    nets.g.requires_grad_(True)
+    for p in method.frozen(nets):
+        p.requires_grad_(False)
+    method.generator_loss(step_of(nets, toy_source().g_ema))["structure"].backward()
+    reached = {n for n, p in nets.g.synthesis.named_parameters() if p.grad is not None and p.grad.any()}
+    assert reached == {n for n, _ in nets.g.synthesis.named_parameters() if n.startswith(("b16.conv0", "b16.conv1"))}
+
+
+def test_structure_loss_can_be_off_and_refuses_to_have_nothing_to_act_on() -> None:
+    step = step_of(toy_source().copy(), toy_source().g_ema)
+    assert FreezeSG(structure_weight=0).generator_loss(step) == {}
+    FreezeSG().check(FACTS)
+    FreezeSG(structure_weight=0, structure_up_to_px=8).check(FACTS)
+    with pytest.raises(ConfigError, match=r"freezesg\.structure_up_to_px=8: all blocks up to 8 px are frozen"):
+        FreezeSG(structure_up_to_px=8).check(FACTS)
+    for px in (2, 12, 32):
+        with pytest.raises(ConfigError, match=rf"freezesg\.up_to_px={px}: .*\[4, 8, 16\]"):
+            FreezeSG(up_to_px=px).check(FACTS)

@@ -1,0 +1,94 @@
+"""conform, new-method, --plugin and a+b at the command line."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import QUICK, Done
+
+Command = Callable[..., Done]
+BROKEN = Path(__file__).parents[1] / "data" / "broken_methods"
+QUIET = "from benchmark.api import Method\n\nclass Quiet(Method):\n    name = 'quiet'\n"
+
+
+def test_conform_says_what_is_kept_and_what_it_costs(command: Command) -> None:
+    done = command("conform", "freezed+fixnoise", "freezed")
+    assert done.code == 0 and done.err == ""
+    lines = done.out.splitlines()
+    facts = (
+        r"\d+ promises kept; a step costs \d+\.\d x fine-tuning's; [\d,]+ toy parameters train \(fine-tuning: [\d,]+\)"
+    )
+    assert len(lines) == 2
+    assert re.fullmatch(rf"fixnoise\+freezed: {facts}", lines[0]) and re.fullmatch(f"freezed: {facts}", lines[1])
+
+
+def test_conform_tells_a_broken_promise_and_the_exit_code_does_too(command: Command) -> None:
+    done = command("conform", "diverges", "freezed", "--plugin", str(BROKEN / "diverges.py"))
+    assert done.code == 1
+    assert re.search(r"^diverges: 6 promises kept, 1 broken, 9 not tried$", done.out, re.MULTILINE)
+    assert re.search(r"^  BROKEN  trains two steps .*: MethodError: training diverged", done.out, re.MULTILINE)
+    assert re.search(r"^freezed: 16 promises kept; ", done.out, re.MULTILINE)
+    assert done.err.strip() == "1 of 2 methods break a promise"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("conform", "fixnoize"), "unknown method 'fixnoize': did you mean fixnoise"),
+        (("conform", "fixnoise+layer_swap"), "fixnoise and layer_swap both"),
+        (("conform", "mine", "--plugin", "mine.py"), "plug-in mine.py does not exist"),
+        (("run", *QUICK, "--methods", "mine", "--plugin", "mine.py"), "plug-in mine.py does not exist"),
+        (("run", *QUICK, "--methods", "fixnoise+layer_swap"), "fixnoise and layer_swap both"),
+        (("run", *QUICK, "--methods", "finetune+freezed"), "finetune is plain fine-tuning and adds nothing"),
+        (("run", *QUICK, "--methods", "freezed", "--plugin", "freezed.py"), "freezed has the name of another"),
+        (("new-method", "freezed"), "the shelf has a method of this name"),
+        (("new-method", "../mine"), "small letters"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(arguments: tuple[str, ...], message: str, command: Command) -> None:
+    Path("freezed.py").write_text(QUIET.replace("quiet", "freezed"))
+    done = command(*arguments)
+    assert done.code == 2 and done.out == ""
+    assert message in done.err and done.err.startswith("error: ") and done.err.count("\n") == 1
+
+
+def test_list_shows_where_a_method_comes_from_and_a_broken_one_with_its_reason(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    Path("quiet.py").write_text(QUIET)
+    Path("torn.py").write_text("(")
+    done = command("list", "methods", "--plugin", "quiet.py", "--plugin", "torn.py")
+    assert done.code == 0
+    assert re.search(r"│ quiet +│.*│ plug-in quiet.py +│ 1 +│", done.out)
+    assert re.search(r"│ fixnoise +│.*│ shelf +│.*generator_loss, noise +│ noise +│", done.out)
+    assert "torn: unavailable: method torn: plug-in torn.py cannot be imported (SyntaxError" in done.out
+
+
+def test_a_broken_plugin_harms_no_run_and_a_composition_is_a_row(command: Command, tmp_path: Path) -> None:
+    Path("torn.py").write_text("(")
+    settings = ("--domains", "toy-rings", "--set", "fixnoise.weight=0.5", "--plugin", "torn.py", "--out", "res")
+    done = command("run", *QUICK, "--methods", "freezed+fixnoise,layer_swap+freezed,freezed", *settings)
+    assert done.code == 0, done.err
+    assert "FixNoise + FreezeD" in done.out and "FreezeD + Layer swapping" in done.out
+    made = [json.loads(path.read_text()) for path in (tmp_path / "res" / "records").glob("*.json")]
+    both = [record for record in made if record["method"] == "fixnoise+freezed"]
+    assert {record["control"] for record in both} == {0.0, 0.25, 0.5, 0.75, 1.0}
+    fields = {"fixnoise.weight": 0.5, "fixnoise.interpolation": "linear", "freezed.layers": 4}
+    assert all(record["fields"] == fields for record in both)
+    keys = {record["method"]: record["train_key"] for record in made}
+    assert keys["freezed+layer_swap"] == keys["freezed"] != keys["fixnoise+freezed"]
+    assert len(list((tmp_path / "res" / "checkpoints").iterdir())) == 2
+
+
+def test_new_method_writes_what_conforms(command: Command, tmp_path: Path) -> None:
+    done = command("new-method", "mine")
+    assert done.code == 0
+    assert done.out.splitlines()[-1] == "next: python -m benchmark conform mine --plugin mine.py"
+    assert {path.name for path in tmp_path.iterdir()} == {"mine.py", "test_mine.py"}
+    assert command("conform", "mine", "--plugin", "mine.py").code == 0
+    assert command("new-method", "mine").code == 2
