@@ -57,7 +57,12 @@ def cost_bars(records: Sequence[RunRecord]) -> Figure | None:
         sns.barplot(frame, x="seconds_per_kimg", ax=axes[0], color=_colours()[0], err_kws={"linewidth": 1.4}, **bars)
         sns.barplot(frame, x="train_seconds", ax=axes[1], color=_colours()[0], err_kws={"linewidth": 1.4}, **bars)
         sns.barplot(
-            params, x="millions", hue="parameters", ax=axes[2], palette=_colours()[1:3], **bars | {"errorbar": None}
+            params,
+            x="millions",
+            hue="parameters",
+            ax=axes[2],
+            palette=dict(zip(("trainable", "shipped"), _colours()[1:3], strict=True)),
+            **bars | {"errorbar": None},
         )
         for axis, title in zip(axes, ("seconds per kimg", "training, seconds", "parameters, millions"), strict=True):
             axis.set(xlabel=title, ylabel="")

@@ -20,7 +20,7 @@ from benchmark.pairs import pairs_table
 from benchmark.render import latex, markdown, rich_table
 from benchmark.results import ResultStore, RunRecord, write_atomic
 from benchmark.rows import flatten, groups, metric_names, tidy
-from benchmark.tables import Section, cost_table, primary_table
+from benchmark.tables import Section, brief, cost_table, primary_table
 
 __all__ = ["Report", "Section", "conditions", "primary_table", "rich_table", "show", "write_report"]
 
@@ -145,7 +145,7 @@ def show(record: RunRecord) -> str:
         )
         lines.append(f"  {name:24} {value}" + (f"; {m.note}" if m.note else ""))
     if record.doctor and not record.doctor.passed:
-        lines.append(f"measured although the doctor failed: {'; '.join(record.doctor.failed)}")
+        lines.append(f"measured although the doctor failed: {brief('; '.join(record.doctor.failed), 600)}")
     for title, values in (
         ("timing", record.timing.model_dump(exclude_none=True)),
         ("fields", record.fields),

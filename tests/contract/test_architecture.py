@@ -20,9 +20,9 @@ LEVELS = (
     {"errors", "files"},
     {"config", "dist", "startup", "hardware", "progress", "streams", "losses", "stylegan2", "api"},
     {"methods", "registry", "suites", "batches", "cards", "domains", "drawings", "images", "toys"}
-    | {"sources", "metrics", "sampling", "results", "checkpoints"},
-    {"train", "training_state", "state_file"},
-    {"plan", "runner", "launch", "source_training", "source_scores"}
+    | {"sources", "metrics", "sampling", "results", "checkpoints", "known_answers", "doctor"},
+    {"train", "training_state", "training_log", "state_file"},
+    {"plan", "run", "training_job", "moments", "runner", "launch", "source_training", "source_scores"}
     | {"source_import", "source_check", "source_export"},
     {
         "rows",

@@ -246,3 +246,17 @@ def test_files_repeat_byte_by_byte_in_another_process_without_torch(tmp_path: Pa
     assert [r["status"] for r in rows] == ["compared", "only in B"] * 2
     assert float(rows[0]["difference"]) == pytest.approx(0.002), "unscaled"
     assert rows[0]["records_a"].split() == [r.record_key for r in a]
+
+
+def command(*arguments: object) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "benchmark", "compare", *map(str, arguments)]
+    return subprocess.run(line, capture_output=True, text=True, cwd=ROOT)
+
+
+def test_the_command_prints_and_writes_and_refuses_in_one_line(tmp_path: Path) -> None:
+    a, b = (folder(tmp_path / str(run), [make("[red]m[/red]", 0, 0.01 + run / 100, run)]) for run in (0, 1))
+    done = command(a, b, "--metric", "kid_net", "--out", tmp_path / "x.md")
+    assert done.returncode == 0 and "[red]m[/red]" in done.stdout and "+10.00" in done.stdout
+    assert "+10.00" in (tmp_path / "x.md").read_text()
+    refused = command(a, tmp_path / "absent")
+    assert refused.returncode == 2 and refused.stderr.count("\n") == 1 and "no results in" in refused.stderr
