@@ -172,16 +172,16 @@ def compare(a: Path, b: Path, metrics: tuple[str, ...], out: Path | None) -> Non
         engine.check_name(out)
     found = engine.compare(a, b, metrics or None)
     console = wide_console()
-    console.print(found.title, markup=False, highlight=False)
+    console.print(found.title, markup=False, highlight=False, soft_wrap=True)
     for table in found.tables:
         console.print(rich_table(table))
     if not found.tables:
         console.print("nothing could be compared:")
     for line in found.lines:
-        console.print(line, markup=False, highlight=False)
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     if out is not None:
         engine.write_comparison(found, out)
-        console.print(f"written: {out}", markup=False, highlight=False)
+        console.print(f"written: {out}", markup=False, highlight=False, soft_wrap=True)
 
 
 @cli.command(epilog="\b\nExample:\n  python -m benchmark show 3f2a --results results/runs/avatars")

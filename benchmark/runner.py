@@ -17,7 +17,7 @@ from benchmark.domains import Domain
 from benchmark.hardware import environment
 from benchmark.metrics import Score, list_metrics
 from benchmark.moments import Counted, counted
-from benchmark.plan import Job, uses_training_of_another
+from benchmark.plan import PROTOCOL, Job, uses_training_of_another
 from benchmark.results import MetricValue, RunRecord, Timing
 from benchmark.run import Run
 from benchmark.sampling import Sampler
@@ -149,6 +149,8 @@ def make_record(
             "timing": timing,
             "environment": run.environment or environment(run.device),
             "settings": {
+                "protocol": PROTOCOL,
+                "metric_versions": {name: infos[name].version for name in job.suite.eval.metrics},
                 "resolution": job.suite.resolution,
                 "train": job.suite.train.model_dump(),
                 "eval": job.suite.eval.model_dump(),

@@ -250,7 +250,7 @@ def test_files_repeat_byte_by_byte_in_another_process_without_torch(tmp_path: Pa
 
 def command(*arguments: object) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-m", "benchmark", "compare", *map(str, arguments)]
-    return subprocess.run(line, capture_output=True, text=True, cwd=ROOT)
+    return subprocess.run(line, capture_output=True, text=True, cwd=ROOT, env=os.environ | {"COLUMNS": "200"})
 
 
 def test_the_command_prints_and_writes_and_refuses_in_one_line(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -143,7 +144,10 @@ def draw(records: Sequence[RunRecord], folder: Path) -> tuple[str, list[str]]:
 
 def hostile(folder: Path) -> list[RunRecord]:
     """A source row, a method with a control, a failure; every text tries to get out of its place."""
-    note = {"notes": ("javascript:alert(3)", "<b>" * 50_000, "[a](javascript:alert(4))"), "control_name": BREAKOUT}
+    note: dict[str, Any] = {
+        "notes": ("javascript:alert(3)", "<b>" * 50_000, "[a](javascript:alert(4))"),
+        "control_name": BREAKOUT,
+    }
     note |= {"doctor": Doctor(passed=False, failed=(EVIL, BREAKOUT, "<b>" * 50_000))}
     found = [strip(folder, make("source", BREAKOUT, zero_step=True, metrics=kid(0.2)))]
     found.append(make("failing", BREAKOUT, status="failed", reason=f"{EVIL} {'x' * 100_000}"))
@@ -291,7 +295,7 @@ def test_what_has_no_numbers_is_named_and_keeps_its_place_among_the_pictures(tmp
 
 
 def test_the_best_samples_are_the_upper_row_and_only_the_default_control_has_any(tmp_path: Path) -> None:
-    changes = {"settings": {"resolution": 4}}
+    changes: dict[str, Any] = {"settings": {"resolution": 4}}
     plain = ends(tmp_path, make("plain", **changes))
     other = ends(tmp_path, make("fix", control=0.5, is_default_control=False, **changes))
     found = parse(draw([plain, ends(tmp_path, make("fix", control=1.0, **changes)), other], tmp_path)[0])
@@ -350,9 +354,9 @@ def test_curves_are_means_over_seeds_with_their_band_against_kimg_and_seconds() 
     records += [make("source", seed=s, zero_step=True, metrics=kid(v)) for s, v in ((0, 0.4), (1, 0.6))]
     (drawn,) = metric_curves(records)
     by_kimg, by_seconds = drawn.figure.axes
-    (line, source), (timed, _) = by_kimg.lines, by_seconds.lines
-    assert list(line.get_xdata()) == [1, 2] and list(line.get_ydata()) == [200, 200]
-    assert list(timed.get_xdata()) == [15, 20] and set(source.get_ydata()) == {500}
+    points = [np.asarray(line.get_xydata()).tolist() for line in (by_kimg.lines[0], by_seconds.lines[0])]
+    assert points == [[[1, 200], [2, 200]], [[15, 200], [20, 200]]]
+    assert set(np.asarray(by_kimg.lines[1].get_ydata()).tolist()) == {500}, "the source"
     (band,) = by_kimg.collections
     assert band.get_paths()[0].get_extents().bounds == (1, 100, 1, 200)
     rows = [(row.label, *(cell.text for cell in row.cells)) for row in drawn.table.rows]
