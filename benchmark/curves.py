@@ -67,6 +67,8 @@ def metric_curves(records: Sequence[RunRecord]) -> list[MetricCurves]:
             notes.append(f"The first {MAX_POINTS} points of each training.")
         mean = _over_seeds(frame)
         figure = _metric_chart(mean, kinds, source, drawn, devices)
+        band = "mean over seeds, band from the smallest to the largest" if mean["seeds"].max() > 1 else "one seed"
+        figure.supxlabel(tame(f"{domain[:MAX_NAME]}: {band}.", 100), fontsize=9, x=0.01, ha="left")
         found.append(MetricCurves(domain, figure, _metric_table(domain, mean, kinds, source, notes)))
     return found
 
