@@ -21,6 +21,8 @@ SEVERAL_SEEDS = (
     "differences, Holm-corrected within the column, alpha 0.05); the untouched source apart.",
 )
 ONE_SEED = ("One seed: no ±, and no difference can be tested; nothing is marked as best.",)
+MANY_NOTES = 6
+"""More different notes than this in a column are not printed one by one."""
 COUNTS = "N: generated images, or pairs of images."
 OPTIMISTIC = "best snapshot on the test split: optimistic"
 COSTS = {  # field of Timing -> column, digits after the point
@@ -206,9 +208,11 @@ def _metric_cells(shown: Sequence[Line], domain: str, metric: str, notes: Footno
     digits = digits_of(
         max((abs(x) for x in ranked), default=0.0) or max((v.abs().max() for v in values if len(v)), default=1)
     )
+    said = {r.metrics[metric].note for records in here for r in records if metric in r.metrics}
+    crowd = f"{metric}: most values have notes of their own; they are in tables.csv" if len(said) > MANY_NOTES else None
     cells = []
     for line, records, v in zip(shown, here, values, strict=True):
-        word, marks = _exceptions(line, records, metric, notes)
+        word, marks = _exceptions(line, records, metric, notes, crowd)
         if len(v):
             word = mean_std(v, digits) + (f" (n={len(v)})" if len(v) < seeds else "")
         behind = [r for r in records if value_of(r, metric) is not None] or records
@@ -245,8 +249,13 @@ def _values(records: Sequence[RunRecord], metric: str) -> pd.Series[float]:
     return pd.Series([v * scale(metric) for v in found if v is not None], dtype=float)
 
 
-def _exceptions(line: Line, records: Sequence[RunRecord], metric: str, notes: Footnotes) -> tuple[str, tuple[int, ...]]:
-    """What a cell without a value says, and the footnotes that explain missing values and those that have a note."""
+def _exceptions(
+    line: Line, records: Sequence[RunRecord], metric: str, notes: Footnotes, crowd: str | None
+) -> tuple[str, tuple[int, ...]]:
+    """What a cell without a value says, and the footnotes that explain missing values and those that have a note.
+
+    ``crowd`` stands in for the notes of values where there are too many of them to be read.
+    """
     words: list[str] = []
     marks: list[int] = []
     for r in records:
@@ -257,7 +266,7 @@ def _exceptions(line: Line, records: Sequence[RunRecord], metric: str, notes: Fo
             words.append("not available")
             marks.append(notes.mark(f"{metric}: {brief(r.metrics[metric].reason, 300)}"))
         elif metric in r.metrics and r.metrics[metric].note:
-            marks.append(notes.mark(f"{metric}: {brief(r.metrics[metric].note, 300)}"))
+            marks.append(notes.mark(crowd or f"{metric}: {brief(r.metrics[metric].note, 300)}"))
     return (min(words, default=MISSING)), tuple(sorted(set(marks)))
 
 
