@@ -175,7 +175,8 @@ def _metric_table(
     rows = [Row(SOURCE, (Cell(MISSING), Cell(MISSING), *values), True)] if source else []
     most = frame["seeds"].max()
     for (method, kimg), own in frame.groupby(["method", "kimg"], sort=True):
-        cells = {str(p.metric): _metric_cell(p.mean, p.low, p.high, p.seeds, most) for p in own.itertuples()}
+        numbers = zip(*(own[column].tolist() for column in ("metric", "mean", "low", "high", "seeds")), strict=True)
+        cells = {metric: _metric_cell(mean, low, high, seeds, most) for metric, mean, low, high, seeds in numbers}
         seconds = own["seconds"].mean()
         when = (Cell(f"{kimg:g}"), Cell(f"{seconds:,.1f}" if math.isfinite(seconds) else MISSING))
         rows.append(Row(str(method), (*when, *(cells.get(name, Cell(MISSING)) for name in kinds))))
