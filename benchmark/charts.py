@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import matplotlib
 import pandas as pd
@@ -18,6 +19,27 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from benchmark.results import RunRecord, control_order
 from benchmark.rows import control_text, device_of, lines, metric_names
 from benchmark.tables import TIMES, scale
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a method is drawn."""
+
+    colour: tuple[float, float, float]
+    marker: str
+    dash: Literal["solid", "dashed", "dotted"]
+
+
+def styles(names: Iterable[str]) -> dict[str, Style]:
+    """A style for each name. Markers differ as well as colours, for readers who tell few colours apart."""
+    colours = [c for i, c in enumerate(sns.color_palette("colorblind")) if i != 8]  # yellow is lost on white paper
+    markers = "osD^vPX"  # nine colours, seven markers: no pair twice in 63 names
+    dashes: tuple[Literal["solid", "dashed", "dotted"], ...] = ("solid", "dashed", "dotted")
+    found = {}
+    for i, name in enumerate(names):
+        dash = dashes[i // len(colours) % len(dashes)]
+        found[name] = Style(colours[i % len(colours)], markers[i % len(markers)], dash)
+    return found
 
 
 def cost_bars(records: Sequence[RunRecord]) -> Figure | None:
@@ -35,7 +57,12 @@ def cost_bars(records: Sequence[RunRecord]) -> Figure | None:
         sns.barplot(frame, x="seconds_per_kimg", ax=axes[0], color=_colours()[0], err_kws={"linewidth": 1.4}, **bars)
         sns.barplot(frame, x="train_seconds", ax=axes[1], color=_colours()[0], err_kws={"linewidth": 1.4}, **bars)
         sns.barplot(
-            params, x="millions", hue="parameters", ax=axes[2], palette=_colours()[1:3], **bars | {"errorbar": None}
+            params,
+            x="millions",
+            hue="parameters",
+            ax=axes[2],
+            palette=dict(zip(("trainable", "shipped"), _colours()[1:3], strict=True)),
+            **bars | {"errorbar": None},
         )
         for axis, title in zip(axes, ("seconds per kimg", "training, seconds", "parameters, millions"), strict=True):
             axis.set(xlabel=title, ylabel="")
@@ -83,20 +110,20 @@ def fidelity_curves(records: Sequence[RunRecord]) -> Figure | None:
 
 
 def _panel(panel: Axes, frame: pd.DataFrame, methods: Sequence[str]) -> None:
-    colours = dict(zip(methods, sns.color_palette("colorblind", max(10, len(methods))), strict=False))
-    for method in methods:
+    for method, style in styles(methods).items():
         own = frame[frame["method"] == method]
         if own.empty:
             continue
-        sns.lineplot(own, x="far", y="kid", ax=panel, color=colours[method], sort=False, estimator=None, linewidth=1.3)
-        sns.scatterplot(own, x="far", y="kid", ax=panel, color=colours[method], s=22, legend=False)
+        points: dict[str, Any] = {"x": "far", "y": "kid", "ax": panel, "color": style.colour}
+        sns.lineplot(own, sort=False, estimator=None, linewidth=1.3, linestyle=style.dash, **points)
+        sns.scatterplot(own, s=22, marker=style.marker, legend=False, **points)
         default = own[own["default"]]
-        sns.scatterplot(default, x="far", y="kid", ax=panel, color=colours[method], s=90, label=method, legend=False)
+        sns.scatterplot(default, s=90, marker=style.marker, label=method, legend=False, **points)
         for _, end in own.iloc[[0, -1]].iterrows() if len(own) > 1 else ():
             note = panel.annotate(tame(end["control"]), (end["far"], end["kid"]), (0, 9), textcoords="offset points")
             note.set(
                 fontsize=8,
-                color=colours[method],
+                color=style.colour,
                 ha="center",
                 path_effects=[withStroke(linewidth=3, foreground="white")],
             )
@@ -106,12 +133,7 @@ def _panel(panel: Axes, frame: pd.DataFrame, methods: Sequence[str]) -> None:
             source["far"], source["kid"], marker="*", s=170, color="black", label="source (zero-step)", zorder=5
         )
     panel.margins(0.12)
-    low, high = frame["kid"].min(), frame["kid"].max()
-    if low > 0 and high > 5 * low:  # the untouched source is far off and would press the methods together
-        panel.set_yscale("log")
-        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        panel.yaxis.set_major_formatter("{x:g}")
-        panel.yaxis.set_minor_locator(NullLocator())
+    spread(panel, frame["kid"].min(), frame["kid"].max())
 
 
 def _curve_frame(records: Sequence[RunRecord], far: str, kid: str) -> pd.DataFrame:
@@ -152,6 +174,15 @@ def _cost_frame(records: Sequence[RunRecord]) -> pd.DataFrame:
                 rows.append(row | {"train_seconds": t.train_seconds, "trainable": millions[0], "shipped": millions[1]})
     frame = pd.DataFrame(rows)
     return frame if frame.empty else frame.groupby(["method", "seed"], sort=False, as_index=False).mean()
+
+
+def spread(panel: Axes, low: float, high: float) -> None:
+    """A log axis where values from ``low`` to ``high`` would be pressed together, as by a source that is far off."""
+    if low > 0 and high > 5 * low:
+        panel.set_yscale("log")
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.yaxis.set_major_formatter("{x:g}")
+        panel.yaxis.set_minor_locator(NullLocator())
 
 
 def tame(text: str, width: int = 120) -> str:

@@ -15,6 +15,7 @@ from benchmark.cli_sources import cache_option, sources, wide_console
 from benchmark.errors import BenchmarkError, DataError, UnknownName
 
 if TYPE_CHECKING:
+    from benchmark.known_answers import Check
     from benchmark.plan import Job
 
 OUT = Path("results/runs")
@@ -84,6 +85,9 @@ Examples:
     type=click.IntRange(min=1),
     help="CPU threads; default: all cores. Use fewer on a shared machine: waiting for a busy core is slow.",
 )
+@click.option(
+    "--log", "board", type=click.Choice(["tensorboard"]), help="Also write the training's losses as TensorBoard files."
+)
 @click.option("--dry-run", is_flag=True, help="Print the jobs and their keys, run nothing.")
 @plugin_option
 @cache_option
@@ -97,6 +101,7 @@ def run(
     out: Path | None,
     device: str,
     threads: int | None,
+    board: str | None,
     dry_run: bool,
     plugins: tuple[str, ...],
     cache: Path,
@@ -113,7 +118,7 @@ def run(
     if dry_run:
         print_jobs(job.jobs)
         return
-    sys.exit(run_suite(job, out or OUT / job.suite.name, console))
+    sys.exit(run_suite(job, out or OUT / job.suite.name, console, tensorboard=board is not None))
 
 
 def print_jobs(jobs: Sequence[Job]) -> None:
@@ -156,6 +161,37 @@ def report(results: Path, out: Path | None) -> None:
     console.print(f"{len(made.paths)} files; all on one page: {made.paths[-1]}", soft_wrap=True)
 
 
+@cli.command(
+    epilog="""\b
+Examples:
+  python -m benchmark compare results/runs/avatars results/runs/avatars-again
+  python -m benchmark compare BEFORE AFTER --metric kid_effnetlite0_128 --out compared.md"""
+)
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
+@click.option("--metric", "metrics", multiple=True, help="Only this metric or cost. Repeatable; default: all.")
+@click.option("--out", type=click.Path(path_type=Path), help="Also write it to FILE.md or FILE.csv.")
+def compare(a: Path, b: Path, metrics: tuple[str, ...], out: Path | None) -> None:
+    """Compare the results folders A and B: differences (B - A) with intervals and tests, and what stands in the way."""
+    from benchmark import compare as engine
+    from benchmark.render import rich_table
+
+    if out is not None:
+        engine.check_name(out)
+    found = engine.compare(a, b, metrics or None)
+    console = wide_console()
+    console.print(found.title, markup=False, highlight=False, soft_wrap=True)
+    for table in found.tables:
+        console.print(rich_table(table))
+    if not found.tables:
+        console.print("nothing could be compared:")
+    for line in found.lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if out is not None:
+        engine.write_comparison(found, out)
+        console.print(f"written: {out}", markup=False, highlight=False, soft_wrap=True)
+
+
 @cli.command(epilog="\b\nExample:\n  python -m benchmark show 3f2a --results results/runs/avatars")
 @click.argument("record")
 @click.option(
@@ -181,6 +217,52 @@ def show(record: str, results: Path | None) -> None:
             if folder == folders[-1]:
                 raise
     raise DataError(f"no results in {OUT}: run a suite first, or name the folder with --results.")
+
+
+@cli.command(
+    epilog="""\b
+Examples:
+  python -m benchmark doctor
+  python -m benchmark doctor --suite smoke
+  python -m benchmark doctor --metrics kid_effnetlite0_128,fid --device cpu"""
+)
+@click.option("--suite", "suite_name", default="avatars", show_default=True, help="Examine what this suite measures.")
+@click.option("--metrics", callback=comma, help="Comma-separated metrics to examine instead (see: list metrics).")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@cache_option
+def doctor(suite_name: str, metrics: list[str] | None, device: str, cache: Path) -> None:
+    """Ask this machine's metrics questions with known answers; exit code 1 if one is answered wrongly.
+
+    A run does the same before it starts and writes the verdict into its records.
+    """
+    from benchmark.command import usable_device
+    from benchmark.doctor import examine, verdict
+    from benchmark.metrics import Evaluator
+    from benchmark.suites import load_suite
+
+    if metrics is None:
+        measured = load_suite(suite_name)[0].eval
+        metrics = [*measured.metrics, *measured.curve_metrics]
+    checks = examine(Evaluator(metrics, cache, usable_device(device)))
+    found = verdict(checks)
+    print_checks(checks)
+    click.echo(f"{found.checks} checks, {len(found.failed)} failed, {len(checks) - found.checks} not available")
+    sys.exit(0 if found.passed else 1)
+
+
+def print_checks(checks: Sequence[Check]) -> None:
+    """A table of all checks; below it why some could not be made."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from benchmark.listing import lines, table_of
+
+    absent = {c.name: c.found for c in checks if c.state == "not available"}
+    table = table_of("Doctor", "check", "", "found", "expected")
+    for c in checks:
+        state = Text(c.state, style="red" if c.state == "failed" else "")
+        table.add_row(Text(c.name), state, Text("–" if c.name in absent else c.found), Text(c.expected))
+    wide_console().print(Group(table, *lines(absent)))
 
 
 cli.add_command(sources)

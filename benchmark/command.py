@@ -12,7 +12,8 @@ import torch
 from rich.console import Console
 
 from benchmark.config import Suite
-from benchmark.domains import Domain, load_domain
+from benchmark.doctor import examine, verdict
+from benchmark.domains import Domain, load_domain, set_apart
 from benchmark.errors import ConfigError
 from benchmark.hardware import environment, pick_device, pick_precision, prepare_torch
 from benchmark.launch import run_all
@@ -21,7 +22,7 @@ from benchmark.plan import Job, check, plan
 from benchmark.progress import Bars
 from benchmark.report import rich_table, write_report
 from benchmark.results import ResultStore, RunRecord
-from benchmark.runner import Run
+from benchmark.run import Run
 from benchmark.sources import Source, find_source, load_source
 from benchmark.stylegan2 import Nets
 from benchmark.suites import load_suite
@@ -37,6 +38,7 @@ class Prepared:
     source: Source
     nets: Nets
     evaluator: Evaluator
+    curve_evaluator: Evaluator | None
     device: str
 
 
@@ -60,9 +62,13 @@ def prepare(
     nets, digest = load_source(source)
     check(suite, methods, nets.cfg, source.card.origin.networks if source.card.origin else ("g", "g_ema", "d"))
     evaluator = Evaluator(suite.eval.metrics, cache, device, suite.eval.batch)
+    moments = suite.eval.moment_metrics
+    curve = Evaluator(moments, cache, device, suite.eval.batch) if moments else None
     with Bars(console) as bars:
         domains = load_domains(suite, cache, bars)
-    return Prepared(suite, plan(suite, methods, domains, digest), domains, source, nets.to(device), evaluator, device)
+    return Prepared(
+        suite, plan(suite, methods, domains, digest), domains, source, nets.to(device), evaluator, curve, device
+    )
 
 
 def usable_device(wanted: str) -> str:
@@ -82,7 +88,9 @@ def load_domains(suite: Suite, cache: Path, bars: Bars) -> dict[str, Domain]:
     """The suite's domains by name, drawn or read from the cache."""
     domains: dict[str, Domain] = {}
     for name in suite.domains:
-        domain = load_domain(name, suite.resolution, suite.split.train, suite.split.test, cache, bars.over)
+        split = suite.split
+        domain = load_domain(name, suite.resolution, split.train + split.selection, split.test, cache, bars.over)
+        domain = set_apart(domain, split.train, split.selection)
         if domain.name in domains:
             raise ConfigError(f"--domains: two are called {domain.name}, one of them {name}. Rename the folder or ZIP.")
         domains[domain.name] = domain
@@ -92,11 +100,20 @@ def load_domains(suite: Suite, cache: Path, bars: Bars) -> dict[str, Domain]:
     return domains
 
 
-def run_suite(prepared: Prepared, out: Path, console: Console) -> int:
+def run_suite(prepared: Prepared, out: Path, console: Console, tensorboard: bool = False) -> int:
     """Run all jobs, write tables and pictures, print the table; 1 if a job failed, else 0."""
     store = ResultStore(out)
     store.ensure_writable()
     device = prepared.device
+    doctor = verdict(examine(prepared.evaluator))
+    if not doctor.passed:
+        console.print(
+            f"The measuring on this machine is doubtful, records are marked so: {'; '.join(doctor.failed)}. "
+            "See: python -m benchmark doctor",
+            style="red",
+            markup=False,
+            soft_wrap=True,
+        )
     with Bars(console) as bars:
         run = Run(
             store,
@@ -106,6 +123,9 @@ def run_suite(prepared: Prepared, out: Path, console: Console) -> int:
             prepared.evaluator,
             device,
             bars,
+            prepared.curve_evaluator,
+            tensorboard,
+            doctor,
             environment=environment(device),
         )
         records = run_all(prepared.jobs, run)

@@ -175,7 +175,7 @@ def ties_with_best(values: Mapping[str, Values], better: Better, alpha: float = 
     corrected = holm({name: t.p_value for name, t in tests.items()}).p_values
     worse = {name for name, p in corrected.items() if p <= alpha and tests[name].favours == "b"}
     partial = [n for n in table if n != best and (n not in tests or tests[n].n < counts[best])]
-    notes = [_unreachable(tests, alpha)] if tests else []
+    notes = [unreachable(tests, alpha, "bold marks the whole tie")] if tests else []
     notes += [f"{', '.join(partial)}: compared with {best} only at the seeds that both have"] if partial else []
     return Ties(best, frozenset(table.keys() - worse), corrected, "; ".join(filter(None, notes)) or None)
 
@@ -281,10 +281,10 @@ def _few_seeds(n: int) -> str | None:
     return f"{n} seeds: the bootstrap interval {covers}" if n <= 10 else None
 
 
-def _unreachable(tests: Mapping[str, Paired], alpha: float) -> str | None:
-    """Says so when no comparison could be significant, however the values had come out."""
+def unreachable(tests: Mapping[str, Paired], alpha: float, so: str) -> str | None:
+    """Says so when no comparison could be significant, however the values had come out, and what follows: ``so``."""
     n = max(t.n for t in tests.values())
-    rest = "bold marks the whole tie; at least {} seeds are needed for p = " + f"{alpha:g}"
+    rest = so + "; at least {} seeds are needed for p = " + f"{alpha:g}"
     if n == 1:
         return f"with 1 seed there is no test, so {rest.format(seeds_needed(alpha, len(tests)))}"
     floors = holm({name: t.smallest_p for name, t in tests.items() if t.n > 1}).p_values

@@ -91,6 +91,12 @@ class EvalConfig(Frozen):
         "(the way of many published tables, optimistic) those best on the test split itself",
     )
 
+    @property
+    def moment_metrics(self) -> tuple[str, ...]:
+        """What is measured at moments of the training: for its curve, and to choose the weights that count."""
+        chooses = self.metrics[:1] if self.snapshot != "last" else ()
+        return tuple(dict.fromkeys((*self.curve_metrics, *chooses)))
+
 
 class DomainConfig(Frozen):
     """Sizes of the splits."""

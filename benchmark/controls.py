@@ -20,7 +20,7 @@ import pandas as pd
 
 from benchmark.results import RunRecord, control_order
 from benchmark.rows import Line, lines, metric_names
-from benchmark.tables import MISSING, Cell, Column, Row, Table, mean_std
+from benchmark.tables import MISSING, Cell, Column, Footnotes, Row, Table, doctor_notes, mean_std, optimism
 
 COLUMNS = {"path": 3, "unevenness": 2, "directness": 2, "dominated": 3}
 """Column: digits after the point."""
@@ -44,20 +44,24 @@ def control_table(records: Sequence[RunRecord]) -> Table | None:
     found = _curves(records, names)
     if not found:
         return None
+    notes = Footnotes()
     domains = sorted({domain for _, domain, _ in found})
     corners = {domain: _corner(records, found, domain, names["kid"]) for domain in domains}
     rows = []
-    kept = {line.base: _kept(line) for line in lines(records)}
+    shown = lines(records)
+    kept = {line.base: _kept(line) for line in shown}
     for base in dict.fromkeys(base for base, _, _ in found):
         cells = [Cell(kept[base])]
+        behind = [r for line in shown if line.base == base for r in line.records]
         for domain in domains:
             own = [curve for (b, d, _), curve in found.items() if (b, d) == (base, domain)]
             numbers = pd.DataFrame([measures(curve, corners[domain]) for curve in own], columns=list(COLUMNS))
-            cells += [_cell(numbers[column], digits) for column, digits in COLUMNS.items()]
-        rows.append(Row(base, tuple(cells)))
+            keys = tuple(r.record_key for r in behind if (base, domain, r.seed) in found and r.domain == domain)
+            cells += [_cell(numbers[column], digits, keys) for column, digits in COLUMNS.items()]
+        rows.append(Row(base, tuple(cells), notes=doctor_notes(behind, notes)))
     columns = [Column("", "generators kept")]
     columns += [Column(domain, column, DIRECTIONS[column]) for domain in domains for column in COLUMNS]
-    return Table("Control curves", tuple(columns), tuple(rows), caption=_caption(names))
+    return Table("Control curves", tuple(columns), tuple(rows), tuple(notes), (*_caption(names), *optimism(records)))
 
 
 METRICS = {"kid": ("kid",), "far": ("consistency", "lpips"), "step": ("step",)}
@@ -131,9 +135,9 @@ def _kept(line: Line) -> str:
     return ", ".join(sorted(kept)) or MISSING
 
 
-def _cell(values: pd.Series[float], digits: int) -> Cell:
+def _cell(values: pd.Series[float], digits: int, keys: tuple[str, ...]) -> Cell:
     values = values.dropna().astype(float)
-    return Cell(mean_std(values, digits) if len(values) else MISSING)
+    return Cell(mean_std(values, digits), keys=keys) if len(values) else Cell(MISSING)
 
 
 def _caption(names: Mapping[str, str | None]) -> tuple[str, ...]:

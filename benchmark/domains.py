@@ -6,6 +6,7 @@ A domain is drawn once and kept in a content-addressed cache. How the splits are
 2. A picture whose pixels equal an earlier one's is dropped.
 3. The first ``test`` pictures are held out, the next ``train`` are for training. So the held-out set does not depend
    on the size of the training set, and a ten-shot training set is the beginning of the 2,000-image one.
+4. Where a suite wants a selection split, it is the last of those (`set_apart`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -44,6 +45,7 @@ class Domain:
     digest: str  # sha256 of the pixels of both splits, in order
     card: Card
     skipped: Skipped = ()  # user data: (file, reason)
+    selection: np.ndarray = field(default_factory=lambda: np.empty((0, 3, 1, 1), np.uint8))  # held out as well
 
 
 class Pictures(Protocol):
@@ -102,6 +104,24 @@ def load_domain(
     if stored is None:
         raise DataError(f"domain {card.name!r} was written to {cache} but does not read back; is the disk full?")
     return _domain(card, *stored)
+
+
+def set_apart(domain: Domain, train: int, selection: int) -> Domain:
+    """The domain with the last ``selection`` of its training images held out to choose weights by.
+
+    ``train`` is the number that is to stay; a user's set with fewer images is split in the same ratio.
+    Raises `DataError` where nothing would be left on either side.
+    """
+    if not selection:
+        return domain
+    have = len(domain.train)
+    apart = min(selection, have * selection // (train + selection))
+    if not 0 < apart < have:
+        raise DataError(
+            f"domain {domain.name!r}: {have} images cannot be split into {train} for training and {selection} for "
+            "selection; lower split.selection"
+        )
+    return replace(domain, train=domain.train[:-apart], selection=domain.train[-apart:])
 
 
 def _open(name: str, resolution: int, progress: Progress) -> tuple[Card, Pictures]:

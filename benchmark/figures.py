@@ -11,9 +11,11 @@ from pathlib import Path
 
 import matplotlib
 from matplotlib.figure import Figure
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 
 from benchmark.charts import cost_bars, fidelity_curves
+from benchmark.curves import metric_curves
+from benchmark.ranks import critical_difference_figure
 from benchmark.results import RunRecord, control_order, write_atomic
 from benchmark.rows import Line, lines
 
@@ -48,6 +50,9 @@ def write_figures(records: Sequence[RunRecord], results: Path, out: Path, prefix
                 _grid(drawn, results, out / f"{prefix}controls_{slug(domain)}__{slug(base)}.png", named, base)
     _save(drawn, out / f"{prefix}cost.png", cost_bars(records))
     _save(drawn, out / f"{prefix}fidelity_consistency.png", fidelity_curves(records))
+    _save(drawn, out / f"{prefix}ranks.png", critical_difference_figure(records))
+    for course in metric_curves(records):
+        _save(drawn, out / f"{prefix}training_{slug(course.domain)}.png", course.figure)
     return drawn
 
 
@@ -104,15 +109,38 @@ def read_strip(results: Path, record: RunRecord, enlarge: bool = True) -> Image.
     """A record's strip, small images doubled (``enlarge``); ValueError or OSError where there is none, or no strip."""
     if record.grid is None:
         raise ValueError(f"record {record.record_key[:12]} has no strip of samples")
-    path = (results / record.grid).resolve()
-    if not path.is_relative_to(results.resolve()) or not path.is_file():
-        raise ValueError(f"{record.grid} is not a file in the results folder")
-    with Image.open(path, formats=["PNG"]) as image:
-        if not 0 < image.height <= MAX_PX or image.width not in range(image.height, 33 * image.height, image.height):
-            raise ValueError(f"{record.grid} is {image.width} x {image.height} px, not square images side by side")
-        strip = image.convert("RGB")
+    strip = _read(results, record.grid, 1)
     twice = 2 if enlarge and strip.height <= 64 else 1
     return strip.resize((strip.width * twice, strip.height * twice), Image.Resampling.NEAREST)
+
+
+def read_extremes(results: Path, record: RunRecord) -> tuple[Image.Image, Image.Image]:
+    """A record's samples nearest to and farthest from the held-out images, each a strip; errors as ``read_strip``."""
+    if record.extremes is None:
+        raise ValueError(f"record {record.record_key[:12]} has no picture of its best and worst samples")
+    both = _read(results, record.extremes, 2)
+    side, wanted = both.height // 2, record.settings.get("resolution")
+    if isinstance(wanted, int) and side != wanted:  # one strip read as two rows has tiles of half the side
+        raise ValueError(f"{record.extremes} has images of {side} px, the record {wanted} px")
+    near, far = (both.crop((0, top, both.width, top + side)) for top in (0, side))
+    return near, far
+
+
+def _read(results: Path, name: str, rows: int) -> Image.Image:
+    """The picture ``name``: ``rows`` rows of 1 to 32 square images of at most MAX_PX."""
+    path = (results / name).resolve()
+    if not path.is_relative_to(results.resolve()) or not path.is_file():
+        raise ValueError(f"{name} is not a file in the results folder")
+    try:
+        opened = Image.open(path, formats=["PNG"])
+    except UnidentifiedImageError:  # its own message names the whole path
+        raise ValueError(f"{name} is not a PNG") from None
+    with opened as image:
+        side, rest = divmod(image.height, rows)
+        if rest or not 0 < side <= MAX_PX or image.width not in range(side, 33 * side, side):
+            what = "square images side by side" if rows == 1 else f"{rows} rows of square images"
+            raise ValueError(f"{name} is {image.width} x {image.height} px, not {what}")
+        return image.convert("RGB")
 
 
 def _caption(records: Sequence[RunRecord], method: str) -> list[str]:

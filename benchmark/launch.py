@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from benchmark.errors import BenchmarkError
 from benchmark.plan import Job
 from benchmark.results import RunRecord, Timing
-from benchmark.runner import Run, ZeroStep, make_record, run_job
+from benchmark.run import Run
+from benchmark.runner import ZeroStep, make_record, run_job
 
 
 def run_all(jobs: Sequence[Job], run: Run) -> list[RunRecord]:
@@ -34,7 +35,9 @@ def sizes(jobs: Sequence[Job], todo: Sequence[int]) -> list[float]:
     for job, records in zip(jobs, todo, strict=True):
         trains = records > 0 and job.method is not None and job.train_key not in trained
         trained |= {job.train_key} if trains else set()
-        found.append(records * job.suite.eval.samples + (job.suite.train.kimg * 1000 if trains else 0.0))
+        curve = job.suite.eval.curve_samples if job.suite.eval.moment_metrics and job.method and records else 0
+        points = curve * (1 + len(job.suite.train.snapshot_kimg))
+        found.append(records * job.suite.eval.samples + points + (job.suite.train.kimg * 1000 if trains else 0.0))
     return found
 
 

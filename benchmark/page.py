@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import re
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.resources import files
 from itertools import groupby
@@ -20,14 +21,18 @@ import jinja2
 from markupsafe import Markup
 
 from benchmark.charts import cost_bars, fidelity_curves
-from benchmark.curves import training_curves
+from benchmark.curves import metric_curves, training_curves
+from benchmark.ranks import critical_difference_figure, rank_words
 from benchmark.results import RunRecord
 from benchmark.rows import control_text, device_of, lines
-from benchmark.strips import Grid, Player, pictures
+from benchmark.strips import Extremes, Grid, Player, extremes, pictures
 from benchmark.svg import FORBIDDEN, svg
-from benchmark.tables import Cell, Column, Row, Section, Table, brief
+from benchmark.tables import MISSING, Cell, Column, Row, Section, Table, brief
 
 ABSENT = "not available"
+WORDS = {ABSENT, "failed", "skipped", MISSING}
+"""What stands in a cell that has no number."""
+MAX_LINES = 20
 
 
 @dataclass(frozen=True)
@@ -40,23 +45,35 @@ class Chart:
 
 
 @dataclass(frozen=True)
+class Training:
+    """What is known of a domain's trainings: metrics as chart and table, losses as chart; None where there is none."""
+
+    domain: str
+    metrics: Chart | None = None
+    table: Table | None = None
+    losses: Chart | None = None
+
+
+@dataclass(frozen=True)
 class Part:
-    """All that the page shows of records that share a table."""
+    """All that the page shows of records that share a table; ``alarm``: failed checks of the measuring, in lines."""
 
     id: str
     section: Section
     facts: tuple[tuple[str, str], ...]
+    alarm: tuple[str, ...]
     charts: tuple[Chart, ...]
     grids: tuple[Grid, ...]
     players: tuple[Player, ...]
-    training: tuple[tuple[str, Chart], ...]
+    extremes: tuple[Extremes, ...]
+    training: tuple[Training, ...]
     records: Sequence[RunRecord]
 
 
 def page(sections: Sequence[Section], groups: Sequence[Sequence[RunRecord]], results: Path) -> tuple[str, list[str]]:
-    """The page, and one line for each log that could not be used.
+    """The page, and one line for each log or picture that could not be used.
 
-    ``groups[i]`` are the records behind ``sections[i]``; strips and logs are read from the folder ``results``.
+    ``groups[i]`` are the records behind ``sections[i]``; pictures and logs are read from the folder ``results``.
     Its only links lead to ``records/`` beside it. The same input gives the same text.
     """
     parts, problems = [], []
@@ -85,18 +102,63 @@ def _part(id: str, section: Section, records: Sequence[RunRecord], results: Path
     charts = []
     for place, figure, alt in (
         ("quality", fidelity_curves(records), "Chart: fidelity against consistency, the numbers of the table above"),
+        ("ranks", critical_difference_figure(records), rank_words(records)),
         ("cost", cost_bars(records), "Chart: the numbers of the cost table above as bars"),
     ):
         if figure is not None:
             charts.append(Chart(svg(figure, f"{id}{place[0]}-", alt), alt, place))
-    logged, problems = training_curves(records, results / "logs")
-    training = []
+    training, problems = _training(id, records, results / "logs")
+    grids, players = pictures(id, records, results)
+    ends, unusable = extremes(id, records, results)
+    facts = (*_facts(records), *_gaps(records), ("measuring checks", _checks(records)))
+    drawn = tuple(charts), tuple(grids), tuple(players), tuple(ends), tuple(training)
+    return Part(id, section, facts, _alarm(records), *drawn, records), problems + unusable
+
+
+def _training(id: str, records: Sequence[RunRecord], logs: Path) -> tuple[list[Training], list[str]]:
+    found: dict[str, Training] = {}
+    for i, course in enumerate(metric_curves(records)):
+        alt = f"Chart: metrics over training on {course.domain}, the numbers of the table below"
+        chart = Chart(svg(course.figure, f"{id}m{i}-", alt), alt)
+        found[course.domain] = Training(course.domain, chart, course.table)
+    logged, problems = training_curves(records, logs)
     for i, (domain, figure) in enumerate(logged):
         alt = f"Chart: losses in training on {domain}"
-        training.append((domain, Chart(svg(figure, f"{id}t{i}-", alt), alt)))
-    grids, players = pictures(id, records, results)
-    drawn = tuple(charts), tuple(grids), tuple(players), tuple(training)
-    return Part(id, section, _facts(records), *drawn, records), problems
+        chart = Chart(svg(figure, f"{id}t{i}-", alt), alt)
+        found[domain] = replace(found.get(domain, Training(domain)), losses=chart)
+    return [found[domain] for domain in sorted(found)], problems
+
+
+def _gaps(records: Sequence[RunRecord]) -> list[tuple[str, str]]:
+    """Which seeds of which method have no numbers, as a fact; none where all have."""
+    seeds, domains = {r.seed for r in records}, sorted({r.domain for r in records})
+    said = []
+    for line in lines(records):
+        for domain in domains if line.is_default or line.zero_step else ():
+            states = {r.seed: r.status for r in line.records if r.domain == domain}
+            bad = [f"seed {n} {states.get(n, 'not run')}" for n in sorted(seeds) if states.get(n) != "done"]
+            said += [f"{line.base} on {domain}: {', '.join(bad)}"] if bad else []
+    more = [f"and {len(said) - MAX_LINES} more"] if len(said) > MAX_LINES else []
+    return [("without numbers", "; ".join([*(brief(text) for text in said[:MAX_LINES]), *more]))] if said else []
+
+
+def _alarm(records: Sequence[RunRecord]) -> tuple[str, ...]:
+    """What the doctor found wrong, each line once, and in how many records."""
+    bad = [r.doctor for r in records if r.doctor and not r.doctor.passed]
+    found = Counter(line for doctor in bad for line in (doctor.failed or ("no check named",)))
+    lines_ = [f"{line} ({count} of {len(records)} records)" for line, count in found.most_common(MAX_LINES)]
+    return (*lines_, *([f"and {len(found) - MAX_LINES} more"] if len(found) > MAX_LINES else []))
+
+
+def _checks(records: Sequence[RunRecord]) -> str:
+    done = [r for r in records if r.status == "done"]
+    seen = [r.doctor for r in records if r.doctor]
+    if not seen:
+        return "not examined"
+    counts = " or ".join(str(n) for n in sorted({d.checks for d in seen}))
+    failed, unseen = sum(not d.passed for d in seen), sum(r.doctor is None for r in done)
+    said = f"FAILED: {failed} of {len(records)} records" if failed else f"passed ({counts} checks)"
+    return said + (f"; {unseen} records not examined" if unseen else "")
 
 
 def _facts(records: Sequence[RunRecord]) -> tuple[tuple[str, str], ...]:
@@ -128,8 +190,14 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters |= {"brief": brief, "breaks": _breaks, "number": _number, "columns": _columns}
     environment.filters |= {"groups": _groups, "bodies": _bodies, "absent": _absent}
+    environment.filters["keys"] = lambda cell: " ".join(key[:12] for key in cell.keys)
+    environment.filters["verdict"] = _verdict
     environment.filters["control"] = lambda r: control_text(r.control)
     return environment
+
+
+def _verdict(record: RunRecord) -> str:
+    return "not examined" if record.doctor is None else "passed" if record.doctor.passed else "FAILED"
 
 
 def _breaks(name: str) -> Markup:
@@ -148,7 +216,8 @@ def _number(cell: Cell) -> str:
 
 def _columns(table: Table) -> list[tuple[int, Column]]:
     """The columns that say something: where no row has a value, a line below the table does."""
-    return [(i, c) for i, c in enumerate(table.columns) if {row.cells[i].text for row in table.rows} != {ABSENT}]
+    texts = [{row.cells[i].text for row in table.rows} for i in range(len(table.columns))]
+    return [(i, c) for i, c in enumerate(table.columns) if ABSENT not in texts[i] or texts[i] - WORDS]
 
 
 def _absent(table: Table) -> list[tuple[str, tuple[int, ...]]]:
@@ -156,7 +225,7 @@ def _absent(table: Table) -> list[tuple[str, tuple[int, ...]]]:
     shown, found = {i for i, _ in _columns(table)}, dict[tuple[str, tuple[int, ...]], list[str]]()
     for i, c in enumerate(table.columns):
         if i not in shown:
-            notes = tuple(sorted({n for row in table.rows for n in row.cells[i].notes}))
+            notes = tuple(sorted({n for row in table.rows if row.cells[i].text == ABSENT for n in row.cells[i].notes}))
             found.setdefault((c.name, notes), []).append(c.group)
     return [(f"{name} ({', '.join(where)})", notes) for (name, notes), where in found.items()]
 

@@ -19,8 +19,10 @@ from benchmark.metrics import list_metrics
 PROTOCOL = 1
 """Raise it when the loop, backbone, sampler or the meaning of a setting changes: nothing stored is re-used then."""
 
-NO_EFFECT = {"tick_kimg"}
-"""Training settings that change the log but not the weights."""
+NO_EFFECT = {"tick_kimg", "snapshot_kimg"}
+"""Training settings that change the log or what is kept on the way, but not the weights."""
+LEAST_TO_CHOOSE_BY = 10
+"""Images of a selection split."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,16 @@ def check(
             f"eval.pairs={suite.eval.pairs} must not exceed eval.samples={suite.eval.samples}: pairs are the first "
             "samples. Lower eval.pairs or raise eval.samples."
         )
+    if suite.eval.snapshot != "last" and not suite.train.snapshot_kimg:
+        raise ConfigError(
+            f"eval.snapshot={suite.eval.snapshot} chooses among snapshots, and train.snapshot_kimg names none. "
+            "Add for instance --set train.snapshot_kimg=[1,2]"
+        )
+    if suite.eval.snapshot == "selected" and suite.split.selection < LEAST_TO_CHOOSE_BY:
+        raise ConfigError(
+            f"eval.snapshot=selected needs held-out images to choose by: split.selection is {suite.split.selection}, "
+            f"it must be {LEAST_TO_CHOOSE_BY} or more."
+        )
     facts = {"resolution": nets.resolution, "d_layers": 1 + 3 * (len(nets.block_resolutions) - 1)}
     for method in methods:
         method.check(facts)
@@ -87,16 +99,20 @@ def plan(suite: Suite, methods: Sequence[Method], domains: Mapping[str, Domain],
 
 def make_job(suite: Suite, method: Method | None, domain: Domain, seed: int, source_sha256: str) -> Job:
     """A job with its keys; no paths, hosts or dates enter them."""
-    common = [PROTOCOL, source_sha256, domain.digest, suite.name, domain.name, seed]
+    apart = len(domain.selection)  # images that the digest knows, but that are not trained on
+    common = [PROTOCOL, source_sha256, domain.digest, apart, suite.name, domain.name, seed]
     train_key = key(
         common,
         described(method.training()) if method else None,
         suite.train.model_dump(exclude=NO_EFFECT) if method else None,
     )
-    versions = {name: list_metrics()[name].version for name in suite.eval.metrics}
+    names = (*suite.eval.metrics, *suite.eval.curve_metrics)
+    versions = {name: list_metrics()[name].version for name in names}
     controls: tuple[Control, ...] = method.controls if method else (None,)
     who, measured = described(method) if method else None, suite.eval.model_dump(exclude={"metrics"})
-    keys = {c: key(train_key, who, c, measured, versions) for c in controls}
+    moments = suite.eval.moment_metrics
+    kept = [suite.train.snapshot_kimg, moments] if method and moments else []
+    keys = {c: key(train_key, who, c, measured, versions, kept) for c in controls}
     return Job(suite, method, domain.name, domain.digest, seed, source_sha256, train_key, keys)
 
 

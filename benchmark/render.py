@@ -12,24 +12,15 @@ import rich.table
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from benchmark.tables import Cell, Column, Section, Table
+from benchmark.tables import Cell, Column, Row, Section, Table
 
-MARKDOWN = """\
-# Results
-{% for s in sections %}
-
-## {{ s.quality.title|md }}
-{% for t in s.tables %}
-{% if not loop.first %}
-
-### {{ t.title|md }}
-{% endif %}
+MARKDOWN_TABLE = """\
 
 | method |{% for c in t.columns %} {{ c|title|md }} |{% endfor %}
 
 |:--|{{ "--:|" * t.columns|length }}
 {% for row in t.rows %}
-| {{ row.label|md }} |{% for cell in row.cells %} {{ cell|mdcell }} |{% endfor %}
+| {{ row|mdlabel }} |{% for cell in row.cells %} {{ cell|mdcell }} |{% endfor %}
 
 {% endfor %}
 {% for line in t.caption %}
@@ -40,6 +31,22 @@ MARKDOWN = """\
 
 \\[{{ loop.index }}\\] {{ line|md }}
 {% endfor %}
+"""
+
+MARKDOWN = (
+    """\
+# Results
+{% for s in sections %}
+
+## {{ s.quality.title|md }}
+{% for t in s.tables %}
+{% if not loop.first %}
+
+### {{ t.title|md }}
+{% endif %}
+"""
+    + MARKDOWN_TABLE
+    + """\
 {% endfor %}
 
 ### Conditions
@@ -57,6 +64,7 @@ MARKDOWN = """\
 {% endif %}
 {% endfor %}
 """
+)
 
 LATEX = r"""
 % Needs \usepackage{booktabs}.
@@ -77,7 +85,7 @@ LATEX = r"""
 method<% for c in t.columns %> & << c|head >><% endfor %> \\
 \midrule
 <% for row in t.rows %>
-<< row.label|tex >><% for cell in row.cells %> & << cell|texcell >><% endfor %> \\
+<< row|texlabel >><% for cell in row.cells %> & << cell|texcell >><% endfor %> \\
 <% if row.zero_step and not loop.last %>
 \midrule
 <% endif %>
@@ -99,9 +107,17 @@ method<% for c in t.columns %> & << c|head >><% endfor %> \\
 """
 
 _TEX = {c: "\\" + c for c in "&%$#_{}"} | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}"}
-_TEX |= {"^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "[": "{[}"}
+_TEX |= {
+    "*": "{*}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "[": "{[}",
+}
 _TEX |= {"]": "{]}", "±": r"$\pm$", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "³": r"\textsuperscript{3}"}
 _TEX |= {"\N{MULTIPLICATION SIGN}": r"$\times$", "\N{EN DASH}": "--", "†": r"\dag{}", "…": r"\ldots{}"}
+_TEX["\0"] = "-{}"  # a hyphen before another: TeX would make a dash of the two
 _MD = {"&": "&amp;", "<": "&lt;", ">": "&gt;"} | {c: "\\" + c for c in "\\|*`[]$~"}
 
 
@@ -119,7 +135,10 @@ def rich_table(table: Table) -> Group:
             shown.add_column(Text("\n".join(head)), justify="right", overflow="fold")
         for row in table.rows:
             cells = [row.cells[i] for i, _ in columns]
-            shown.add_row(Text(row.label), *(Text(c.text + _marks(c), style="bold" if c.best else "") for c in cells))
+            shown.add_row(
+                Text(row.label + _marks(row)),
+                *(Text(c.text + _marks(c), style="bold" if c.best else "") for c in cells),
+            )
         parts.append(shown)
         parts += [Text(f"{c.name}: not available{_marks(table.rows[0].cells[i])}") for i, c in absent]
     parts += [Text(line) for line in table.caption]
@@ -129,19 +148,33 @@ def rich_table(table: Table) -> Group:
 
 def _pieces(name: str, width: int = 12) -> list[str]:
     """A metric's name in lines that a narrow column can hold, broken after underscores."""
-    return [line.replace(" ", "") for line in textwrap.wrap(name.replace("_", "_ "), width)]
+    return [line.replace("_ ", "_") for line in textwrap.wrap(name.replace("_", "_ "), width)]
 
 
 def markdown(sections: Sequence[Section]) -> str:
     """GitHub-flavoured Markdown of all sections."""
-    filters: dict[str, Callable[..., object]] = {"md": _md, "mdcell": _md_cell, "title": _title}
-    return _environment("{%", "%}", "{{", "}}", filters).from_string(MARKDOWN).render(sections=sections)
+    return _markdown().from_string(MARKDOWN).render(sections=sections)
+
+
+def markdown_tables(title: str, tables: Sequence[Table], lines: Sequence[str]) -> str:
+    """GitHub-flavoured Markdown of tables that are no section, ``lines`` as a list below them."""
+    parts = [f"# {_md(title)}\n"]
+    for table in tables:
+        parts.append(_markdown().from_string(f"\n## {{{{ t.title|md }}}}\n{MARKDOWN_TABLE}").render(t=table))
+    return "".join([*parts, "\n" if lines else "", *(f"- {_md(line)}\n" for line in lines)])
 
 
 def latex(sections: Sequence[Section]) -> str:
     """LaTeX (booktabs) of all sections, to be included in a document."""
     filters: dict[str, Callable[..., object]] = {"tex": _tex, "texcell": _tex_cell, "head": _tex_head, "spans": _spans}
+    filters["texlabel"] = lambda row: _tex(row.label) + _tex_marks(row)
     return _environment("<%", "%>", "<<", ">>", filters).from_string(LATEX.lstrip()).render(sections=sections)
+
+
+def _markdown() -> jinja2.Environment:
+    filters: dict[str, Callable[..., object]] = {"md": _md, "mdcell": _md_cell, "title": _title}
+    filters["mdlabel"] = lambda row: _md(row.label + _marks(row))
+    return _environment("{%", "%}", "{{", "}}", filters)
 
 
 def _environment(
@@ -168,8 +201,12 @@ def _title(column: Column) -> str:
     return f"{group}{column.name} {column.detail}".strip()
 
 
-def _marks(cell: Cell) -> str:
-    return f" [{','.join(str(n) for n in cell.notes)}]" if cell.notes else ""
+def _marks(noted: Cell | Row) -> str:
+    return f" [{','.join(str(n) for n in noted.notes)}]" if noted.notes else ""
+
+
+def _tex_marks(noted: Cell | Row) -> str:
+    return rf"\textsuperscript{{{','.join(str(n) for n in noted.notes)}}}" if noted.notes else ""
 
 
 def _md(text: str) -> str:
@@ -183,12 +220,12 @@ def _md_cell(cell: Cell) -> str:
 
 
 def _tex(text: str) -> str:
-    return "".join(_TEX.get(c, c) for c in " ".join(text.split()))
+    printed = "".join(c for c in " ".join(text.split()) if c.isprintable())  # TeX stops at control characters
+    return "".join(_TEX.get(c, c) for c in re.sub("-(?=-)", "\0", printed))
 
 
 def _tex_cell(cell: Cell) -> str:
-    marks = rf"\textsuperscript{{{','.join(str(n) for n in cell.notes)}}}" if cell.notes else ""
-    return (rf"\textbf{{{_tex(cell.text)}}}" if cell.best else _tex(cell.text)) + marks
+    return (rf"\textbf{{{_tex(cell.text)}}}" if cell.best else _tex(cell.text)) + _tex_marks(cell)
 
 
 def _tex_head(column: Column) -> str:

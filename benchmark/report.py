@@ -1,23 +1,26 @@
-"""A folder of records -> tables.md, tables.tex, tables.csv, figures/ and page.html. Never imports torch.
+"""A folder of records -> tables.md, tables.tex, tables.csv, provenance.csv, figures/ and page.html, without torch.
 
 Everything is computed from the records alone, and the same records give the same bytes.
 """
 
 from __future__ import annotations
 
+import csv
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 from benchmark.controls import control_table
 from benchmark.errors import DataError
 from benchmark.figures import slug, write_figures
 from benchmark.page import page
+from benchmark.pairs import pairs_table
 from benchmark.render import latex, markdown, rich_table
 from benchmark.results import ResultStore, RunRecord, write_atomic
 from benchmark.rows import flatten, groups, metric_names, tidy
-from benchmark.tables import Section, cost_table, primary_table
+from benchmark.tables import Section, brief, cost_table, primary_table
 
 __all__ = ["Report", "Section", "conditions", "primary_table", "rich_table", "show", "write_report"]
 
@@ -54,15 +57,31 @@ def write_report(results: Path, out: Path | None = None, keys: Collection[str] |
         problems += drawn.problems
         paths += drawn.paths
         pictures = tuple(f"figures/{p.name}" for p in drawn.paths)
-        sections.append(Section(quality, cost, tuple(listed), pictures, control_table(group)))
+        sections.append(Section(quality, cost, tuple(listed), pictures, control_table(group), pairs_table(group)))
     html, unused = page(sections, found, store.out)
     problems += unused
-    csv = tidy(records).to_csv(index=False, lineterminator="\n")
-    texts = {"tables.md": markdown(sections), "tables.tex": latex(sections), "tables.csv": csv, "page.html": html}
+    long = tidy(records).to_csv(index=False, lineterminator="\n")
+    texts = {"tables.md": markdown(sections), "tables.tex": latex(sections), "tables.csv": long}
+    texts |= {"provenance.csv": provenance(sections), "page.html": html}
     for name, text in texts.items():
         write_atomic(out / name, text.encode())
         paths.append(out / name)
     return Report(tuple(paths), tuple(problems), tuple(sections))
+
+
+def provenance(sections: Sequence[Section]) -> str:
+    """CSV with a row for each cell that comes from records: where it stands, what it says, the keys of the records."""
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("section", "table", "row", "group", "column", "cell", "record_keys"))
+    for section in sections:
+        for table in section.tables:
+            for row in table.rows:
+                for column, cell in zip(table.columns, row.cells, strict=True):
+                    place = (section.quality.title, table.title, row.label, column.group, column.name)
+                    if cell.keys:
+                        writer.writerow((*place, cell.text, " ".join(cell.keys)))
+    return text.getvalue()
 
 
 def conditions(records: Sequence[RunRecord]) -> list[str]:
@@ -84,7 +103,16 @@ def conditions(records: Sequence[RunRecord]) -> list[str]:
     for note, who in holders.items():
         said.append(f"{note}" if who >= methods else f"{', '.join(sorted(who))}: {note}")
     said += _varying("Environment", ((r.domain, flatten(r.environment)) for r in records))
+    said.append(f"Doctor: {_doctor(records)}.")
+    said.append("Which records are behind which number: provenance.csv, beside the tables.")
     return said
+
+
+def _doctor(records: Sequence[RunRecord]) -> str:
+    verdicts = [r.doctor for r in records if r.status == "done"]
+    passed, failed = (sum(d is not None and d.passed is p for d in verdicts) for p in (True, False))
+    counts = ((passed, "passed"), (failed, "failed"), (len(verdicts) - passed - failed, "not examined"))
+    return ", ".join(f"{n} of {len(verdicts)} records {word}" for n, word in counts if n) or "no record was measured"
 
 
 def _varying(title: str, settings: Iterable[tuple[str, dict[str, str]]]) -> list[str]:
@@ -115,7 +143,9 @@ def show(record: RunRecord) -> str:
         value = (
             f"not available: {m.reason}" if m.value is None else f"{m.value:g}{spread} (N={m.n}, {m.better} is better)"
         )
-        lines.append(f"  {name:24} {value}")
+        lines.append(f"  {name:24} {value}" + (f"; {m.note}" if m.note else ""))
+    if record.doctor and not record.doctor.passed:
+        lines.append(f"measured although the doctor failed: {brief('; '.join(record.doctor.failed), 600)}")
     for title, values in (
         ("timing", record.timing.model_dump(exclude_none=True)),
         ("fields", record.fields),

@@ -58,6 +58,7 @@ class MetricValue(Frozen):
     better: Literal["lower", "higher"] = "lower"
     title: Text = ""
     reason: Text | None = Field(None, description="why value is None: which file is missing, where to put it")
+    note: Text | None = Field(None, description="what has to be known beside the value")
 
     @model_validator(mode="after")
     def _explained(self) -> MetricValue:
@@ -135,6 +136,7 @@ class RunRecord(Frozen):
     extremes: str | None = Field(
         None, description="two rows of samples, nearest to and farthest from the held-out images; relative likewise"
     )
+    weights_kimg: float | None = Field(None, ge=0, description="length of training of the weights that were measured")
     curve: tuple[CurvePoint, ...] = Field((), description="metrics over the training; at the default control")
     doctor: Doctor | None = Field(None, description="None: not examined")
 

@@ -10,10 +10,17 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.config import EvalConfig, TrainConfig
 from benchmark.errors import ConfigError
 from benchmark.results import RunRecord, control_order, sort_key
 
 COSTS = ("seconds_per_kimg", "train_seconds", "ms_per_image", "peak_mem_mb", "trainable_params", "shipped_params")
+STEPS = "step"
+"""Metrics called so belong to pairs of control values; they are in the table of control curves."""
+NO_EFFECT = {"train.tick_kimg", "eval.metrics", "eval.curve_metrics", "eval.curve_samples"}
+"""Settings of what else is logged or measured: they change no number of a table."""
+VERSIONS = "metric_versions."
+"""Settings called so belong to one metric each."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +50,10 @@ def lines(records: Sequence[RunRecord]) -> list[Line]:
 
     A job that failed before its controls were known fails every row of its method.
     """
-    names = _variant_names(records)
+    names = variant_names(records)
     found: dict[str, dict[str, list[RunRecord]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
-        found[names[record.record_key]][_control_text(record)].append(record)
+        found[names[record.record_key]][knob(record)].append(record)
     result = []
     for base, by_control in found.items():
         plain = by_control.pop("", [])
@@ -68,6 +75,18 @@ def metric_names(records: Iterable[RunRecord]) -> list[str]:
     return list(dict.fromkeys(name for record in records for name in record.metrics))
 
 
+def primary_metric(records: Iterable[RunRecord]) -> str | None:
+    """The first metric, in the suite's order, that any adapted generator has a value of."""
+    adapted = [r for r in records if not r.zero_step]
+    names = (name for name in metric_names(adapted) if not name.startswith(STEPS))
+    return next((name for name in names if any(value_of(r, name) is not None for r in adapted)), None)
+
+
+def value_of(record: RunRecord, metric: str) -> float | None:
+    """What a finished record says of ``metric``, not scaled."""
+    return record.metrics[metric].value if record.status == "done" and metric in record.metrics else None
+
+
 def device_of(record: RunRecord) -> str:
     """For instance ``cpu, 2 threads``."""
     threads = record.environment.get("threads")
@@ -79,17 +98,19 @@ def tidy(records: Sequence[RunRecord]) -> pd.DataFrame:
     plain = ("record_key", "train_key", "suite", "source", "source_sha256", "domain", "domain_digest", "method")
     rest = ("seed", "control_name", "control", "is_default_control", "zero_step", "status", "reason")
     columns = (*plain, "fields", *rest, "metric", "value", "n", "std_error", "interval_low", "interval_high", "better")
+    last = ("metric_reason", "metric_note", *COSTS, "device", "doctor_passed")
     rows = []
     for record in sorted(records, key=sort_key):
         whole = {name: getattr(record, name) for name in (*plain, *rest)}
         whole |= {"fields": json.dumps(record.fields, sort_keys=True), "device": device_of(record)}
+        whole |= {"doctor_passed": record.doctor.passed if record.doctor else None}
         whole |= {name: getattr(record.timing, name) for name in COSTS}
         for name, m in record.metrics.items() or [(None, None)]:
             low, high = (m.interval if m else None) or (None, None)
             values = m.model_dump(include={"value", "n", "std_error", "better"}) if m else {}
             row = whole | values | {"metric": name, "interval_low": low, "interval_high": high}
-            rows.append(row | {"metric_reason": m.reason if m else None})
-    return pd.DataFrame(rows, columns=[*columns, "metric_reason", *COSTS, "device"], dtype=object)
+            rows.append(row | {"metric_reason": m.reason if m else None, "metric_note": m.note if m else None})
+    return pd.DataFrame(rows, columns=[*columns, *last], dtype=object)
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, str]:
@@ -101,10 +122,10 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def check_comparable(records: Sequence[RunRecord]) -> None:
-    """Raises ConfigError when one column would mix settings, target images or numbers of samples."""
+    """Raises ConfigError when one column would mix settings, target images, networks or numbers of samples."""
     seen: dict[tuple[str, str], tuple[str, RunRecord]] = {}
     for record in records:
-        for name, value in _conditions(record).items():
+        for name, value in (protocol(record) | _measures(record)).items():
             other, witness = seen.setdefault((record.domain, name), (value, record))
             if other != value:
                 keys = f"{witness.record_key[:12]} ({witness.method}), {record.record_key[:12]} ({record.method})"
@@ -114,15 +135,34 @@ def check_comparable(records: Sequence[RunRecord]) -> None:
                 )
 
 
-def _conditions(record: RunRecord) -> dict[str, str]:
-    """What must be equal down a column. The untouched source was never trained, so training settings are not its."""
-    settings = flatten(record.settings)
-    if record.zero_step:
-        settings = {k: v for k, v in settings.items() if not k.startswith("train.")}
-    measured = {k: m for k, m in record.metrics.items() if m.value is not None}
-    counts = {f"N of {name}": str(m.n) for name, m in measured.items()}
-    directions = {f"direction of {name}": m.better for name, m in measured.items()}
-    return {"digest of the domain": record.domain_digest[:12]} | settings | counts | directions
+def protocol(record: RunRecord) -> dict[str, str]:
+    """What must be equal wherever numbers are compared, whichever metric they belong to.
+
+    A setting that is younger than the record counts as its default, which is how things were before. The untouched
+    source was never trained, so training settings are not its.
+    """
+    settings = dict(record.settings)
+    for name, config in (("train", TrainConfig()), ("eval", EvalConfig())):
+        if isinstance(settings.get(name), dict):
+            settings[name] = config.model_dump() | settings[name]
+    flat = flatten(settings)
+    unused = {"train.snapshot_kimg"} if flat.get("eval.snapshot") == "last" else set()
+    unused |= {name for name in flat if name.startswith(("train.", "eval.snapshot")) and record.zero_step}
+    kept = {name: value for name, value in flat.items() if name not in NO_EFFECT | unused}
+    return {"digest of the domain": record.domain_digest[:12]} | kept
+
+
+def measures(record: RunRecord, metric: str) -> dict[str, str]:
+    """What must be equal wherever numbers of ``metric`` are compared; nothing where there is no number."""
+    m = record.metrics.get(metric)
+    if m is None or m.value is None:
+        return {}
+    titled = {f"title of {metric}": m.title} if m.title else {}  # it names the network
+    return {f"N of {metric}": str(m.n), f"direction of {metric}": m.better} | titled
+
+
+def _measures(record: RunRecord) -> dict[str, str]:
+    return {name: value for metric in record.metrics for name, value in measures(record, metric).items()}
 
 
 def _no_twins(label: str, records: Sequence[RunRecord]) -> None:
@@ -136,7 +176,7 @@ def _no_twins(label: str, records: Sequence[RunRecord]) -> None:
             )
 
 
-def _variant_names(records: Sequence[RunRecord]) -> dict[str, str]:
+def variant_names(records: Sequence[RunRecord]) -> dict[str, str]:
     """record_key -> the method's name, with those hyper-parameters that tell it from other variants of the method."""
     seen: dict[str, list[dict[str, Any]]] = defaultdict(list)
     owners: dict[str, set[str]] = defaultdict(set)
@@ -155,7 +195,8 @@ def _variant_names(records: Sequence[RunRecord]) -> dict[str, str]:
     return {key: " ".join(name.split()) for key, name in names.items()}
 
 
-def _control_text(record: RunRecord) -> str:
+def knob(record: RunRecord) -> str:
+    """For instance ``alpha=0.25``; empty for a method without a control."""
     return "" if record.control is None else f"{record.control_name or 'control'}={control_text(record.control)}"
 
 

@@ -31,7 +31,7 @@ def score_snapshots(name: str, snapshots: Sequence[Path], samples: int, cache: P
         g = load(path).g_ema.eval()
         cfg = EvalConfig(metrics=METRICS, samples=samples, pairs=2)
         drawn, _ = Sampler(g, cfg, ("source", name))(g, lambda n, rng, g=g: g.synthesis.random_noise(n, rng))  # type: ignore[misc]
-        scores = evaluator(drawn, domain.test, domain.digest)
+        scores = evaluator(drawn, domain.test, domain.digest).scores
         write_grid(path.with_suffix(".png"), drawn.fakes)
         parts = [
             f"{key} {s.value:.5f}{f' ± {s.std_error:.5f}' if s.std_error else ''}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ import pandas as pd
 from benchmark.comparisons import Better, ties_with_best
 from benchmark.errors import ConfigError, DataError
 from benchmark.results import RunRecord
-from benchmark.rows import Line, device_of, groups, lines, metric_names
+from benchmark.rows import STEPS, Line, device_of, groups, lines, metric_names, value_of
 
 MISSING, TIMES = "\N{EN DASH}", "\N{MULTIPLICATION SIGN}"
 SEVERAL_SEEDS = (
@@ -21,9 +21,10 @@ SEVERAL_SEEDS = (
     "differences, Holm-corrected within the column, alpha 0.05); the untouched source apart.",
 )
 ONE_SEED = ("One seed: no ±, and no difference can be tested; nothing is marked as best.",)
+MANY_NOTES = 6
+"""More different notes than this in a column are not printed one by one."""
 COUNTS = "N: generated images, or pairs of images."
-STEPS = "step"
-"""Metrics called so belong to pairs of control values; they are in the table of control curves."""
+OPTIMISTIC = "best snapshot on the test split: optimistic"
 COSTS = {  # field of Timing -> column, digits after the point
     "seconds_per_kimg": ("s/kimg", 2),
     "train_seconds": ("training s", 1),
@@ -36,11 +37,12 @@ COSTS = {  # field of Timing -> column, digits after the point
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: its text, whether it is the best of its column, and the numbers of its footnotes (from 1)."""
+    """One cell: its text, whether it is marked, its footnotes' numbers (from 1), and the keys of the records behind."""
 
     text: str
     best: bool = False
     notes: tuple[int, ...] = ()
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,12 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """One row: a method at one value of its control; ``zero_step`` is the untouched source."""
+    """One row: a method at one value of its control, and its footnotes; ``zero_step`` is the untouched source."""
 
     label: str
     cells: tuple[Cell, ...]
     zero_step: bool = False
+    notes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,14 +84,15 @@ class Section:
     conditions: tuple[str, ...]
     pictures: tuple[str, ...] = ()
     control: Table | None = None
+    pairs: Table | None = None
 
     @property
     def tables(self) -> tuple[Table, ...]:
         """All tables, in order."""
-        return (self.quality, *((self.control,) if self.control else ()), self.cost)
+        return tuple(t for t in (self.quality, self.pairs, self.control, self.cost) if t)
 
 
-class _Footnotes(list[str]):
+class Footnotes(list[str]):
     """Numbered from 1; the same text is the same note."""
 
     def mark(self, text: str) -> int:
@@ -113,7 +117,7 @@ def primary_table(records: Sequence[RunRecord], controls: bool = False) -> Table
         raise ConfigError(f"one table was asked for, the records belong to several ({names}): use one --out for each")
     records = found[0]
     shown = [line for line in lines(records) if controls or line.is_default or line.zero_step]
-    notes = _Footnotes()
+    notes = Footnotes()
     columns, cells = [], []
     for domain in sorted({r.domain for r in records}):
         here = [r for r in records if r.domain == domain]
@@ -121,10 +125,14 @@ def primary_table(records: Sequence[RunRecord], controls: bool = False) -> Table
         for metric in shown_metrics or ["result"]:  # failures need a column, too
             columns.append(_column(records, domain, metric))
             cells.append(_metric_cells(shown, domain, metric, notes, len({r.seed for r in records})))
-    rows = [Row(line.label, tuple(column[i] for column in cells), line.zero_step) for i, line in enumerate(shown)]
+    rows = [
+        Row(line.label, tuple(column[i] for column in cells), line.zero_step, doctor_notes(line.records, notes))
+        for i, line in enumerate(shown)
+    ]
     caption = (*(SEVERAL_SEEDS if len({r.seed for r in records}) > 1 else ONE_SEED), COUNTS)
     first = records[0]
     title = f"{first.suite} suite, source {first.source} ({first.source_sha256[:12]})"
+    title += "".join(f"; {text}" for text in optimism(records))
     return Table(title, tuple(columns), tuple(rows), tuple(notes), caption)
 
 
@@ -133,7 +141,7 @@ def cost_table(records: Sequence[RunRecord]) -> Table:
 
     A seed's value is the mean over its domains.
     """
-    shown, notes, rows = lines(records), _Footnotes(), []
+    shown, notes, rows = lines(records), Footnotes(), []
     for line in shown:
         if not (line.is_default or line.zero_step):
             continue
@@ -144,8 +152,37 @@ def cost_table(records: Sequence[RunRecord]) -> Table:
             cells = [_cost_cell(here, field, digits, shared) for field, (_, digits) in COSTS.items()]
             rows.append(Row(line.base, (*cells, Cell(device)), line.zero_step))
     columns = [Column("", name) for name, _ in COSTS.values()] + [Column("", "device")]
-    caption = ("Mean over domains, then mean ± sample standard deviation over seeds; no ± where there is one seed.",)
-    return Table("Cost", tuple(columns), tuple(rows), tuple(notes), caption)
+    caption = ["Mean over domains, then mean ± sample standard deviation over seeds; no ± where there is one seed."]
+    if len({row.cells[-1].text for row in rows}) > 1:
+        caption.append("Several devices, a row for each: times can be compared only between rows of the same device.")
+    return Table("Cost", tuple(columns), tuple(rows), tuple(notes), tuple(caption))
+
+
+def optimism(records: Sequence[RunRecord]) -> tuple[str, ...]:
+    """What must be said of numbers whose snapshot was chosen on the images that they were measured on; else nothing."""
+    trained = [r for r in records if not r.zero_step]
+    chosen = {r.domain for r in trained if _snapshot(r) == "legacy_best_on_test"}
+    if not chosen:
+        return ()
+    return (OPTIMISTIC if chosen == {r.domain for r in trained} else f"{', '.join(sorted(chosen))}: {OPTIMISTIC}",)
+
+
+def _snapshot(record: RunRecord) -> object:
+    measured = record.settings.get("eval")
+    return measured.get("snapshot") if isinstance(measured, dict) else None
+
+
+def doctor_notes(records: Sequence[RunRecord], notes: Footnotes) -> tuple[int, ...]:
+    """The footnotes of a row some of whose finished records were measured although the doctor's checks had failed."""
+    done = [r for r in records if r.status == "done"]
+    found = Counter("; ".join(r.doctor.failed) or "no check named" for r in done if r.doctor and not r.doctor.passed)
+    return tuple(
+        notes.mark(
+            ("" if count == len(done) else f"{count} of {len(done)} records ")
+            + f"measured although the doctor failed: {brief(line, 300)}"
+        )
+        for line, count in found.items()
+    )
 
 
 def scale(metric: str) -> int:
@@ -162,30 +199,33 @@ def _column(records: Sequence[RunRecord], domain: str, metric: str) -> Column:
     return Column(domain, metric, detail + (f" (N={measured[0].n})" if measured else ""))
 
 
-def _metric_cells(shown: Sequence[Line], domain: str, metric: str, notes: _Footnotes, seeds: int) -> list[Cell]:
+def _metric_cells(shown: Sequence[Line], domain: str, metric: str, notes: Footnotes, seeds: int) -> list[Cell]:
     """One column, top to bottom."""
     here = [[r for r in line.records if r.domain == domain] for line in shown]
     values = [_values(records, metric) for records in here]
     ranked = [v.mean() for v, line in zip(values, shown, strict=True) if len(v) and not line.zero_step]
     marked = _marked(shown, here, metric, notes)
-    digits = _digits(
+    digits = digits_of(
         max((abs(x) for x in ranked), default=0.0) or max((v.abs().max() for v in values if len(v)), default=1)
     )
+    said = {r.metrics[metric].note for records in here for r in records if metric in r.metrics}
+    crowd = f"{metric}: most values have notes of their own; they are in tables.csv" if len(said) > MANY_NOTES else None
     cells = []
     for line, records, v in zip(shown, here, values, strict=True):
-        word, marks = _exceptions(line, records, metric, notes)
+        word, marks = _exceptions(line, records, metric, notes, crowd)
         if len(v):
             word = mean_std(v, digits) + (f" (n={len(v)})" if len(v) < seeds else "")
-        cells.append(Cell(word, line.label in marked, marks))
+        behind = [r for r in records if value_of(r, metric) is not None] or records
+        cells.append(Cell(word, line.label in marked, marks, tuple(r.record_key for r in behind)))
     return cells
 
 
-def _marked(shown: Sequence[Line], here: Sequence[Sequence[RunRecord]], metric: str, notes: _Footnotes) -> set[str]:
+def _marked(shown: Sequence[Line], here: Sequence[Sequence[RunRecord]], metric: str, notes: Footnotes) -> set[str]:
     """Labels of the best row of a column and of all that are not significantly worse; none where there is one seed."""
     seeds = sorted({r.seed for records in here for r in records})
     better: Better = next((r.metrics[metric].better for rs in here for r in rs if metric in r.metrics), "lower")
     values = {
-        line.label: [_value(records, seed, metric) for seed in seeds]
+        line.label: by_seed(records, seeds, metric)
         for line, records in zip(shown, here, strict=True)
         if not line.zero_step
     }
@@ -198,20 +238,24 @@ def _marked(shown: Sequence[Line], here: Sequence[Sequence[RunRecord]], metric: 
     return set(ties.marked)
 
 
-def _value(records: Sequence[RunRecord], seed: int, metric: str) -> float:
-    found = [r.metrics[metric].value for r in records if r.seed == seed and r.status == "done" and metric in r.metrics]
-    return found[0] if found and found[0] is not None else math.nan
+def by_seed(records: Sequence[RunRecord], seeds: Sequence[int], metric: str) -> list[float]:
+    """One value for each of ``seeds``, not scaled, NaN where no record has one."""
+    found = {r.seed: v for r in records if (v := value_of(r, metric)) is not None}
+    return [found.get(seed, math.nan) for seed in seeds]
 
 
 def _values(records: Sequence[RunRecord], metric: str) -> pd.Series[float]:
-    done = (r.metrics[metric].value for r in records if r.status == "done" and metric in r.metrics)
-    return pd.Series([v * scale(metric) for v in done if v is not None], dtype=float)
+    found = (value_of(r, metric) for r in records)
+    return pd.Series([v * scale(metric) for v in found if v is not None], dtype=float)
 
 
 def _exceptions(
-    line: Line, records: Sequence[RunRecord], metric: str, notes: _Footnotes
+    line: Line, records: Sequence[RunRecord], metric: str, notes: Footnotes, crowd: str | None
 ) -> tuple[str, tuple[int, ...]]:
-    """What a cell without a value says, and the footnotes that explain missing values."""
+    """What a cell without a value says, and the footnotes that explain missing values and those that have a note.
+
+    ``crowd`` stands in for the notes of values where there are too many of them to be read.
+    """
     words: list[str] = []
     marks: list[int] = []
     for r in records:
@@ -221,6 +265,8 @@ def _exceptions(
         elif metric in r.metrics and r.metrics[metric].value is None:
             words.append("not available")
             marks.append(notes.mark(f"{metric}: {brief(r.metrics[metric].reason, 300)}"))
+        elif metric in r.metrics and r.metrics[metric].note:
+            marks.append(notes.mark(crowd or f"{metric}: {brief(r.metrics[metric].note, 300)}"))
     return (min(words, default=MISSING)), tuple(sorted(set(marks)))
 
 
@@ -230,7 +276,7 @@ def brief(text: str | None, width: int = 120) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
-def _digits(largest: float) -> int:
+def digits_of(largest: float) -> int:
     """Digits after the point so that the largest value of a column has four significant ones."""
     return min(6, max(0, 3 - math.floor(math.log10(largest)))) if largest > 0 else 3
 
@@ -242,16 +288,17 @@ def mean_std(values: pd.Series[float], digits: int) -> str:
 
 
 def _cost_cell(records: Sequence[RunRecord], field: str, digits: int, shared: tuple[int, ...]) -> Cell:
-    by_seed: dict[int, list[float]] = defaultdict(list)
-    for r in records:
-        if (value := getattr(r.timing, field)) is not None:
-            by_seed[r.seed].append(float(value))
-    means = pd.Series([sum(v) / len(v) for v in by_seed.values()], dtype=float)
+    seeds: dict[int, list[float]] = defaultdict(list)
+    known = [r for r in records if getattr(r.timing, field) is not None]
+    for r in known:
+        seeds[r.seed].append(float(getattr(r.timing, field)))
+    means = pd.Series([sum(v) / len(v) for v in seeds.values()], dtype=float)
     if not len(means):
         return Cell(MISSING)
     same = field.endswith("params") and means.nunique() == 1
     text = f"{means[0]:,.0f}" if same else mean_std(means, digits)
-    return Cell(text, notes=shared if field in ("seconds_per_kimg", "train_seconds") else ())
+    marks = shared if field in ("seconds_per_kimg", "train_seconds") else ()
+    return Cell(text, notes=marks, keys=tuple(r.record_key for r in known))
 
 
 def _shared_training(line: Line, records: Sequence[RunRecord], shown: Sequence[Line]) -> list[str]:

@@ -1,14 +1,15 @@
-"""What is measured: distances between image sets (fd, kid) and between image pairs (consistency).
+"""What is measured: distances between image sets (fd, kid) and between image pairs (consistency), memorisation.
 
 Importing this package, and listing its metrics, does not import torch; making an ``Evaluator`` does.
 """
 
 from __future__ import annotations
 
-from benchmark.metrics.base import METRICS, MetricInfo, Samples, Score
-from benchmark.metrics.evaluator import Evaluator
+from benchmark.metrics.base import MetricInfo, Samples, Score
+from benchmark.metrics.catalogue import METRICS
+from benchmark.metrics.evaluator import Evaluation, Evaluator
 
-__all__ = ["Evaluator", "MetricInfo", "Samples", "Score", "list_metrics"]
+__all__ = ["METRICS", "Evaluation", "Evaluator", "MetricInfo", "Samples", "Score", "list_metrics"]
 
 
 def list_metrics() -> dict[str, MetricInfo]:

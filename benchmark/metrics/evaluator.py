@@ -3,45 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from benchmark.metrics.base import (
-    NEIGHBOURS,
-    Images,
-    Kind,
-    MetricInfo,
-    Samples,
-    Score,
-    distances_to_score,
-    find_metric,
-    require_images,
-)
-from benchmark.metrics.extrapolation import fd_std_error, features_to_fd_infinity
-from benchmark.metrics.feature_cache import Features, cache_file, load_features, store_features
-from benchmark.metrics.frechet import features_to_gaussian, frechet_distance
-from benchmark.metrics.kid import features_to_kid
-from benchmark.metrics.neighbours import features_to_prdc
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.errors import DataError
+from benchmark.metrics.base import Images, MetricInfo, Samples, Score, require_images
+from benchmark.metrics.catalogue import find_metric
+from benchmark.metrics.feature_cache import Features, KeptFeatures
+from benchmark.metrics.neighbours import nearest_first
+from benchmark.metrics.paired import PAIRED, Pairs
+from benchmark.metrics.pooled import MEMORISATION, POOLED, features_to_scores
 from benchmark.metrics.weights import NETWORK_FILES, WEIGHT_FILES, WeightFile, locate, require_known
 
 if TYPE_CHECKING:
     from benchmark.metrics.features import FeatureNetwork
     from benchmark.metrics.perceptual import PerceptualNetwork
 
-POOLED: tuple[Kind, ...] = ("kid", "fd", "fd_infinity", "precision", "recall", "density", "coverage")
-PAIRED: tuple[Kind, ...] = ("consistency", "consistency_anchor", "step")
-FEWEST_FOR_INFINITY = 100
-NO_STEP = "not available: there is no value of the control before this one"
-
 Progress = Callable[[int, int], None]
-"""Called as progress(images done, images in all); an image counts once per network that sees it."""
+"""Called as progress(images done, images in all); an image counts once per network and comparison that sees it."""
+Tick = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one call of the evaluator found.
+
+    ``scores``: by name of metric, in the order of the names. ``features``: those of the generated images [N, d] and of
+    the reference set [M, d] in the first network that pools features; None where no metric has such a network.
+    """
+
+    scores: dict[str, Score]
+    features: tuple[Features, Features] | None = None
+
+    @cached_property
+    def order(self) -> NDArray[np.int64] | None:
+        """Numbers [N] of the generated images, that nearest to any reference image first; None without features."""
+        return None if self.features is None else nearest_first(*self.features)
 
 
 class Evaluator:
     """Computes the named metrics; each network is loaded once, here, and each set of features made once per call.
 
-    ``cache`` holds features of reference sets and is one of the places where weights are looked for. ``weights`` names
+    ``cache`` holds features of real images and is one of the places where weights are looked for. ``weights`` names
     files by key (see weights.py). ``files`` replaces the published files by others and exists for tests.
     Raises UnknownName for a metric or weight key, WeightsError for a named file that is missing or altered.
     A metric whose network cannot be had is decided here, once, and scored as ``not available: ...``.
@@ -66,29 +75,43 @@ class Evaluator:
             self._load(network, weights, files)
 
     def __call__(
-        self, samples: Samples, reference: Images, reference_digest: str, progress: Progress | None = None
-    ) -> dict[str, Score]:
+        self,
+        samples: Samples,
+        reference: Images,
+        reference_digest: str,
+        progress: Progress | None = None,
+        training: Images | None = None,
+    ) -> Evaluation:
         """Score ``samples`` against ``reference`` (uint8 [M, 3, R, R]), in the order of the names.
 
-        ``reference_digest`` stands for the content of ``reference`` in the cache, so it must change with the images.
-        Raises DataError for images of another type or shape.
+        ``training`` (uint8 [T, 3, R, R]) are the images that the adapted network was trained on, for the metrics that
+        ask for them; without, these say so. ``reference_digest`` stands for the content of both sets in the cache, so
+        it must change with the images. Raises DataError for images of another type or shape.
         """
         require_images(reference, "the reference set")
-        folder, size = self.cache / "features", reference.shape
-        files = {name: cache_file(folder, mark, reference_digest, size) for name, (_, mark) in self._pooled.items()}
-        cached = {name: load_features(files[name], len(reference), net.dim) for name, (net, _) in self._pooled.items()}
-        tick = self._counter(samples, reference, cached, progress)
+        if training is not None:
+            require_training(training, samples.fakes)
+        real = {network: self._kept(network, reference, reference_digest) for network in self._pooled}
+        trained = self._training(training, reference_digest)
+        pairs = [Pairs(net, self._of(name, *PAIRED), samples, training) for name, net in self._perceptual.items()]
+        absent = sum(kept.absent for kept in (*real.values(), *trained.values()))
+        tick = counter(absent + len(samples.fakes) * len(real) + sum(work.seen for work in pairs), progress)
+
         scores = {i.name: Score.missing(self.missing[i.network]) for i in self.infos if i.network in self.missing}
+        first: tuple[Features, Features] | None = None
         for network, (net, _) in self._pooled.items():
-            real = cached[network]
-            if real is None:
-                real = self._features(net, reference, tick)
-                store_features(files[network], real)
-            fakes = self._features(net, samples.fakes, tick)
-            scores |= features_to_scores(self._of(network, *POOLED), fakes, real)
-        for network, perceptual in self._perceptual.items():
-            scores |= self._consistency(network, perceptual, samples, tick)
-        return {info.name: scores[info.name] for info in self.infos}
+
+            def make(images: Images, net: FeatureNetwork = net) -> Features:
+                return self._features(net, images, tick)
+
+            reals = real[network].get(make)
+            trains = trained[network].get(make) if network in trained else None
+            fakes = make(samples.fakes)
+            scores |= features_to_scores(self._of(network, *POOLED), fakes, reals, trains)
+            first = first or (fakes, reals)
+        for work in pairs:
+            scores |= work.scores(self.device, self.batch, tick)
+        return Evaluation({info.name: scores[info.name] for info in self.infos}, first)
 
     def _load(self, network: str, weights: Mapping[str, Path], files: Mapping[str, WeightFile]) -> None:
         """Find the network's files, then load it in the roles that the metrics need; or note why not."""
@@ -111,22 +134,19 @@ class Evaluator:
         except ImportError as error:
             self.missing[network] = f"not available: {error}; install what `list metrics` says that it needs"
 
-    def _consistency(
-        self, network: str, net: PerceptualNetwork, samples: Samples, tick: Callable[[int], None]
-    ) -> dict[str, Score]:
-        from benchmark.metrics.perceptual import images_to_distances
+    def _kept(self, network: str, images: Images, digest: str) -> KeptFeatures:
+        net, mark = self._pooled[network]
+        return KeptFeatures(self.cache / "features", mark, digest, images, net.dim)
 
-        adapted = {"consistency": samples.fakes[: len(samples.sources)], "consistency_anchor": samples.anchored}
-        infos = self._of(network, *adapted)
-        others = {info.name: adapted[info.kind] for info in infos}
-        distances = images_to_distances(net, samples.sources, others, self.device, self.batch, tick)
-        steps = {info.name: adapted["consistency"] for info in self._of(network, "step")}
-        if steps and samples.before is not None:
-            distances |= images_to_distances(net, samples.before, steps, self.device, self.batch, tick)
-        missing = {name: Score.missing(NO_STEP) for name in steps if samples.before is None}
-        return missing | {name: distances_to_score(values) for name, values in distances.items()}
+    def _training(self, images: Images | None, digest: str) -> dict[str, KeptFeatures]:
+        """Features of the training images, for the networks with metrics that need them.
 
-    def _features(self, net: FeatureNetwork, images: Images, tick: Callable[[int], None]) -> Features:
+        The domain's digest stands for both splits, and they may be of one size: hence the mark in the key.
+        """
+        networks = [] if images is None else [name for name in self._pooled if self._of(name, *MEMORISATION)]
+        return {name: self._kept(name, images, f"{digest}/training") for name in networks if images is not None}
+
+    def _features(self, net: FeatureNetwork, images: Images, tick: Tick) -> Features:
         from benchmark.metrics.features import images_to_features
 
         return images_to_features(net, images, self.device, self.batch, tick)
@@ -134,57 +154,23 @@ class Evaluator:
     def _of(self, network: str, *kinds: str) -> list[MetricInfo]:
         return [info for info in self.infos if info.network == network and info.kind in kinds]
 
-    def _counter(
-        self,
-        samples: Samples,
-        reference: Images,
-        cached: Mapping[str, Features | None],
-        progress: Progress | None,
-    ) -> Callable[[int], None]:
-        """A tick that adds up images and tells ``progress``."""
-        total = sum(len(samples.fakes) + (len(reference) if real is None else 0) for real in cached.values())
-        for network in self._perceptual:
-            total += len(samples.sources) * (1 + len(self._of(network, "consistency", "consistency_anchor")))
-            if samples.before is not None:
-                total += len(samples.before) * (1 + len(self._of(network, "step")))
-        done = 0
 
-        def tick(images: int) -> None:
-            nonlocal done
-            done += images
-            if progress is not None:
-                progress(done, total)
-
-        return tick
+def require_training(training: Images, fakes: Images) -> None:
+    """Raise DataError unless ``training`` are images of the size of ``fakes``."""
+    require_images(training, "the training set", least=1)
+    if training.shape[1:] != fakes.shape[1:]:
+        size, px = training.shape[-1], fakes.shape[-1]
+        raise DataError(f"training images must have the size of the generated ones, {px} px; found {size} px.")
 
 
-def features_to_scores(infos: Sequence[MetricInfo], fakes: Features, real: Features) -> dict[str, Score]:
-    """{name: score} of the metrics that compare two sets of features; n is the number of generated images."""
-    n = len(fakes)
-    kinds = {info.kind for info in infos}
-    found: dict[str, Score] = {}
-    if "kid" in kinds:
-        value, std_error = features_to_kid(fakes, real)
-        found["kid"] = Score.measured(value, n, std_error)
-    if "fd" in kinds:
-        distance = frechet_distance(features_to_gaussian(fakes), features_to_gaussian(real))
-        found["fd"] = Score.measured(distance, n, fd_std_error(fakes, real))
-    if "fd_infinity" in kinds:
-        found["fd_infinity"] = _fd_infinity(fakes, real)
-    if kinds & {"precision", "recall", "density", "coverage"}:
-        found |= {kind: Score.measured(value, n) for kind, value in _prdc(fakes, real).items()}
-    return {info.name: found[info.kind] for info in infos}
+def counter(total: int, progress: Progress | None) -> Tick:
+    """A tick that adds up images and tells ``progress``."""
+    done = 0
 
+    def tick(images: int) -> None:
+        nonlocal done
+        done += images
+        if progress is not None:
+            progress(done, total)
 
-def _prdc(fakes: Features, real: Features) -> dict[str, float]:
-    return vars(features_to_prdc(real, fakes, NEIGHBOURS))
-
-
-def _fd_infinity(fakes: Features, real: Features) -> Score:
-    """A value only where FD is a straight line in 1/N: elsewhere the interval does not hold what it promises."""
-    if len(fakes) < FEWEST_FOR_INFINITY:
-        return Score.missing(f"not available: needs at least {FEWEST_FOR_INFINITY} generated images")
-    fit = features_to_fd_infinity(fakes, real, seed=0)
-    if not fit.straight:
-        return Score.missing("not available: FD is no straight line in 1/N at so few images; raise eval.samples")
-    return Score(value=fit.value, n=len(fakes), std_error=fit.std_error, interval=fit.interval)
+    return tick

@@ -95,8 +95,17 @@ def fd_std_error(fake: Features, real: Features) -> float:
     ``bootstrap_fd``. Too large where n is less than a few times the features' effective number.
     Raises DataError as ``bootstrap_fd``.
     """
+    return fd_with_std_error(fake, real)[1]
+
+
+def fd_with_std_error(fake: Features, real: Features) -> tuple[float, float]:
+    """The Fréchet distance and its ``fd_std_error`` from one fit of the two Gaussians."""
     require_features(("generated", fake, 2), ("reference", real, 2))
     a, b = features_to_gaussian(fake), features_to_gaussian(real)
+    return frechet_distance(a, b), _std_error(fake, a, b)
+
+
+def _std_error(fake: Features, a: Gaussian, b: Gaussian) -> float:
     root, gap, n = _transport_root(a, b), a.mean - b.mean, len(fake)
     influence = np.empty(n)
     for start in range(0, n, 1024):  # never a second copy of all features in float64

@@ -1,10 +1,11 @@
-"""Features of reference sets on disk: made once, named by content, written whole, never pickled."""
+"""Features of real images on disk: made once, named by content, written whole, never pickled."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,27 @@ from benchmark.files import new_file
 
 Features = NDArray[np.float32]
 """float32 [n, d]."""
+
+
+class KeptFeatures:
+    """Features of one set of images [n, 3, R, R], looked up at once and made when they are asked for."""
+
+    def __init__(self, folder: Path, mark: str, digest: str, images: NDArray[np.uint8], dim: int) -> None:
+        self.images = images
+        self._path = cache_file(folder, mark, digest, images.shape)
+        self._found = load_features(self._path, len(images), dim)
+
+    @property
+    def absent(self) -> int:
+        """Images whose features are still to be made."""
+        return len(self.images) if self._found is None else 0
+
+    def get(self, make: Callable[[NDArray[np.uint8]], Features]) -> Features:
+        """The features; ``make`` makes them of the images where there are none."""
+        if self._found is None:
+            self._found = make(self.images)
+            store_features(self._path, self._found)
+        return self._found
 
 
 def cache_file(folder: Path, mark: str, digest: str, shape: tuple[int, ...]) -> Path:

@@ -1,4 +1,4 @@
-"""What nearest neighbours in feature space tell: precision, recall, density, coverage, and memorisation.
+"""What nearest neighbours in feature space tell: precision, recall, density, coverage, memorisation, and an order.
 
 All distances are Euclidean and come from |a - b|^2 = |a|^2 + |b|^2 - 2 a.b in float64, one square block at a time, so
 memory beside the features is that of a few blocks. The features are centred first, which keeps the cancellation small.
@@ -122,6 +122,15 @@ def nearest_training(fake: Floats, train: Floats, held_out: Floats, block: int =
         distances=distances,
         held_out_distances=held_distances,
     )
+
+
+def nearest_first(fake: Floats, real: Floats, block: int = BLOCK) -> NDArray[np.int64]:
+    """Rows [n] of ``fake`` [n, d] in the order of their distance to the nearest of ``real`` [m, d]; ties stay in order.
+
+    Raises DataError for empty sets, for features that are not finite or of different width.
+    """
+    reals, fakes = _checked(("real", real, 1), ("generated", fake, 1))
+    return np.argsort(_nearest(reals, fakes, block)[1], kind="stable")
 
 
 @dataclass(frozen=True)

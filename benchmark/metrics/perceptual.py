@@ -1,6 +1,6 @@
 """The networks whose distance between two pictures makes consistency: uint8 [n, 3, R, R] twice in, float [n] out.
 
-``features`` and ``distance`` are apart, so that a source image passes through the network once for two comparisons.
+``features`` and ``distance`` are apart, so that an image passes through the network once for several comparisons.
 """
 
 from __future__ import annotations
@@ -23,21 +23,26 @@ from benchmark.metrics.features import RandConv, full_precision
 class PerceptualNetwork(nn.Module):
     """Interface of the image-to-image distances."""
 
+    least_px: int
+    """Smaller images leave a stage with nothing in it."""
+
     @abstractmethod
     def features(self, images: Tensor) -> list[Tensor]:
         """uint8 [n, 3, R, R] to a list of float maps [n, C, h, w]."""
 
     @abstractmethod
     def distance(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
-        """Distances [n] between images whose features are ``a`` and ``b``."""
+        """Distances [n] between images whose features are ``a`` and ``b``; one of the two may be of a single image."""
 
 
 class StLpips(PerceptualNetwork):
     """Shift-tolerant LPIPS with AlexNet (Ghildyal and Liu 2022), read from the published state dict alone.
 
     AlexNet's five convolutions, the first with stride 1; a 3x3 stride-2 blur with reflected borders follows the first
-    convolution (before its ReLU) and both 3x3 stride-1 max-pools. Images of 16 px are the smallest that pass.
+    convolution (before its ReLU) and both 3x3 stride-1 max-pools.
     """
+
+    least_px = 21
 
     def __init__(self, weights: Path) -> None:
         super().__init__()
@@ -79,7 +84,7 @@ class StLpips(PerceptualNetwork):
 class Lpips(PerceptualNetwork):
     """LPIPS v0.1 (Zhang et al. 2018) by the lpips package, with trunk weights that we have checked.
 
-    ``net`` is "alex" or "vgg". The package cannot split features from distance, so the features are the scaled images.
+    ``net`` is "alex" or "vgg".
     """
 
     def __init__(self, net: str, trunk: Path, heads: Path) -> None:
@@ -96,17 +101,22 @@ class Lpips(PerceptualNetwork):
         state = torch.load(trunk, map_location="cpu", weights_only=True)
         names = self.net.net.state_dict()  # sliceK.<layer>.weight, numbered as torchvision's features.<layer>.weight
         self.net.net.load_state_dict({name: state[f"features.{name.split('.', 1)[1]}"] for name in names})
+        self.least_px = {"alex": 31, "vgg": 16}[net]
 
     def features(self, images: Tensor) -> list[Tensor]:
-        return [images.float() / 127.5 - 1]
+        """Unit-normalised maps of the five stages."""
+        return [unit_normalise(x) for x in self.net.net(self.net.scaling_layer(images.float() / 127.5 - 1))]
 
     def distance(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
-        distance: Tensor = self.net(a[0], b[0])
-        return distance.flatten()
+        """Zhang et al. 2018, eq. 1, with the package's learned channel weights."""
+        stages = [head((x - y).square()).mean((1, 2, 3)) for x, y, head in zip(a, b, list(self.net.lins), strict=True)]
+        return torch.stack(stages).sum(0)
 
 
 class RandConvDistance(PerceptualNetwork):
     """Mean squared distance of unit-normalised random-convolution features; for smoke tests."""
+
+    least_px = 1
 
     def __init__(self) -> None:
         super().__init__()
@@ -155,14 +165,15 @@ def images_to_distances(
     with full_precision():
         for start in range(0, len(sources), batch):
             part = slice(start, start + batch)
-            source = net.features(_to_tensor(sources[part], device))
+            source = net.features(to_tensor(sources[part], device))
             for name, images in others.items():
                 distances[name][part] = (
-                    net.distance(source, net.features(_to_tensor(images[part], device))).cpu().numpy()
+                    net.distance(source, net.features(to_tensor(images[part], device))).cpu().numpy()
                 )
             tick(len(sources[part]) * (1 + len(others)))
     return distances
 
 
-def _to_tensor(images: Images, device: str) -> Tensor:
+def to_tensor(images: Images, device: str) -> Tensor:
+    """uint8 as it is, on the device."""
     return torch.from_numpy(np.array(images)).to(device)  # a copy: a mapped file is not writable

@@ -132,6 +132,22 @@ def save(path: Path, nets: Nets, meta: dict[str, object] | None = None, half: bo
     write_tensors(path, tensors, {"architecture": nets.cfg.model_dump(), **(meta or {})})
 
 
+def save_generator(path: Path, g: Generator, meta: dict[str, object] | None = None) -> None:
+    """Write one generator."""
+    write_tensors(path, dict(g.state_dict()), {"architecture": g.cfg.model_dump(), **(meta or {})})
+
+
+def load_generator(path: Path) -> Generator:
+    """A generator, float32 on the CPU, from a file of `save_generator`; strict (WeightsError)."""
+    tensors, meta = read_tensors(path)
+    g = Generator(_architecture(meta, path))
+    try:
+        g.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise WeightsError(f"weights file {path} does not fit its architecture: {error}. Remove it.") from None
+    return g.eval().requires_grad_(False)
+
+
 def load(path: str | Path) -> Nets:
     """Networks float32 on the CPU, from a file of `save`; strict (WeightsError on any disagreement)."""
     path = Path(path)

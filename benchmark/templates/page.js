@@ -41,28 +41,25 @@ function show(tile, id, z, alt) {
 }
 
 document.querySelectorAll(".player").forEach((box, number) => {
-  const { method, domain, control, seeds } = JSON.parse(box.dataset.frames);
+  const { method, domain, control, seed, source: original, frames, count } = JSON.parse(box.dataset.frames);
   const tile = () => make("img", { className: "tile", decoding: "sync" });
   const [source, adapted] = [tile(), tile()];
   const [name, said] = [make("figcaption"), make("dl", { className: "said" })];
   const before = make("figure", {}, source, make("figcaption", {}, "source"));
   const range = make("input", { type: "range", id: `control${number}`, min: 0, step: 1 });
   const value = make("output", { htmlFor: range.id });
-  const seed = make("select", {}, ...seeds.map((s, i) => make("option", { value: i }, String(s.seed))));
-  const latents = [...Array(Math.min(...seeds.map((s) => s.count))).keys()].map((z) => {
+  const latents = [...Array(count).keys()].map((z) => {
     const image = tile();
     const input = make("input", { type: "radio", name: `z${number}`, value: z, checked: z === 0 });
     return { image, input, label: make("label", {}, input, image, `z${z}`) };
   });
 
   function update() {
-    const run = seeds[seed.value];
-    const frame = run.frames[range.value];
+    const frame = frames[range.value];
     const z = latents.findIndex((latent) => latent.input.checked);
-    const what = `${method} at ${control} ${frame.value} on ${domain}, seed ${run.seed}`;
+    const what = `${method} at ${control} ${frame.value} on ${domain}, seed ${seed}`;
     show(adapted, frame.id, z, `${what}: image of z${z}`);
-    before.hidden = !run.source;
-    if (run.source) show(source, run.source, z, `The source, seed ${run.seed}: image of z${z}`);
+    if (original) show(source, original, z, `The source, seed ${seed}: image of z${z}`);
     name.textContent = `${control} ${frame.value}`;
     value.textContent = frame.value + (frame.standard ? " (default)" : "");
     range.setAttribute("aria-valuetext", `${control} ${value.textContent}`);
@@ -72,22 +69,16 @@ document.querySelectorAll(".player").forEach((box, number) => {
     latents.forEach(({ image }, i) => show(image, frame.id, i, `z${i}: ${what}`));
   }
 
-  function choose() {
-    const { frames } = seeds[seed.value];
-    range.max = frames.length - 1;
-    range.value = Math.max(0, frames.findIndex((frame) => frame.standard));
-    update();
-  }
-
   const pair = make("div", { className: "pair" }, before, make("figure", {}, adapted, name));
   const label = make("label", { htmlFor: range.id }, control);
   const slider = make("div", { className: "slider" }, label, " ", value, range);
   const row = make("fieldset", { className: "latents" }, make("legend", {}, "latent"), ...latents.map((l) => l.label));
-  const seedLabel = make("label", { className: "seed", hidden: seeds.length < 2 }, "seed ", seed);
-  box.append(make("div", { className: "stage" }, pair, make("div", {}, slider, said, seedLabel, row)));
+  box.append(make("div", { className: "stage" }, pair, make("div", {}, slider, said, row)));
   range.addEventListener("input", update);
   row.addEventListener("change", update);
-  seed.addEventListener("change", choose);
-  choose();
+  before.hidden = !original;
+  range.max = frames.length - 1;
+  range.value = Math.max(0, frames.findIndex((frame) => frame.standard));
+  update();
   box.hidden = false;
 });

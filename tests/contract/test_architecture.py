@@ -21,9 +21,10 @@ LEVELS = (
     {"config", "dist", "startup", "hardware", "progress", "streams", "losses", "stylegan2"}
     | {"api", "extra", "reparametrise"},
     {"methods", "registry", "suites", "batches", "cards", "domains", "drawings", "images", "toys"}
-    | {"sources", "metrics", "sampling", "results", "checkpoints", "composition", "plugins"},
-    {"train", "training_state", "state_file"},
-    {"plan", "runner", "launch", "source_training", "source_scores", "trial"}
+    | {"sources", "metrics", "sampling", "results", "checkpoints", "composition", "plugins"}
+    | {"known_answers", "doctor"},
+    {"train", "training_state", "training_log", "state_file"},
+    {"plan", "run", "training_job", "moments", "runner", "launch", "source_training", "source_scores", "trial"}
     | {"promises", "conformity", "new_method"}
     | {"source_import", "source_check", "source_export"},
     {
@@ -32,6 +33,10 @@ LEVELS = (
         "charts",
         "controls",
         "comparisons",
+        "compare",
+        "matching",
+        "pairs",
+        "ranks",
         "curves",
         "figures",
         "svg",

@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 from benchmark.report import write_report
-from benchmark.results import MetricValue, ResultStore, RunRecord, Timing
+from benchmark.results import CurvePoint, Doctor, MetricValue, ResultStore, RunRecord, Timing
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH: apt-get install chromium")
@@ -51,11 +51,23 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
         add(store, "source", 0.9, 0, zero_step=True, seed=seed)
         for control, red in COLOURS.items():
             more = {"control_name": "noise", "control": control, "is_default_control": control == 1.0, "seed": seed}
+            points = tuple(
+                CurvePoint(kimg=k, seconds=20 * k + seed, metrics={"kid_net": MetricValue(value=(1 + seed) / k, n=9)})
+                for k in (1, 2, 4)
+            )
+            more |= {"curve": points} if control == 1.0 else {}
             add(store, "fix", 0.03 + control / 100, red + seed, **more)
         add(store, "b<script>document.title='harm'</script>", 0.005, 9, seed=seed)
-        add(store, "a" * 60, 0.1, 9, seed=seed)
+        add(store, "a" * 60, 0.1, 9, seed=seed, doctor=Doctor(passed=False, checks=14, failed=("argument order",)))
         add(store, "none", None, 9, seed=seed)
         add(store, "failing", 0, 9, seed=seed, status="failed", reason="out of memory " * 20)
+    for record in store.read_all()[0]:
+        if record.status == "done" and record.method == "fix" and record.is_default_control:
+            path = store.samples / f"{record.record_key}-extremes.png"
+            image = Image.new("RGB", (8 * 16, 2 * 16), (0, 0, 250))
+            image.paste((250, 0, 0), (0, 0, 8 * 16, 16))
+            image.save(path)
+            store.write(record.model_copy(update={"extremes": f"samples/{path.name}"}))
     (store.out / "logs").mkdir()
     key = next(r.train_key for r in store.read_all()[0] if r.method == "fix")
     (store.out / "logs" / f"{key}.jsonl").write_text('{"images": 100, "losses": {"g": 1.0}}\n')
@@ -158,7 +170,7 @@ def test_the_slider_moves_the_control_with_its_value_in_words(visit: Callable[..
     slider.focus()
     for key, control, said in (("Home", 0.0, "0"), ("ArrowRight", 0.5, "0.5"), ("End", 1.0, "1 (default)")):
         slider.press(key)
-        assert player.get_by_role("status").inner_text() == said == slider.get_attribute("aria-valuetext")[6:]
+        assert player.get_by_role("status").inner_text() == said == str(slider.get_attribute("aria-valuetext"))[6:]
         assert shown(image) == (COLOURS[control], 0)
         assert f"noise {control:g} on rings, seed 0" in str(image.get_attribute("alt"))
     box = slider.bounding_box()
@@ -179,8 +191,33 @@ def test_a_latent_is_chosen_by_click_and_by_arrow_keys(visit: Callable[..., Page
     assert shown(image) == (COLOURS[1.0], 210) and player.get_by_role("radio", name="z7").is_checked()
     player.get_by_role("slider").press("Home")
     assert shown(image) == (COLOURS[0.0], 210), "the control moves, z stays"
-    player.get_by_role("combobox", name="seed").select_option(label="1")
-    assert shown(image) == (COLOURS[1.0] + 1, 210), "another seed begins at the default"
+
+
+def test_best_samples_stand_above_the_worst_and_failed_checks_above_all(visit: Callable[..., Page]) -> None:
+    page = visit()
+    best, worst = (page.get_by_role("img", name=f"fix, {end} on rings, seed 0") for end in ("nearest", "farthest"))
+    for image, colour in ((best, (250, 0)), (worst, (0, 0))):
+        image.scroll_into_view_if_needed()
+        assert shown(image) == colour
+    alarm, table = page.get_by_role("region", name="failed checks"), page.locator("table").first
+    assert "argument order (2 of " in alarm.inner_text()
+    boxes = [where.bounding_box() for where in (alarm, table, best, worst)]
+    tops = [box["y"] for box in boxes if box is not None]
+    assert len(tops) == 4 and tops == sorted(tops)
+
+
+def test_curves_over_training_are_drawn_and_their_numbers_open_by_keyboard(visit: Callable[..., Page]) -> None:
+    page = visit(360)
+    chart = page.get_by_role("img", name="metrics over training on rings")
+    box = chart.bounding_box()
+    assert box is not None and box["height"] > 150
+    numbers = page.get_by_role("region", name="Metrics over training on rings, table")
+    assert not numbers.is_visible()
+    page.locator("summary", has_text="The chart’s numbers").press("Enter")
+    rows = [row.inner_text().split("\t") for row in numbers.locator("tbody").last.locator("tr").all()]
+    assert rows[0] == ["fix", "1", "20.5", "1,500 (1,000 to 2,000)"] and len(rows) == 3
+    numbers.get_by_role("button", name="kid_net").press("Enter")
+    assert numbers.locator("tbody").last.locator("td").first.inner_text() == "4", "the smallest comes first"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

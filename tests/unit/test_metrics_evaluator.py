@@ -41,16 +41,18 @@ def test_listing_metrics_is_cheap() -> None:
 def test_every_listed_metric_is_scored_or_says_what_it_needs(tmp_path: Path, samples: Samples) -> None:
     names = list(list_metrics())
     before = torch.random.get_rng_state()
-    scores = Evaluator(names, tmp_path)(samples, noise(30, 3), "digest")
+    samples = replace(samples, legacy=(noise(25, 6), noise(25, 7)))
+    scores = Evaluator(names, tmp_path)(samples, noise(30, 3), "digest", training=noise(20, 5)).scores
     assert torch.equal(before, torch.random.get_rng_state())
     assert list(scores) == names
     for name, score in scores.items():
         if score.value is None:
             assert str(score.reason).startswith("not available: "), name
         else:
-            paired = any(word in name for word in ("lpips", "consistency", "step"))
-            assert score.n == (25 if paired else 40), name
+            paired = any(word in name for word in ("lpips", "consistency", "step", "legacy"))
+            assert score.n == (25 if paired and "intra" not in name else 40), name
     absent = {name for name in names if "infinity" in name} | {"step_st_lpips_alex"}  # too few images; nothing before
+    absent |= {"legacy_uniform_z_independent_noise_face_crop_st_lpips_alex"}  # too small an image
     here = {name for name in names if "effnet" in name or "st_lpips" in name} - absent
     assert here and all(scores[name].value is not None for name in here)
 
@@ -58,11 +60,11 @@ def test_every_listed_metric_is_scored_or_says_what_it_needs(tmp_path: Path, sam
 def test_a_step_is_the_distance_to_the_images_before(tmp_path: Path) -> None:
     fakes, sources, before = noise(20, 0), noise(10, 1), noise(10, 2)
     evaluator = Evaluator(["step_randconv", "consistency_randconv"], tmp_path)
-    found = evaluator(Samples(fakes, sources, noise(10, 3), before), noise(30, 4), "x")
-    swapped = evaluator(Samples(fakes, before, noise(10, 3), before), noise(30, 4), "x")
+    found = evaluator(Samples(fakes, sources, noise(10, 3), before), noise(30, 4), "x").scores
+    swapped = evaluator(Samples(fakes, before, noise(10, 3), before), noise(30, 4), "x").scores
     assert found["step_randconv"].value == pytest.approx(swapped["consistency_randconv"].value)
     assert found["step_randconv"].value != pytest.approx(found["consistency_randconv"].value)
-    still = evaluator(Samples(fakes, sources, noise(10, 3), fakes[:10]), noise(30, 4), "x")
+    still = evaluator(Samples(fakes, sources, noise(10, 3), fakes[:10]), noise(30, 4), "x").scores
     assert still["step_randconv"].value == pytest.approx(0, abs=1e-6)
     with pytest.raises(DataError, match="before this control"):
         Samples(fakes, sources, noise(10, 3), fakes)
@@ -72,21 +74,32 @@ def test_metrics_look_at_the_right_images(tmp_path: Path) -> None:
     sources, others, real = noise(10, 1), noise(10, 2, high=100), noise(30, 3)
     evaluator = Evaluator(RANDCONV, tmp_path)
     more = noise(20, 4, high=100)
-    followed = evaluator(Samples(np.concatenate([sources, more]), sources, others), real, "real")
+    followed = evaluator(Samples(np.concatenate([sources, more]), sources, others), real, "real").scores
     assert followed["consistency_randconv"].value == pytest.approx(0, abs=1e-6)
     assert followed["consistency_anchor_randconv"].value > 0.1
-    anchored = evaluator(Samples(np.concatenate([others, more]), sources, sources), real, "real")
+    anchored = evaluator(Samples(np.concatenate([others, more]), sources, sources), real, "real").scores
     assert anchored["consistency_randconv"].value == followed["consistency_anchor_randconv"].value
     assert anchored["consistency_anchor_randconv"].value == pytest.approx(0, abs=1e-6)
-    same = evaluator(Samples(real, sources, others), real, "real")
+    same = evaluator(Samples(real, sources, others), real, "real").scores
     assert same["fd_randconv"].value == pytest.approx(0, abs=1e-6)
     assert same["kid_randconv"].value < 0 < anchored["kid_randconv"].value
     assert anchored["kid_randconv"].interval[0] > 0
 
 
+def test_the_order_is_by_distance_to_the_nearest_held_out_image(tmp_path: Path) -> None:
+    """Greys: a generated image is the farther from the reference images the greyer they differ."""
+    levels = np.array([90, 12, 60, 200, 10, 61], dtype=np.uint8)
+    fakes = np.ones((6, 3, 32, 32), np.uint8) * levels[:, None, None, None]
+    real = np.ones((2, 3, 32, 32), np.uint8) * np.array([10, 60], np.uint8)[:, None, None, None]
+    samples = Samples(fakes, fakes[:2], fakes[:2])
+    found = Evaluator(["consistency_randconv", "fd_randconv"], tmp_path)(samples, real, "digest")
+    assert found.order is not None and found.order.tolist() == [2, 4, 5, 1, 0, 3]
+    assert Evaluator(["consistency_randconv"], tmp_path)(samples, real, "digest").order is None
+
+
 def test_scores_do_not_depend_on_the_batch(tmp_path: Path, samples: Samples) -> None:
-    one = Evaluator(RANDCONV, tmp_path / "a", batch=7)(samples, noise(30, 3), "digest")
-    two = Evaluator(RANDCONV, tmp_path / "b", batch=64)(samples, noise(30, 3), "digest")
+    one = Evaluator(RANDCONV, tmp_path / "a", batch=7)(samples, noise(30, 3), "digest").scores
+    two = Evaluator(RANDCONV, tmp_path / "b", batch=64)(samples, noise(30, 3), "digest").scores
     for name in RANDCONV:
         assert one[name].value == pytest.approx(two[name].value, rel=1e-4, abs=1e-7)
 
@@ -97,7 +110,7 @@ def test_reference_features_are_made_once(tmp_path: Path, samples: Samples) -> N
     def score(digest: str, reference: np.ndarray) -> dict[str, Score]:
         totals.append([])
         evaluator = Evaluator(RANDCONV, tmp_path)
-        return evaluator(samples, reference, digest, lambda done, total: totals[-1].append((done, total)))
+        return evaluator(samples, reference, digest, lambda done, total: totals[-1].append((done, total))).scores
 
     first = score("a", noise(30, 3))
     again = score("a", noise(30, 3))
@@ -112,7 +125,7 @@ def test_reference_features_are_made_once(tmp_path: Path, samples: Samples) -> N
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "emptied", "other rows", "pickled"])
 def test_damaged_cache_is_made_again(damage: str, tmp_path: Path, samples: Samples) -> None:
     evaluator, reference = Evaluator(["fd_randconv"], tmp_path), noise(30, 3)
-    score = evaluator(samples, reference, "digest")
+    score = evaluator(samples, reference, "digest").scores
     (path,) = (tmp_path / "features").iterdir()
     good = path.read_bytes()
     if damage == "truncated":
@@ -125,7 +138,7 @@ def test_damaged_cache_is_made_again(damage: str, tmp_path: Path, samples: Sampl
         np.savez(path, features=np.zeros((29, 112), np.float32))
     else:
         np.savez(path, features=np.array([{"a": 1}], dtype=object))
-    assert evaluator(samples, reference, "digest") == score
+    assert evaluator(samples, reference, "digest").scores == score
     assert path.read_bytes() == good
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
@@ -133,7 +146,7 @@ def test_damaged_cache_is_made_again(damage: str, tmp_path: Path, samples: Sampl
 def test_unwritable_cache_costs_a_warning_only(tmp_path: Path, samples: Samples) -> None:
     (tmp_path / "features").write_text("a file where the folder should be")
     with pytest.warns(UserWarning, match="cannot keep features"):
-        scores = Evaluator(["fd_randconv"], tmp_path)(samples, noise(30, 3), "digest")
+        scores = Evaluator(["fd_randconv"], tmp_path)(samples, noise(30, 3), "digest").scores
     assert scores["fd_randconv"].value is not None
 
 
@@ -141,7 +154,7 @@ def test_absent_weights_leave_a_reason_and_the_other_metrics(tmp_path: Path, sam
     gone = replace(WEIGHT_FILES["inception"], filename="no-such-inception-2718.pt")
     files = {**WEIGHT_FILES, "inception": gone}
     evaluator = Evaluator(["fid", "fd_randconv"], tmp_path, files=files)
-    scores = evaluator(samples, noise(30, 3), "digest")
+    scores = evaluator(samples, noise(30, 3), "digest").scores
     assert scores["fid"].value is None
     assert "no-such-inception-2718.pt" in str(scores["fid"].reason)
     assert scores["fd_randconv"].value is not None
@@ -153,7 +166,7 @@ def test_absent_weights_leave_a_reason_and_the_other_metrics(tmp_path: Path, sam
 
 def test_absent_package_leaves_a_reason(tmp_path: Path, samples: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)  # Python's way to say: not installed
-    score = Evaluator(["kid_effnetlite0_128"], tmp_path)(samples, noise(30, 3), "digest")["kid_effnetlite0_128"]
+    score = Evaluator(["kid_effnetlite0_128"], tmp_path)(samples, noise(30, 3), "digest").scores["kid_effnetlite0_128"]
     assert score.value is None
     assert str(score.reason).startswith("not available: ")
     assert "efficientnet_lite_pytorch" in str(score.reason)
@@ -176,6 +189,9 @@ def test_wrong_images_are_refused(tmp_path: Path, samples: Samples) -> None:
         Samples(samples.fakes, good[..., :16, :16], good[..., :16, :16])
     with pytest.raises(DataError, match="25 pairs"):
         Samples(samples.fakes[:10], good, good)
+    for wrong in ((good, good[:-1]), (good.astype(np.float32), good)):
+        with pytest.raises(DataError, match="legacy images"):
+            Samples(samples.fakes, good, good, legacy=wrong)
     with pytest.raises(DataError, match="reference set"):
         Evaluator(["fd_randconv"], tmp_path)(samples, np.zeros((5, 32, 32, 3), np.uint8), "digest")
 

@@ -20,7 +20,7 @@ from benchmark.metrics.features import (
     resize,
 )
 from benchmark.metrics.frechet import features_to_gaussian, frechet_distance
-from benchmark.metrics.perceptual import PerceptualNetwork, images_to_distances, load_perceptual_network
+from benchmark.metrics.perceptual import Lpips, PerceptualNetwork, images_to_distances, load_perceptual_network
 from benchmark.metrics.torchvision_guard import declare_missing_operators
 from benchmark.metrics.weights import WEIGHT_FILES, locate
 
@@ -118,6 +118,64 @@ def test_st_lpips_grows_with_the_change(st_lpips: PerceptualNetwork) -> None:
     assert (middle < far).all()
 
 
+def test_st_lpips_takes_images_from_its_least_size_on(st_lpips: PerceptualNetwork) -> None:
+    require_least_size(st_lpips)
+
+
+def require_least_size(net: PerceptualNetwork) -> None:
+    images = torch.from_numpy(pictures(1, net.least_px, seed=10))
+    with torch.inference_mode():
+        assert all(x.isfinite().all() for x in net.features(images))
+        with pytest.raises(RuntimeError):
+            net.features(images[..., :-1, :-1])
+
+
+ALEX = {0: (64, 3, 11), 3: (192, 64, 5), 6: (384, 192, 3), 8: (256, 384, 3), 10: (256, 256, 3)}
+VGG_WIDTHS = {
+    0: 64,
+    2: 64,
+    5: 128,
+    7: 128,
+    10: 256,
+    12: 256,
+    14: 256,
+    17: 512,
+    19: 512,
+    21: 512,
+    24: 512,
+    26: 512,
+    28: 512,
+}
+VGG = {
+    layer: (width, before, 3)
+    for (layer, width), before in zip(VGG_WIDTHS.items(), [3, *VGG_WIDTHS.values()], strict=False)
+}
+
+
+@pytest.mark.parametrize(("name", "trunk", "shapes"), [("alex", "alexnet", ALEX), ("vgg", "vgg16", VGG)])
+def test_lpips_in_two_parts_is_the_packages_own(
+    name: str, trunk: str, shapes: dict[int, tuple[int, int, int]], tmp_path: Path
+) -> None:
+    """Random convolutions stand for torchvision's files."""
+    rng, state = torch.Generator().manual_seed(1), {}
+    for layer, (out, before, k) in shapes.items():
+        scale = (2 / (before * k * k)) ** 0.5
+        state[f"features.{layer}.weight"] = torch.randn(out, before, k, k, generator=rng) * scale
+        state[f"features.{layer}.bias"] = torch.zeros(out)
+    torch.save(state, tmp_path / "trunk.pth")
+    paths = {trunk: tmp_path / "trunk.pth", f"lpips_{name}_heads": path_of(f"lpips_{name}_heads")}
+    net = load_perceptual_network(f"lpips_{name}", paths)
+    assert isinstance(net, Lpips)
+    a, b = (torch.from_numpy(pictures(3, 40, seed=seed)) for seed in (11, 12))
+    with torch.inference_mode():
+        expected = net.net(a / 127.5 - 1, b / 127.5 - 1).flatten()
+        maps = net.features(a), net.features(b)
+        assert torch.allclose(net.distance(*maps), expected, rtol=1e-5)
+        alone = net.distance(maps[0], [x[2:] for x in maps[1]])  # one image stands against all
+    assert alone[2].item() == pytest.approx(expected[2].item(), rel=1e-5) and (alone[:2] != expected[:2]).all()
+    require_least_size(net)
+
+
 def save_checked(path: Path, state: object, key: str) -> dict[str, object]:
     """Save weights and return the list of files with this file's hash in the place of the published one."""
     torch.save(state, path)
@@ -141,7 +199,7 @@ def test_lpips_is_the_published_formula_on_the_given_trunk(tmp_path: Path) -> No
     images, sources = pictures(4, 64, seed=6), pictures(3, 64, seed=7)
     before = torch.random.get_rng_state()
     evaluator = Evaluator(["lpips_alex"], tmp_path, weights={"alexnet": tmp_path / "trunk.pth"}, files=files)
-    score = evaluator(Samples(images, sources, sources), images, "digest")["lpips_alex"]
+    score = evaluator(Samples(images, sources, sources), images, "digest").scores["lpips_alex"]
     assert torch.equal(before, torch.random.get_rng_state())
 
     heads = torch.load(path_of("lpips_alex_heads"), map_location="cpu", weights_only=True)
@@ -195,7 +253,7 @@ def test_fid_and_kid_go_through_clean_fid(tmp_path: Path) -> None:
     files = checked(path, "inception")
     real, fake = pictures(6, 32, seed=8), pictures(5, 32, seed=9)
     evaluator = Evaluator(["fid", "kid"], tmp_path, weights={"inception": path}, files=files)
-    scores = evaluator(Samples(fake, fake, fake), real, "digest")
+    scores = evaluator(Samples(fake, fake, fake), real, "digest").scores
 
     with torch.inference_mode():
         gaussians = [features_to_gaussian(detector(resize(torch.from_numpy(x), 299)).numpy()) for x in (fake, real)]

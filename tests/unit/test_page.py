@@ -16,14 +16,15 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.curves import read_log, training_curves
+from benchmark.curves import metric_curves, read_log, training_curves
 from benchmark.page import page
 from benchmark.report import Section, conditions, write_report
-from benchmark.results import MetricValue, ResultStore, RunRecord, Timing
-from benchmark.strips import TILE_PX
+from benchmark.results import CurvePoint, Doctor, MetricValue, ResultStore, RunRecord, Timing
+from benchmark.strips import TILE_PX, extremes
 from benchmark.tables import cost_table, primary_table
 
 ROOT = Path(__file__).parents[2]
@@ -120,6 +121,22 @@ def strip(folder: Path, record: RunRecord, px: int = 4) -> RunRecord:
     return record.model_copy(update={"grid": f"samples/{path.name}"})
 
 
+def ends(folder: Path, record: RunRecord, size: tuple[int, int] = (32, 8)) -> RunRecord:
+    """The record with its best samples in white and its worst in black."""
+    path = folder / f"samples/{record.record_key}-extremes.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.new("RGB", size)
+    image.paste((255, 255, 255), (0, 0, size[0], size[1] // 2))
+    image.save(path)
+    return record.model_copy(update={"extremes": f"samples/{path.name}"})
+
+
+def course(*values: float | None, name: str = "kid_net", n: int = 9, pace: float = 10) -> dict[str, Any]:
+    """The curve of a record: one value per kimg."""
+    found = [MetricValue(value=v, n=n, reason=None if v is not None else "none") for v in values]
+    return {"curve": tuple(CurvePoint(kimg=i, seconds=pace * i, metrics={name: m}) for i, m in enumerate(found, 1))}
+
+
 def draw(records: Sequence[RunRecord], folder: Path) -> tuple[str, list[str]]:
     section = Section(primary_table(records, controls=True), cost_table(records), tuple(conditions(records)))
     return page([section], [list(records)], folder)
@@ -127,7 +144,11 @@ def draw(records: Sequence[RunRecord], folder: Path) -> tuple[str, list[str]]:
 
 def hostile(folder: Path) -> list[RunRecord]:
     """A source row, a method with a control, a failure; every text tries to get out of its place."""
-    note = {"notes": ("javascript:alert(3)", "<b>" * 50_000, "[a](javascript:alert(4))"), "control_name": BREAKOUT}
+    note: dict[str, Any] = {
+        "notes": ("javascript:alert(3)", "<b>" * 50_000, "[a](javascript:alert(4))"),
+        "control_name": BREAKOUT,
+    }
+    note |= {"doctor": Doctor(passed=False, failed=(EVIL, BREAKOUT, "<b>" * 50_000))}
     found = [strip(folder, make("source", BREAKOUT, zero_step=True, metrics=kid(0.2)))]
     found.append(make("failing", BREAKOUT, status="failed", reason=f"{EVIL} {'x' * 100_000}"))
     found.append(make("without", BREAKOUT, metrics=kid(None, f"no weights: {EVIL}"), environment={"device": BREAKOUT}))
@@ -135,7 +156,8 @@ def hostile(folder: Path) -> list[RunRecord]:
         timing = Timing(seconds_per_kimg=2, train_seconds=8, shipped_params=5)
         metrics = kid(0.01) | {f"consistency {BREAKOUT}": MetricValue(value=0.3, n=5)}
         more = {"metrics": metrics, "timing": timing, "is_default_control": control == 0.0}
-        found.append(strip(folder, make(EVIL, BREAKOUT, 0, control, **more, **note)))
+        more |= course(1e300, -1e300, 0, name=f"$x^ {BREAKOUT}")
+        found.append(ends(folder, strip(folder, make(EVIL, BREAKOUT, 0, control, **more, **note))))
     logs = folder / "logs"
     logs.mkdir()
     ticks = [{"images": n * 256, "losses": {BREAKOUT: n * 1e300, EVIL: n, "nan": None}} for n in (1, 2, 3)]
@@ -187,13 +209,14 @@ def test_ids_are_unique_and_every_link_inside_leads_somewhere(bad: str) -> None:
     uses |= {u for e in elements for v in e.attributes.values() for u in re.findall(r"url\(#(.*?)\)", v)}
     assert uses and uses <= set(ids)
     for player in (e for e in elements if "data-frames" in e.attributes):
-        for run in json.loads(player.attributes["data-frames"])["seeds"]:
-            assert {run["source"], *(frame["id"] for frame in run["frames"])} <= set(ids)
+        run = json.loads(player.attributes["data-frames"])
+        assert {run["source"], *(frame["id"] for frame in run["frames"])} <= set(ids)
 
 
 def test_every_picture_has_words_and_no_colour_of_paper_stays(bad: str) -> None:
     found = parse(bad)
-    assert len(found.named("img")) == 3 and len(found.named("svg")) == 3
+    assert len(found.named("img")) == 3 + 2, "three strips, best and worst samples at the default control"
+    assert len(found.named("svg")) == 3 + 1, "fidelity, cost, losses and metrics over training"
     assert all(e.attributes["alt"] and e.attributes["width"] == "1024" for e in found.named("img"))
     assert all(e.attributes["aria-label"] for e in found.named("svg"))
     styles = " ".join(e.attributes.get("style", "") for e in found.elements)
@@ -226,7 +249,7 @@ def test_a_metric_that_nobody_could_measure_is_a_line_not_a_column(tmp_path: Pat
     assert "fid (d, e): not available1" in [e.text for e in found.named("p")]
 
 
-def test_strips_are_there_once_with_their_own_pixels(tmp_path: Path) -> None:
+def test_strips_of_the_first_seed_are_there_once_with_their_own_pixels(tmp_path: Path) -> None:
     def at(control: float, seed: int) -> RunRecord:
         return make("fix", seed=seed, control=control, is_default_control=control == 1.0, metrics=kid(control))
 
@@ -234,21 +257,18 @@ def test_strips_are_there_once_with_their_own_pixels(tmp_path: Path) -> None:
     records = [strip(tmp_path, r) for r in records] + [strip(tmp_path, make("big", seed=3), px=2 * TILE_PX)]
     found = parse(draw(records, tmp_path)[0])
     images = {e.attributes["id"]: e.attributes["src"] for e in found.named("img")}
-    assert len(images) == len(found.named("img")) == 7
-    for r in records:
+    assert len(images) == len(found.named("img")) == 4
+    for r in (r for r in records if r.seed == 3):
         data = base64.b64decode(images[f"p0-{r.record_key}"].partition(",")[2])
         with Image.open(BytesIO(data)) as shown, Image.open(tmp_path / str(r.grid)) as stored:
             assert shown.size == (stored.size if r.method != "big" else (8 * TILE_PX, TILE_PX))
             assert shown.getpixel((1, 1)) == stored.getpixel((1, 1)), r.method
     (player,) = [json.loads(e.attributes["data-frames"]) for e in found.elements if "data-frames" in e.attributes]
-    assert [(s["seed"], [f["value"] for f in s["frames"]]) for s in player["seeds"]] == [
-        (n, ["0.5", "1"]) for n in (3, 4)
-    ]
-    keys = {(r.seed, r.control): f"p0-{r.record_key}" for r in records if r.method != "big"}
-    for s in player["seeds"]:
-        assert s["source"] == keys[s["seed"], None]
-        assert [f["id"] for f in s["frames"]] == [keys[s["seed"], 0.5], keys[s["seed"], 1.0]]
-        assert [(f["standard"], f["said"][0][1]) for f in s["frames"]] == [(False, "500.0"), (True, "1,000")]
+    assert (player["seed"], [f["value"] for f in player["frames"]]) == (3, ["0.5", "1"])
+    keys = {r.control: f"p0-{r.record_key}" for r in records if r.seed == 3 and r.method != "big"}
+    assert player["source"] == keys[None]
+    assert [f["id"] for f in player["frames"]] == [keys[0.5], keys[1.0]]
+    assert [(f["standard"], f["said"][0][1]) for f in player["frames"]] == [(False, "500.0"), (True, "1,000")]
 
 
 def test_missing_and_damaged_strips_say_so_and_leave_no_slider(tmp_path: Path) -> None:
@@ -261,6 +281,111 @@ def test_missing_and_damaged_strips_say_so_and_leave_no_slider(tmp_path: Path) -
     assert "samples/gone.png is not a file in the results folder" in html
     (tmp_path / str(records[0].grid)).write_bytes(b"\x89PNG\r\n\x1a\n" + b"\0" * 50)
     assert not parse(draw(records, tmp_path)[0]).named("img")
+
+
+def test_what_has_no_numbers_is_named_and_keeps_its_place_among_the_pictures(tmp_path: Path) -> None:
+    records = [strip(tmp_path, make("a", seed=s, metrics=kid(0.1))) for s in (0, 1)]
+    records.append(make("b", status="failed", reason="disk full"))
+    records.append(strip(tmp_path, make("c", seed=1, metrics=kid(0.1))))
+    found = parse(draw(records, tmp_path)[0])
+    facts = dict(zip((e.text for e in found.named("dt")), (e.text for e in found.named("dd")), strict=True))
+    assert facts["without numbers"] == "b on d: seed 0 failed, seed 1 not run; c on d: seed 0 not run"
+    rows = [" ".join(e.text.split()) for e in found.elements if e.attributes.get("class") == "strip"]
+    assert rows == ["a", "b no images: failed: disk full", "c no images: not run with seed 0"]
+
+
+def test_the_best_samples_are_the_upper_row_and_only_the_default_control_has_any(tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"settings": {"resolution": 4}}
+    plain = ends(tmp_path, make("plain", **changes))
+    other = ends(tmp_path, make("fix", control=0.5, is_default_control=False, **changes))
+    found = parse(draw([plain, ends(tmp_path, make("fix", control=1.0, **changes)), other], tmp_path)[0])
+    shown = {e.attributes["alt"]: e.attributes["src"] for e in found.named("img")}
+    names = [f"{m}, {end} on d, seed 0" for m in ("fix", "plain") for end in ("nearest", "farthest")]
+    assert [alt.partition(":")[0] for alt in shown] == names
+    for alt, colour in zip(shown, (255, 0, 255, 0), strict=True):
+        with Image.open(BytesIO(base64.b64decode(shown[alt].partition(",")[2]))) as image:
+            assert image.size == (32, 4) and image.getextrema() == ((colour, colour),) * 3
+
+
+@pytest.mark.parametrize("size", [(32, 9), (30, 8), (4, 4), (400, 8), (8, 4096), (32, 4)])
+def test_a_picture_of_another_shape_is_no_best_and_worst_samples(tmp_path: Path, size: tuple[int, int]) -> None:
+    good, bad = (make(m, settings={"resolution": 4}) for m in ("good", "bad"))
+    shown, problems = extremes("p", [ends(tmp_path, good), ends(tmp_path, bad, size)], tmp_path)
+    assert [[strip.label for strip in row] for row in shown[0].rows] == [["bad"], ["good, nearest", "good, farthest"]]
+    assert len(problems) == 1 and problems[0].startswith("best and worst samples of bad: samples/")
+
+
+def test_damaged_and_linked_pictures_cost_a_line_without_the_place_of_the_folder(tmp_path: Path) -> None:
+    good, damaged, cut, linked = (ends(tmp_path, make(m)) for m in ("good", "damaged", "cut", "linked"))
+    (tmp_path / str(damaged.extremes)).write_bytes(b"\x89PNG\r\n\x1a\n" + b"\0" * 50)
+    path = tmp_path / str(cut.extremes)
+    path.write_bytes(path.read_bytes()[:-30])
+    outside = tmp_path.parent / f"{tmp_path.name}.png"
+    (tmp_path / str(linked.extremes)).rename(outside)
+    (tmp_path / str(linked.extremes)).symlink_to(outside)
+    shown, problems = extremes("p", [good, damaged, cut, linked, make("none")], tmp_path)
+    assert [len(row) for row in shown[0].rows] == [1, 1, 2, 1, 1]
+    assert [p.split(": ")[0].split()[-1] for p in problems] == ["cut", "damaged", "linked"]
+    assert not [p for p in problems if str(tmp_path) in p]
+    assert extremes("p", [make("none")], tmp_path) == ([], [])
+
+
+def test_failed_checks_are_seen_before_any_number(tmp_path: Path) -> None:
+    def said(*doctors: Doctor | None) -> tuple[str, str]:
+        records = [make(seed=n, metrics=kid(0.1), doctor=d) for n, d in enumerate(doctors)]
+        found = parse(draw(records, tmp_path)[0])
+        banner = [e.text for e in found.elements if e.attributes.get("class") == "alarm"]
+        facts = dict(zip((e.text for e in found.named("dt")), (e.text for e in found.named("dd")), strict=True))
+        return " ".join("".join(banner).split()), facts["measuring checks"]
+
+    good, bad = Doctor(passed=True, checks=14), Doctor(passed=False, checks=14, failed=("wrong hash", "wrong order"))
+    assert said(None) == ("", "not examined")
+    assert said(good, good) == ("", "passed (14 checks)")
+    assert said(good, None) == ("", "passed (14 checks); 1 records not examined")
+    banner, fact = said(good, bad, bad)
+    assert fact == "FAILED: 2 of 3 records"
+    assert "wrong hash (2 of 3 records)" in banner and "wrong order (2 of 3 records)" in banner
+    assert "no check named (1 of 1 records)" in said(Doctor(passed=False))[0]
+
+
+def test_curves_are_means_over_seeds_with_their_band_against_kimg_and_seconds() -> None:
+    records = [make("a", seed=0, **course(0.1, 0.2, pace=10)), make("a", seed=1, **course(0.3, None, pace=20))]
+    records.append(make("off", control=1.0, is_default_control=False, **course(7.0)))
+    records += [make("source", seed=s, zero_step=True, metrics=kid(v)) for s, v in ((0, 0.4), (1, 0.6))]
+    (drawn,) = metric_curves(records)
+    by_kimg, by_seconds = drawn.figure.axes
+    points = [np.asarray(line.get_xydata()).tolist() for line in (by_kimg.lines[0], by_seconds.lines[0])]
+    assert points == [[[1, 200], [2, 200]], [[15, 200], [20, 200]]]
+    assert set(np.asarray(by_kimg.lines[1].get_ydata()).tolist()) == {500}, "the source"
+    (band,) = by_kimg.collections
+    assert band.get_paths()[0].get_extents().bounds == (1, 100, 1, 200)
+    rows = [(row.label, *(cell.text for cell in row.cells)) for row in drawn.table.rows]
+    assert rows == [
+        ("source (zero-step)", "–", "–", "500.0"),
+        ("a", "1", "15.0", "200.0 (100.0 to 300.0)"),
+        ("a", "2", "20.0", "200.0 (n=1)"),
+    ]
+
+
+def test_a_source_measured_on_another_number_of_images_is_left_out_where_that_matters() -> None:
+    fd = {"fd_net": MetricValue(value=5, n=50)}
+    (drawn,) = metric_curves([make("source", zero_step=True, metrics=fd), make("a", **course(3, name="fd_net"))])
+    assert [len(panel.lines) for panel in drawn.figure.axes] == [1, 1]
+    assert drawn.table.caption[-1].startswith("fd_net: the source was measured on N=50, the points on N=9")
+    (drawn,) = metric_curves([make("source", zero_step=True, metrics=kid(0.4)), make("a", **course(3, n=500))])
+    assert [len(panel.lines) for panel in drawn.figure.axes] == [2, 2]
+
+
+def test_seconds_of_several_devices_stand_in_no_chart() -> None:
+    devices = [make(m, environment={"device": m}, **course(3)) for m in ("gpu", "cpu")]
+    (drawn,) = metric_curves(devices)
+    assert [panel.get_xlabel() for panel in drawn.figure.axes] == ["kimg"]
+    assert {row.cells[1].text for row in drawn.table.rows} == {"–"} and "cpu; gpu" in drawn.table.caption[-1]
+
+
+def test_curves_without_a_value_make_no_chart() -> None:
+    failed = make("b", status="failed", reason="disk full", **course(1))
+    assert metric_curves([make("a", **course(None)), failed, make("c")]) == []
 
 
 def write_log(folder: Path, record: RunRecord, text: str) -> Path:

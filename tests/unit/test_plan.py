@@ -20,8 +20,8 @@ from benchmark import plan as planning
 from benchmark.api import Control, Method
 from benchmark.cards import list_cards
 from benchmark.config import EvalConfig, NetConfig, Suite, TrainConfig
-from benchmark.domains import Domain
-from benchmark.errors import ConfigError
+from benchmark.domains import Domain, set_apart
+from benchmark.errors import ConfigError, DataError
 from benchmark.plan import Job, check, make_job, plan, uses_training_of_another
 from benchmark.suites import load_suite
 
@@ -31,10 +31,11 @@ NETS = NetConfig(resolution=32)
 OTHER_TRAINING: dict[str, Any] = {
     "kimg": 0.5, "batch": 4, "accumulate": 2, "lr_g": 0.1, "lr_d": 0.1, "r1_gamma": 7.0, "r1_every": 3,
     "pl_weight": 1.0, "pl_every": 3, "style_mixing": 0.1, "ema_kimg": 9.0, "ema_rampup": 0.1, "augment": "ada",
-    "ada_target": 0.1, "ada_kimg": 7.0, "mirror": True, "precision": "bf16", "tick_kimg": 0.5,
+    "ada_target": 0.1, "ada_kimg": 7.0, "mirror": True, "precision": "bf16", "tick_kimg": 0.5, "snapshot_kimg": (0.1,),
 }  # fmt: skip
 OTHER_EVALUATION: dict[str, Any] = {
     "metrics": ("fd_randconv",), "samples": 60, "pairs": 7, "batch": 5, "psi": 0.5,
+    "curve_metrics": ("fd_randconv",), "curve_samples": 9, "snapshot": "selected",
 }  # fmt: skip
 
 
@@ -73,9 +74,9 @@ def test_the_tables_of_this_test_name_every_setting() -> None:
 
 
 @pytest.mark.parametrize("field", TrainConfig.model_fields)
-def test_every_training_setting_but_the_log_interval_changes_both_keys(field: str) -> None:
+def test_every_training_setting_that_changes_weights_changes_both_keys(field: str) -> None:
     changed = job(with_training(**{field: OTHER_TRAINING[field]}), FixNoise())
-    matters = field != "tick_kimg"
+    matters = field not in ("tick_kimg", "snapshot_kimg")
     assert differ(job(method=FixNoise()), changed) == (matters, matters)
 
 
@@ -93,6 +94,31 @@ def test_the_order_of_metrics_changes_nothing_and_their_version_the_record(monke
     newer = {name: replace(info, version=info.version + 1) for name, info in all_metrics.list_metrics().items()}
     monkeypatch.setattr(planning, "list_metrics", lambda: newer)
     assert differ(before, job(method=FixNoise())) == (False, True)
+
+
+def test_snapshots_change_the_records_that_measure_them_and_no_weights() -> None:
+    curve = {"curve_metrics": ("fd_randconv",)}
+    one = with_evaluation(**curve)
+    two = one.model_copy(update={"train": one.train.model_copy(update={"snapshot_kimg": (0.1,)})})
+    assert differ(job(one, FixNoise()), job(two, FixNoise())) == (False, True)
+    chosen = [with_evaluation(snapshot="selected", metrics=names) for names in (("kid_randconv", "fd_randconv"),) * 2]
+    other = with_evaluation(snapshot="selected", metrics=("fd_randconv", "kid_randconv"))
+    assert keys(job(chosen[0], FixNoise())) == keys(job(chosen[1], FixNoise()))
+    assert differ(job(chosen[0], FixNoise()), job(other, FixNoise())) == (False, True)  # the first metric chooses
+
+
+def test_images_set_apart_for_selection_are_not_trained_on_and_change_the_keys() -> None:
+    images = np.arange(20, dtype=np.uint8).repeat(3 * 4 * 4).reshape(20, 3, 4, 4)
+    whole = replace(domain(), train=images)
+    apart = set_apart(whole, train=15, selection=5)
+    assert apart.train[:, 0, 0, 0].tolist() == list(range(15)) and apart.selection[:, 0, 0, 0].tolist() == [
+        *range(15, 20)
+    ]
+    assert set_apart(whole, train=20, selection=0) is whole
+    assert [len(x) for x in (lambda d: (d.train, d.selection))(set_apart(whole, train=60, selection=20))] == [15, 5]
+    assert differ(job(method=FixNoise(), where=whole), job(method=FixNoise(), where=apart)) == (True, True)
+    with pytest.raises(DataError, match="cannot be split"):
+        set_apart(replace(domain(), train=images[:2]), train=2000, selection=500)
 
 
 class NewerFixNoise(FixNoise):

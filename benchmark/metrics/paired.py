@@ -1,0 +1,122 @@
+"""Scores of pairs of images: which images each metric compares, and what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmark.metrics.base import NO_TRAINING, Images, Kind, MetricInfo, Samples, Score, distances_to_score
+
+if TYPE_CHECKING:
+    from benchmark.metrics.perceptual import PerceptualNetwork
+
+LEGACY: tuple[Kind, ...] = ("legacy_consistency", "legacy_consistency_face")
+COMPARED: tuple[Kind, ...] = ("consistency", "consistency_anchor", "step", *LEGACY)
+PAIRED: tuple[Kind, ...] = (*COMPARED, "intra")
+NO_STEP = "not available: there is no value of the control before this one"
+NO_LEGACY = "not available: no images were drawn in the published way"
+
+
+class Pairs:
+    """The work of one network for one set of samples: known in advance, so that progress can be shown.
+
+    ``infos`` are metrics of PAIRED kinds; ``training`` uint8 [t, 3, R, R], t >= 1, for those that need it.
+    """
+
+    def __init__(
+        self, net: PerceptualNetwork, infos: Sequence[MetricInfo], samples: Samples, training: Images | None
+    ) -> None:
+        self.net, self.fakes, self.training = net, samples.fakes, training
+        self.comparisons, self.missing = comparisons(infos, samples, net.least_px)
+        self.intra = [info.name for info in infos if info.kind == "intra"]
+        absent = Score.missing(NO_TRAINING) if training is None else too_small(samples.fakes, net.least_px)
+        if absent:
+            self.missing |= dict.fromkeys(self.intra, absent)
+            self.intra = []
+
+    @property
+    def seen(self) -> int:
+        """Images that ``scores`` ticks."""
+        from benchmark.metrics.intra import images_seen
+
+        once = images_seen(self.fakes, self.training) if self.intra and self.training is not None else 0
+        return once + sum(work.seen for work in self.comparisons)
+
+    def scores(self, device: str, batch: int, tick: Callable[[int], None]) -> dict[str, Score]:
+        """{name: score}; ``tick(k)`` after every k images."""
+        from benchmark.metrics.intra import images_to_intra
+        from benchmark.metrics.perceptual import images_to_distances
+
+        found = dict(self.missing)
+        for work in self.comparisons:
+            distances = images_to_distances(self.net, work.images, work.others, device, batch, tick)
+            found |= {name: distances_to_score(values) for name, values in distances.items()}
+        if self.intra and self.training is not None:
+            score = images_to_intra(self.net, self.fakes, self.training, device, batch, tick)
+            found |= dict.fromkeys(self.intra, score)
+        return found
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Images [n, 3, R, R] and, by name of metric, others [n, 3, R, R] to compare them with."""
+
+    images: Images
+    others: dict[str, Images]
+
+    @property
+    def seen(self) -> int:
+        """Images that pass through the network."""
+        return len(self.images) * (1 + len(self.others))
+
+
+def comparisons(
+    infos: Sequence[MetricInfo], samples: Samples, least_px: int
+) -> tuple[list[Comparison], dict[str, Score]]:
+    """What to compare for the metrics of pairs among ``infos``, and the scores of those that cannot be had.
+
+    ``least_px`` is the size of the smallest images that the network takes.
+    """
+    found: list[Comparison] = []
+    missing = {
+        info.name: Score.missing(NO_STEP if info.kind == "step" else NO_LEGACY)
+        for info in infos
+        if info.kind in COMPARED
+    }
+    for images, by_kind in _sets(samples):
+        others = {info.name: by_kind[info.kind] for info in infos if info.kind in by_kind}
+        small = too_small(images, least_px)
+        missing = {name: reason for name, reason in missing.items() if name not in others}
+        if small:
+            missing |= dict.fromkeys(others, small)
+        elif others:
+            found.append(Comparison(images, others))
+    return found, missing
+
+
+def too_small(images: Images, least_px: int) -> Score | None:
+    """The score of a metric whose network does not take images of this size."""
+    px = images.shape[-1]
+    return Score.missing(f"not available: needs images of {least_px} px; these are {px}") if px < least_px else None
+
+
+def face(images: Images) -> Images:
+    """The part that the published evaluation cuts out of aligned faces: [n, 3, R, R] to [n, 3, R/2, R/2]."""
+    eighth = images.shape[-1] // 8
+    return images[:, :, 3 * eighth : 7 * eighth, 2 * eighth : 6 * eighth]
+
+
+def _sets(samples: Samples) -> list[tuple[Images, dict[Kind, Images]]]:
+    """Images, and by kind of metric those they are compared with."""
+    adapted = samples.fakes[: len(samples.sources)]
+    sets: list[tuple[Images, dict[Kind, Images]]] = [
+        (samples.sources, {"consistency": adapted, "consistency_anchor": samples.anchored})
+    ]
+    if samples.before is not None:
+        sets.append((samples.before, {"step": adapted}))
+    if samples.legacy is not None:
+        source, other = samples.legacy
+        sets.append((source, {"legacy_consistency": other}))
+        sets.append((face(source), {"legacy_consistency_face": face(other)}))
+    return sets

@@ -1,0 +1,71 @@
+"""Scores of whole sets of images, from their pooled features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmark.errors import DataError
+from benchmark.metrics.base import NO_TRAINING, Kind, MetricInfo, Score
+from benchmark.metrics.catalogue import NEIGHBOURS
+from benchmark.metrics.extrapolation import AT_LEAST, fd_with_std_error, features_to_fd_infinity
+from benchmark.metrics.feature_cache import Features
+from benchmark.metrics.kid import features_to_kid
+from benchmark.metrics.neighbours import features_to_prdc, nearest_training
+
+PRDC: tuple[Kind, ...] = ("precision", "recall", "density", "coverage")
+MEMORISATION: tuple[Kind, ...] = ("memorisation", "authenticity")
+"""These need features of the training images."""
+POOLED: tuple[Kind, ...] = ("kid", "fd", "fd_infinity", *PRDC, *MEMORISATION)
+
+
+def features_to_scores(
+    infos: Sequence[MetricInfo], fakes: Features, real: Features, training: Features | None = None
+) -> dict[str, Score]:
+    """{name: score} of the metrics that compare sets of features; n is the number of generated images.
+
+    ``real`` is of held-out images; ``training`` of those that were trained on, for metrics that ask for them.
+    """
+    n = len(fakes)
+    kinds = {info.kind for info in infos}
+    found: dict[Kind, Score] = {}
+    if "kid" in kinds:
+        value, std_error = features_to_kid(fakes, real)
+        found["kid"] = Score.measured(value, n, std_error)
+    if "fd" in kinds:
+        distance, std_error = fd_with_std_error(fakes, real)
+        found["fd"] = Score.measured(distance, n, std_error)
+    if "fd_infinity" in kinds:
+        found["fd_infinity"] = _fd_infinity(fakes, real)
+    if kinds.intersection(PRDC):
+        values = vars(features_to_prdc(real, fakes, NEIGHBOURS))
+        found |= {kind: Score.measured(values[kind], n) for kind in PRDC}
+    if kinds.intersection(MEMORISATION):
+        found |= _memorisation(fakes, real, training)
+    return {info.name: found[info.kind] for info in infos}
+
+
+def _fd_infinity(fakes: Features, real: Features) -> Score:
+    """A value only where FD is a straight line in 1/N: elsewhere the interval does not hold what it promises."""
+    if len(fakes) < AT_LEAST:
+        return Score.missing(f"not available: needs at least {AT_LEAST} generated images")
+    fit = features_to_fd_infinity(fakes, real, seed=0)
+    if not fit.straight:
+        return Score.missing("not available: FD is no straight line in 1/N at so few images; raise eval.samples")
+    return Score(value=fit.value, n=len(fakes), std_error=fit.std_error, interval=fit.interval)
+
+
+def _memorisation(fakes: Features, real: Features, training: Features | None) -> dict[Kind, Score]:
+    """Both scores, each with the number that it has to be read beside; a set that is too small costs these alone."""
+    if training is None:
+        return dict.fromkeys(MEMORISATION, Score.missing(NO_TRAINING))
+    try:
+        found = nearest_training(fakes, training, real)
+    except DataError as error:
+        return dict.fromkeys(MEMORISATION, Score.missing(f"not available: {error}"))
+    n = len(fakes)
+    ratio = f"median distance to the nearest training image: {found.median_ratio:.3g} of held-out images' own"
+    own = f"held-out images' own: {found.held_out_authenticity:.3g}"
+    return {
+        "memorisation": Score.measured(found.share_nearer, n, note=ratio),
+        "authenticity": Score.measured(found.authenticity, n, note=own),
+    }
