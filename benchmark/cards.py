@@ -28,7 +28,7 @@ class Card(Frozen):
     schema_version: Literal[1] = Field(1, alias="schema")
     name: str
     title: str
-    kind: Literal["dicebear", "toy", "folder", "zip"]
+    kind: Literal["dicebear", "toy", "folder", "zip", "target"]
     style: str = Field("", description="DiceBear style or toy shape")
     creator: str
     licence: str

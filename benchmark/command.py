@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
 
+from benchmark.api import Method
+from benchmark.batches import images_per_round
 from benchmark.config import Suite
+from benchmark.demand import GIB, memory_gib
 from benchmark.doctor import examine, verdict
 from benchmark.domains import Domain, load_domain, set_apart
 from benchmark.errors import ConfigError
-from benchmark.hardware import environment, pick_device, pick_precision, prepare_torch
+from benchmark.hardware import environment, pick_device, pick_precision
 from benchmark.launch import run_all
-from benchmark.metrics import Evaluator
+from benchmark.metrics import Evaluator, list_metrics
+from benchmark.metrics.base import STAND_IN
+from benchmark.metrics.catalogue import find_metric
+from benchmark.metrics.weights import stood_in
 from benchmark.plan import Job, check, plan
 from benchmark.progress import Bars
 from benchmark.report import rich_table, write_report
@@ -25,7 +30,6 @@ from benchmark.results import ResultStore, RunRecord
 from benchmark.run import Run
 from benchmark.sources import Source, find_source, load_source
 from benchmark.stylegan2 import Nets
-from benchmark.suites import load_suite
 
 
 @dataclass(frozen=True)
@@ -42,33 +46,68 @@ class Prepared:
     device: str
 
 
-def prepare(
-    suite_name: str,
-    settings: Sequence[str],
-    overrides: Mapping[str, Any],
-    device: str,
-    cache: Path,
-    console: Console,
-    threads: int | None = None,
-    plugins: Sequence[str] = (),
-) -> Prepared:
-    """Arguments -> typed suite, source, drawn domains and jobs. Raises BenchmarkError before anything was trained."""
-    suite, methods = load_suite(suite_name, settings, overrides, plugins)
-    prepare_torch(threads)
-    device = usable_device(device)
+@dataclass(frozen=True)
+class Place:
+    """Where a command runs, and what it may use there."""
+
+    device: str
+    cache: Path
+    console: Console
+    stand_ins: Path | None = None
+
+
+def prepare(suite: Suite, methods: Sequence[Method], place: Place) -> Prepared:
+    """Source, drawn domains and jobs of a suite. Raises BenchmarkError before anything was trained."""
+    device, cache = place.device, place.cache
     precision = pick_precision(suite.train.precision, device)
     suite = suite.model_copy(update={"train": suite.train.model_copy(update={"precision": precision})})
+    suite = with_stand_ins(suite, place.stand_ins)
     source = find_source(suite.source, cache)
     nets, digest = load_source(source)
     check(suite, methods, nets.cfg, source.card.origin.networks if source.card.origin else ("g", "g_ema", "d"))
-    evaluator = Evaluator(suite.eval.metrics, cache, device, suite.eval.batch)
+    evaluator = Evaluator(suite.eval.metrics, cache, device, suite.eval.batch, stand_ins=place.stand_ins)
     moments = suite.eval.moment_metrics
-    curve = Evaluator(moments, cache, device, suite.eval.batch) if moments else None
-    with Bars(console) as bars:
+    curve = Evaluator(moments, cache, device, suite.eval.batch, stand_ins=place.stand_ins) if moments else None
+    with Bars(place.console) as bars:
         domains = load_domains(suite, cache, bars)
+    warn_of_memory(suite, nets, place)
     return Prepared(
         suite, plan(suite, methods, domains, digest), domains, source, nets.to(device), evaluator, curve, device
     )
+
+
+def with_stand_ins(suite: Suite, folder: Path | None) -> Suite:
+    """The suite with the names of those metrics changed whose weight files the folder has stand-ins for."""
+    if folder is None:
+        return suite
+    networks, infos = stood_in(folder), list_metrics()
+
+    def renamed(names: Sequence[str]) -> tuple[str, ...]:
+        known = {name: find_metric(name) for name in names}
+        return tuple(
+            STAND_IN + name if STAND_IN + name in infos and i.network in networks else name for name, i in known.items()
+        )
+
+    measured = suite.eval
+    names = {"metrics": renamed(measured.metrics), "curve_metrics": renamed(measured.curve_metrics)}
+    return suite.model_copy(update={"eval": measured.model_copy(update=names)})
+
+
+def warn_of_memory(suite: Suite, nets: Nets, place: Place) -> None:
+    """Say so where a step will hardly fit on the GPU."""
+    if place.device == "cpu":
+        return
+    images = images_per_round(suite.train, nets.cfg.mbstd_group)
+    need = memory_gib(nets, images, suite.train.precision == "bf16")
+    have = torch.cuda.get_device_properties(place.device).total_memory / GIB
+    if need > have:
+        place.console.print(
+            f"{suite.name}: a step of {images} images needs about {need:.0f} GiB, {place.device} has {have:.0f}: add "
+            f"--set train.accumulate={2 * suite.train.accumulate}",
+            style="red",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def usable_device(wanted: str) -> str:
@@ -89,7 +128,8 @@ def load_domains(suite: Suite, cache: Path, bars: Bars) -> dict[str, Domain]:
     domains: dict[str, Domain] = {}
     for name in suite.domains:
         split = suite.split
-        domain = load_domain(name, suite.resolution, split.train + split.selection, split.test, cache, bars.over)
+        train = split.train + split.selection
+        domain = load_domain(name, suite.resolution, train, split.test, cache, bars.over, split.filter)
         domain = set_apart(domain, split.train, split.selection)
         if domain.name in domains:
             raise ConfigError(f"--domains: two are called {domain.name}, one of them {name}. Rename the folder or ZIP.")
@@ -100,10 +140,17 @@ def load_domains(suite: Suite, cache: Path, bars: Bars) -> dict[str, Domain]:
     return domains
 
 
-def run_suite(prepared: Prepared, out: Path, console: Console, tensorboard: bool = False) -> int:
-    """Run all jobs, write tables and pictures, print the table; 1 if a job failed, else 0."""
+def run_suites(prepared: Sequence[Prepared], out: Path, console: Console, tensorboard: bool = False) -> int:
+    """Run all jobs, write tables and pictures, print the tables; 1 if a job failed, else 0."""
     store = ResultStore(out)
     store.ensure_writable()
+    records = [record for suite in prepared for record in run_suite(suite, store, console, tensorboard)]
+    print_tables(records, store, console)
+    return 1 if any(r.status == "failed" for r in records) else 0
+
+
+def run_suite(prepared: Prepared, store: ResultStore, console: Console, tensorboard: bool) -> list[RunRecord]:
+    """The records of a suite's jobs, failed ones included."""
     device = prepared.device
     doctor = verdict(examine(prepared.evaluator))
     if not doctor.passed:
@@ -128,9 +175,7 @@ def run_suite(prepared: Prepared, out: Path, console: Console, tensorboard: bool
             doctor,
             environment=environment(device),
         )
-        records = run_all(prepared.jobs, run)
-    print_tables(records, store, console)
-    return 1 if any(r.status == "failed" for r in records) else 0
+        return run_all(prepared.jobs, run)
 
 
 def print_tables(records: Sequence[RunRecord], store: ResultStore, console: Console) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
+from benchmark.cautions import cautions
 from benchmark.comparisons import smallest_p
 from benchmark.errors import ConfigError, DataError, UnknownName
 from benchmark.matching import Entry, entries_of
@@ -18,7 +19,7 @@ from benchmark.pairs import interval_text, p_text
 from benchmark.render import markdown_tables
 from benchmark.results import ResultStore, RunRecord, sort_key, write_atomic
 from benchmark.rows import COSTS, flatten, groups, lines, metric_names
-from benchmark.tables import MISSING, TIMES, Cell, Column, Footnotes, Row, Table, digits_of, optimism, scale
+from benchmark.tables import MISSING, TIMES, Cell, Column, Footnotes, Row, Table, digits_of, scale
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def compare(a: Path, b: Path, metrics: Collection[str] | None = None) -> Compari
     title = f"A: {a.as_posix()} ({len(read_a[0])} records), B: {b.as_posix()} ({len(read_b[0])} records)"
     said = [*_other(entries), *_environments(read_a[0], read_b[0])]
     for name, (records, problems) in (("A", read_a), ("B", read_b)):
-        said += [f"{name}: {text}" for group in groups(records) for text in optimism(group)]
+        said += [f"{name}: {text}" for group in groups(records) for text in cautions(group)]
         said += [f"{name}: {problem}" for problem in problems]
     return Comparison(title, tuple(entries), tuple(_tables(entries)), tuple(dict.fromkeys(said)))
 

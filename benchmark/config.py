@@ -19,6 +19,7 @@ def _power_of_two(px: int) -> int:
     return px
 
 
+Filter = Literal["lanczos", "box", "squash_bilinear"]
 Resolution = Annotated[int, Field(ge=8, le=1024), AfterValidator(_power_of_two)]
 
 
@@ -99,11 +100,14 @@ class EvalConfig(Frozen):
 
 
 class DomainConfig(Frozen):
-    """Sizes of the splits."""
+    """Sizes of the splits, and how images were resized."""
 
     train: int = Field(2000, ge=1)
-    test: int = Field(1000, ge=1)
+    test: int = Field(1000, ge=0, description="0: the training images are the reference, as in many published tables")
     selection: int = Field(0, ge=0, description="further held-out images that choose the snapshot")
+    filter: Filter = Field(
+        "lanczos", description="of prepared targets; for published numbers: box (FFHQ 256), squash_bilinear (FixNoise)"
+    )
 
 
 class Suite(Frozen):
@@ -117,7 +121,27 @@ class Suite(Frozen):
     domains: tuple[str, ...]
     methods: tuple[str, ...]
     fields: dict[str, dict[str, Any]] = Field({}, description="the suite's own values of methods' fields, by method")
+    budgets: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        {}, description="train.kimg of those trainings whose papers state another, by method; without, all are equal"
+    )
+    scale: float = Field(1, gt=0, le=1, description="below 1 a rehearsal: lengths, samples and pairs are this share")
     seeds: tuple[int, ...] = (0,)
     split: DomainConfig = DomainConfig()
     train: TrainConfig = TrainConfig()
     eval: EvalConfig = EvalConfig()
+
+    @property
+    def is_rehearsal(self) -> bool:
+        """Whether lengths and numbers of samples are a share of what they should be."""
+        return self.scale < 1
+
+
+class Collection(Frozen):
+    """Suites that are run one after the other and reported together, because one has a single source and length."""
+
+    schema_version: Literal[1] = Field(1, alias="schema")
+    name: str
+    description: str = ""
+    members: tuple[str, ...] = Field(min_length=1, description="suites that come with the package")
+    settings: tuple[str, ...] = Field((), description="as after --set, for each member")
+    suffix: str = Field("", description="of the members' names, where settings make other suites of them")

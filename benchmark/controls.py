@@ -18,9 +18,10 @@ from itertools import pairwise
 
 import pandas as pd
 
+from benchmark.cautions import cautions
 from benchmark.results import RunRecord, control_order
 from benchmark.rows import Line, lines, metric_names
-from benchmark.tables import MISSING, Cell, Column, Footnotes, Row, Table, doctor_notes, mean_std, optimism
+from benchmark.tables import MISSING, Cell, Column, Footnotes, Row, Table, doctor_notes, mean_std
 
 COLUMNS = {"path": 3, "unevenness": 2, "directness": 2, "dominated": 3}
 """Column: digits after the point."""
@@ -61,7 +62,7 @@ def control_table(records: Sequence[RunRecord]) -> Table | None:
         rows.append(Row(base, tuple(cells), notes=doctor_notes(behind, notes)))
     columns = [Column("", "generators kept")]
     columns += [Column(domain, column, DIRECTIONS[column]) for domain in domains for column in COLUMNS]
-    return Table("Control curves", tuple(columns), tuple(rows), tuple(notes), (*_caption(names), *optimism(records)))
+    return Table("Control curves", tuple(columns), tuple(rows), tuple(notes), (*_caption(names), *cautions(records)))
 
 
 METRICS = {"kid": ("kid",), "far": ("consistency", "lpips"), "step": ("step",)}

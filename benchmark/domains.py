@@ -1,5 +1,7 @@
 """Target image sets: from a card's name, or a user's folder or ZIP, to uint8 images.
 
+Standard targets (`targets`) come from what `datasets prepare` made, with splits of their own: see `prepared`.
+
 A domain is drawn once and kept in a content-addressed cache. How the splits are made:
 
 1. Pictures come in a fixed order: drawings by seed number, the user's own images by the sha256 of their bytes.
@@ -26,9 +28,12 @@ from filelock import FileLock
 from pydantic import Field
 
 from benchmark.cards import Card, Skipped, list_cards
-from benchmark.config import Frozen
+from benchmark.config import Filter, Frozen
 from benchmark.errors import ConfigError, DataError, UnknownName
 from benchmark.files import new_file
+from benchmark.prepared import PreparedPictures
+from benchmark.target_domains import Wanted, open_target
+from benchmark.targets import list_targets
 
 Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
 LAYOUT = 1  # version of the splits and of the cache files; raise it when either changes
@@ -41,11 +46,16 @@ class Domain:
 
     name: str
     train: np.ndarray  # uint8 [N,3,R,R]
-    test: np.ndarray  # uint8 [M,3,R,R], held out, no image equal to one in train
+    test: np.ndarray  # uint8 [M,3,R,R], held out, no image equal to one in train; or train itself, see `held_out`
     digest: str  # sha256 of the pixels of both splits, in order
     card: Card
     skipped: Skipped = ()  # user data: (file, reason)
     selection: np.ndarray = field(default_factory=lambda: np.empty((0, 3, 1, 1), np.uint8))  # held out as well
+
+    @property
+    def held_out(self) -> bool:
+        """False where the training images are the reference, as many papers have it."""
+        return self.test is not self.train
 
 
 class Pictures(Protocol):
@@ -70,20 +80,28 @@ def plain(items: Iterable[Any], total: int, text: str) -> Iterable[Any]:
 
 
 def load_domain(
-    name: str, resolution: int, train: int, test: int, cache: Path, progress: Progress | None = None
+    name: str,
+    resolution: int,
+    train: int,
+    test: int,
+    cache: Path,
+    progress: Progress | None = None,
+    filter: Filter = "lanczos",
 ) -> Domain:
     """Images of the domain called ``name``, drawn now or read from ``cache``.
 
     ``name`` is a card's name or the path of a folder or ZIP of images; ``resolution`` is in px; ``train`` and ``test``
-    are numbers of images. A user's set with fewer images than asked for is split 2:1. Raises `UnknownName` for a name
-    without a card, `ConfigError` for sizes that make no sense and `DataError` for images that cannot be had.
+    are numbers of images; with ``test`` 0 the training images are the reference, too. A user's set with fewer images
+    than asked for is split 2:1; a standard target has its own splits, of which the numbers are upper limits, and is
+    read as it was prepared with ``filter``. Raises `UnknownName` for a name without a card, `ConfigError` for settings
+    that make no sense and `DataError` for images that cannot be had.
     """
-    if resolution < 4 or train < 1 or test < 1:
+    if resolution < 4 or train < 1 or test < 0:
         raise ConfigError(
             f"domain {name!r}: asked for {train} + {test} images of {resolution} px; use 1 or more, 4 px up"
         )
     bar = progress or plain
-    card, pictures = _open(name, resolution, bar)
+    card, pictures = _open(Wanted(name, resolution, train, test, filter), cache, bar)
     probes = card.probes and [card.probes.count, card.probes.resolution]
     sizes = {"resolution": resolution, "train": train, "test": test}
     wanted = {**pictures.recipe(), **sizes, "probes": probes, "layout": LAYOUT}
@@ -121,29 +139,39 @@ def set_apart(domain: Domain, train: int, selection: int) -> Domain:
             f"domain {domain.name!r}: {have} images cannot be split into {train} for training and {selection} for "
             "selection; lower split.selection"
         )
-    return replace(domain, train=domain.train[:-apart], selection=domain.train[-apart:])
+    rest = domain.train[:-apart]
+    return replace(domain, train=rest, test=domain.test if domain.held_out else rest, selection=domain.train[-apart:])
 
 
-def _open(name: str, resolution: int, progress: Progress) -> tuple[Card, Pictures]:
+def _open(wanted: Wanted, cache: Path, progress: Progress) -> tuple[Card, Pictures]:
     """Card and drawing machine behind a name or a path; a card goes before a path of the same name."""
-    cards = list_cards()
-    if name not in cards and ("/" in name or os.sep in name or os.path.exists(name)):
-        from benchmark.images import UserImages
+    name, resolution, cards = wanted.name, wanted.resolution, list_cards()
+    targets = {} if name in cards else list_targets("target")
+    if name in targets:
+        return open_target(targets[name], wanted, cache)
+    if wanted.filter != "lanczos":
+        raise ConfigError(f"split.filter={wanted.filter} is for standard targets, and {name!r} is none; leave it out.")
+    if name in cards:
+        return cards[name], _machine(cards[name], resolution)
+    if not ("/" in name or os.sep in name or os.path.exists(name)):
+        raise UnknownName("domain", name, (*cards, *targets))
+    from benchmark.images import UserImages
 
-        user = UserImages(Path(name), resolution, progress)
-        unknown = "unknown; the user's own data"
-        about = {"schema": 1, "name": user.title, "title": user.title, "kind": user.kind, "attribution": unknown}
-        return Card.model_validate({**about, "creator": "unknown", "licence": unknown}), user
-    if name not in cards:
-        raise UnknownName("domain", name, cards)
-    card = cards[name]
+    user = UserImages(Path(name), resolution, progress)
+    unknown = "unknown; the user's own data"
+    about = {"schema": 1, "name": user.title, "title": user.title, "kind": user.kind, "attribution": unknown}
+    return Card.model_validate({**about, "creator": "unknown", "licence": unknown}), user
+
+
+def _machine(card: Card, resolution: int) -> Pictures:
+    """What draws the pictures of a card."""
     if card.kind == "toy":
         from benchmark.toys import ToyPictures
 
-        return card, ToyPictures(card.style, card.seeds, resolution)
+        return ToyPictures(card.style, card.seeds, resolution)
     from benchmark.drawings import Drawings
 
-    return card, Drawings(card.name, card.style, card.options, card.seeds, resolution)
+    return Drawings(card.name, card.style, card.options, card.seeds, resolution)
 
 
 def _unique(pictures: Pictures, need: int, skipped: list[tuple[str, str]]) -> Iterator[np.ndarray]:
@@ -169,7 +197,8 @@ def _render(entry: Path, card: Card, pictures: Pictures, sizes: tuple[int, int, 
     """Draw, split and write one cache entry: `.npy` [test + train,3,R,R] and `.json`."""
     resolution, train, test = sizes
     user = card.kind in ("folder", "zip")
-    if not user:
+    ready = pictures if isinstance(pictures, PreparedPictures) else None
+    if not user and not ready:
         _held_out(card.name, pictures.count, train, test, user, [])  # too few are refused before any is drawn
     need = min(train + test, pictures.count)
     skipped = list(pictures.skipped)
@@ -179,17 +208,18 @@ def _render(entry: Path, card: Card, pictures: Pictures, sizes: tuple[int, int, 
             Path(scratch) / "all.npy", mode="w+", dtype=np.uint8, shape=shape
         )
         found = 0
-        for image in progress(_unique(pictures, need, skipped), need, f"draw {card.name}"):
+        drawn = (image for _, image in ready.draw(0, need)) if ready else _unique(pictures, need, skipped)
+        for image in progress(drawn, need, f"{'read' if ready else 'draw'} {card.name}"):
             images[found] = image
             found += 1
-        held_out = _held_out(card.name, found, train, test, user, skipped)
+        held_out = ready.held_out if ready else _held_out(card.name, found, train, test, user, skipped)
         images = images[: min(found, held_out + train)]
         about = {
             "schema": 1,
             "test": held_out,
             "digest": pixel_digest(images[held_out:], images[:held_out]),
-            "found": pictures.count + len(pictures.skipped) if user else None,
-            "skipped": sorted(skipped) if user else [],
+            "found": pictures.count + len(pictures.skipped) if user or ready else None,
+            "skipped": sorted(skipped) if user or ready else [],
             "probe": _probe(card),
         }
         with new_file(entry.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
@@ -218,7 +248,7 @@ class _About(Frozen):
     """What is kept beside the pixels of a cache entry."""
 
     schema_version: Literal[1] = Field(1, alias="schema")
-    test: int = Field(ge=1)
+    test: int = Field(ge=0)
     digest: str
     found: int | None
     skipped: Skipped
@@ -244,9 +274,11 @@ def _domain(card: Card, images: np.ndarray, about: _About) -> Domain:
             f"drawing packages?); its digest is {about.digest[:12]} and results compare only with the same digest",
             stacklevel=3,
         )
-    train, test = images[about.test :], images[: about.test]
+    train = images[about.test :]
+    test = images[: about.test] if about.test else train
     if about.found is not None:
-        notes = f"{len(train)} training and {len(test)} held-out images, centre-cropped and resized"
+        notes = f"{len(train)} training and {about.test} held-out images, "
+        notes += card.notes or "centre-cropped and resized"
         changes = {"found": about.found, "skipped": about.skipped, "digest": about.digest, "notes": notes}
         card = card.model_copy(update=changes)
     return Domain(card.name, train, test, about.digest, card, about.skipped)
@@ -256,7 +288,7 @@ def _probe(card: Card) -> str | None:
     """Pixel hash of the card's probe pictures as drawn here."""
     if card.probes is None:
         return None
-    pictures = _open(card.name, card.probes.resolution, plain)[1]
+    pictures = _machine(card, card.probes.resolution)
     return pixel_hash(image for _, image in pictures.draw(0, card.probes.count) if not isinstance(image, str))
 
 

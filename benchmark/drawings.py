@@ -9,13 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import multiprocessing
-import os
-import signal
-import warnings
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache, partial
 from importlib.metadata import version
 from importlib.resources import files
@@ -27,6 +21,7 @@ from dicebear import Avatar, Style
 from PIL import Image
 
 from benchmark.errors import DataError
+from benchmark.pool import cores, in_processes
 
 POOL_FROM = 500  # pictures; below, starting processes takes longer than drawing
 MAX_WORKERS = 8
@@ -62,25 +57,10 @@ class Drawings:
         size = max(1, CHUNK_BYTES // (3 * self.resolution**2))
         chunks = [seeds[at : at + size] for at in range(0, len(seeds), size)]
         options = json.dumps(self.options)
-        done = 0
-        # A daemon process may not have children, and a script without a __main__ guard breaks the pool: both draw here.
-        if len(seeds) > POOL_FROM and not multiprocessing.current_process().daemon:
-            work = partial(render_seeds, self.style, options, self.resolution)
-            pool = ProcessPoolExecutor(
-                max_workers=min(_cores(), MAX_WORKERS),
-                mp_context=multiprocessing.get_context("spawn"),
-                initializer=_leave_ctrl_c_to_parent,
-            )
-            try:
-                for images in pool.map(work, chunks):
-                    yield from images
-                    done += 1
-            except (BrokenProcessPool, OSError) as error:
-                warnings.warn(f"drawing {self.name} in one process, the pool failed: {error}", stacklevel=2)
-            finally:
-                pool.shutdown(cancel_futures=True)
-        for chunk in chunks[done:]:
-            yield from render_seeds(self.style, options, self.resolution, chunk)
+        workers = min(cores(), MAX_WORKERS) if len(seeds) > POOL_FROM else 1
+        work = partial(render_seeds, self.style, options, self.resolution)
+        for images in in_processes(work, chunks, workers, f"drawing {self.name}"):
+            yield from images
 
 
 def render_seeds(style: str, options: str, resolution: int, seeds: list[str]) -> np.ndarray:
@@ -107,12 +87,3 @@ def _definition(style: str) -> str:
 @lru_cache(maxsize=1)
 def _style(style: str) -> Style:
     return Style(json.loads(_definition(style)))
-
-
-def _leave_ctrl_c_to_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -7,30 +7,23 @@ with is an error. Labels in a ``dataset.json`` are not read: the suite's generat
 from __future__ import annotations
 
 import hashlib
-import io
 import os
-import re
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import PIL
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from benchmark.archives import Archive, Skipped, printable
 from benchmark.errors import DataError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")  # no EPS: Pillow would start Ghostscript
-LABELS = "dataset.json"
-MAX_FILE_BYTES = 512 << 20
-MAX_ZIP_RATIO = 100  # unpacked to packed; images hardly shrink
-FREE_ZIP_BYTES = 64 << 20  # no ratio is asked of a ZIP that unpacks to less
+NOTES = ("dataset.json", "provenance.json")  # of prepared sets
 THREADS = 4  # Pillow decodes outside the interpreter lock; few, because one decoded image may take 300 MB
 BATCH = 32  # decoded images in memory at once
-
-Skipped = list[tuple[str, str]]
 
 
 class UserImages:
@@ -43,23 +36,16 @@ class UserImages:
     def __init__(
         self, path: Path, resolution: int, progress: Callable[[Iterable[Any], int, str], Iterable[Any]]
     ) -> None:
-        self.path, self.resolution = path.expanduser(), resolution
+        self.resolution = resolution
         self.skipped: Skipped = []
-        self.kind: Literal["folder", "zip"] = "folder"
-        self._zip: zipfile.ZipFile | None = None
-        if self.path.is_dir():
-            names = _folder_files(self.path, self.skipped)
-        elif self.path.is_file():
-            self.kind, self._zip = "zip", _open_zip(self.path)
-            names = [info.filename for info in self._zip.infolist() if not info.is_dir()]
-        else:
-            raise DataError(f"no folder or ZIP of images at {str(path)!r}; check the path")
-        names = sorted(name for name in set(names) if name != LABELS)
+        self._archive = Archive(path)
+        self.path, self.kind = self._archive.path, self._archive.kind
+        names = [name for name in self._archive.names(self.skipped) if name not in NOTES]
         if not names and not self.skipped:
             raise DataError(f"{self.kind} {str(path)!r} holds no files; give one with images")
         looks = progress(_in_batches(self._examine, names), len(names), f"read {self.path.name}")
         seen = dict(zip(names, looks, strict=True))
-        self.skipped += [(_printable(name), reason) for name, (good, reason) in seen.items() if not good]
+        self.skipped += [(printable(name), reason) for name, (good, reason) in seen.items() if not good]
         self._files = sorted((digest, name) for name, (good, digest) in seen.items() if good)
         self.count = len(self._files)
 
@@ -67,62 +53,66 @@ class UserImages:
     def title(self) -> str:
         """The folder's or ZIP's own name."""
         path = self.path.resolve()
-        return _printable(path.stem if self.kind == "zip" else path.name) or "images"
+        return printable(path.stem if self.kind == "zip" else path.name) or "images"
 
     def recipe(self) -> dict[str, Any]:
         """All that pixels and reasons depend on; the path is not part of it."""
-        files = [(digest, _printable(name)) for digest, name in self._files]
+        files = [(digest, printable(name)) for digest, name in self._files]
         return {"files": files, "skipped": sorted(self.skipped), "pillow": PIL.__version__}
 
     def draw(self, start: int, stop: int) -> Iterator[tuple[str, np.ndarray | str]]:
         """Yields (file, uint8 [3,R,R]), or (file, reason) for a file that cannot be decoded."""
         names = [name for _, name in self._files[start:stop]]
-        yield from zip(map(_printable, names), _in_batches(self._decode, names), strict=True)
-
-    def _stream(self, name: str) -> io.BufferedReader | io.BytesIO:
-        """A seekable stream of one file; the caller closes it."""
-        if self._zip is None:
-            path = self.path / name
-            if path.stat().st_size > MAX_FILE_BYTES:
-                raise ValueError(f"larger than {MAX_FILE_BYTES >> 20} MiB")
-            return path.open("rb")
-        if self._zip.getinfo(name).file_size > MAX_FILE_BYTES:
-            raise ValueError(f"larger than {MAX_FILE_BYTES >> 20} MiB")
-        return io.BytesIO(self._zip.read(name))
+        yield from zip(map(printable, names), _in_batches(self._decode, names), strict=True)
 
     def _examine(self, name: str) -> tuple[bool, str]:
         """(True, sha256 of the bytes), or (False, reason): looks at an image's header only."""
         try:
-            with self._stream(name) as stream:
+            with self._archive.stream(name) as stream:
                 with Image.open(stream, formats=FORMATS) as image:
-                    _check_size(image, self.resolution)
+                    check_size(image.size, self.resolution)
                 stream.seek(0)
                 return True, hashlib.file_digest(stream, "sha256").hexdigest()
         except Exception as error:  # damaged files make the decoders raise nearly anything
-            return False, _reason(error)
+            return False, reason_of(error)
 
     def _decode(self, name: str) -> np.ndarray | str:
         try:
-            with self._stream(name) as stream, Image.open(stream, formats=FORMATS) as image:
+            with self._archive.stream(name) as stream, Image.open(stream, formats=FORMATS) as image:
                 return to_square(image, self.resolution)
         except Exception as error:  # as above
-            return _reason(error)
+            return reason_of(error)
 
 
 def to_square(image: Image.Image, resolution: int) -> np.ndarray:
-    """Upright, on white, centre-cropped, resized with antialiasing. Any mode and size to uint8 RGB [3,R,R].
+    """Upright, on white, centre-cropped, resized with Lanczos. Any mode and size to uint8 RGB [3,R,R].
+
+    Raises ValueError for images below half of ``resolution`` and for pixels without a known range.
+    """
+    check_size(image.size, resolution)
+    return np.ascontiguousarray(scaled(cropped(upright(image)), resolution).transpose(2, 0, 1))
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """RGB, turned as its EXIF says, on white where it is transparent.
 
     Of an animation the first frame; 16-bit values are scaled to 8 bits; colour profiles are ignored. Raises
-    ValueError for images below half of ``resolution`` and for pixels without a known range.
+    ValueError for pixels without a known range.
     """
-    _check_size(image, resolution)
-    image = _to_rgb(ImageOps.exif_transpose(image))
+    return _to_rgb(ImageOps.exif_transpose(image))
+
+
+def cropped(image: Image.Image) -> Image.Image:
+    """The square in the centre."""
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
-    square = image.crop((left, top, left + side, top + side))
-    if side != resolution:
-        square = square.resize((resolution, resolution), Image.Resampling.LANCZOS)
-    return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
+    return image.crop((left, top, left + side, top + side))
+
+
+def scaled(image: Image.Image, resolution: int, resampling: Image.Resampling = Image.Resampling.LANCZOS) -> np.ndarray:
+    """An RGB image resized, by Pillow and so antialiased: uint8 [R,R,3]. One of that size already is not touched."""
+    size = (resolution, resolution)
+    return np.asarray(image if image.size == size else image.resize(size, resampling))
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -137,15 +127,16 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _check_size(image: Image.Image, resolution: int) -> None:
+def check_size(size: tuple[int, int], resolution: int) -> None:
+    """Raises where an image (width, height) has too many pixels for Pillow, or a side below half of `resolution`."""
     limit = Image.MAX_IMAGE_PIXELS
-    if limit is not None and image.width * image.height > limit:
+    if limit is not None and size[0] * size[1] > limit:
         raise Image.DecompressionBombError
-    if min(image.size) < resolution / 2:
-        raise ValueError(f"too small: {image.width}x{image.height} px, at least {resolution // 2} px needed")
+    if min(size) < resolution / 2:
+        raise ValueError(f"too small: {size[0]}x{size[1]} px, at least {resolution // 2} px needed")
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """One line for a person, without addresses or paths."""
     if isinstance(error, UnidentifiedImageError):
         return "not an image"
@@ -163,54 +154,3 @@ def _in_batches(work: Callable[[str], Any], names: list[str]) -> Iterator[Any]:
     with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
         for at in range(0, len(names), BATCH):
             yield from pool.map(work, names[at : at + BATCH])
-
-
-def _folder_files(root: Path, skipped: Skipped) -> list[str]:
-    """Regular files below ``root`` as relative POSIX paths; what cannot be followed goes to ``skipped``."""
-
-    def refuse(error: OSError) -> None:
-        if Path(error.filename) == root:
-            raise DataError(f"folder {str(root)!r} cannot be read: {error.strerror}; check its permissions") from error
-        skipped.append((_printable(Path(error.filename).relative_to(root).as_posix()), "folder cannot be read"))
-
-    home = root.resolve()
-    names = []
-    for folder, below, files in os.walk(root, onerror=refuse):
-        for name in below + files:
-            path = Path(folder, name)
-            relative = path.relative_to(root).as_posix()
-            if path.is_symlink() and not path.resolve().is_relative_to(home):
-                skipped.append((_printable(relative), "link that leads out of the folder"))
-            elif path.is_symlink() and path.is_dir():
-                skipped.append((_printable(relative), "link to a folder"))
-            elif path.is_file():
-                names.append(relative)
-            elif not path.is_dir():
-                skipped.append((_printable(relative), "not a regular file"))
-    return names
-
-
-def _open_zip(path: Path) -> zipfile.ZipFile:
-    """A ZIP that unpacks neither elsewhere nor to a multiple of its size; `DataError` otherwise."""
-    try:
-        archive = zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise DataError(f"{str(path)!r} is no folder and does not open as a ZIP: {error}; give either") from error
-    for info in archive.infolist():
-        parts = re.split(r"[/\\]", info.orig_filename)
-        if not parts[0] or ":" in parts[0] or ".." in parts:
-            archive.close()
-            raise DataError(f"ZIP {str(path)!r} refused: member {info.orig_filename!r} leads out of it; pack it anew")
-    packed, unpacked = path.stat().st_size, sum(info.file_size for info in archive.infolist())
-    if unpacked > max(FREE_ZIP_BYTES, MAX_ZIP_RATIO * packed):
-        archive.close()
-        raise DataError(
-            f"ZIP {str(path)!r} refused: {packed} bytes would unpack to {unpacked}, more than {MAX_ZIP_RATIO} times; "
-            "unpack it yourself and give the folder, if you trust it"
-        )
-    return archive
-
-
-def _printable(name: str) -> str:
-    """A file name that every terminal and JSON file can hold."""
-    return name.encode("utf-8", "backslashreplace").decode()

@@ -38,35 +38,49 @@ def methods(cache: Path, plugins: Sequence[str] = ()) -> Group:
 
 
 def domains(cache: Path) -> Group:
-    """Name, creator, licence; attribution."""
+    """Name, creator, licence; attribution. Then the standard targets and what of them is here."""
     from benchmark.cards import list_cards
+    from benchmark.target_domains import state
+    from benchmark.targets import list_targets
 
     table = table_of("Domains (drawings, not photographs; toys are for tests)", "domain", "what", "creator", "licence")
     cards = list_cards()
     for name, card in cards.items():
         table.add_row(name, card.distance, card.creator, card.licence)
-    return Group(table, *lines({name: card.attribution for name, card in cards.items() if card.kind == "dicebear"}))
+    targets = table_of(
+        "Standard targets (datasets fetch NAME, datasets prepare NAME)", "domain", "what", "licence", "here"
+    )
+    for name, target in list_targets("target").items():
+        targets.add_row(name, target.title, target.licence, state(target, cache))
+    said = lines({name: card.attribution for name, card in cards.items() if card.kind == "dicebear"})
+    return Group(table, *said, targets)
 
 
 def suites(cache: Path) -> Group:
     """Name, domains, methods, budget; description."""
-    from benchmark.suites import load_suite, suite_names
+    from benchmark.suites import find_collection, load_suites, suite_names
 
     table = table_of("Suites", "suite", "domains", "methods", "training")
-    loaded = {name: load_suite(name)[0] for name in suite_names()}
-    for name, suite in loaded.items():
-        budget = f"{suite.train.kimg:g} kimg at {suite.resolution} px"
-        table.add_row(name, ", ".join(suite.domains), ", ".join(suite.methods), budget)
-    return Group(table, *lines({name: suite.description for name, suite in loaded.items()}))
+    said = {}
+    for name in suite_names():
+        whole, loaded = find_collection(name), [suite for suite, _ in load_suites(name)]
+        kimg = dict.fromkeys(f"{k:g}" for s in loaded for k in (s.train.kimg, *s.budgets.values()))
+        budget = f"{', '.join(kimg)} kimg at {loaded[0].resolution} px"
+        domains = ", ".join(domain for suite in loaded for domain in suite.domains)
+        table.add_row(name, domains, ", ".join(loaded[0].methods), budget)
+        said[name] = whole.description + f" Made of {', '.join(whole.members)}." if whole else loaded[0].description
+    return Group(table, *lines(said))
 
 
 def metrics(cache: Path) -> Group:
     """Name, what it is, whether its files are here; if not, why."""
     from benchmark.metrics import Evaluator, list_metrics
+    from benchmark.metrics.base import STAND_IN
 
-    missing = Evaluator(list(list_metrics()), cache).missing
+    infos = {name: info for name, info in list_metrics().items() if not name.startswith(STAND_IN)}
+    missing = Evaluator(list(infos), cache).missing
     table = table_of("Metrics", "metric", "what", "better", "here")
-    for name, info in list_metrics().items():
+    for name, info in infos.items():
         table.add_row(name, info.title, info.better, "no" if info.network in missing else "yes")
     return Group(table, *lines(missing))
 

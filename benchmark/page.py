@@ -20,6 +20,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
+from benchmark.cautions import cautions
 from benchmark.charts import cost_bars, fidelity_curves
 from benchmark.curves import metric_curves, training_curves
 from benchmark.ranks import critical_difference_figure, rank_words
@@ -170,6 +171,7 @@ def _facts(records: Sequence[RunRecord]) -> tuple[tuple[str, str], ...]:
     size = first.architecture.get("resolution", first.settings.get("resolution"))
     return (
         ("suite", first.suite),
+        *(("caution", text) for text in cautions(records)),
         ("source", first.source + (f", {size} px" if isinstance(size, int) else "") + f" ({first.source_sha256[:12]})"),
         ("methods", ", ".join(methods) or "none"),
         ("domains", ", ".join(sorted({r.domain for r in records}))),

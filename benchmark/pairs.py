@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from benchmark.cautions import cautions
 from benchmark.comparisons import Better, Paired, holm, paired, ties_with_best, unreachable
 from benchmark.results import RunRecord
 from benchmark.rows import Line, lines, primary_metric, value_of
@@ -19,7 +20,6 @@ from benchmark.tables import (
     by_seed,
     digits_of,
     doctor_notes,
-    optimism,
     scale,
 )
 
@@ -143,7 +143,7 @@ def _caption(records: Sequence[RunRecord], tests: Tests, tested: int, plain: Lin
     named = {_name(*key): test for key, test in tests.items()}
     notes = [unreachable(named, ALPHA, "no difference of this table can be significant")]
     notes += sorted({t.note for t in tests.values() if t.note and t.n > 1})
-    return (*said, *(sentence(note) for note in notes if note), *(sentence(text) for text in optimism(records)))
+    return (*said, *(sentence(note) for note in notes if note), *(sentence(text) for text in cautions(records)))
 
 
 def _name(label: str, domain: str) -> str:

@@ -15,6 +15,7 @@ from benchmark.config import NetConfig, Suite
 from benchmark.domains import Domain
 from benchmark.errors import ConfigError
 from benchmark.metrics import list_metrics
+from benchmark.metrics.pooled import MEMORISATION
 
 PROTOCOL = 1
 """Raise it when the loop, backbone, sampler or the meaning of a setting changes: nothing stored is re-used then."""
@@ -82,6 +83,12 @@ def check(
             f"eval.snapshot=selected needs held-out images to choose by: split.selection is {suite.split.selection}, "
             f"it must be {LEAST_TO_CHOOSE_BY} or more."
         )
+    compared = [name for name in suite.eval.metrics if list_metrics()[name].kind in MEMORISATION]
+    if compared and not suite.split.test:
+        raise ConfigError(
+            f"{compared[0]} compares training images with held-out ones, and split.test=0 holds out none. Leave the "
+            "metric out, or set split.test."
+        )
     facts = {"resolution": nets.resolution, "d_layers": 1 + 3 * (len(nets.block_resolutions) - 1)}
     for method in methods:
         method.check(facts)
@@ -100,6 +107,7 @@ def plan(suite: Suite, methods: Sequence[Method], domains: Mapping[str, Domain],
 def make_job(suite: Suite, method: Method | None, domain: Domain, seed: int, source_sha256: str) -> Job:
     """A job with its keys; no paths, hosts or dates enter them."""
     apart = len(domain.selection)  # images that the digest knows, but that are not trained on
+    suite = budgeted(suite, method)
     common = [PROTOCOL, source_sha256, domain.digest, apart, suite.name, domain.name, seed]
     train_key = key(
         common,
@@ -114,6 +122,12 @@ def make_job(suite: Suite, method: Method | None, domain: Domain, seed: int, sou
     kept = [suite.train.snapshot_kimg, moments] if method and moments else []
     keys = {c: key(train_key, who, c, measured, versions, kept) for c in controls}
     return Job(suite, method, domain.name, domain.digest, seed, source_sha256, train_key, keys)
+
+
+def budgeted(suite: Suite, method: Method | None) -> Suite:
+    """The suite with the length of this method's training as `train.kimg`."""
+    kimg = suite.budgets.get(method.training().name) if method else None
+    return suite if kimg is None else suite.model_copy(update={"train": suite.train.model_copy(update={"kimg": kimg})})
 
 
 def described(method: Method) -> dict[str, Any]:

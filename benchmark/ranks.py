@@ -15,11 +15,12 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from benchmark.cautions import cautions
 from benchmark.charts import tame
 from benchmark.comparisons import Better, CriticalDifference, critical_difference
 from benchmark.results import RunRecord
 from benchmark.rows import lines, primary_metric, value_of
-from benchmark.tables import brief, optimism
+from benchmark.tables import brief
 
 INK, BAR = "#262626", 4.0
 
@@ -54,7 +55,7 @@ def ranking(records: Sequence[RunRecord]) -> Ranking | None:
     if len(ranked) < 2 or test.blocks < 2:
         return None
     whole = [block for i, block in enumerate(blocks) if not any(math.isnan(v[i]) for v in ranked.values())]
-    return Ranking(metric, test, (*_caption(metric, better, test, whole, empty), *optimism(records)))
+    return Ranking(metric, test, (*_caption(metric, better, test, whole, empty), *cautions(records)))
 
 
 def critical_difference_figure(records: Sequence[RunRecord]) -> Figure | None:

@@ -17,6 +17,7 @@ from benchmark.errors import DataError
 from benchmark.figures import slug, write_figures
 from benchmark.page import page
 from benchmark.pairs import pairs_table
+from benchmark.published import published_table
 from benchmark.render import latex, markdown, rich_table
 from benchmark.results import ResultStore, RunRecord, write_atomic
 from benchmark.rows import flatten, groups, metric_names, tidy
@@ -57,7 +58,8 @@ def write_report(results: Path, out: Path | None = None, keys: Collection[str] |
         problems += drawn.problems
         paths += drawn.paths
         pictures = tuple(f"figures/{p.name}" for p in drawn.paths)
-        sections.append(Section(quality, cost, tuple(listed), pictures, control_table(group), pairs_table(group)))
+        further = control_table(group), pairs_table(group), published_table(group)
+        sections.append(Section(quality, cost, tuple(listed), pictures, *further))
     html, unused = page(sections, found, store.out)
     problems += unused
     long = tidy(records).to_csv(index=False, lineterminator="\n")

@@ -148,6 +148,7 @@ def protocol(record: RunRecord) -> dict[str, str]:
     flat = flatten(settings)
     unused = {"train.snapshot_kimg"} if flat.get("eval.snapshot") == "last" else set()
     unused |= {name for name in flat if name.startswith(("train.", "eval.snapshot")) and record.zero_step}
+    unused |= {"train.kimg"} if "budgets" in settings else set()  # each method's own, stated in the settings
     kept = {name: value for name, value in flat.items() if name not in NO_EFFECT | unused}
     return {"digest of the domain": record.domain_digest[:12]} | kept
 

@@ -155,6 +155,8 @@ def make_record(
                 "resolution": job.suite.resolution,
                 "train": job.suite.train.model_dump(),
                 "eval": job.suite.eval.model_dump(),
+                **({"budgets": job.suite.budgets} if job.suite.budgets else {}),
+                **({"scale": job.suite.scale} if job.suite.is_rehearsal else {}),
                 "reals": reals(domain),
             },
             "notes": [*notes(method, domain, run.card), *([weights.choice] if weights and weights.choice else [])],
@@ -168,7 +170,8 @@ def make_record(
 
 def reals(domain: Domain) -> dict[str, int]:
     """How many images each split has."""
-    sizes = {"train": len(domain.train), "reference (held out)": len(domain.test), "selection": len(domain.selection)}
+    reference = "reference (held out)" if domain.held_out else "reference (the training images)"
+    sizes = {"train": len(domain.train), reference: len(domain.test), "selection": len(domain.selection)}
     return {name: n for name, n in sizes.items() if n}
 
 

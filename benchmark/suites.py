@@ -13,16 +13,19 @@ from pydantic import ValidationError
 
 from benchmark.api import Method
 from benchmark.composition import part_kinds
-from benchmark.config import Suite
+from benchmark.config import Collection, Suite
 from benchmark.errors import ConfigError, UnknownName
 from benchmark.registry import find_method
 
-T = TypeVar("T", Method, Suite)
+T = TypeVar("T", Method, Suite, Collection)
 SHELF = Path(__file__).parent / "suites"
 MAX_BYTES = 1 << 18
 SECTIONS = ("train", "eval", "split")
 SHORTEN = reprlib.Repr()
 SHORTEN.maxlevel = 2
+
+LEAST_SAMPLES, LEAST_PAIRS, LEAST_STEPS = 32, 8, 2
+"""Of a rehearsal."""
 
 SAID = {
     "missing": "is missing",
@@ -34,8 +37,36 @@ SAID = {
 
 
 def suite_names() -> list[str]:
-    """Suites that come with the package."""
+    """Suites and collections of suites that come with the package."""
     return sorted(p.stem for p in SHELF.glob("*.yaml"))
+
+
+def load_suites(
+    name: str,
+    settings: Sequence[str] = (),
+    overrides: Mapping[str, Any] | None = None,
+    plugins: Sequence[str] = (),
+) -> list[tuple[Suite, list[Method]]]:
+    """The suite called `name` and its methods, or those of each member of the collection called so.
+
+    The arguments and errors are those of `load_suite`.
+    """
+    whole, overrides = find_collection(name), overrides or {}
+    if whole is None:
+        return [load_suite(name, settings, overrides, plugins)]
+    for what in ("source", "domains"):
+        if overrides.get(what) is not None:
+            raise ConfigError(f"--{what}: the suites of {name} have their own; choose one: {', '.join(whole.members)}.")
+    return [
+        load_suite(m, (*whole.settings, *settings), {**overrides, "name": f"{m}{whole.suffix}"}, plugins)
+        for m in whole.members
+    ]
+
+
+def find_collection(name: str) -> Collection | None:
+    """The collection called `name`; None where that is a suite. Raises UnknownName, ConfigError."""
+    raw = _read(name)
+    return validated(Collection, raw, f"suite {_short(name)}") if "members" in raw else None
 
 
 def load_suite(
@@ -52,6 +83,8 @@ def load_suite(
     Raises UnknownName, ConfigError, or MethodError for a method that cannot be imported.
     """
     raw = _read(name) | {k: v for k, v in (overrides or {}).items() if v is not None}
+    if "members" in raw:
+        raise ConfigError(f"{_short(name)} is several suites, {SHORTEN.repr(raw['members'])}: choose one of them.")
     fields: dict[str, dict[str, Any]] = {}
     for text in settings:
         _apply(text, raw, fields)
@@ -59,7 +92,10 @@ def load_suite(
     kinds = [find_method(method, plugins) for method in suite.methods]
     suite = suite.model_copy(update={"methods": tuple(kind.name for kind in kinds)})  # "b+a" is "a+b"
     _check_lists(suite)
+    suite = rehearsal(suite) if suite.is_rehearsal else suite
     parts = {name for kind in kinds for name in part_kinds(kind)}
+    for method in suite.budgets:
+        find_method(method, plugins)
     for method in (*fields, *suite.fields):
         kind = find_method(method, plugins)  # a misspelt name gets its hint
         if method in parts:
@@ -75,6 +111,32 @@ def load_suite(
             )
     chosen = {part: suite.fields.get(part, {}) | fields.get(part, {}) for part in parts}
     return suite, [_configured(kind, chosen) for kind in kinds]
+
+
+def rehearsal(suite: Suite) -> Suite:
+    """The suite with all lengths in kimg and all numbers of samples at its `scale`, and a name that says so."""
+
+    def kimg(length: float, steps: int = 1) -> float:
+        return max(round(length * suite.scale, 6), steps * suite.train.batch / 1000)
+
+    def images(count: int, least: int) -> int:
+        return min(count, max(round(count * suite.scale), least))
+
+    train, measured = suite.train, suite.eval
+    lengths = {name: kimg(getattr(train, name)) for name in ("tick_kimg", "ema_kimg", "ada_kimg")}
+    lengths["kimg"] = kimg(train.kimg, LEAST_STEPS)
+    samples = images(measured.samples, LEAST_SAMPLES)
+    sizes = {"samples": samples, "pairs": min(samples, images(measured.pairs, LEAST_PAIRS))}
+    sizes["curve_samples"] = images(measured.curve_samples, LEAST_SAMPLES)
+    snapshots = tuple(dict.fromkeys(kimg(length) for length in train.snapshot_kimg))
+    return suite.model_copy(
+        update={
+            "name": f"{suite.name}-scale-{suite.scale:g}",
+            "train": train.model_copy(update={**lengths, "snapshot_kimg": snapshots}),
+            "budgets": {name: kimg(length, LEAST_STEPS) for name, length in suite.budgets.items()},
+            "eval": measured.model_copy(update=sizes),
+        }
+    )
 
 
 def _configured(kind: type[Method], chosen: Mapping[str, dict[str, Any]]) -> Method:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from benchmark.cautions import cautions
 from benchmark.comparisons import Better, ties_with_best
 from benchmark.errors import ConfigError, DataError
 from benchmark.results import RunRecord
@@ -24,7 +25,6 @@ ONE_SEED = ("One seed: no ±, and no difference can be tested; nothing is marked
 MANY_NOTES = 6
 """More different notes than this in a column are not printed one by one."""
 COUNTS = "N: generated images, or pairs of images."
-OPTIMISTIC = "best snapshot on the test split: optimistic"
 COSTS = {  # field of Timing -> column, digits after the point
     "seconds_per_kimg": ("s/kimg", 2),
     "train_seconds": ("training s", 1),
@@ -85,11 +85,12 @@ class Section:
     pictures: tuple[str, ...] = ()
     control: Table | None = None
     pairs: Table | None = None
+    published: Table | None = None
 
     @property
     def tables(self) -> tuple[Table, ...]:
         """All tables, in order."""
-        return tuple(t for t in (self.quality, self.pairs, self.control, self.cost) if t)
+        return tuple(t for t in (self.quality, self.pairs, self.control, self.published, self.cost) if t)
 
 
 class Footnotes(list[str]):
@@ -132,7 +133,7 @@ def primary_table(records: Sequence[RunRecord], controls: bool = False) -> Table
     caption = (*(SEVERAL_SEEDS if len({r.seed for r in records}) > 1 else ONE_SEED), COUNTS)
     first = records[0]
     title = f"{first.suite} suite, source {first.source} ({first.source_sha256[:12]})"
-    title += "".join(f"; {text}" for text in optimism(records))
+    title += "".join(f"; {text}" for text in cautions(records))
     return Table(title, tuple(columns), tuple(rows), tuple(notes), caption)
 
 
@@ -156,20 +157,6 @@ def cost_table(records: Sequence[RunRecord]) -> Table:
     if len({row.cells[-1].text for row in rows}) > 1:
         caption.append("Several devices, a row for each: times can be compared only between rows of the same device.")
     return Table("Cost", tuple(columns), tuple(rows), tuple(notes), tuple(caption))
-
-
-def optimism(records: Sequence[RunRecord]) -> tuple[str, ...]:
-    """What must be said of numbers whose snapshot was chosen on the images that they were measured on; else nothing."""
-    trained = [r for r in records if not r.zero_step]
-    chosen = {r.domain for r in trained if _snapshot(r) == "legacy_best_on_test"}
-    if not chosen:
-        return ()
-    return (OPTIMISTIC if chosen == {r.domain for r in trained} else f"{', '.join(sorted(chosen))}: {OPTIMISTIC}",)
-
-
-def _snapshot(record: RunRecord) -> object:
-    measured = record.settings.get("eval")
-    return measured.get("snapshot") if isinstance(measured, dict) else None
 
 
 def doctor_notes(records: Sequence[RunRecord], notes: Footnotes) -> tuple[int, ...]:

@@ -21,6 +21,8 @@ Kind = Literal[
     "memorisation", "authenticity",
     "consistency", "consistency_anchor", "step", "legacy_consistency", "legacy_consistency_face", "intra",
 ]  # fmt: skip
+STAND_IN = "standin_"
+"""Names of metrics and networks begin so where another file takes the place of published weights."""
 NO_TRAINING = "not available: the training images were not given"
 
 

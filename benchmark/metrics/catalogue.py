@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import MappingProxyType
 
 from benchmark.errors import UnknownName
-from benchmark.metrics.base import Kind, MetricInfo
+from benchmark.metrics.base import STAND_IN, Kind, MetricInfo
 
 NEIGHBOURS = 5
 """k of precision, recall, density and coverage."""
@@ -134,7 +135,18 @@ _METRICS = (
         "nothing",
     ),
 )
-METRICS: MappingProxyType[str, MetricInfo] = MappingProxyType({info.name: info for info in _METRICS})
+_STAND_INS = tuple(
+    replace(
+        info,
+        name=STAND_IN + info.name,
+        title=f"STAND-IN weights, the number means nothing; in place of {info.title}",
+        network=STAND_IN + info.network,
+        needs="--stand-in-weights",
+    )
+    for info in _METRICS
+    if info.needs != "nothing"
+)
+METRICS: MappingProxyType[str, MetricInfo] = MappingProxyType({info.name: info for info in (*_METRICS, *_STAND_INS)})
 
 
 def find_metric(name: str) -> MetricInfo:

@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.errors import DataError
-from benchmark.metrics.base import Images, MetricInfo, Samples, Score, require_images
+from benchmark.files import sha256_of
+from benchmark.metrics.base import STAND_IN, Images, MetricInfo, Samples, Score, require_images
 from benchmark.metrics.catalogue import find_metric
 from benchmark.metrics.feature_cache import Features, KeptFeatures
 from benchmark.metrics.neighbours import nearest_first
 from benchmark.metrics.paired import PAIRED, Pairs
 from benchmark.metrics.pooled import MEMORISATION, POOLED, features_to_scores
-from benchmark.metrics.weights import NETWORK_FILES, WEIGHT_FILES, WeightFile, locate, require_known
+from benchmark.metrics.weights import NETWORK_FILES, WEIGHT_FILES, WeightFile, locate, locate_stand_in, require_known
 
 if TYPE_CHECKING:
     from benchmark.metrics.features import FeatureNetwork
@@ -52,6 +53,7 @@ class Evaluator:
 
     ``cache`` holds features of real images and is one of the places where weights are looked for. ``weights`` names
     files by key (see weights.py). ``files`` replaces the published files by others and exists for tests.
+    ``stand_ins`` is the folder of the files for metrics called ``standin_*``.
     Raises UnknownName for a metric or weight key, WeightsError for a named file that is missing or altered.
     A metric whose network cannot be had is decided here, once, and scored as ``not available: ...``.
     """
@@ -64,8 +66,10 @@ class Evaluator:
         batch: int = 50,
         weights: Mapping[str, Path] = MappingProxyType({}),
         files: Mapping[str, WeightFile] = WEIGHT_FILES,
+        stand_ins: Path | None = None,
     ) -> None:
         require_known(weights, files)
+        self.stand_ins = stand_ins
         self.infos = tuple(find_metric(name) for name in dict.fromkeys(names))
         self.device, self.batch, self.cache = device, batch, Path(cache)
         self.missing: dict[str, str] = {}
@@ -115,7 +119,13 @@ class Evaluator:
 
     def _load(self, network: str, weights: Mapping[str, Path], files: Mapping[str, WeightFile]) -> None:
         """Find the network's files, then load it in the roles that the metrics need; or note why not."""
-        located = {key: locate(files[key], weights, self.cache) for key in NETWORK_FILES[network]}
+        real = network.removeprefix(STAND_IN)
+        located = {
+            key: locate(files[key], weights, self.cache)
+            if real == network
+            else locate_stand_in(files[key], self.stand_ins, self.cache)
+            for key in NETWORK_FILES[real]
+        }
         reasons = [place.reason for place in located.values() if place.reason]
         if reasons:
             self.missing[network] = reasons[0]
@@ -126,11 +136,12 @@ class Evaluator:
         paths = {key: place.path for key, place in located.items() if place.path}
         try:
             if self._of(network, *POOLED):
-                net = load_feature_network(network, paths)
-                mark = fingerprint(net, [files[key].sha256 for key in paths])
+                net = load_feature_network(real, paths)
+                hashes = [files[k].sha256 if real == network else sha256_of(path) for k, path in paths.items()]
+                mark = fingerprint(net, hashes)
                 self._pooled[network] = (net.to(self.device), mark)
             if self._of(network, *PAIRED):
-                self._perceptual[network] = load_perceptual_network(network, paths).to(self.device)
+                self._perceptual[network] = load_perceptual_network(real, paths).to(self.device)
         except ImportError as error:
             self.missing[network] = f"not available: {error}; install what `list metrics` says that it needs"
 

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from benchmark.metrics.base import Images
+from benchmark.pool import cores
 
 
 class FeatureNetwork(nn.Module):
@@ -56,12 +59,12 @@ class EfficientNetLite0(FeatureNetwork):
 class Inception(FeatureNetwork):
     """Clean-fid's Inception-v3 (TensorFlow's of 2015-12-05) at 299 px, 2048-d, loaded through the clean-fid package.
 
-    The resizing is clean-fid's antialiased bicubic in float (Parmar et al. 2022), computed by torch in batches; the two
-    differ by less than 0.01 of 255.
+    The resizing is clean-fid's (Parmar et al. 2022) bit for bit, see `clean_resize`.
     """
 
     dim = 2048
-    preprocessing = 1
+    preprocessing = 2
+    px = 299
 
     def __init__(self, weights: Path) -> None:
         super().__init__()
@@ -75,7 +78,7 @@ class Inception(FeatureNetwork):
             self.net = InceptionV3W(folder, download=False, resize_inside=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        features: Tensor = self.net(resize(images, 299))
+        features: Tensor = self.net(clean_resize(images, self.px))
         return features
 
 
@@ -138,6 +141,24 @@ def resize(images: Tensor, px: int) -> Tensor:
         return x
     x = F.interpolate(x, size=(px, px), mode="bicubic", antialias=True, align_corners=False)
     return x.clamp_(0, 255)
+
+
+def clean_resize(images: Tensor, px: int) -> Tensor:
+    """uint8 [n, 3, R, R] to float32 [n, 3, px, px] in 0..255, exactly as clean-fid's mode "clean" does it.
+
+    That is Pillow's antialiased bicubic, channel by channel in float, clipped and not rounded. `resize` differs from it
+    by less than 0.01 of 255, and takes about a third of the time, for networks that promise nobody's numbers.
+    """
+    planes = images.flatten(0, 1).cpu().numpy().astype(np.float32)
+    out = np.empty((len(planes), px, px), np.float32)
+
+    def scale(i: int) -> None:
+        plane = Image.fromarray(planes[i]).resize((px, px), Image.Resampling.BICUBIC)
+        np.clip(np.asarray(plane), 0, 255, out=out[i])
+
+    with ThreadPoolExecutor(cores()) as pool:  # Pillow scales outside of the interpreter lock
+        list(pool.map(scale, range(len(planes))))
+    return torch.from_numpy(out).view(len(images), 3, px, px).to(images.device)
 
 
 def images_to_features(

@@ -29,6 +29,7 @@ class WeightFile:
     origin: str
     licence: str
     package: tuple[str, str] | None = None
+    url: str = ""
 
     @property
     def variable(self) -> str:
@@ -59,6 +60,7 @@ _FILES = (
         "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4",
         "NVIDIA's TorchScript Inception, as clean-fid downloads it",
         "Apache-2.0 network in a wrapper under NVIDIA's licence",
+        url="https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/inception-2015-12-05.pt",
     ),
     WeightFile(
         "alexnet",
@@ -66,6 +68,7 @@ _FILES = (
         "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
         "torchvision's AlexNet for ImageNet",
         "BSD-3-Clause",
+        url="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
     ),
     WeightFile(
         "vgg16",
@@ -73,6 +76,7 @@ _FILES = (
         "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
         "torchvision's VGG-16 for ImageNet",
         "BSD-3-Clause",
+        url="https://download.pytorch.org/models/vgg16-397923af.pth",
     ),
     WeightFile(
         "lpips_alex_heads",
@@ -141,6 +145,31 @@ def locate(file: WeightFile, named: Mapping[str, Path], cache: Path) -> Located:
             return Located(path)
         wrong.append(f"{_short(path)} is another file: expected sha256 {file.sha256}, found {found}")
     return Located(None, _missing(file, cache, wrong))
+
+
+def locate_stand_in(file: WeightFile, folder: Path | None, cache: Path) -> Located:
+    """What takes the place of `file` because somebody asked for it; the published one where `folder` has nothing."""
+    if folder is None:
+        return Located(None, "not available: it is measured only with --stand-in-weights, in rehearsals")
+    path = folder / file.filename
+    return Located(path) if path.is_file() else locate(file, {}, cache)
+
+
+def stood_in(folder: Path) -> frozenset[str]:
+    """Networks for which `folder` holds files other than the published ones; WeightsError if there are none."""
+    try:
+        others = {
+            key
+            for key, file in WEIGHT_FILES.items()
+            if (folder / file.filename).is_file() and sha256_of(folder / file.filename) != file.sha256
+        }
+    except OSError as error:
+        raise WeightsError(f"--stand-in-weights {folder} cannot be read: {error.strerror or error}.") from None
+    found = frozenset(network for network, keys in NETWORK_FILES.items() if others.intersection(keys))
+    if not found:
+        names = ", ".join(file.filename for file in WEIGHT_FILES.values())
+        raise WeightsError(f"--stand-in-weights {folder}: no file there takes the place of one of {names}.")
+    return found
 
 
 def require_known(named: Mapping[str, Path], files: Mapping[str, WeightFile]) -> None:

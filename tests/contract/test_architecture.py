@@ -22,13 +22,29 @@ LEVELS = (
     | {"api", "extra", "reparametrise"},
     {"methods", "registry", "suites", "batches", "cards", "domains", "drawings", "images", "toys"}
     | {"sources", "metrics", "sampling", "results", "checkpoints", "composition", "plugins"}
-    | {"known_answers", "doctor"},
+    | {"known_answers", "doctor"}
+    | {"download", "http_answers", "given", "fetch", "raw_check", "licences", "target_text"}
+    | {"targets", "raw_sets", "archives", "aligned", "prepare", "prepared", "target_domains", "pool"},
     {"train", "training_state", "training_log", "state_file"},
-    {"plan", "run", "training_job", "moments", "runner", "launch", "source_training", "source_scores", "trial"}
+    {
+        "plan",
+        "run",
+        "demand",
+        "forecast",
+        "training_job",
+        "moments",
+        "runner",
+        "launch",
+        "source_training",
+        "source_scores",
+        "trial",
+    }
     | {"promises", "conformity", "new_method"}
     | {"source_import", "source_check", "source_export"},
     {
         "rows",
+        "cautions",
+        "published",
         "tables",
         "charts",
         "controls",
@@ -45,7 +61,7 @@ LEVELS = (
         "render",
         "report",
     }
-    | {"listing", "command", "cli", "cli_sources", "cli_methods"}
+    | {"listing", "command", "cli", "cli_run", "cli_sources", "cli_datasets", "cli_methods"}
     | {"__main__"},
 )
 """Modules by level: what every other may use; tools and networks; parts of a run; the loop; runs; what a person sees.

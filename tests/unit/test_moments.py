@@ -8,17 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from benchmark import training_job
-from benchmark.command import Prepared, prepare, run_suite
+from benchmark.command import Place, Prepared, prepare, run_suites
 from benchmark.config import EvalConfig
 from benchmark.errors import BenchmarkError, DataError
 from benchmark.metrics import Score
 from benchmark.moments import best_of
 from benchmark.results import ResultStore, RunRecord
 from benchmark.stylegan2.weights import load, load_generator
+from benchmark.suites import load_suite
 from benchmark.training_job import seconds_at
 
 QUIET = Console(quiet=True)
@@ -34,11 +36,13 @@ SELECT = ["split={train: 32, test: 24, selection: 16}"]
 
 def prepared(cache: Path, settings: Sequence[str], methods: Sequence[str] = ("finetune",)) -> Prepared:
     chosen = {"methods": methods, "domains": ["toy-rings"]}
-    return prepare("smoke", [*SMALL, *settings], chosen, "cpu", cache, QUIET, threads=1)
+    suite, made = load_suite("smoke", [*SMALL, *settings], chosen)
+    torch.set_num_threads(1)
+    return prepare(suite, made, Place("cpu", cache, QUIET))
 
 
 def run(tmp_path: Path, settings: Sequence[str], out: str = "out", **more: bool) -> list[RunRecord]:
-    assert run_suite(prepared(tmp_path / "cache", settings), tmp_path / out, QUIET, **more) == 0
+    assert run_suites([prepared(tmp_path / "cache", settings)], tmp_path / out, QUIET, **more) == 0
     return [r for r in ResultStore(tmp_path / out).read_all()[0] if not r.zero_step]
 
 

@@ -162,6 +162,30 @@ def test_nothing_else_changes_a_key() -> None:
     assert {key for j in one for key in j.record_keys.values()} < {key for j in two for key in j.record_keys.values()}
 
 
+def test_a_budget_is_the_length_of_that_training_and_of_no_other() -> None:
+    suite = SUITE.model_copy(update={"budgets": {"finetune": 0.5}})
+    longer = with_training(kimg=0.5)
+    for method in (Finetune(), LayerSwap()):  # layer swapping evaluates fine-tuning's weights
+        assert keys(job(suite, method)) == keys(job(longer, method)) != keys(job(method=method))
+        assert job(suite, method).suite.train.kimg == 0.5
+    for method in (None, FreezeD()):
+        assert keys(job(suite, method)) == keys(job(method=method))
+
+
+def test_keys_of_suites_without_the_newer_settings_are_what_they_were() -> None:
+    """Values of the version before budgets, scale and a test split of no images."""
+    assert keys(job())[0] == "c64f1d1b8bfe5a4ca68c70910d70dd35"
+    trained, records = keys(job(method=Finetune()))
+    assert (trained, records[None]) == ("43a218e19805a17ee431505b372e6006", "02b36a0b558e0b58d5dcb5f1185d4c0a")
+
+
+def test_memorisation_wants_held_out_images() -> None:
+    none = SUITE.model_copy(update={"split": SUITE.split.model_copy(update={"test": 0})})
+    with pytest.raises(ConfigError, match=r"memorisation_randconv compares .* split\.test=0"):
+        check(none, [], NETS)
+    check(none.model_copy(update={"eval": EvalConfig(metrics=("kid_randconv",))}), [], NETS)
+
+
 def test_the_zero_step_record_does_not_depend_on_training() -> None:
     assert keys(job()) == keys(job(with_training(kimg=99.0, lr_g=0.5)))
     assert keys(job())[1] != keys(job(method=Finetune()))[1]
