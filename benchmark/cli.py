@@ -6,13 +6,15 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 import click
 
 from benchmark.cli_methods import conform, new_method, plugin_option
 from benchmark.cli_sources import cache_option, sources, wide_console
+from benchmark.cli_upkeep import cache, results
 from benchmark.errors import BenchmarkError, DataError, UnknownName
+from benchmark.stop import Stopped, stoppable
 
 if TYPE_CHECKING:
     from benchmark.known_answers import Check
@@ -88,6 +90,20 @@ Examples:
 @click.option(
     "--log", "board", type=click.Choice(["tensorboard"]), help="Also write the training's losses as TensorBoard files."
 )
+@click.option(
+    "--jobs",
+    "workers",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    envvar="BENCHMARK_JOBS",
+    help="Jobs side by side, each in a process of its own that shares the threads; 0: all in this process.",
+)
+@click.option("--time-limit", type=float, metavar="MINUTES", help="End a job that takes longer; the others go on.")
+@click.option("--memory-limit", type=float, metavar="GB", help="End a job that takes more memory; the others go on.")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first job that fails.")
+@click.option("--only-missing", "which", flag_value="missing", help="Leave jobs alone that failed before.")
+@click.option("--retry-failed", "which", flag_value="failed", help="Only jobs that failed before.")
 @click.option("--dry-run", is_flag=True, help="Print the jobs and their keys, run nothing.")
 @plugin_option
 @cache_option
@@ -102,6 +118,11 @@ def run(
     device: str,
     threads: int | None,
     board: str | None,
+    workers: int,
+    time_limit: float | None,
+    memory_limit: float | None,
+    fail_fast: bool,
+    which: Literal["missing", "failed"] | None,
     dry_run: bool,
     plugins: tuple[str, ...],
     cache: Path,
@@ -110,15 +131,20 @@ def run(
 
     What is finished is kept: the same command goes on where it stopped.
     """
-    from benchmark.command import prepare, run_suite
+    from benchmark.command import run_suite
+    from benchmark.crew import Limits
+    from benchmark.launch import Launch
+    from benchmark.preparation import Request, prepare
 
     console = wide_console()
+    seconds, megabytes = (n and n * unit for n, unit in ((time_limit, 60), (memory_limit, 1024)))
+    launch = Launch(workers, Limits(seconds, megabytes), fail_fast, which or "all")
     overrides = {"source": source, "methods": methods, "domains": domains, "seeds": seeds}
-    job = prepare(suite_name, settings, overrides, device, cache, console, threads, plugins)
+    job = prepare(Request(suite_name, settings, overrides, device, cache, threads, plugins), console)
     if dry_run:
         print_jobs(job.jobs)
         return
-    sys.exit(run_suite(job, out or OUT / job.suite.name, console, tensorboard=board is not None))
+    sys.exit(run_suite(job, out or OUT / job.suite.name, console, board is not None, launch))
 
 
 def print_jobs(jobs: Sequence[Job]) -> None:
@@ -235,9 +261,9 @@ def doctor(suite_name: str, metrics: list[str] | None, device: str, cache: Path)
 
     A run does the same before it starts and writes the verdict into its records.
     """
-    from benchmark.command import usable_device
     from benchmark.doctor import examine, verdict
     from benchmark.metrics import Evaluator
+    from benchmark.preparation import usable_device
     from benchmark.suites import load_suite
 
     if metrics is None:
@@ -268,6 +294,8 @@ def print_checks(checks: Sequence[Check]) -> None:
 cli.add_command(sources)
 cli.add_command(conform)
 cli.add_command(new_method)
+cli.add_command(results)
+cli.add_command(cache)
 
 
 def _problems(problems: tuple[str, ...]) -> None:
@@ -276,10 +304,11 @@ def _problems(problems: tuple[str, ...]) -> None:
 
 
 def main() -> None:
-    """Run the command line; errors that a person can mend are one line and exit code 2, Ctrl-C is 130."""
+    """Run the command line; errors that a person can mend are one line and exit code 2, Ctrl-C is 130, SIGTERM 143."""
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)  # type: ignore[assignment]
     try:
-        cli(prog_name="python -m benchmark", standalone_mode=False)
+        with stoppable():
+            cli(prog_name="python -m benchmark", standalone_mode=False)
     except BenchmarkError as error:
         stop(str(error))
     except click.UsageError as error:
@@ -287,9 +316,10 @@ def main() -> None:
         stop(f"{error.format_message().rstrip('.')} (see: {see})")
     except click.ClickException as error:
         stop(error.format_message())
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as error:
         click.echo("interrupted; finished records are kept, the same command goes on.", err=True)
-        sys.exit(130)
+        told = error.__cause__ or error  # click makes an Abort of what was raised
+        sys.exit(told.code if isinstance(told, Stopped) else 130)
 
 
 def stop(message: str) -> NoReturn:

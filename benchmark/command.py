@@ -2,109 +2,30 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import torch
 from rich.console import Console
 
-from benchmark.config import Suite
 from benchmark.doctor import examine, verdict
-from benchmark.domains import Domain, load_domain, set_apart
-from benchmark.errors import ConfigError
-from benchmark.hardware import environment, pick_device, pick_precision, prepare_torch
-from benchmark.launch import run_all
-from benchmark.metrics import Evaluator
-from benchmark.plan import Job, check, plan
+from benchmark.hardware import environment
+from benchmark.launch import Launch, run_all
+from benchmark.preparation import Prepared, new_run
 from benchmark.progress import Bars
 from benchmark.report import rich_table, write_report
 from benchmark.results import ResultStore, RunRecord
-from benchmark.run import Run
-from benchmark.sources import Source, find_source, load_source
-from benchmark.stylegan2 import Nets
-from benchmark.suites import load_suite
+from benchmark.tables import brief
+from benchmark.worker import Order
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """Everything that was checked before the first job starts."""
-
-    suite: Suite
-    jobs: list[Job]
-    domains: dict[str, Domain]
-    source: Source
-    nets: Nets
-    evaluator: Evaluator
-    curve_evaluator: Evaluator | None
-    device: str
-
-
-def prepare(
-    suite_name: str,
-    settings: Sequence[str],
-    overrides: Mapping[str, Any],
-    device: str,
-    cache: Path,
-    console: Console,
-    threads: int | None = None,
-    plugins: Sequence[str] = (),
-) -> Prepared:
-    """Arguments -> typed suite, source, drawn domains and jobs. Raises BenchmarkError before anything was trained."""
-    suite, methods = load_suite(suite_name, settings, overrides, plugins)
-    prepare_torch(threads)
-    device = usable_device(device)
-    precision = pick_precision(suite.train.precision, device)
-    suite = suite.model_copy(update={"train": suite.train.model_copy(update={"precision": precision})})
-    source = find_source(suite.source, cache)
-    nets, digest = load_source(source)
-    check(suite, methods, nets.cfg, source.card.origin.networks if source.card.origin else ("g", "g_ema", "d"))
-    evaluator = Evaluator(suite.eval.metrics, cache, device, suite.eval.batch)
-    moments = suite.eval.moment_metrics
-    curve = Evaluator(moments, cache, device, suite.eval.batch) if moments else None
-    with Bars(console) as bars:
-        domains = load_domains(suite, cache, bars)
-    return Prepared(
-        suite, plan(suite, methods, domains, digest), domains, source, nets.to(device), evaluator, curve, device
-    )
-
-
-def usable_device(wanted: str) -> str:
-    """ "auto" resolved, "cpu" or a CUDA device that is there; ConfigError otherwise."""
-    device = pick_device(wanted)
-    if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", device):
-        raise ConfigError(f"--device {wanted}: expected auto, cpu, cuda or cuda:N.")
-    found = torch.cuda.device_count()
-    if device != "cpu" and int(device[5:] or 0) >= found:
-        raise ConfigError(
-            f"--device {wanted}: PyTorch {torch.__version__} finds {found} CUDA devices here. Use --device auto or cpu."
-        )
-    return device
-
-
-def load_domains(suite: Suite, cache: Path, bars: Bars) -> dict[str, Domain]:
-    """The suite's domains by name, drawn or read from the cache."""
-    domains: dict[str, Domain] = {}
-    for name in suite.domains:
-        split = suite.split
-        domain = load_domain(name, suite.resolution, split.train + split.selection, split.test, cache, bars.over)
-        domain = set_apart(domain, split.train, split.selection)
-        if domain.name in domains:
-            raise ConfigError(f"--domains: two are called {domain.name}, one of them {name}. Rename the folder or ZIP.")
-        domains[domain.name] = domain
-        if domain.skipped:
-            file, why = domain.skipped[0]
-            bars.say(f"{domain.name}: {len(domain.skipped)} files skipped, the first: {file} ({why})")
-    return domains
-
-
-def run_suite(prepared: Prepared, out: Path, console: Console, tensorboard: bool = False) -> int:
-    """Run all jobs, write tables and pictures, print the table; 1 if a job failed, else 0."""
+def run_suite(
+    prepared: Prepared, out: Path, console: Console, tensorboard: bool = False, launch: Launch | None = None
+) -> int:
+    """Run all jobs, write tables and pictures, print the table; 1 if a job failed, else 0. Default: in this process."""
     store = ResultStore(out)
     store.ensure_writable()
-    device = prepared.device
+    if said := store.tidy():
+        console.print(f"note: {said}", markup=False, highlight=False, soft_wrap=True)
     doctor = verdict(examine(prepared.evaluator))
     if not doctor.passed:
         console.print(
@@ -114,23 +35,18 @@ def run_suite(prepared: Prepared, out: Path, console: Console, tensorboard: bool
             markup=False,
             soft_wrap=True,
         )
+    facts = environment(prepared.device)
+
+    def order(threads: int) -> Order:
+        keys = tuple(next(iter(job.record_keys.values())) for job in prepared.jobs)
+        return Order(prepared.request, keys, out, threads, tensorboard, doctor, facts)
+
     with Bars(console) as bars:
-        run = Run(
-            store,
-            prepared.source.card,
-            prepared.nets,
-            prepared.domains,
-            prepared.evaluator,
-            device,
-            bars,
-            prepared.curve_evaluator,
-            tensorboard,
-            doctor,
-            environment=environment(device),
-        )
-        records = run_all(prepared.jobs, run)
+        run = new_run(prepared, out, bars, tensorboard, doctor)
+        run.environment = facts
+        records = run_all(prepared.jobs, run, bars, launch or Launch(), order)
     print_tables(records, store, console)
-    return 1 if any(r.status == "failed" for r in records) else 0
+    return 1 if any(r.status != "done" for r in records) else 0
 
 
 def print_tables(records: Sequence[RunRecord], store: ResultStore, console: Console) -> None:
@@ -140,9 +56,16 @@ def print_tables(records: Sequence[RunRecord], store: ResultStore, console: Cons
         console.print(rich_table(section.quality))
     for problem in made.problems:
         console.print(f"note: {problem}", markup=False, soft_wrap=True)
-    failed = sum(r.status == "failed" for r in records)
+    failed = [r for r in records if r.status != "done"]
     if failed:
-        console.print(f"{failed} of {len(records)} records failed; the same command tries them again.", style="red")
+        console.print(
+            f"{len(failed)} of {len(records)} records failed; the same command tries them again:", style="red"
+        )
+    for r in failed:
+        what = (
+            f"{r.method} on {r.domain}, seed {r.seed}{'' if r.control is None else f', {r.control_name} {r.control}'}"
+        )
+        console.print(f"  {what}: {r.status}: {brief(r.reason)}", markup=False, highlight=False, soft_wrap=True)
     places = {"page": store.out / "page.html", "tables": f"{store.out / 'tables.md'} (.tex, .csv)"}
     places |= {"pictures": store.out / "figures", "records": store.records}
     console.print("   ".join(f"{what}: {where}" for what, where in places.items()), soft_wrap=True, markup=False)

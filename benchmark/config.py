@@ -70,6 +70,9 @@ class TrainConfig(Frozen):
         "auto", description="auto: bf16 where the hardware multiplies it natively"
     )
     tick_kimg: float = Field(0.25, gt=0, description="log interval")
+    checkpoint_minutes: float = Field(
+        10.0, ge=0, description="how much training a killed process may cost; 0 saves after every step"
+    )
     snapshot_kimg: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         (), description="lengths at which the weight average is kept, for eval.curve_metrics and eval.snapshot"
     )

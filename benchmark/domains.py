@@ -28,7 +28,7 @@ from pydantic import Field
 from benchmark.cards import Card, Skipped, list_cards
 from benchmark.config import Frozen
 from benchmark.errors import ConfigError, DataError, UnknownName
-from benchmark.files import new_file
+from benchmark.files import SCRATCH, clear_temporaries, new_file, reserve
 
 Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
 LAYOUT = 1  # version of the splits and of the cache files; raise it when either changes
@@ -95,6 +95,7 @@ def load_domain(
         try:
             entry.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{entry}.lock"):
+                clear_temporaries(entry.parent, entry.name)
                 stored = _read(entry)
                 if stored is None:
                     _render(entry, card, pictures, (resolution, train, test), bar)
@@ -173,11 +174,14 @@ def _render(entry: Path, card: Card, pictures: Pictures, sizes: tuple[int, int, 
         _held_out(card.name, pictures.count, train, test, user, [])  # too few are refused before any is drawn
     need = min(train + test, pictures.count)
     skipped = list(pictures.skipped)
-    with tempfile.TemporaryDirectory(dir=entry.parent, prefix=".drawing-", ignore_cleanup_errors=True) as scratch:
+    with tempfile.TemporaryDirectory(
+        dir=entry.parent, prefix=f"{SCRATCH}{entry.name}-", ignore_cleanup_errors=True
+    ) as scratch:
         shape = (max(need, 1), 3, resolution, resolution)
         images: np.ndarray = np.lib.format.open_memmap(
             Path(scratch) / "all.npy", mode="w+", dtype=np.uint8, shape=shape
         )
+        reserve(Path(scratch) / "all.npy")
         found = 0
         for image in progress(_unique(pictures, need, skipped), need, f"draw {card.name}"):
             images[found] = image
@@ -234,6 +238,11 @@ def _read(entry: Path) -> tuple[np.ndarray, _About] | None:
         return None
     good = pixel_digest(images[about.test :], images[: about.test]) == about.digest
     return (images, about) if good else None
+
+
+def entry_problem(entry: Path) -> str | None:
+    """Why a cache entry is not used, or None; `entry` is its path without the suffix."""
+    return "damaged (pixels are not what was drawn)" if _read(entry) is None else None
 
 
 def _domain(card: Card, images: np.ndarray, about: _About) -> Domain:

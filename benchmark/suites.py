@@ -110,10 +110,25 @@ def _read(name: str) -> dict[str, Any]:
     return raw
 
 
+class _Plain(yaml.SafeLoader):
+    """Plain values only, and no key twice in one mapping: one of its values would be lost without a word."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """As read, before aliases are resolved and merged."""
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in seen:
+                twice = f"{_short(key.value)} stands there twice"
+                raise yaml.constructor.ConstructorError(problem=twice, problem_mark=key.start_mark)
+            seen.add((key.tag, str(key.value)))
+        return node
+
+
 def _yaml(text: str, what: str) -> Any:
     """The plain value that a YAML text describes."""
     try:
-        return yaml.safe_load(text)
+        return _Plain(text).get_single_data()
     except Exception as error:  # a hostile text makes PyYAML raise nearly anything, RecursionError included
         problem = getattr(error, "problem", None) or type(error).__name__
         mark = getattr(error, "problem_mark", None)

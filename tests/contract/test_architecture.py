@@ -17,14 +17,27 @@ ENGINE = Path(benchmark.__file__).parent
 ROOT = ENGINE.parent
 
 LEVELS = (
-    {"errors", "files"},
+    {"errors", "files", "locks", "stop", "hashes"},
     {"config", "dist", "startup", "hardware", "progress", "streams", "losses", "stylegan2"}
     | {"api", "extra", "reparametrise"},
     {"methods", "registry", "suites", "batches", "cards", "domains", "drawings", "images", "toys"}
     | {"sources", "metrics", "sampling", "results", "checkpoints", "composition", "plugins"}
     | {"known_answers", "doctor"},
     {"train", "training_state", "training_log", "state_file"},
-    {"plan", "run", "training_job", "moments", "runner", "launch", "source_training", "source_scores", "trial"}
+    {
+        "plan",
+        "run",
+        "training_job",
+        "moments",
+        "runner",
+        "preparation",
+        "worker",
+        "crew",
+        "launch",
+        "source_training",
+        "source_scores",
+        "trial",
+    }
     | {"promises", "conformity", "new_method"}
     | {"source_import", "source_check", "source_export"},
     {
@@ -45,7 +58,7 @@ LEVELS = (
         "render",
         "report",
     }
-    | {"listing", "command", "cli", "cli_sources", "cli_methods"}
+    | {"listing", "command", "cli", "cli_sources", "cli_methods", "cli_upkeep", "upkeep"}
     | {"__main__"},
 )
 """Modules by level: what every other may use; tools and networks; parts of a run; the loop; runs; what a person sees.

@@ -85,6 +85,7 @@ def command(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BENCHMARK_CACHE", str(cache))
     monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("BENCHMARK_JOBS", "0")  # this process, not another
 
     def call(*arguments: str) -> Done:
         with monkeypatch.context() as patch, warnings.catch_warnings():
