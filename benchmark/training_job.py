@@ -19,6 +19,7 @@ import numpy as np
 
 from benchmark.hardware import peak_memory_mb, reset_peak_memory
 from benchmark.plan import Job
+from benchmark.reparametrise import baked
 from benchmark.run import Run
 from benchmark.state_file import restore_state, save_state
 from benchmark.stylegan2 import Generator
@@ -90,7 +91,7 @@ def train_checkpoint(job: Job, run: Run, path: Path) -> None:
         def keep(state: State) -> None:
             for kimg, file in files.items():
                 if kimg not in kept and kimg * 1000 <= state.images:
-                    save_generator(file, state.nets.g_ema, {"train_key": job.train_key, "kimg": state.images / 1000})
+                    save_generator(file, baked(state.nets.g_ema), {"train_key": job.train_key, "kimg": state.images / 1000})
                     kept.add(kimg)
 
         def on_tick(state: State) -> None:
