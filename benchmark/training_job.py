@@ -91,7 +91,9 @@ def train_checkpoint(job: Job, run: Run, path: Path) -> None:
         def keep(state: State) -> None:
             for kimg, file in files.items():
                 if kimg not in kept and kimg * 1000 <= state.images:
-                    save_generator(file, baked(state.nets.g_ema), {"train_key": job.train_key, "kimg": state.images / 1000})
+                    save_generator(
+                        file, baked(state.nets.g_ema), {"train_key": job.train_key, "kimg": state.images / 1000}
+                    )
                     kept.add(kimg)
 
         def on_tick(state: State) -> None:
