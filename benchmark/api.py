@@ -126,7 +126,7 @@ class Method(Frozen):
     """How many sets of generator weights a user has to keep to move the control freely."""
 
     toy_fields: ClassVar[tuple[tuple[str, object], ...]] = ()
-    """Fields, (name, value) each, with which `conform` tries the method, where its defaults take long or do too little."""
+    """Fields, (name, value) each, with which `conform` tries the method, where defaults take long or do too little."""
 
     @property
     def controls(self) -> tuple[Control, ...]:
