@@ -15,6 +15,7 @@ from benchmark.progress import Bars
 from benchmark.report import rich_table, write_report
 from benchmark.results import ResultStore, RunRecord
 from benchmark.tables import brief
+from benchmark.upkeep import tidy_results
 from benchmark.worker import Order
 
 
@@ -24,7 +25,7 @@ def run_suite(
     """Run all jobs, write tables and pictures, print the table; 1 if a job failed, else 0. Default: in this process."""
     store = ResultStore(out)
     store.ensure_writable()
-    if said := store.tidy():
+    if said := tidy_results(out):
         console.print(f"note: {said}", markup=False, highlight=False, soft_wrap=True)
     doctor = verdict(examine(prepared.evaluator))
     if not doctor.passed:

@@ -34,6 +34,7 @@ class NetConfig(Frozen):
     channel_max: int = Field(128, ge=1, description="but never more than this")
     conv_clamp: float | None = Field(256.0, description="clamp of convolution outputs; None = off")
     mbstd_group: int = Field(4, ge=1, description="minibatch-std group size")
+    miner_layers: int = Field(0, ge=0, description="layers of a miner in front of z; 0 = none, as a rule")
 
     def channels(self, px: int) -> int:
         """Feature maps at resolution ``px``."""

@@ -22,7 +22,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_
 
 from benchmark.config import Frozen
 from benchmark.errors import DataError, UnknownName
-from benchmark.files import clear_old_temporaries, new_file
+from benchmark.files import new_file
 from benchmark.hashes import hash_file, hash_lines, hashes_of
 
 SCHEMA = 1
@@ -184,22 +184,6 @@ class ResultStore:
             write_atomic(probe, b"")
             with contextlib.suppress(OSError):
                 probe.unlink(missing_ok=True)
-
-    def tidy(self) -> str | None:
-        """Remove what interrupted writes left a day ago or earlier; a line about those that remain, or None."""
-        names = ("records", "samples", "hashes", "checkpoints", "logs", "figures")
-        removed, left = clear_old_temporaries([self.out, *(self.out / name for name in names)])
-        texts = [f"{removed} leftovers of interrupted writes removed"] if removed else []
-        texts += [f"{len(left)} younger than a day ignored ({left[0].name} ...)"] if left else []
-        return "; ".join(texts) or None
-
-    def record_path(self, key: str) -> Path:
-        """Where the record ``key`` (lower-case hex) lies; DataError for any other key."""
-        return self.records / f"{_checked(key)}.json"
-
-    def samples_path(self, key: str) -> Path:
-        """Where the strip of samples of record ``key`` lies; ``RunRecord.grid`` is this, relative to ``out``."""
-        return self.samples / f"{_checked(key)}.png"
 
     def has(self, key: str) -> RunRecord | None:
         """The finished record ``key``; None when it is missing, unreadable, failed or skipped: that job is to run.

@@ -77,9 +77,11 @@ def train(
     while state.images < cfg.kimg * 1000:
         rounds = [next(batches) for _ in range(cfg.accumulate)]
         labels = None  # conditional training needs labelled domains; the networks themselves support c
-        turn = Turn(nets, extra, state.streams.method, state.step)
+        turn = Turn(nets, extra, state.streams.method, state.step, state.images / (cfg.kimg * 1000))
+        resting = {id(p) for p in method.resting(turn)}
+        g_active, d_active = ([p for p in params if id(p) not in resting] for params in (g_params, d_params))
 
-        with phase(state.opt_g, g_params):
+        with phase(state.opt_g, g_active):
             for x in rounds:
                 z = method.latents(turn, usual := latents(nets.g, len(x), state.streams.latents))
                 plain = z is usual
@@ -92,7 +94,7 @@ def train(
                 (total(terms) / cfg.accumulate).backward()
 
         if cfg.pl_weight and state.step % cfg.pl_every == 0:
-            with phase(state.opt_g, g_params):
+            with phase(state.opt_g, g_active):
                 for x in rounds:
                     z = latents(nets.g, max(len(x) // 2, 1), state.streams.latents)
                     fakes, ws = generate(nets.g, z, labels, cfg, state.streams)
@@ -104,7 +106,7 @@ def train(
                     (penalty * (cfg.pl_weight * cfg.pl_every / cfg.accumulate)).backward()
 
         signs = torch.zeros([], device=device)
-        with phase(state.opt_d, d_params):
+        with phase(state.opt_d, d_active):
             for x in rounds:
                 with torch.no_grad():
                     z = method.latents(turn, usual := latents(nets.g, len(x), state.streams.latents))
@@ -121,7 +123,7 @@ def train(
                 (total(terms) / cfg.accumulate).backward()
 
         if cfg.r1_gamma and state.step % cfg.r1_every == 0:
-            with phase(state.opt_d, d_params):
+            with phase(state.opt_d, d_active):
                 for x in rounds:
                     x = x.clone().requires_grad_(True)
                     penalty = losses.r1(method.judge(turn, augmented(x, cfg, state), labels), x).mean()

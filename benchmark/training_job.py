@@ -27,6 +27,7 @@ from benchmark.hashes import hash_file, hash_lines, hashes_of
 from benchmark.locks import alone
 from benchmark.plan import Job
 from benchmark.progress import Advance
+from benchmark.reparametrise import baked
 from benchmark.results import write_atomic
 from benchmark.run import Run
 from benchmark.state_file import restore_state, save_state
@@ -121,7 +122,7 @@ class Progress:
         """Save what is due; Stopped where somebody told this process to end."""
         for kimg, file in self.files.items():  # before the state: what goes on from it does not come by here again
             if kimg not in self.kept and kimg * 1000 <= state.images:
-                save_generator(file, state.nets.g_ema, {"train_key": self.key, "kimg": state.images / 1000})
+                save_generator(file, baked(state.nets.g_ema), {"train_key": self.key, "kimg": state.images / 1000})
                 self.kept.add(kimg)
         self.advance(self.cfg.batch)
         told = self.told()

@@ -63,6 +63,15 @@ def verify_results(out: Path) -> Verified:
     return Verified(good, tuple(bad), tuple(gone), tuple(unhashed))
 
 
+def tidy_results(out: Path) -> str | None:
+    """Remove what interrupted writes left in a results folder a day ago or earlier; a line about all that was found."""
+    names = (*HASHED, "hashes", "logs", "figures")
+    removed, left = clear_old_temporaries([out, *(out / name for name in names)])
+    texts = [f"{removed} leftovers of interrupted writes removed"] if removed else []
+    texts += [f"{len(left)} younger than a day ignored ({left[0].name} ...)"] if left else []
+    return "; ".join(texts) or None
+
+
 def _hash(path: Path) -> str | None:
     try:
         return sha256_of(path)

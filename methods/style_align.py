@@ -23,6 +23,7 @@ class StyleAlign(Method):
     name = "style_align"
     title = "StyleAlign"
     paper = "Wu et al., StyleAlign, ICLR 2022"
+    code_licence = "MIT"
     control_name = "share of the child's mapping"
     generators_kept = 2
 

@@ -23,7 +23,7 @@ from benchmark.locks import alone
 from benchmark.metrics.feature_cache import cache_file, store_features
 from benchmark.results import ResultStore, RunRecord
 from benchmark.stop import Stopped, finishing_steps, stoppable
-from benchmark.upkeep import Verified, cache_entries, cache_leftovers, prune, verify_results
+from benchmark.upkeep import Verified, cache_entries, cache_leftovers, prune, tidy_results, verify_results
 
 KEY, OTHER = "ab" * 16, "cd" * 16
 
@@ -129,12 +129,12 @@ def test_a_lock_holder_clears_what_belongs_to_its_key(tmp_path: Path) -> None:
 
 def test_a_run_reports_leftovers_and_removes_old_ones(out: Path) -> None:
     store = ResultStore(out)
-    assert store.tidy() is None
+    assert tidy_results(out) is None
     for number in (0, 1):
         path = store.records / f".x.json.{number}{'0' * 31}.tmp"
         path.write_text("half")
         os.utime(path, (time.time() - number * 2 * 86400,) * 2)
-    said = store.tidy() or ""
+    said = tidy_results(out) or ""
     assert said.startswith("1 leftovers of interrupted writes removed; 1 younger than a day ignored (.x.json.0")
     assert len(store.read_all()[0]) == 2
 
