@@ -6,11 +6,12 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from benchmark.cli_methods import conform, new_method, plugin_option
+from benchmark.cli_run import comma, run
 from benchmark.cli_sources import cache_option, sources, wide_console
 from benchmark.cli_upkeep import cache, results
 from benchmark.errors import BenchmarkError, DataError, UnknownName
@@ -18,7 +19,6 @@ from benchmark.stop import Stopped, stoppable
 
 if TYPE_CHECKING:
     from benchmark.known_answers import Check
-    from benchmark.plan import Job
 
 OUT = Path("results/runs")
 WHAT = ("methods", "domains", "suites", "metrics", "sources")
@@ -38,124 +38,6 @@ def cli(ctx: click.Context) -> None:
     """Benchmark of StyleGAN2 transfer-learning methods: one backbone, one training loop, one evaluator."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
-
-
-def comma(ctx: click.Context, option: click.Parameter, text: str | None) -> list[str] | None:
-    """ "a,b" -> ["a", "b"]."""
-    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
-
-
-@cli.command(
-    epilog="""\b
-Examples:
-  python -m benchmark run --methods fixnoise,freezed
-  python -m benchmark run --suite smoke
-  python -m benchmark run --domains micah,path/to/my/images --seeds 0,1,2 --set train.kimg=8
-  python -m benchmark run --methods fixnoise+freezed --set fixnoise.weight=0.1 --dry-run
-  python -m benchmark run --methods mine --plugin mine.py"""
-)
-@click.option(
-    "--suite",
-    "suite_name",
-    default="avatars",
-    show_default=True,
-    help="A suite's name (see: list suites) or a YAML file.",
-)
-@click.option("--source", help="The GAN to adapt (see: sources list); default: the suite's.")
-@click.option(
-    "--methods", callback=comma, help="Comma-separated; a+b is one method made of both; default: those of the suite."
-)
-@click.option(
-    "--domains", callback=comma, help="Comma-separated names, folders or ZIPs of images; default: those of the suite."
-)
-@click.option("--seeds", callback=comma, help="Comma-separated numbers; default: those of the suite.")
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="Change a setting (train.kimg=8) or a method's field (fixnoise.weight=0.1). Repeatable.",
-)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="Folder for records, samples and tables.  [default: results/runs/SUITE]",
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option(
-    "--threads",
-    type=click.IntRange(min=1),
-    help="CPU threads; default: all cores. Use fewer on a shared machine: waiting for a busy core is slow.",
-)
-@click.option(
-    "--log", "board", type=click.Choice(["tensorboard"]), help="Also write the training's losses as TensorBoard files."
-)
-@click.option(
-    "--jobs",
-    "workers",
-    type=click.IntRange(min=0),
-    default=1,
-    show_default=True,
-    envvar="BENCHMARK_JOBS",
-    help="Jobs side by side, each in a process of its own that shares the threads; 0: all in this process.",
-)
-@click.option("--time-limit", type=float, metavar="MINUTES", help="End a job that takes longer; the others go on.")
-@click.option("--memory-limit", type=float, metavar="GB", help="End a job that takes more memory; the others go on.")
-@click.option("--fail-fast", is_flag=True, help="Stop at the first job that fails.")
-@click.option("--only-missing", "which", flag_value="missing", help="Leave jobs alone that failed before.")
-@click.option("--retry-failed", "which", flag_value="failed", help="Only jobs that failed before.")
-@click.option("--dry-run", is_flag=True, help="Print the jobs and their keys, run nothing.")
-@plugin_option
-@cache_option
-def run(
-    suite_name: str,
-    source: str | None,
-    methods: list[str] | None,
-    domains: list[str] | None,
-    seeds: list[str] | None,
-    settings: tuple[str, ...],
-    out: Path | None,
-    device: str,
-    threads: int | None,
-    board: str | None,
-    workers: int,
-    time_limit: float | None,
-    memory_limit: float | None,
-    fail_fast: bool,
-    which: Literal["missing", "failed"] | None,
-    dry_run: bool,
-    plugins: tuple[str, ...],
-    cache: Path,
-) -> None:
-    """Adapt the source to each domain with each method, evaluate, print and write the comparison table.
-
-    What is finished is kept: the same command goes on where it stopped.
-    """
-    from benchmark.command import run_suite
-    from benchmark.crew import Limits
-    from benchmark.launch import Launch
-    from benchmark.preparation import Request, prepare
-
-    console = wide_console()
-    seconds, megabytes = (n and n * unit for n, unit in ((time_limit, 60), (memory_limit, 1024)))
-    launch = Launch(workers, Limits(seconds, megabytes), fail_fast, which or "all")
-    overrides = {"source": source, "methods": methods, "domains": domains, "seeds": seeds}
-    job = prepare(Request(suite_name, settings, overrides, device, cache, threads, plugins), console)
-    if dry_run:
-        print_jobs(job.jobs)
-        return
-    sys.exit(run_suite(job, out or OUT / job.suite.name, console, board is not None, launch))
-
-
-def print_jobs(jobs: Sequence[Job]) -> None:
-    """One line for each record that the jobs would make."""
-    click.echo(f"{len(jobs)} jobs, {sum(len(job.record_keys) for job in jobs)} records:")
-    row = "{:18} {:14} {:>4}  {:7}  {:32}  {}"
-    click.echo(row.format("method", "domain", "seed", "control", "record key", "training key"))
-    for job in jobs:
-        name, training = (job.method.name, job.train_key) if job.method else ("source", "–")
-        for control, key in job.record_keys.items():
-            click.echo(row.format(name, job.domain, job.seed, "–" if control is None else str(control), key, training))
 
 
 @cli.command(
@@ -291,6 +173,7 @@ def print_checks(checks: Sequence[Check]) -> None:
     wide_console().print(Group(table, *lines(absent)))
 
 
+cli.add_command(run)
 cli.add_command(sources)
 cli.add_command(conform)
 cli.add_command(new_method)

@@ -185,6 +185,14 @@ class ResultStore:
             with contextlib.suppress(OSError):
                 probe.unlink(missing_ok=True)
 
+    def record_path(self, key: str) -> Path:
+        """Where the record ``key`` (lower-case hex) lies; DataError for any other key."""
+        return self.records / f"{_checked(key)}.json"
+
+    def samples_path(self, key: str) -> Path:
+        """Where the strip of samples of record ``key`` lies; ``RunRecord.grid`` is this, relative to ``out``."""
+        return self.samples / f"{_checked(key)}.png"
+
     def has(self, key: str) -> RunRecord | None:
         """The finished record ``key``; None when it is missing, unreadable, failed or skipped: that job is to run.
 

@@ -58,7 +58,7 @@ LEVELS = (
         "render",
         "report",
     }
-    | {"listing", "command", "cli", "cli_sources", "cli_methods", "cli_upkeep", "upkeep"}
+    | {"listing", "command", "cli", "cli_run", "cli_sources", "cli_methods", "cli_upkeep", "upkeep"}
     | {"__main__"},
 )
 """Modules by level: what every other may use; tools and networks; parts of a run; the loop; runs; what a person sees.
