@@ -12,13 +12,17 @@ import torch
 from benchmark.methods.affine_light_plus import AffineLightPlus
 from benchmark.methods.affine_plus import AffinePlus
 from benchmark.methods.bsa import BSA
+from benchmark.methods.freezefc import FreezeFC
+from benchmark.methods.freezesg import FreezeSG
 from benchmark.methods.fsgan import FSGAN
 from benchmark.methods.minegan import MineGAN
+from benchmark.methods.style_align import StyleAlign
 from benchmark.methods.stylespace_offset import StyleSpaceOffset
 from benchmark.methods.weight_interpolation import WeightInterpolation
 from torch import Tensor, nn
 
 from benchmark.api import Method, Nets
+from benchmark.composition import composed
 from benchmark.config import NetConfig, TrainConfig
 from benchmark.errors import ConfigError, MethodError, WeightsError
 from benchmark.extra import Extra
@@ -308,9 +312,23 @@ def test_a_miner_is_stored_and_shipped(tmp_path: Path) -> None:
     assert count([*again.g_ema.parameters()]) - count([*source().g_ema.parameters()]) == 2 * (8 * 8 + 8)
 
 
-def test_weights_of_a_miner_cannot_be_mixed_with_a_source_that_has_none() -> None:
-    with pytest.raises(MethodError, match="parts that its source has not"):
-        WeightInterpolation().finalize(source().g_ema, trained(MineGAN()).g_ema, 0.5)
+@pytest.mark.parametrize("method", [WeightInterpolation(), StyleAlign()], ids=lambda m: m.name)
+def test_weights_of_a_miner_cannot_be_mixed_with_a_source_that_has_none(method: Method) -> None:
+    with pytest.raises(MethodError, match=f"{method.name}: .* parts that its source has not"):
+        method.finalize(source().g_ema, trained(MineGAN()).g_ema, 0.5)
+
+
+def test_a_source_that_has_a_miner_is_not_mined_again() -> None:
+    """The second miner would take the place of the first, and the start would not be the source."""
+    with pytest.raises(MethodError, match="has a miner already"):
+        MineGAN().prepare(trained(MineGAN()).copy(), torch.zeros(2, 3, 16, 16, dtype=torch.uint8), rng())
+
+
+@pytest.mark.parametrize("other", [FreezeFC, FreezeSG, FSGAN, BSA, AffinePlus, StyleSpaceOffset])
+def test_a_part_that_freezes_the_miner_too_is_refused(other: type[Method]) -> None:
+    method = composed([MineGAN, other])()
+    with pytest.raises(MethodError, match="in step 0 are together all of the generator"):
+        train(source().copy(), np.zeros((8, 3, 16, 16), np.uint8), method, TRAIN, ("few", 0))
 
 
 def test_no_other_tool_is_given_a_miner(tmp_path: Path) -> None:
