@@ -77,7 +77,7 @@ def train(
     while state.images < cfg.kimg * 1000:
         rounds = [next(batches) for _ in range(cfg.accumulate)]
         labels = None  # conditional training needs labelled domains; the networks themselves support c
-        turn = Turn(nets, extra, state.streams.method, state.step, state.images / (cfg.kimg * 1000))
+        turn = Turn(nets, extra, state.streams.method, state.step, state.images)
         g_active, d_active = active(method, turn, g_params, d_params)
 
         with phase(state.opt_g, g_active):
