@@ -104,8 +104,8 @@ class Turn:
     """The method's own random stream."""
     index: int
     """Steps done so far; the same in all phases of a step."""
-    progress: float = 0.0
-    """Share of the training that is done, 0 to below 1."""
+    images_seen: int = 0
+    """Real images shown so far."""
 
 
 class Method(Frozen):

@@ -80,7 +80,7 @@ def cost_bars(records: Sequence[RunRecord]) -> Figure | None:
 def fidelity_curves(records: Sequence[RunRecord]) -> Figure | None:
     """The first kernel distance against the first consistency, a panel per domain; lines join a method's controls."""
     kid = next((m for m in metric_names(records) if m.startswith("kid")), None)
-    far = next((m for word in ("consistency", "lpips") for m in metric_names(records) if word in m), None)
+    far = next((m for word in ("consistency", "lpips") for m in metric_names(records) if m.startswith(word)), None)
     frame = _curve_frame(records, far, kid) if kid and far else pd.DataFrame()
     if kid is None or far is None or frame.empty:
         return None

@@ -78,9 +78,8 @@ def evaluate(job: Job, control: Control, weights: Counted, cost: dict[str, Any],
             done = seen
 
         found = run.evaluator(samples, domain.test, domain.digest, tick, training=domain.train)
-    shipped = sum(
-        p.numel() for p, q in zip(g.parameters(), run.source.g_ema.parameters(), strict=True) if not p.equal(q)
-    )
+    held = dict(run.source.g_ema.named_parameters())
+    shipped = sum(p.numel() for name, p in g.named_parameters() if name not in held or not p.equal(held[name]))
     timing = Timing.model_validate(
         {
             **cost,

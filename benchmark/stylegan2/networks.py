@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmark.config import NetConfig
+from benchmark.errors import MethodError
 from benchmark.stylegan2 import ops
 
 Noise = str | Mapping[str, Tensor]
@@ -288,7 +289,9 @@ class Generator(nn.Module):
             self.mapping.miner = Miner(cfg.z_dim, cfg.miner_layers)
 
     def add_miner(self, miner: Miner) -> None:
-        """Put `miner` in front of the latents; it becomes part of the architecture."""
+        """Put `miner` in front of the latents; it becomes part of the architecture. MethodError where there is one."""
+        if self.mapping.miner is not None:
+            raise MethodError("this generator has a miner already: adapt the source that it was mined from.")
         self.cfg = self.cfg.model_copy(update={"miner_layers": miner.layers})
         self.mapping.miner = miner
 

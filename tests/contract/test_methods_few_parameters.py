@@ -12,13 +12,17 @@ import torch
 from benchmark.methods.affine_light_plus import AffineLightPlus
 from benchmark.methods.affine_plus import AffinePlus
 from benchmark.methods.bsa import BSA
+from benchmark.methods.freezefc import FreezeFC
+from benchmark.methods.freezesg import FreezeSG
 from benchmark.methods.fsgan import FSGAN
 from benchmark.methods.minegan import MineGAN
+from benchmark.methods.style_align import StyleAlign
 from benchmark.methods.stylespace_offset import StyleSpaceOffset
 from benchmark.methods.weight_interpolation import WeightInterpolation
 from torch import Tensor, nn
 
 from benchmark.api import Method, Nets
+from benchmark.composition import composed
 from benchmark.config import NetConfig, TrainConfig
 from benchmark.errors import ConfigError, MethodError, WeightsError
 from benchmark.extra import Extra
@@ -272,7 +276,7 @@ def test_a_miner_changes_nothing_at_the_start() -> None:
 
 
 def test_while_it_mines_only_miner_and_discriminator_move() -> None:
-    nets = mined(MineGAN(mining_share=1))
+    nets = mined(MineGAN(mine_kimg=1))
     for g in (nets.g, nets.g_ema):
         assert moved(source().g_ema, g) == {
             f"mapping.miner.fc{i}.{what}" for i in (0, 1) for what in ("weight", "bias")
@@ -285,7 +289,7 @@ def test_while_it_mines_only_miner_and_discriminator_move() -> None:
 def test_after_mining_everything_moves() -> None:
     """One step of three mines."""
     states: list[set[str]] = []
-    nets = mined(MineGAN(mining_share=0.3), on_step=lambda state: states.append(moved(source().g_ema, state.nets.g)))
+    nets = mined(MineGAN(mine_kimg=0.004), on_step=lambda state: states.append(moved(source().g_ema, state.nets.g)))
     assert all("miner" in name for name in states[0])
     everything = {name for name, _ in nets.g.named_parameters()}
     assert states[1] == states[2] == everything == moved(source().g_ema, nets.g_ema)
@@ -293,14 +297,14 @@ def test_after_mining_everything_moves() -> None:
 
 @pytest.mark.parametrize("stop", [4, 8], ids=["while it mines", "after mining"])
 def test_mining_goes_on_where_it_stopped(tmp_path: Path, stop: int) -> None:
-    method, path = MineGAN(mining_share=0.6), tmp_path / "state.safetensors"
+    method, path = MineGAN(mine_kimg=0.008), tmp_path / "state.safetensors"
     whole = mined(method, on_step=lambda state: save_state(path, state, "key") if state.images == stop else None)
     again = mined(method, restore=lambda state: restore_state(path, state, "key") and None)
     assert all(t.equal(again.state_dict()[name]) for name, t in whole.state_dict().items())
 
 
 def test_a_miner_is_stored_and_shipped(tmp_path: Path) -> None:
-    nets, z = trained(MineGAN()), torch.randn(3, CFG.z_dim, generator=rng(4))
+    nets, z = trained(MineGAN(mine_kimg=0.004)), torch.randn(3, CFG.z_dim, generator=rng(4))
     save(tmp_path / "mined.safetensors", nets)
     again = load(tmp_path / "mined.safetensors")
     with torch.no_grad():
@@ -308,13 +312,27 @@ def test_a_miner_is_stored_and_shipped(tmp_path: Path) -> None:
     assert count([*again.g_ema.parameters()]) - count([*source().g_ema.parameters()]) == 2 * (8 * 8 + 8)
 
 
-def test_weights_of_a_miner_cannot_be_mixed_with_a_source_that_has_none() -> None:
-    with pytest.raises(MethodError, match="parts that its source has not"):
-        WeightInterpolation().finalize(source().g_ema, trained(MineGAN()).g_ema, 0.5)
+@pytest.mark.parametrize("method", [WeightInterpolation(), StyleAlign()], ids=lambda m: m.name)
+def test_weights_of_a_miner_cannot_be_mixed_with_a_source_that_has_none(method: Method) -> None:
+    with pytest.raises(MethodError, match=f"{method.name}: .* parts that its source has not"):
+        method.finalize(source().g_ema, trained(MineGAN(mine_kimg=0.004)).g_ema, 0.5)
+
+
+def test_a_source_that_has_a_miner_is_not_mined_again() -> None:
+    """The second miner would take the place of the first, and the start would not be the source."""
+    with pytest.raises(MethodError, match="has a miner already"):
+        MineGAN().prepare(trained(MineGAN(mine_kimg=0.004)).copy(), torch.zeros(2, 3, 16, 16, dtype=torch.uint8), rng())
+
+
+@pytest.mark.parametrize("other", [FreezeFC, FreezeSG, FSGAN, BSA, AffinePlus, StyleSpaceOffset])
+def test_a_part_that_freezes_the_miner_too_is_refused(other: type[Method]) -> None:
+    method = composed([MineGAN, other])()
+    with pytest.raises(MethodError, match="in step 0 are together all of the generator"):
+        train(source().copy(), np.zeros((8, 3, 16, 16), np.uint8), method, TRAIN, ("few", 0))
 
 
 def test_no_other_tool_is_given_a_miner(tmp_path: Path) -> None:
-    save(tmp_path / "mined.safetensors", trained(MineGAN()))
+    save(tmp_path / "mined.safetensors", trained(MineGAN(mine_kimg=0.004)))
     with pytest.raises(WeightsError, match="no other tool can read that"):
         export_source(file_source(tmp_path / "mined.safetensors"), "rosinality", tmp_path / "mined.pt")
     assert not (tmp_path / "mined.pt").exists()
