@@ -27,9 +27,10 @@ from benchmark.api import (
     build,
     reparametrise,
 )
-from benchmark.command import prepare, run_suite
+from benchmark.command import run_suite
 from benchmark.config import NetConfig, TrainConfig
 from benchmark.errors import MethodError, WeightsError
+from benchmark.preparation import Request, prepare
 from benchmark.reparametrise import bake
 from benchmark.results import ResultStore
 from benchmark.state_file import restore_state, save_state
@@ -434,7 +435,7 @@ def test_a_snapshot_is_the_average_that_a_shorter_training_ends_with(tmp_path: P
     for kimg in (0.032, 0.016):
         chosen = {"methods": (method,), "domains": ["toy-rings"]}
         settings = [*sizes, f"train.kimg={kimg}"]
-        ready = prepare("smoke", settings, chosen, "cpu", tmp_path / "cache", Console(quiet=True), threads=1)
+        ready = prepare(Request("smoke", settings, chosen, "cpu", tmp_path / "cache", threads=1), Console(quiet=True))
         assert run_suite(ready, tmp_path / f"{kimg}", Console(quiet=True)) == 0
         (record,) = [r for r in ResultStore(tmp_path / f"{kimg}").read_all()[0] if not r.zero_step]
         files.append(tmp_path / f"{kimg}/checkpoints/{record.train_key}.safetensors")
