@@ -17,12 +17,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from benchmark.config import Frozen
-from benchmark.errors import ConfigError
+from benchmark.errors import ConfigError, MethodError
 from benchmark.extra import Extra, build
 from benchmark.losses import feature_matching
 from benchmark.reparametrise import added, all_but, baked, reparametrise
 from benchmark.stylegan2 import Discriminator, Generator, Nets, Noise
-from benchmark.stylegan2.networks import ConvLayer
+from benchmark.stylegan2.networks import ConvLayer, Miner
 
 __all__ = [
     "Control",
@@ -33,6 +33,8 @@ __all__ = [
     "Generator",
     "GeneratorStep",
     "Method",
+    "MethodError",
+    "Miner",
     "Nets",
     "Noise",
     "RelaxedRealism",
@@ -102,6 +104,8 @@ class Turn:
     """The method's own random stream."""
     index: int
     """Steps done so far; the same in all phases of a step."""
+    images_seen: int = 0
+    """Real images shown so far."""
 
 
 class Method(Frozen):
@@ -122,7 +126,7 @@ class Method(Frozen):
     """How many sets of generator weights a user has to keep to move the control freely."""
 
     toy_fields: ClassVar[tuple[tuple[str, object], ...]] = ()
-    """Fields, (name, value) each, with which `conform` tries the method, where its defaults would take long."""
+    """Fields, (name, value) each, with which `conform` tries the method, where defaults take long or do too little."""
 
     @property
     def controls(self) -> tuple[Control, ...]:
@@ -155,6 +159,10 @@ class Method(Frozen):
     def lr_scale(self) -> tuple[float, float]:
         """Factors of the learning rates of G and of D."""
         return 1.0, 1.0
+
+    def resting(self, turn: Turn) -> Iterable[nn.Parameter]:
+        """Trainable parameters of nets.g and nets.d that this step leaves alone, for methods that train in stages."""
+        return ()
 
     def latents(self, turn: Turn, z: Tensor) -> Tensor:
         """Latents float32 [N, z_dim] of an update's fakes; `z` is as usual, any other tensor goes without style mixing.

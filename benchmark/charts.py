@@ -80,7 +80,7 @@ def cost_bars(records: Sequence[RunRecord]) -> Figure | None:
 def fidelity_curves(records: Sequence[RunRecord]) -> Figure | None:
     """The first kernel distance against the first consistency, a panel per domain; lines join a method's controls."""
     kid = next((m for m in metric_names(records) if m.startswith("kid")), None)
-    far = next((m for word in ("consistency", "lpips") for m in metric_names(records) if word in m), None)
+    far = next((m for word in ("consistency", "lpips") for m in metric_names(records) if m.startswith(word)), None)
     frame = _curve_frame(records, far, kid) if kid and far else pd.DataFrame()
     if kid is None or far is None or frame.empty:
         return None
@@ -89,7 +89,8 @@ def fidelity_curves(records: Sequence[RunRecord]) -> Figure | None:
     columns = min(3, len(domains))
     with sns.axes_style("whitegrid"), matplotlib.rc_context({"font.size": 10}):
         width = 4.4 * columns + 2.8
-        figure = Figure(figsize=(width, 4.0 * -(-len(domains) // columns) + 0.8), layout="constrained")
+        height = max(4.0 * -(-len(domains) // columns), 0.3 * (len(methods) + 1)) + 0.8  # the legend needs its lines
+        figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         panels = figure.subplots(-(-len(domains) // columns), columns, squeeze=False).flat
         for panel, domain in zip(panels, domains, strict=False):

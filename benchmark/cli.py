@@ -14,7 +14,9 @@ from benchmark.cli_datasets import datasets
 from benchmark.cli_methods import conform, new_method, plugin_option
 from benchmark.cli_run import OUT, comma, run
 from benchmark.cli_sources import cache_option, sources, wide_console
+from benchmark.cli_upkeep import cache, results
 from benchmark.errors import BenchmarkError, DataError, UnknownName
+from benchmark.stop import Stopped, stoppable
 
 if TYPE_CHECKING:
     from benchmark.known_answers import Check
@@ -141,9 +143,9 @@ def doctor(suite_name: str, metrics: list[str] | None, device: str, cache: Path)
 
     A run does the same before it starts and writes the verdict into its records.
     """
-    from benchmark.command import usable_device
     from benchmark.doctor import examine, verdict
     from benchmark.metrics import Evaluator
+    from benchmark.preparation import usable_device
     from benchmark.suites import load_suites
 
     if metrics is None:
@@ -176,6 +178,8 @@ cli.add_command(sources)
 cli.add_command(datasets)
 cli.add_command(conform)
 cli.add_command(new_method)
+cli.add_command(results)
+cli.add_command(cache)
 
 
 def _problems(problems: tuple[str, ...]) -> None:
@@ -184,10 +188,11 @@ def _problems(problems: tuple[str, ...]) -> None:
 
 
 def main() -> None:
-    """Run the command line; errors that a person can mend are one line and exit code 2, Ctrl-C is 130."""
+    """Run the command line; errors that a person can mend are one line and exit code 2, Ctrl-C is 130, SIGTERM 143."""
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)  # type: ignore[assignment]
     try:
-        cli(prog_name="python -m benchmark", standalone_mode=False)
+        with stoppable():
+            cli(prog_name="python -m benchmark", standalone_mode=False)
     except BenchmarkError as error:
         stop(str(error))
     except click.UsageError as error:
@@ -195,9 +200,10 @@ def main() -> None:
         stop(f"{error.format_message().rstrip('.')} (see: {see})")
     except click.ClickException as error:
         stop(error.format_message())
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as error:
         click.echo("interrupted; finished records are kept, the same command goes on.", err=True)
-        sys.exit(130)
+        told = error.__cause__ or error  # click makes an Abort of what was raised
+        sys.exit(told.code if isinstance(told, Stopped) else 130)
 
 
 def stop(message: str) -> NoReturn:

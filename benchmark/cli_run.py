@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -71,6 +71,20 @@ Examples:
 @click.option(
     "--log", "board", type=click.Choice(["tensorboard"]), help="Also write the training's losses as TensorBoard files."
 )
+@click.option(
+    "--jobs",
+    "workers",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    envvar="BENCHMARK_JOBS",
+    help="Jobs side by side, each in a process of its own that shares the threads; 0: all in this process.",
+)
+@click.option("--time-limit", type=float, metavar="MINUTES", help="End a job that takes longer; the others go on.")
+@click.option("--memory-limit", type=float, metavar="GB", help="End a job that takes more memory; the others go on.")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first job that fails.")
+@click.option("--only-missing", "which", flag_value="missing", help="Leave jobs alone that failed before.")
+@click.option("--retry-failed", "which", flag_value="failed", help="Only jobs that failed before.")
 @click.option("--dry-run", is_flag=True, help="Print the jobs and their keys, run nothing.")
 @click.option(
     "--plan",
@@ -109,6 +123,11 @@ def run(
     device: str,
     threads: int | None,
     board: str | None,
+    workers: int,
+    time_limit: float | None,
+    memory_limit: float | None,
+    fail_fast: bool,
+    which: Literal["missing", "failed"] | None,
     dry_run: bool,
     only_plan: bool,
     seconds_per_kimg: float | None,
@@ -122,29 +141,30 @@ def run(
 
     What is finished is kept: the same command goes on where it stopped.
     """
-    from benchmark.command import Place, prepare, run_suites, usable_device, with_stand_ins
+    from benchmark.command import run_suites
+    from benchmark.crew import Limits
     from benchmark.demand import require_patience
     from benchmark.forecast import forecast
-    from benchmark.hardware import prepare_torch
-    from benchmark.suites import load_suites
+    from benchmark.launch import Launch
+    from benchmark.preparation import Request, prepare
 
     console = wide_console()
+    seconds, megabytes = (n and n * unit for n, unit in ((time_limit, 60), (memory_limit, 1024)))
+    launch = Launch(workers, Limits(seconds, megabytes), fail_fast, which or "all")
     overrides = {"source": source, "methods": methods, "domains": domains, "seeds": seeds, "scale": scale}
-    suites = load_suites(suite_name, settings, overrides, plugins)
-    out = out or OUT / folder_name(suite_name, [suite.name for suite, _ in suites])
+    asked = Request(suite_name, settings, overrides, device, cache, threads, plugins, stand_ins).members()
+    loaded = [request.load() for request in asked]
+    out = out or OUT / folder_name(suite_name, [suite.name for suite, _ in loaded])
     if only_plan:
-        named = [(with_stand_ins(suite, stand_ins), chosen) for suite, chosen in suites]
-        click.echo(summary([forecast(suite, chosen, cache, out, seconds_per_kimg) for suite, chosen in named]))
+        click.echo(summary([forecast(suite, chosen, cache, out, seconds_per_kimg) for suite, chosen in loaded]))
         return
-    prepare_torch(threads)
-    place = Place(usable_device(device), cache, console, stand_ins)
-    ready = [prepare(suite, chosen, place) for suite, chosen in suites]
+    ready = [prepare(request, console) for request in asked]
     if dry_run:
         print_jobs([job for suite in ready for job in suite.jobs])
         return
     if said := require_patience([(suite.nets, suite.jobs) for suite in ready], out, yes):
         click.echo(f"note: {said}", err=True)
-    sys.exit(run_suites(ready, out, console, tensorboard=board is not None))
+    sys.exit(run_suites(ready, out, console, board is not None, launch))
 
 
 def folder_name(asked: str, suites: Sequence[str]) -> str:

@@ -176,7 +176,7 @@ def train(name: str, out: Path | None, kimg: float | None, device: str, cache: P
 
     On several devices or cores: torchrun --nproc-per-node=2 -m benchmark sources train NAME
     """
-    from benchmark.command import usable_device
+    from benchmark.preparation import usable_device
     from benchmark.source_training import train_source
 
     folder = out or cache / "sources" / name

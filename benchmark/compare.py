@@ -18,7 +18,7 @@ from benchmark.matching import Entry, entries_of
 from benchmark.pairs import interval_text, p_text
 from benchmark.render import markdown_tables
 from benchmark.results import ResultStore, RunRecord, sort_key, write_atomic
-from benchmark.rows import COSTS, flatten, groups, lines, metric_names
+from benchmark.rows import COSTS, groups, lines, machine, metric_names
 from benchmark.tables import MISSING, TIMES, Cell, Column, Footnotes, Row, Table, digits_of, scale
 
 
@@ -156,7 +156,7 @@ def _other(entries: Sequence[Entry]) -> list[str]:
 def _environments(a: Sequence[RunRecord], b: Sequence[RunRecord]) -> list[str]:
     """What the machines and the software differ in; quality is compared nevertheless."""
     found = []
-    ours, theirs = ([flatten(r.environment) for r in own] for own in (a, b))
+    ours, theirs = ([machine(r) for r in own] for own in (a, b))
     for name in dict.fromkeys(name for said in (*ours, *theirs) for name in said):
         left, right = (sorted({said[name] for said in own if name in said}) for own in (ours, theirs))
         if left != right:

@@ -24,13 +24,23 @@ EXCLUSIVE = {
     "noise": "choose the noise of evaluated images",
     "controls": "have a control",
     "lr_scale": "scale the learning rates",
+    "resting": "train in stages",
     "latents": "choose the latents of fakes",
     "judge": "judge images",
     "training": "re-use another method's training",
 }
 """Hooks of which a composition can have one, and what two of them would both do."""
 
-TRAINING_HOOKS = ("prepare", "frozen", "generator_loss", "discriminator_loss", "lr_scale", "latents", "judge")
+TRAINING_HOOKS = (
+    "prepare",
+    "frozen",
+    "generator_loss",
+    "discriminator_loss",
+    "lr_scale",
+    "resting",
+    "latents",
+    "judge",
+)
 """Hooks that change weights; a method without any of them trains like plain fine-tuning."""
 
 HOOKS = ("check", *TRAINING_HOOKS, "training", "finalize", "noise", "controls")
@@ -96,6 +106,9 @@ class Composition(Method):
     def lr_scale(self) -> tuple[float, float]:
         owner = self.owner("lr_scale")
         return owner.lr_scale() if owner else (1.0, 1.0)
+
+    def resting(self, turn: Turn) -> Iterable[nn.Parameter]:
+        return [p for part, own in self._shares(turn) for p in part.resting(own)]
 
     def latents(self, turn: Turn, z: Tensor) -> Tensor:
         for part, own in self._shares(turn):

@@ -35,6 +35,7 @@ class NetConfig(Frozen):
     channel_max: int = Field(128, ge=1, description="but never more than this")
     conv_clamp: float | None = Field(256.0, description="clamp of convolution outputs; None = off")
     mbstd_group: int = Field(4, ge=1, description="minibatch-std group size")
+    miner_layers: int = Field(0, ge=0, description="layers of a miner in front of z; 0 = none, as a rule")
 
     def channels(self, px: int) -> int:
         """Feature maps at resolution ``px``."""
@@ -71,6 +72,9 @@ class TrainConfig(Frozen):
         "auto", description="auto: bf16 where the hardware multiplies it natively"
     )
     tick_kimg: float = Field(0.25, gt=0, description="log interval")
+    checkpoint_minutes: float = Field(
+        10.0, ge=0, description="how much training a killed process may cost; 0 saves after every step"
+    )
     snapshot_kimg: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         (), description="lengths at which the weight average is kept, for eval.curve_metrics and eval.snapshot"
     )

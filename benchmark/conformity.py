@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.api import Method
-from benchmark.promises import PROMISES, REQUIRED, Broken, Case, Plain, plain_seconds, trial_of
+from benchmark.promises import PROMISES, REQUIRED, Broken, Case, Plain, trial_of
+from benchmark.trial import run_trial
 
 
 @dataclass
@@ -43,10 +44,16 @@ def conform(kind: type[Method], others: Mapping[str, type[Method]]) -> Verdict:
             verdict.broken[promise] = str(error)
         except Exception as error:  # a method may fail in any way
             verdict.broken[promise] = f"{type(error).__name__}: {error}{_place(error, kind)}"
-    if not verdict.broken.keys() & REQUIRED:
-        verdict.step_cost = min(case.first.seconds, case.again.seconds) / plain_seconds()
+    if not verdict.broken:
+        verdict.step_cost = step_cost(case)
         verdict.trainable, verdict.of = case.first.trainable, trial_of(Plain()).trainable
     return verdict
+
+
+def step_cost(case: Case) -> float:
+    """Processor time of two steps in fine-tuning's: the shortest of each, taken in turns, since machines get busy."""
+    pairs = [(run_trial(case.tried.training()).seconds, run_trial(Plain()).seconds) for _ in range(2)]
+    return min(case.first.seconds, case.again.seconds, *(own for own, _ in pairs)) / min(plain for _, plain in pairs)
 
 
 def _place(error: Exception, kind: type[Method]) -> str:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from benchmark.errors import WeightsError
 from benchmark.images import to_square
-from benchmark.known_answers import Check, close, compared, known_answers, same
+from benchmark.known_answers import Check, close, clustered, compared, known_answers, same
 from benchmark.metrics import Evaluator, list_metrics
 from benchmark.metrics.base import STAND_IN, Images
 from benchmark.metrics.features import FeatureNetwork, images_to_features, resize
@@ -49,6 +49,8 @@ def examine(evaluator: Evaluator) -> list[Check]:
     kinds = list(dict.fromkeys(info.kind for info in evaluator.infos))
     groups += [(kind, partial(known_answers, kind)) for kind in kinds]
     groups.append(("pairs", partial(compared, kinds)))
+    if "intra" in kinds:
+        groups.append(("intra", clustered))
     pooled, perceptual = networks_of(evaluator)
     for network in dict.fromkeys(info.network for info in evaluator.infos):
         if network in evaluator.missing:

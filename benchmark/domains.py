@@ -30,7 +30,7 @@ from pydantic import Field
 from benchmark.cards import Card, Skipped, list_cards
 from benchmark.config import Filter, Frozen
 from benchmark.errors import ConfigError, DataError, UnknownName
-from benchmark.files import new_file
+from benchmark.files import SCRATCH, clear_temporaries, new_file, reserve
 from benchmark.prepared import PreparedPictures
 from benchmark.target_domains import Wanted, open_target
 from benchmark.targets import list_targets
@@ -113,6 +113,7 @@ def load_domain(
         try:
             entry.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{entry}.lock"):
+                clear_temporaries(entry.parent, entry.name)
                 stored = _read(entry)
                 if stored is None:
                     _render(entry, card, pictures, (resolution, train, test), bar)
@@ -202,11 +203,14 @@ def _render(entry: Path, card: Card, pictures: Pictures, sizes: tuple[int, int, 
         _held_out(card.name, pictures.count, train, test, user, [])  # too few are refused before any is drawn
     need = min(train + test, pictures.count)
     skipped = list(pictures.skipped)
-    with tempfile.TemporaryDirectory(dir=entry.parent, prefix=".drawing-", ignore_cleanup_errors=True) as scratch:
+    with tempfile.TemporaryDirectory(
+        dir=entry.parent, prefix=f"{SCRATCH}{entry.name}-", ignore_cleanup_errors=True
+    ) as scratch:
         shape = (max(need, 1), 3, resolution, resolution)
         images: np.ndarray = np.lib.format.open_memmap(
             Path(scratch) / "all.npy", mode="w+", dtype=np.uint8, shape=shape
         )
+        reserve(Path(scratch) / "all.npy")
         found = 0
         drawn = (image for _, image in ready.draw(0, need)) if ready else _unique(pictures, need, skipped)
         for image in progress(drawn, need, f"{'read' if ready else 'draw'} {card.name}"):
@@ -264,6 +268,11 @@ def _read(entry: Path) -> tuple[np.ndarray, _About] | None:
         return None
     good = pixel_digest(images[about.test :], images[: about.test]) == about.digest
     return (images, about) if good else None
+
+
+def entry_problem(entry: Path) -> str | None:
+    """Why a cache entry is not used, or None; `entry` is its path without the suffix."""
+    return "damaged (pixels are not what was drawn)" if _read(entry) is None else None
 
 
 def _domain(card: Card, images: np.ndarray, about: _About) -> Domain:

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
+import re
+import shlex
 import subprocess
+import sys
+import tomllib
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -57,16 +65,61 @@ def device_name(device: str) -> str:
     return f"CPU {_cpu_info().get('model name') or platform.processor() or platform.machine()}"
 
 
-def environment(device: str) -> dict[str, str | int | bool]:
-    """What a record says of the machine and the software; no host names, no paths, no dates."""
+def environment(device: str) -> dict[str, Any]:
+    """What a record says of the machine, the software and the command; no host names, no users, no variables."""
     return {
         "device": device_name(device),
         "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "package": _version(),
         **_commit(),
+        "dependencies": _dependencies(),
+        "command": command_line(sys.argv),
     }
+
+
+def circumstances(device: str) -> dict[str, str | float]:
+    """When a job began, and how busy the machine was then: who shared it got other times than who had it alone."""
+    found: dict[str, str | float] = {"started": now()}
+    with contextlib.suppress(OSError, AttributeError):  # not on every system
+        found["load_at_start"] = round(os.getloadavg()[0], 2)
+    if device.startswith("cuda"):
+        free, total = torch.cuda.mem_get_info(device)
+        found["device_memory_in_use_at_start_mb"] = round((total - free) / 2**20)
+    return found
+
+
+def now() -> str:
+    """The time, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def command_line(arguments: Sequence[str]) -> str:
+    """The command as one would type it, with the home folder as ~."""
+    home = str(Path.home()).rstrip("/")
+    words = [re.sub(rf"(?<![\w.-]){re.escape(home)}(?=/|,|$)", "~", word) if home else word for word in arguments[1:]]
+    return " ".join(["python -m benchmark", *(shlex.quote(word) for word in words)])
+
+
+def _dependencies() -> dict[str, str]:
+    """Versions of what the suite requires."""
+    found = {}
+    for line in _requirements():
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            name = re.split(r"[^\w.-]", line, maxsplit=1)[0]
+            found[name] = metadata.version(name)
+    return dict(sorted(found.items()))
+
+
+def _requirements() -> list[str]:
+    """Of the distribution, or of a checkout that is not installed."""
+    try:
+        return [line for line in metadata.requires(DISTRIBUTION) or () if "extra ==" not in line]
+    except metadata.PackageNotFoundError:
+        project = Path(__file__).parents[1] / "pyproject.toml"
+        return tomllib.loads(project.read_text())["project"]["dependencies"] if project.is_file() else []
 
 
 def _version() -> str:

@@ -14,10 +14,13 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from benchmark.metrics import MetricInfo, Samples, Score, list_metrics
 from benchmark.metrics.base import Images, Kind
+from benchmark.metrics.intra import images_to_intra
 from benchmark.metrics.paired import Comparison, comparisons
+from benchmark.metrics.perceptual import PerceptualNetwork
 from benchmark.metrics.pooled import features_to_scores
 
 Features = NDArray[np.float32]
@@ -100,12 +103,56 @@ def compared(kinds: Sequence[Kind], choose: Chooser = comparisons) -> list[Check
     def plain(colour: int) -> Images:
         return np.full((2, 3, 32, 32), colour, dtype=np.uint8)
 
-    samples = Samples(fakes=plain(1), sources=plain(2), anchored=plain(3), before=plain(4), legacy=(plain(5), plain(6)))
-    sides = {"consistency": (2, 1), "consistency_anchor": (2, 3), "step": (4, 1), "legacy_consistency": (5, 6)}
+    def framed(colour: int, inside: int) -> Images:
+        images = plain(colour)
+        images[:, :, 12:28, 8:24] = inside
+        return images
+
+    legacy = (framed(7, inside=5), framed(8, inside=6))
+    samples = Samples(fakes=plain(1), sources=plain(2), anchored=plain(3), before=plain(4), legacy=legacy)
+    sides = {
+        "consistency": (2, 1),
+        "consistency_anchor": (2, 3),
+        "step": (4, 1),
+        "legacy_consistency": (7, 8),
+        "legacy_consistency_face": (5, 6),
+    }
     infos = {kind: next(i for i in list_metrics().values() if i.kind == kind) for kind in kinds if kind in sides}
     chosen, _ = choose(list(infos.values()), samples, 1)
     found = {name: (int(c.images.max()), int(images.max())) for c in chosen for name, images in c.others.items()}
     return [same(f"{kind}: who is compared", found.get(info.name), sides[kind]) for kind, info in infos.items()]
+
+
+def clustered(score: Callable[..., Score] = images_to_intra) -> list[Check]:
+    """Images of one grey each, compared by their difference: clusters of 3, 2, 1 and 0 around four training images.
+
+    Means of pairs: (1 + 1 + 2) / 3 around 10 and 4 around 50; one image makes no pair, and nothing is near 200. Over
+    all four clusters (4 / 3 + 4) / 4 = 4 / 3; over those that have pairs it would be twice that.
+    """
+
+    def grey(*levels: int) -> Images:
+        return np.tile(np.array(levels, dtype=np.uint8)[:, None, None, None], (1, 3, 8, 8))
+
+    found = score(Grey(), grey(9, 10, 11, 48, 52, 90), grey(10, 50, 91, 200), "cpu", 6, lambda k: None)
+    value = math.nan if found.value is None else found.value
+    return [
+        close("intra: known answer", value, 4 / 3, 1e-6),
+        same("intra: clusters without a pair are told", found.note, "2 of 4 clusters without a pair, counted as 0"),
+    ]
+
+
+class Grey(PerceptualNetwork):
+    """Distance: the difference of two pictures' mean levels."""
+
+    least_px = 1
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """The mean level of each image."""
+        return [images.float().mean((1, 2, 3), keepdim=True)]
+
+    def distance(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
+        """Of one number each."""
+        return (a[0] - b[0]).abs().flatten()
 
 
 def gaussians() -> Example:

@@ -4,37 +4,65 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Group
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from benchmark.errors import BenchmarkError
 from benchmark.sources import Source
 
+if TYPE_CHECKING:
+    from benchmark.api import Method
+
 
 def methods(cache: Path, plugins: Sequence[str] = ()) -> Group:
-    """Name, origin, version, hyper-parameters with defaults, hooks, control; paper and licence of its official code."""
+    """Name, origin, version, what trains, control; below title, paper, licence of the authors' code, hooks, fields."""
     from benchmark.composition import HOOKS, overrides
     from benchmark.registry import catalogue
 
-    table = table_of(
-        "Methods", "method", "what", "origin", "v", "fields (--set METHOD.FIELD=VALUE)", "hooks", "control"
+    table = table_of("Methods", "method", "origin", "v", "trains", "control")
+    table.columns[3].no_wrap = True
+    table.caption = (
+        "v: version; trains: share of the parameters of small networks, above 100 % where the method adds some"
     )
-    papers = {}
+    facts = Table.grid(Column(no_wrap=True), Column(overflow="fold"), padding=(0, 2))
     for name, entry in catalogue(plugins).items():
         try:
             method = entry.load()
         except BenchmarkError as error:
-            papers[name] = f"unavailable: {error}"
+            table.add_row(name, Text(entry.origin), "–", Text("unavailable", style="red"), "–")
+            facts.add_row(name, Text(f"unavailable: {error}"))
             continue
-        fields = ", ".join(f"{key}={field.default}" for key, field in method.model_fields.items())
+        share, doubt = trains(method)
+        table.add_row(name, *map(Text, (entry.origin, str(method.version), share, method.control_name or "–")))
+        licence = method.code_licence and f" (licence of the authors' code: {method.code_licence})"
         hooks = ", ".join(hook for hook in overrides(method, *HOOKS) if hook != "controls")
-        row = (method.title, entry.origin, str(method.version), fields or "–", hooks or "–", method.control_name or "–")
-        table.add_row(name, *row)
-        licence = f" (licence of the official code: {method.code_licence})" if method.code_licence else ""
-        papers[name] = method.paper + licence
-    return Group(table, *lines(papers))
+        fields = ", ".join(f"{key}={field.default}" for key, field in method.model_fields.items())
+        said = (
+            f"{method.title or name}: {method.paper or 'no paper named'}{licence}",
+            hooks and f"hooks: {hooks}",
+            fields and f"--set {name}.FIELD: {fields}",
+            doubt,
+        )
+        facts.add_row(name, Text("\n".join(filter(None, said))))
+    return Group(table, facts)
+
+
+def trains(kind: type[Method]) -> tuple[str, str]:
+    """("G 48 %, D 100 %", ""), or whose training a method re-uses; ("unknown", why) where its hooks fail."""
+    from benchmark.trial import toy, trainable_shares
+
+    try:
+        method = toy(kind)
+        if method.training().name != method.name:
+            return f"as {method.training().name}", ""
+        shares = trainable_shares(method).items()
+        return ", ".join(f"{net} {share:.0f} %" if share >= 10 else f"{net} {share:.2g} %" for net, share in shares), ""
+    except Exception as error:  # a method may fail in any way, and the list is not the place to mend it
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        return "unknown", f"what trains is unknown ({why}). Try: python -m benchmark conform {kind.name}"
 
 
 def domains(cache: Path) -> Group:

@@ -7,7 +7,6 @@ request and every script but the page's own.
 from __future__ import annotations
 
 import math
-import re
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Sequence
@@ -31,7 +30,9 @@ from benchmark.svg import FORBIDDEN, svg
 from benchmark.tables import MISSING, Cell, Column, Row, Section, Table, brief
 
 ABSENT = "not available"
-WORDS = {ABSENT, "failed", "skipped", MISSING}
+STATES = ("done", "failed", "timed-out", "out-of-memory", "skipped")
+WORDS = {ABSENT, *STATES[1:], MISSING}
+
 """What stands in a cell that has no number."""
 MAX_LINES = 20
 
@@ -167,7 +168,7 @@ def _facts(records: Sequence[RunRecord]) -> tuple[tuple[str, str], ...]:
     first, adapted = records[0], [r for r in records if not r.zero_step]
     methods = dict.fromkeys(line.base for line in lines(records) if not line.zero_step)
     lengths = sorted({r.timing.kimg for r in adapted if r.timing.kimg is not None})
-    states = {s: sum(r.status == s for r in records) for s in ("done", "failed", "skipped")}
+    states = {s: sum(r.status == s for r in records) for s in STATES}
     size = first.architecture.get("resolution", first.settings.get("resolution"))
     return (
         ("suite", first.suite),
@@ -212,7 +213,7 @@ def _number(cell: Cell) -> str:
     try:
         value = float(cell.text.split()[0].replace(",", ""))
     except (ValueError, IndexError):
-        return cell.text if cell.text and not re.match(r"not available|failed|skipped|–", cell.text) else ""
+        return cell.text if cell.text and not cell.text.startswith(tuple(WORDS)) else ""
     return repr(value) if math.isfinite(value) else ""
 
 

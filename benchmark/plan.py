@@ -11,7 +11,7 @@ from typing import Any
 from benchmark.api import Control, Method
 from benchmark.batches import images_per_round
 from benchmark.composition import fields_of, parts_of
-from benchmark.config import NetConfig, Suite
+from benchmark.config import NetConfig, Suite, TrainConfig
 from benchmark.domains import Domain
 from benchmark.errors import ConfigError
 from benchmark.metrics import list_metrics
@@ -20,7 +20,7 @@ from benchmark.metrics.pooled import MEMORISATION
 PROTOCOL = 1
 """Raise it when the loop, backbone, sampler or the meaning of a setting changes: nothing stored is re-used then."""
 
-NO_EFFECT = {"tick_kimg", "snapshot_kimg"}
+NO_EFFECT = {"tick_kimg", "snapshot_kimg", "checkpoint_minutes"}
 """Training settings that change the log or what is kept on the way, but not the weights."""
 LEAST_TO_CHOOSE_BY = 10
 """Images of a selection split."""
@@ -38,6 +38,14 @@ class Job:
     source_sha256: str
     train_key: str
     record_keys: Mapping[Control, str]
+    parts: int = 1
+    """Into how many times more parts than planned a batch is divided, where the device was too small."""
+
+    @property
+    def training(self) -> TrainConfig:
+        """The settings to train with."""
+        cfg = self.suite.train
+        return cfg.model_copy(update={"accumulate": self.parts * cfg.accumulate})
 
     @property
     def label(self) -> str:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -29,6 +29,16 @@ SILENCE = 60.0
 """Seconds that a log file may stay without a line."""
 
 
+class Stages(Protocol):
+    """What a job says of its progress."""
+
+    def say(self, text: str) -> None:
+        """A line that stays above the bars."""
+
+    def stage(self, text: str, total: float) -> AbstractContextManager[Advance]:
+        """A bar for one stage."""
+
+
 class Bars(AbstractContextManager["Bars"]):
     """An overall bar of jobs and, below it, one bar for the stage in hand."""
 
@@ -47,7 +57,7 @@ class Bars(AbstractContextManager["Bars"]):
         )
         self._overall: TaskID | None = None
         self._sizes: list[float] = []
-        self._done = 0
+        self._done: set[int] = set()
 
     def __enter__(self) -> Bars:
         self._bars.start()
@@ -63,21 +73,21 @@ class Bars(AbstractContextManager["Bars"]):
         self._sizes = list(sizes)
         self._overall = self._bars.add_task("all jobs", total=sum(sizes))
 
-    def job_done(self) -> None:
-        """One more job finished."""
-        self._done += 1
+    def job_done(self, number: int) -> None:
+        """The job of this number (from 0) has ended."""
+        self._done.add(number)
         if self._overall is not None:
-            self._bars.update(self._overall, completed=sum(self._sizes[: self._done]))
+            self._bars.update(self._overall, completed=sum(self._sizes[n] for n in self._done))
 
     def say(self, text: str) -> None:
         """A line that stays above the bars."""
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     @contextmanager
-    def stage(self, text: str, total: float) -> Iterator[Advance]:
-        """A bar for one stage; when the stage ends, the bar becomes a line."""
+    def stage(self, text: str, total: float, number: int | None = None) -> Iterator[Advance]:
+        """A bar for one stage, of job `number` or the one after those that are done; at its end it becomes a line."""
         if self._sizes:
-            text = f"[{self._done + 1}/{len(self._sizes)}] {text}"
+            text = f"[{(len(self._done) if number is None else number) + 1}/{len(self._sizes)}] {text}"
         task = self._bars.add_task(text, total=total)
         begun = said = time.perf_counter()
         done = 0.0

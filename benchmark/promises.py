@@ -72,12 +72,6 @@ def _trial(kind: type[Method], fields: str) -> trial.Trial:
     return trial.run_trial(kind.model_validate_json(fields))
 
 
-@cache
-def plain_seconds() -> float:
-    """What two steps of plain fine-tuning take; the first trial of a process is slower than all others."""
-    return min(trial.run_trial(Plain()).seconds for _ in range(3))
-
-
 def result_of(method: Method) -> Tensor:
     """Images at the default control after the trial."""
     control = method.default_control
@@ -197,7 +191,8 @@ def finalizes_a_copy(case: Case) -> None:
         one, two = (case.tried.finalize(source, adapted, control) for _ in range(2))
         found = trial.changed(before, source, adapted)
         _expect(not found, f"finalize at {control} changed {found[:2]} of its arguments; begin with copy_of(...).")
-        _expect(one.state_dict().keys() == before[0].keys(), f"finalize at {control} gave another architecture.")
+        known = one.state_dict().keys() in (before[0].keys(), before[1].keys())
+        _expect(known, f"finalize at {control} gave another architecture.")
         _expect(
             not trial.changed(trial.state_of(one), two), f"finalize at {control} gives other weights when called again."
         )

@@ -20,7 +20,7 @@ from benchmark.pairs import pairs_table
 from benchmark.published import published_table
 from benchmark.render import latex, markdown, rich_table
 from benchmark.results import ResultStore, RunRecord, write_atomic
-from benchmark.rows import flatten, groups, metric_names, tidy
+from benchmark.rows import flatten, groups, machine, metric_names, tidy
 from benchmark.tables import Section, brief, cost_table, primary_table
 
 __all__ = ["Report", "Section", "conditions", "primary_table", "rich_table", "show", "write_report"]
@@ -104,7 +104,7 @@ def conditions(records: Sequence[RunRecord]) -> list[str]:
             holders[note].add(r.method)
     for note, who in holders.items():
         said.append(f"{note}" if who >= methods else f"{', '.join(sorted(who))}: {note}")
-    said += _varying("Environment", ((r.domain, flatten(r.environment)) for r in records))
+    said += _varying("Environment", ((r.domain, machine(r)) for r in records))
     said.append(f"Doctor: {_doctor(records)}.")
     said.append("Which records are behind which number: provenance.csv, beside the tables.")
     return said

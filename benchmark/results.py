@@ -1,7 +1,8 @@
-"""Results on disk: one JSON file per record, beside it one strip of sample images.
+"""Results on disk: one JSON file per record, beside it one strip of sample images, and the hashes of both.
 
     <out>/records/<record_key>.json     a RunRecord
     <out>/samples/<record_key>.png      adapted(z_0..z_7) side by side; the zero-step record shows the source
+    <out>/hashes/<record_key>.sha256    hashes of both
 
 Whatever lies in that folder is treated as hostile: a reader reports what it cannot use and goes on.
 The format is described in docs/results-format.md.
@@ -10,6 +11,7 @@ The format is described in docs/results-format.md.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import re
 import uuid
@@ -21,6 +23,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_
 from benchmark.config import Frozen
 from benchmark.errors import DataError, UnknownName
 from benchmark.files import new_file
+from benchmark.hashes import hash_file, hash_lines, hashes_of
 
 SCHEMA = 1
 KEY = r"[0-9a-f]{8,64}"
@@ -108,7 +111,7 @@ class RunRecord(Frozen):
     schema_version: Literal[1] = Field(1, alias="schema")
     record_key: Key
     train_key: Key
-    status: Literal["done", "failed", "skipped"]
+    status: Literal["done", "failed", "timed-out", "out-of-memory", "skipped"]
     reason: Text | None = None
     suite: Text
     method: Text
@@ -193,17 +196,29 @@ class ResultStore:
     def has(self, key: str) -> RunRecord | None:
         """The finished record ``key``; None when it is missing, unreadable, failed or skipped: that job is to run.
 
+        Raises DataError as ``read`` does.
+        """
+        record = self.read(key)
+        return record if record is not None and record.status == "done" else None
+
+    def read(self, key: str) -> RunRecord | None:
+        """The record ``key``, whatever its status; None when it is missing or unreadable.
+
         Raises DataError when a newer version of the suite wrote it: running again would overwrite that.
         """
         record = _read(self.record_path(key))
         if isinstance(record, _Newer):
             raise DataError(str(record))
-        return record if isinstance(record, RunRecord) and record.status == "done" else None
+        return record if isinstance(record, RunRecord) else None
 
     def write(self, record: RunRecord) -> Path:
         """Store ``record`` atomically, over an earlier one of its key; DataError when the folder cannot be written."""
-        path = self.record_path(record.record_key)
-        write_atomic(path, to_json(record))
+        path, data = self.record_path(record.record_key), to_json(record)
+        # The hashes first: a record that is there is never written again.
+        pictures = [self.out / name for name in (record.grid, record.extremes) if name]
+        found = {f"records/{path.name}": hashlib.sha256(data).hexdigest()} | hashes_of(self.out, pictures)
+        write_atomic(hash_file(self.out, record.record_key), hash_lines(found))
+        write_atomic(path, data)
         return path
 
     def read_all(self) -> tuple[list[RunRecord], list[str]]:

@@ -17,7 +17,7 @@ from benchmark.results import RunRecord, control_order, sort_key
 COSTS = ("seconds_per_kimg", "train_seconds", "ms_per_image", "peak_mem_mb", "trainable_params", "shipped_params")
 STEPS = "step"
 """Metrics called so belong to pairs of control values; they are in the table of control curves."""
-NO_EFFECT = {"train.tick_kimg", "eval.metrics", "eval.curve_metrics", "eval.curve_samples"}
+NO_EFFECT = {"train.tick_kimg", "train.checkpoint_minutes", "eval.metrics", "eval.curve_metrics", "eval.curve_samples"}
 """Settings of what else is logged or measured: they change no number of a table."""
 VERSIONS = "metric_versions."
 """Settings called so belong to one metric each."""
@@ -111,6 +111,12 @@ def tidy(records: Sequence[RunRecord]) -> pd.DataFrame:
             row = whole | values | {"metric": name, "interval_low": low, "interval_high": high}
             rows.append(row | {"metric_reason": m.reason if m else None, "metric_note": m.note if m else None})
     return pd.DataFrame(rows, columns=[*columns, *last], dtype=object)
+
+
+def machine(record: RunRecord) -> dict[str, str]:
+    """The environment without what differs from one record to the next: the time, the command, the load."""
+    each = ("started", "ended", "command", "load_at_start", "device_memory_in_use_at_start_mb")
+    return flatten({name: value for name, value in record.environment.items() if name not in each})
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, str]:

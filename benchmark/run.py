@@ -9,7 +9,7 @@ from benchmark.config import EvalConfig
 from benchmark.domains import Domain
 from benchmark.metrics import Evaluator
 from benchmark.plan import Job
-from benchmark.progress import Bars
+from benchmark.progress import Stages
 from benchmark.results import Doctor, ResultStore
 from benchmark.sampling import Sampler
 from benchmark.sources import SourceCard
@@ -26,13 +26,15 @@ class Run:
     domains: dict[str, Domain]
     evaluator: Evaluator
     device: str
-    bars: Bars
+    bars: Stages
     curve_evaluator: Evaluator | None = None
     """Of the points of training curves; None where nothing asks for them."""
     tensorboard: bool = False
     doctor: Doctor | None = None
     environment: dict[str, Any] = field(default_factory=dict)
     samplers: dict[EvalConfig, Sampler] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    """What else the records have to say."""
 
     def sampler_for(self, job: Job, cfg: EvalConfig) -> Sampler:
         """The sampler of the job's (domain, seed); jobs come grouped, so those of the last one are kept."""

@@ -6,6 +6,7 @@ scores -> record
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from PIL import Image
 from benchmark.api import Control, Method
 from benchmark.composition import fields_of
 from benchmark.domains import Domain
-from benchmark.hardware import environment
+from benchmark.files import clear_temporaries, new_file
+from benchmark.hardware import circumstances, environment, now
+from benchmark.locks import alone
 from benchmark.metrics import Score, list_metrics
 from benchmark.moments import Counted, counted
 from benchmark.plan import PROTOCOL, Job, uses_training_of_another
@@ -31,19 +34,30 @@ STRIP = 8
 
 
 def run_job(job: Job, run: Run) -> list[RunRecord]:
-    """Records of all the job's controls; those that are stored already are not made again."""
-    stored = {control: run.store.has(key) for control, key in job.record_keys.items()}
-    todo = [control for control, record in stored.items() if record is None]
+    """Records of all the job's controls; those that are stored already, or that another process makes, are not made."""
+    store, keys = run.store, job.record_keys.values()
+    if any(store.has(key) is None for key in keys):
+        lock = store.out / "locks" / f"{next(iter(keys))}.lock"
+        with alone(lock, lambda: run.bars.say(f"{job.label}: another process is at it, waiting for that")):
+            for folder, key in ((folder, key) for folder in (store.records, store.samples) for key in keys):
+                clear_temporaries(folder, key)
+            make_missing(job, run)
+    return [r for r in map(store.has, keys) if r is not None]
+
+
+def make_missing(job: Job, run: Run) -> None:
+    """Make and store the records that are not stored yet."""
+    todo = [control for control, key in job.record_keys.items() if run.store.has(key) is None]
     if not todo:
-        return [r for r in stored.values() if r is not None]
+        return
+    run = replace(run, environment=(run.environment or environment(run.device)) | circumstances(run.device))
     if job.method is None:
         weights, cost = Counted(run.source.g_ema), {}
     else:
         found = trained(job, run)
         weights, cost = counted(job, found, run), found.cost
     for control in todo:
-        stored[control] = evaluate(job, control, weights, cost, run)
-    return [r for r in stored.values() if r is not None]
+        evaluate(job, control, weights, cost, run)
 
 
 def evaluate(job: Job, control: Control, weights: Counted, cost: dict[str, Any], run: Run) -> RunRecord:
@@ -64,9 +78,8 @@ def evaluate(job: Job, control: Control, weights: Counted, cost: dict[str, Any],
             done = seen
 
         found = run.evaluator(samples, domain.test, domain.digest, tick, training=domain.train)
-    shipped = sum(
-        p.numel() for p, q in zip(g.parameters(), run.source.g_ema.parameters(), strict=True) if not p.equal(q)
-    )
+    held = dict(run.source.g_ema.named_parameters())
+    shipped = sum(p.numel() for name, p in g.named_parameters() if name not in held or not p.equal(held[name]))
     timing = Timing.model_validate(
         {
             **cost,
@@ -116,9 +129,9 @@ def make_record(
     scores: dict[str, Score],
     timing: Timing,
     weights: Counted | None = None,
-    failure: str | None = None,
+    failure: tuple[str, str] | None = None,
 ) -> RunRecord:
-    """One row of results; `failure` is the reason of a failed job."""
+    """One row of results; `failure` is (status, reason) of a job that did not end well."""
     domain, infos = run.domains[job.domain], list_metrics()
     record_key = job.record_keys[control]
     return RunRecord.model_validate(
@@ -126,8 +139,8 @@ def make_record(
             "schema": 1,
             "record_key": record_key,
             "train_key": job.train_key,
-            "status": "failed" if failure else "done",
-            "reason": failure,
+            "status": failure[0] if failure else "done",
+            "reason": failure[1] if failure else None,
             "suite": job.suite.name,
             "method": method.name,
             "method_label": method.title or method.name,
@@ -148,7 +161,7 @@ def make_record(
                 for name, score in scores.items()
             },
             "timing": timing,
-            "environment": run.environment or environment(run.device),
+            "environment": (run.environment or environment(run.device)) | {"ended": now()},
             "settings": {
                 "protocol": PROTOCOL,
                 "metric_versions": {name: infos[name].version for name in job.suite.eval.metrics},
@@ -159,7 +172,11 @@ def make_record(
                 **({"scale": job.suite.scale} if job.suite.is_rehearsal else {}),
                 "reals": reals(domain),
             },
-            "notes": [*notes(method, domain, run.card), *([weights.choice] if weights and weights.choice else [])],
+            "notes": [
+                *notes(method, domain, run.card),
+                *([weights.choice] if weights and weights.choice else []),
+                *run.remarks,
+            ],
             "weights_kimg": weights.kimg if weights else None,
             "curve": weights.curve if weights and control == method.default_control else (),
             "doctor": run.doctor,
@@ -190,6 +207,6 @@ def notes(method: Method, domain: Domain, source: SourceCard) -> list[str]:
 
 def write_rows(path: Path, *rows: np.ndarray) -> None:
     """The first images of each row, uint8 [N, 3, R, R], side by side; rows below each other."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     tiles = [np.concatenate([image.transpose(1, 2, 0) for image in row[:STRIP]], axis=1) for row in rows]
-    Image.fromarray(np.concatenate(tiles)).save(path)
+    with new_file(path) as temporary:
+        Image.fromarray(np.concatenate(tiles)).save(temporary, "PNG")

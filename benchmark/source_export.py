@@ -27,6 +27,8 @@ def export_source(source: Source, layout: str, out: Path) -> tuple[str, ...]:
     DataError where `out` cannot be written.
     """
     nets, _ = load_source(source)
+    if nets.cfg.miner_layers:
+        raise WeightsError(f"{source.name} has a miner in front of its latents; no other tool can read that.")
     present = source.card.origin.networks if source.card.origin else tuple(NVIDIA_NAMES)
     try:
         with new_file(out) as temporary:

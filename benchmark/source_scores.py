@@ -11,6 +11,7 @@ from PIL import Image
 from benchmark.config import EvalConfig
 from benchmark.domains import load_domain
 from benchmark.errors import ConfigError
+from benchmark.files import new_file
 from benchmark.metrics import Evaluator
 from benchmark.sampling import Sampler
 from benchmark.sources import find_source
@@ -50,4 +51,5 @@ def write_grid(path: Path, images: np.ndarray) -> None:
         .transpose(0, 3, 1, 4, 2)
         .reshape(ROWS * r, COLUMNS * r, 3)
     )
-    Image.fromarray(np.ascontiguousarray(grid)).save(path)
+    with new_file(path) as temporary:
+        Image.fromarray(np.ascontiguousarray(grid)).save(temporary, "PNG")

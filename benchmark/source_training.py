@@ -72,7 +72,7 @@ def _recipe(name: str, kimg: float | None) -> Recipe:
 
 def _key(recipe: Recipe, digest: str) -> str:
     """What a training state belongs to. The length is left out, so that a training can go on beyond its first goal."""
-    fixed = recipe.model_dump(exclude={"train": {"kimg"}, "snapshot_kimg": True})
+    fixed = recipe.model_dump(exclude={"train": {"kimg", "checkpoint_minutes"}, "snapshot_kimg": True})
     return hashlib.sha256(json.dumps([fixed, digest, dist.world()], sort_keys=True).encode()).hexdigest()
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from benchmark.errors import WeightsError
 from benchmark.extra import load_extra
 from benchmark.stylegan2.weights import read_tensors, write_tensors
-from benchmark.training_state import State, Tick
+from benchmark.training_state import Interval, State, Tick
 
 
 def _moments(optimiser: torch.optim.Adam, prefix: str) -> dict[str, Tensor]:
@@ -41,6 +41,7 @@ def save_state(path: Path, state: State, key: str) -> None:
     tensors |= {f"extra.{k}": t for k, t in state.extra.state_dict().items()}
     tensors |= _moments(state.opt_g, "opt_g") | _moments(state.opt_d, "opt_d")
     tensors |= {f"streams.{k}": t for k, t in state.streams.state_dict().items()}
+    tensors |= {f"interval.{k}": torch.stack(values) for k, values in state.interval.terms.items()}
     tensors["pl_mean"] = state.pl_mean
     meta = {
         "key": key,
@@ -49,6 +50,7 @@ def save_state(path: Path, state: State, key: str) -> None:
         "seconds": state.seconds,
         "ada": state.ada.state_dict(),
         "ticks": [asdict(t) for t in state.ticks],
+        "interval": {"images": state.interval.images, "seconds": state.interval.elapsed()},
     }
     write_tensors(path, tensors, meta)
 
@@ -75,4 +77,7 @@ def restore_state(path: Path, state: State, key: str) -> bool:
     state.images, state.step, state.seconds = meta["images"], meta["step"], meta["seconds"]  # type: ignore[assignment]
     state.ada.load_state_dict(meta["ada"])  # type: ignore[arg-type]
     state.ticks[:] = [Tick(**t) for t in meta["ticks"]]  # type: ignore[attr-defined]
+    terms = {name: [*values.to(state.pl_mean.device)] for name, values in part("interval.").items()}
+    begun = meta.get("interval", {"images": state.images})  # states of earlier versions end with a tick
+    state.interval = Interval(**begun, terms=terms)  # type: ignore[arg-type]
     return True

@@ -51,15 +51,25 @@ def load_suites(
 
     The arguments and errors are those of `load_suite`.
     """
-    whole, overrides = find_collection(name), overrides or {}
+    return [load_suite(*arguments, plugins) for arguments in members(name, settings, overrides or {})]
+
+
+def members(
+    name: str, settings: Sequence[str], overrides: Mapping[str, Any]
+) -> list[tuple[str, Sequence[str], Mapping[str, Any]]]:
+    """The first three arguments of `load_suite` for each member of a collection, or for the suite itself.
+
+    Raises UnknownName, ConfigError.
+    """
+    whole = find_collection(name)
     if whole is None:
-        return [load_suite(name, settings, overrides, plugins)]
+        return [(name, settings, overrides)]
     for what in ("source", "domains"):
         if overrides.get(what) is not None:
             raise ConfigError(f"--{what}: the suites of {name} have their own; choose one: {', '.join(whole.members)}.")
     return [
-        load_suite(m, (*whole.settings, *settings), {**overrides, "name": f"{m}{whole.suffix}"}, plugins)
-        for m in whole.members
+        (member, (*whole.settings, *settings), {**overrides, "name": f"{member}{whole.suffix}"})
+        for member in whole.members
     ]
 
 
@@ -172,10 +182,25 @@ def _read(name: str) -> dict[str, Any]:
     return raw
 
 
+class _Plain(yaml.SafeLoader):
+    """Plain values only, and no key twice in one mapping: one of its values would be lost without a word."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """As read, before aliases are resolved and merged."""
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in seen:
+                twice = f"{_short(key.value)} stands there twice"
+                raise yaml.constructor.ConstructorError(problem=twice, problem_mark=key.start_mark)
+            seen.add((key.tag, str(key.value)))
+        return node
+
+
 def _yaml(text: str, what: str) -> Any:
     """The plain value that a YAML text describes."""
     try:
-        return yaml.safe_load(text)
+        return _Plain(text).get_single_data()
     except Exception as error:  # a hostile text makes PyYAML raise nearly anything, RecursionError included
         problem = getattr(error, "problem", None) or type(error).__name__
         mark = getattr(error, "problem_mark", None)

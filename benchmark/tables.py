@@ -291,6 +291,7 @@ def _cost_cell(records: Sequence[RunRecord], field: str, digits: int, shared: tu
 def _shared_training(line: Line, records: Sequence[RunRecord], shown: Sequence[Line]) -> list[str]:
     """A note where a method has no training of its own, naming the method whose checkpoint it uses."""
     keys = {r.train_key for r in records if r.timing.reused_training}
-    owners = {o.base for o in shown if o.base != line.base and any(r.train_key in keys for r in o.records)}
+    owners = {o.base for o in shown if any(r.train_key in keys and not r.timing.reused_training for r in o.records)}
+    owners -= {line.base}
     whose = f"that of {', '.join(sorted(owners))}" if owners else "that of a method outside this table"
     return [f"{line.base} needs no training of its own: it uses {whose}."] if keys else []

@@ -77,9 +77,10 @@ def train(
     while state.images < cfg.kimg * 1000:
         rounds = [next(batches) for _ in range(cfg.accumulate)]
         labels = None  # conditional training needs labelled domains; the networks themselves support c
-        turn = Turn(nets, extra, state.streams.method, state.step)
+        turn = Turn(nets, extra, state.streams.method, state.step, state.images)
+        g_active, d_active = active(method, turn, g_params, d_params)
 
-        with phase(state.opt_g, g_params):
+        with phase(state.opt_g, g_active):
             for x in rounds:
                 z = method.latents(turn, usual := latents(nets.g, len(x), state.streams.latents))
                 plain = z is usual
@@ -92,7 +93,7 @@ def train(
                 (total(terms) / cfg.accumulate).backward()
 
         if cfg.pl_weight and state.step % cfg.pl_every == 0:
-            with phase(state.opt_g, g_params):
+            with phase(state.opt_g, g_active):
                 for x in rounds:
                     z = latents(nets.g, max(len(x) // 2, 1), state.streams.latents)
                     fakes, ws = generate(nets.g, z, labels, cfg, state.streams)
@@ -104,7 +105,7 @@ def train(
                     (penalty * (cfg.pl_weight * cfg.pl_every / cfg.accumulate)).backward()
 
         signs = torch.zeros([], device=device)
-        with phase(state.opt_d, d_params):
+        with phase(state.opt_d, d_active):
             for x in rounds:
                 with torch.no_grad():
                     z = method.latents(turn, usual := latents(nets.g, len(x), state.streams.latents))
@@ -121,7 +122,7 @@ def train(
                 (total(terms) / cfg.accumulate).backward()
 
         if cfg.r1_gamma and state.step % cfg.r1_every == 0:
-            with phase(state.opt_d, d_params):
+            with phase(state.opt_d, d_active):
                 for x in rounds:
                     x = x.clone().requires_grad_(True)
                     penalty = losses.r1(method.judge(turn, augmented(x, cfg, state), labels), x).mean()
@@ -165,6 +166,30 @@ def trainable(nets: Nets, method: Method, extra: Extra) -> tuple[list[nn.Paramet
         net.zero_grad(set_to_none=True)  # what `prepare` may have left
     g_params, d_params = ([p for p in net.parameters() if id(p) not in frozen] for net in (nets.g, nets.d))
     return g_params + list(extra.g.parameters()), d_params + list(extra.d.parameters())
+
+
+def active(
+    method: Method, turn: Turn, g_params: list[nn.Parameter], d_params: list[nn.Parameter]
+) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Those parameters that train in this step; MethodError where of a network there are none.
+
+    A step without any would be no training of G that anyone notices, and none of D that can be computed.
+    """
+    resting = {id(p) for p in method.resting(turn)}
+    known = {id(p) for p in (*turn.nets.g.parameters(), *turn.nets.d.parameters(), *g_params, *d_params)}
+    if resting - known:
+        raise MethodError(
+            f"{method.name}.resting() returned {len(resting - known)} tensors "
+            "that are not parameters of nets.g or nets.d"
+        )
+    lists = [[p for p in params if id(p) not in resting] for params in (g_params, d_params)]
+    idle = [what for what, params in zip(("generator", "discriminator"), lists, strict=True) if not params]
+    if idle:
+        raise MethodError(
+            f"{method.name}: what is frozen and what rests in step {turn.index} are together all of the "
+            f"{' and the '.join(idle)}. Leave something to train; of a composition, leave one part out."
+        )
+    return lists[0], lists[1]
 
 
 def adam(parameters: list[nn.Parameter], lr: float, lazy_every: int | None) -> torch.optim.Adam:

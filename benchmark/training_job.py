@@ -2,33 +2,41 @@
 
 <out>/checkpoints/<train_key>.safetensors            all networks at the end of the training
 <out>/checkpoints/<train_key>-0.5kimg.safetensors    the weight average at one of train.snapshot_kimg
-<out>/checkpoints/<train_key>.progress               a training that was interrupted
+<out>/checkpoints/<train_key>.progress               a training that was interrupted, to go on from
 <out>/logs/<train_key>.jsonl                         its ticks
+<out>/hashes/<train_key>.sha256                      hashes of the weights
+<out>/locks/<train_key>.lock                         held by the process that trains
 """
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmark.errors import WeightsError
+from benchmark.files import clear_temporaries
 from benchmark.hardware import peak_memory_mb, reset_peak_memory
+from benchmark.hashes import hash_file, hash_lines, hashes_of
+from benchmark.locks import alone
 from benchmark.plan import Job
+from benchmark.progress import Advance
+from benchmark.reparametrise import baked
+from benchmark.results import write_atomic
 from benchmark.run import Run
 from benchmark.state_file import restore_state, save_state
+from benchmark.stop import Stopped, finishing_steps
 from benchmark.stylegan2 import Generator
 from benchmark.stylegan2.weights import load, load_generator, read_header, save, save_generator
 from benchmark.train import train
 from benchmark.training_log import TrainingLog
 from benchmark.training_state import State
-
-SAVE_SECONDS = 60.0
-"""How much training an interruption may cost."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +51,31 @@ class Trained:
 
 
 def trained(job: Job, run: Run) -> Trained:
-    """The job's weights; trains where a file is missing."""
+    """The job's weights; trains where a file is missing or damaged, or waits for the process that does."""
     path = run.store.out / "checkpoints" / f"{job.train_key}.safetensors"
     files = snapshot_files(job, path)
-    if not all(file.is_file() for file in (path, *files.values())):
-        train_checkpoint(job, run, path)
+    if not all(map(whole, (path, *files.values()))):
+        lock = run.store.out / "locks" / f"{job.train_key}.lock"
+        with alone(lock, lambda: run.bars.say(f"{job.label}: another process trains it, waiting for that")):
+            clear_temporaries(path.parent, job.train_key)
+            if not all(map(whole, (path, *files.values()))):
+                train_checkpoint(job, run, path)
+    with suppress(OSError):  # left where a process was killed right after the weights were written
+        path.with_suffix(".progress").unlink(missing_ok=True)
     g = load(path).g_ema.to(run.device).eval().requires_grad_(False)
     header = read_header(path)
     cost, ticks = header["cost"], header["ticks"]
     assert isinstance(cost, dict) and isinstance(ticks, list)
     return Trained(g, cost, files, dict(zip(files, seconds_at(ticks, [*files]), strict=True)))
+
+
+def whole(file: Path) -> bool:
+    """Whether a file of weights is there and has the length that its header says."""
+    try:
+        read_header(file)
+    except WeightsError:
+        return False
+    return True
 
 
 def snapshot_files(job: Job, path: Path) -> dict[float, Path]:
@@ -67,45 +90,64 @@ def snapshot(file: Path, device: str) -> Generator:
     return load_generator(file).to(device)
 
 
+class Progress:
+    """What a training leaves on its way: its log, the weight averages asked for, and a state to go on from."""
+
+    def __init__(
+        self, job: Job, path: Path, log: TrainingLog, advance: Advance, told: Callable[[], int | None]
+    ) -> None:
+        self.cfg, self.key, self.log, self.advance, self.told = job.suite.train, job.train_key, log, advance, told
+        self.path = path.with_suffix(".progress")
+        self.files, self.kept = snapshot_files(job, path), set[float]()
+        self.saved = time.monotonic()
+
+    def restore(self, state: State) -> None:
+        """Go on from the stored state, if there is one and the weight averages of before are there too."""
+        if not whole(self.path):
+            return  # none yet, or damaged by more than this suite: then from the beginning
+        done = read_header(self.path)["images"]
+        assert isinstance(done, int)
+        passed = {kimg for kimg in self.files if kimg * 1000 <= done}
+        if all(whole(self.files[kimg]) for kimg in passed):
+            restore_state(self.path, state, self.key)
+            self.kept |= passed
+            self.log.extend(state.ticks)
+            self.advance(state.images)
+
+    def on_tick(self, state: State) -> None:
+        """A line of the log."""
+        self.log.extend(state.ticks[-1:])
+
+    def on_step(self, state: State) -> None:
+        """Save what is due; Stopped where somebody told this process to end."""
+        for kimg, file in self.files.items():  # before the state: what goes on from it does not come by here again
+            if kimg not in self.kept and kimg * 1000 <= state.images:
+                save_generator(file, baked(state.nets.g_ema), {"train_key": self.key, "kimg": state.images / 1000})
+                self.kept.add(kimg)
+        self.advance(self.cfg.batch)
+        told = self.told()
+        if told is not None or time.monotonic() - self.saved >= self.cfg.checkpoint_minutes * 60:
+            save_state(self.path, state, self.key)
+            self.saved = time.monotonic()
+        if told is not None:
+            raise Stopped(told)
+
+
 def train_checkpoint(job: Job, run: Run, path: Path) -> None:
     """Train and write `path`; a training state beside it lets the same command go on after an interruption."""
     assert job.method is not None
     method = job.method.training()
-    cfg, reals = job.suite.train, run.domains[job.domain].train
-    files, kept = snapshot_files(job, path), set[float]()
-    progress_path, logs = path.with_suffix(".progress"), run.store.out / "logs"
-    board = logs / "tensorboard" / f"{method.name}-{job.domain}-seed{job.seed}-{job.train_key[:8]}"
+    cfg, reals = job.training, run.domains[job.domain].train
+    logs = run.store.out / "logs"
+    board = logs / "tensorboard" / f"{method.name}-{job.domain[:40]}-seed{job.seed}-{job.train_key[:8]}"
     log = TrainingLog(logs / f"{job.train_key}.jsonl", board if run.tensorboard else None)
     nets = run.source.copy()
-    saved = time.monotonic()
     reset_peak_memory(run.device)
-    with run.bars.stage(f"train {method.name} on {job.domain}, seed {job.seed}", cfg.kimg * 1000) as advance:
-
-        def restore(state: State) -> None:
-            restore_state(progress_path, state, job.train_key)
-            kept.update(kimg for kimg in files if kimg * 1000 <= state.images)
-            log.extend(state.ticks)
-            advance(state.images)
-
-        def keep(state: State) -> None:
-            for kimg, file in files.items():
-                if kimg not in kept and kimg * 1000 <= state.images:
-                    save_generator(file, state.nets.g_ema, {"train_key": job.train_key, "kimg": state.images / 1000})
-                    kept.add(kimg)
-
-        def on_tick(state: State) -> None:
-            nonlocal saved
-            keep(state)  # before the state: what goes on from it does not come by here again
-            log.extend(state.ticks[-1:])
-            if time.monotonic() - saved > SAVE_SECONDS:
-                save_state(progress_path, state, job.train_key)
-                saved = time.monotonic()
-
-        def on_step(state: State) -> None:
-            keep(state)
-            advance(cfg.batch)
-
-        state = train(nets, reals, method, cfg, (job.suite.name, job.domain, job.seed), restore, on_tick, on_step)
+    text = f"train {method.name} on {job.domain}, seed {job.seed}"
+    with run.bars.stage(text, cfg.kimg * 1000) as advance, finishing_steps() as told:
+        progress = Progress(job, path, log, advance, told)
+        seed = (job.suite.name, job.domain, job.seed)
+        state = train(nets, reals, method, cfg, seed, progress.restore, progress.on_tick, progress.on_step)
     log.close()
     rates = [tick.seconds_per_kimg for tick in state.ticks]
     cost = {
@@ -117,7 +159,8 @@ def train_checkpoint(job: Job, run: Run, path: Path) -> None:
     }
     ticks = [[tick.images, tick.seconds] for tick in state.ticks]
     save(path, nets, {"train_key": job.train_key, "method": method.name, "cost": cost, "ticks": ticks})
-    progress_path.unlink(missing_ok=True)
+    found = hashes_of(run.store.out, [path, *progress.files.values()])
+    write_atomic(hash_file(run.store.out, job.train_key), hash_lines(found))
 
 
 def seconds_at(ticks: Sequence[tuple[int, float]], kimg: Sequence[float]) -> list[float]:

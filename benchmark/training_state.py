@@ -31,6 +31,22 @@ class Tick:
 
 
 @dataclass
+class Interval:
+    """What was logged since the last tick."""
+
+    images: int = 0
+    """Of the training when it began."""
+    seconds: float = 0.0
+    """Spent in it by processes that were interrupted."""
+    terms: dict[str, list[Tensor]] = field(default_factory=dict)
+    begun: float = field(default_factory=time.perf_counter)
+
+    def elapsed(self) -> float:
+        """Seconds of training in it until now."""
+        return self.seconds + time.perf_counter() - self.begun
+
+
+@dataclass
 class State:
     """All that a training consists of at a moment; `state_file.py` stores and restores it."""
 
@@ -45,6 +61,7 @@ class State:
     seconds: float = 0.0
     ticks: list[Tick] = field(default_factory=list)
     extra: Extra = field(default_factory=Extra)
+    interval: Interval = field(default_factory=Interval)
 
 
 class Log:
@@ -52,23 +69,19 @@ class Log:
 
     def __init__(self, state: State, cfg: TrainConfig) -> None:
         self.state, self.cfg = state, cfg
-        self._reset()
-
-    def _reset(self) -> None:
-        self.sums: dict[str, list[Tensor]] = {}
-        self.start, self.images = time.perf_counter(), self.state.images
+        state.interval.begun = time.perf_counter()
 
     def add(self, terms: dict[str, Tensor]) -> None:
         for name, value in terms.items():
-            self.sums.setdefault(name, []).append(value.detach())
+            self.state.interval.terms.setdefault(name, []).append(value.detach())
 
     def due(self) -> bool:
         done = self.state.images >= self.cfg.kimg * 1000
-        return done or self.state.images - self.images >= self.cfg.tick_kimg * 1000
+        return done or self.state.images - self.state.interval.images >= self.cfg.tick_kimg * 1000
 
     def close(self) -> None:
         """Turn the interval into a Tick; a loss or weight that is not finite ends the training."""
-        means = {name: torch.stack(values).float().mean().item() for name, values in self.sums.items()}
+        means = {name: torch.stack(values).float().mean().item() for name, values in self.state.interval.terms.items()}
         bad = [f"{name} = {value}" for name, value in means.items() if not np.isfinite(value)]
         nets, extra = self.state.nets, self.state.extra
         for name, net in (("generator", nets.g), ("discriminator", nets.d), ("method's own", extra)):
@@ -79,8 +92,8 @@ class Log:
                 f"training diverged before {self.state.images} images: {', '.join(bad)}. "
                 "Lower the learning rate, raise r1_gamma or use precision=fp32."
             )
-        seconds = time.perf_counter() - self.start
-        kimg = (self.state.images - self.images) / 1000
+        seconds = self.state.interval.elapsed()
+        kimg = (self.state.images - self.state.interval.images) / 1000
         self.state.seconds += seconds
         self.state.ticks.append(Tick(self.state.images, seconds, seconds / kimg, means, float(self.state.ada.p)))
-        self._reset()
+        self.state.interval = Interval(self.state.images)

@@ -20,15 +20,18 @@ from torch import Tensor, nn
 from benchmark.api import Control, DiscriminatorStep, Extra, Generator, GeneratorStep, Method, Nets
 from benchmark.composition import part_kinds
 from benchmark.config import NetConfig, TrainConfig
+from benchmark.extra import checked
 from benchmark.streams import generator
 from benchmark.toys import ToyPictures
-from benchmark.train import train
+from benchmark.train import train, trainable
 
 PX = 32
 NETS = NetConfig(
     resolution=PX, z_dim=8, w_dim=8, mapping_layers=2, channel_base=128, channel_max=8, conv_clamp=None, mbstd_group=2
 )
 TRAIN = TrainConfig(kimg=0.008, batch=4, r1_gamma=1, r1_every=2, ema_kimg=0.01, precision="fp32", tick_kimg=1)
+COUNTED = NETS.model_copy(update={"mapping_layers": 4, "channel_base": 512, "channel_max": 32})
+"""Wide enough that a share of its parameters says something."""
 FACTS = {"resolution": PX, "d_layers": 10}
 """What a method's check() is told of the toy source."""
 
@@ -96,6 +99,22 @@ def toy(kind: type[Method]) -> Method:
     """The method as it is tried: with its `toy_fields`, else with defaults."""
     parts = {name: part.model_validate(dict(part.toy_fields)) for name, part in part_kinds(kind).items()}
     return parts[kind.name] if kind.name in parts else kind.model_validate(parts)
+
+
+def trainable_shares(method: Method) -> dict[str, float]:
+    """{"G": percent, "D": percent} of the networks' parameters that train; above 100 where the method adds some."""
+    nets = Nets.create(COUNTED, seed=1)
+    whole = [sum(p.numel() for p in net.parameters()) for net in (nets.g, nets.d)]
+    extra = checked(
+        method.prepare(nets, torch.from_numpy(toy_reals().copy()), generator("toy rng")),
+        method.name,
+        torch.device("cpu"),
+    )
+    chosen = trainable(nets, method, extra)
+    return {
+        net: 100 * sum(p.numel() for p in parameters) / n
+        for net, parameters, n in zip("GD", chosen, whole, strict=True)
+    }
 
 
 def picture(method: Method, g: Generator, control: Control) -> Tensor:
@@ -183,7 +202,7 @@ def look_at(trial: Trial, held: dict[str, nn.Parameter], extras: list[tuple[Extr
         added = [getattr(extra, prefix[0]) for pair in extras for extra in pair]
         grown = any(changed(state_of(old), new) for new, old in zip(added[::2], added[1::2], strict=True))
         if names or any(True for module in added for _ in module.parameters()):
-            trial.trains[what] = grown or any(not same(start[n], end[n]) for n in names)
+            trial.trains[what] = grown or any(n in start and not same(start[n], end[n]) for n in names)
 
 
 def variants(method: Method) -> Iterator[tuple[str, Method]]:

@@ -3,9 +3,8 @@
 Zhao, Chandrasegaran, Abdollahzadeh and Cheung, "Few-shot Image Generation via Adaptation-aware Kernel Modulation"
 (NeurIPS 2022, arXiv 2210.16559). A copy of the source is probed: it adapts by rank-1 modulation of its kernels alone, W
 (1 + rows columns^T), and the Fisher information of `rows`, a value a kernel, tells how much the adaptation needs it.
-Then kernels above the quantile keep the source's weights and are modulated; all else trains. Unlike in the authors'
-code 100 steps and 50 samples probe (theirs 500 and 1000, before 1500 steps), no part of train.kimg and again on resume,
-without R1, path length and averaging; only 3 x 3 convolutions are modulated; biases and noise strengths train.
+Then kernels above the quantile keep the source's weights and are modulated; all else trains. In the authors' code 500
+steps and 1000 samples probe; here 100 and 50, beyond train.kimg, unregularised, and only for 3 x 3 convolutions.
 """
 
 import torch
@@ -21,6 +20,7 @@ class AdAM(Method):
     name = "adam"
     title = "AdAM"
     paper = "Zhao et al., Adaptation-aware Kernel Modulation, NeurIPS 2022"
+    code_licence = "MIT"
     toy_fields = (("probe_steps", 2), ("fisher_samples", 2))
     quantile: float = Field(0.5, ge=0, le=1, description="share of kernels that are fine-tuned, the least important")
     probe_steps: int = Field(100, ge=0, description="steps of the importance probing, of 4 images each")

@@ -37,6 +37,7 @@ class AffineLightPlus(Method):
     name = "affine_light_plus"
     title = "AffineLight+"
     paper = "Alanov et al., StyleDomain, ICCV 2023"
+    code_licence = "none"
     rank: int = Field(5, ge=1, description="rank of the change of an affine layer's weight")
     block_px: int = Field(
         64, description="resolution of the block with the offset; the finest if the source is smaller"

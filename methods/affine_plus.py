@@ -48,6 +48,7 @@ class AffinePlus(Method):
     name = "affine_plus"
     title = "Affine+"
     paper = "Alanov et al., StyleDomain, ICCV 2023"
+    code_licence = "none"
     block_px: int = Field(
         64, description="resolution of the block with the offset; the finest if the source is smaller"
     )

@@ -24,6 +24,7 @@ class DCL(Method):
     name = "dcl"
     title = "DCL"
     paper = "Zhao et al., A Closer Look at Few-shot Image Generation, CVPR 2022"
+    code_licence = "MIT (no training code)"
     generator_weight: float = Field(2.0, ge=0, description="weight of the loss on the generator's features")
     discriminator_weight: float = Field(0.5, ge=0, description="weight of the loss on the discriminator's features")
     temperature: float = Field(0.07, gt=0, description="of the soft-max over similarities")

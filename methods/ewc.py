@@ -26,6 +26,8 @@ class EWC(Method):
     name = "ewc"
     title = "EWC"
     paper = "Li et al., Elastic Weight Consolidation, NeurIPS 2020"
+    code_licence = "no code published"
+    toy_fields = (("samples", 4),)
     weight: float = Field(5e8, ge=0, description="weight of the penalty")
     samples: int = Field(64, ge=1, description="source samples for the Fisher information")
 

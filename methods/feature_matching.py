@@ -15,6 +15,7 @@ class FeatureMatching(Method):
     name = "feature_matching"
     title = "Feature matching"
     paper = "ablation in Lee et al., Fix the Noise, CVPR 2023"
+    code_licence = "NVIDIA Source Code License-NC"
     weight: float = Field(0.05, ge=0, description="weight of the feature-matching loss")
 
     def generator_loss(self, step: GeneratorStep) -> dict[str, Tensor]:

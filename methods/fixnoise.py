@@ -22,6 +22,7 @@ class FixNoise(Method):
     name = "fixnoise"
     title = "FixNoise"
     paper = "Lee et al., Fix the Noise, CVPR 2023"
+    code_licence = "NVIDIA Source Code License-NC"
     control_name = "noise"
     weight: float = Field(0.05, ge=0, description="weight of the feature-matching loss")
     interpolation: Literal["linear", "spherical"] = Field(

@@ -18,6 +18,7 @@ class FreezeD(Method):
     name = "freezed"
     title = "FreezeD"
     paper = "Mo et al., Freeze the Discriminator, CVPRW 2020"
+    code_licence = "none"
     layers: int = Field(4, ge=0, description="discriminator layers to freeze, counted from the image")
 
     def check(self, source: Mapping[str, int]) -> None:

@@ -20,6 +20,7 @@ class FreezeFC(Method):
     name = "freezefc"
     title = "Freeze-FC"
     paper = "Kwong et al., UI2I via Pre-trained StyleGAN2, TMM 2021"
+    code_licence = "CC BY-NC-SA 4.0"
 
     def frozen(self, nets: Nets) -> Iterable[nn.Parameter]:
         return nets.g.mapping.parameters()

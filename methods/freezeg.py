@@ -21,6 +21,7 @@ class FreezeG(Method):
     name = "freezeg"
     title = "FreezeG"
     paper = "Lee, FreezeG, 2020 (repository)"
+    code_licence = "MIT"
     layers: int = Field(6, ge=0, description="synthesis layers to freeze, counted from the constant; three a block")
 
     def check(self, source: Mapping[str, int]) -> None:

@@ -24,6 +24,7 @@ class FreezeSG(Method):
     name = "freezesg"
     title = "FreezeSG + structure loss"
     paper = "Back, Fine-Tuning StyleGAN2 for Cartoon Face Generation, 2021"
+    code_licence = "mixed"
     up_to_px: int = Field(8, description="the highest resolution at which G is frozen; its mapping network always is")
     structure_up_to_px: int = Field(32, description="the highest resolution of the structure loss, from 8 px on")
     structure_weight: float = Field(1.0, ge=0, description="weight of the structure loss; 0 = off")

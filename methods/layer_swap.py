@@ -23,6 +23,7 @@ class LayerSwap(Method):
     name = "layer_swap"
     title = "Layer swapping"
     paper = "Pinkney and Adler, Resolution Dependent GAN Interpolation, 2020"
+    code_licence = "NVIDIA Source Code License-NC"
     control_name = "swap_at_px"
     generators_kept = 2
     low_from: Literal["source", "adapted"] = Field(

@@ -20,6 +20,7 @@ class LeCam(Method):
     name = "lecam"
     title = "LeCam"
     paper = "Tseng et al., Regularizing GANs under Limited Data, CVPR 2021"
+    toy_fields = (("weight", 0.3),)  # in two steps the default's effect is below float32's precision
     weight: float = Field(3e-7, ge=0, description="weight of the regulariser")
     decay: float = Field(0.99, ge=0, lt=1, description="of the moving averages, a discriminator step")
 

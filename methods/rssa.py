@@ -25,6 +25,7 @@ class RSSA(RelaxedRealism):
     name = "rssa"
     title = "RSSA"
     paper = "Xiao et al., Relaxed Spatial Structural Alignment, CVPR 2022"
+    code_licence = "none"
     self_weight: float = Field(0.8, ge=0, description="weight of the self-correlation consistency")
     disturbance_weight: float = Field(0.4, ge=0, description="weight of the disturbance-correlation consistency")
     disturbance: float = Field(0.15, gt=0, le=1, description="share of an image's own latent; the rest is shared")

@@ -14,7 +14,7 @@ from typing import ClassVar
 import torch
 from benchmark.methods.finetune import Finetune
 
-from benchmark.api import Control, Generator, Method, copy_of
+from benchmark.api import Control, Generator, Method, MethodError, copy_of
 
 
 class StyleAlign(Method):
@@ -23,6 +23,7 @@ class StyleAlign(Method):
     name = "style_align"
     title = "StyleAlign"
     paper = "Wu et al., StyleAlign, ICLR 2022"
+    code_licence = "MIT"
     control_name = "share of the child's mapping"
     generators_kept = 2
 
@@ -34,6 +35,8 @@ class StyleAlign(Method):
 
     @torch.no_grad()
     def finalize(self, source: Generator, adapted: Generator, control: Control) -> Generator:
+        if source.cfg != adapted.cfg:
+            raise MethodError(f"{self.name}: the adapted generator has parts that its source has not; leave it out.")
         hybrid, share = copy_of(adapted), float(control or 0)
         child = adapted.mapping.state_dict()
         parent = source.mapping.state_dict()

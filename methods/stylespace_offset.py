@@ -25,6 +25,7 @@ class StyleSpaceOffset(Method):
     name = "stylespace_offset"
     title = "StyleSpace offset"
     paper = "Alanov et al., StyleDomain, ICCV 2023"
+    code_licence = "none"
     lr_g_factor: float = Field(8.0, gt=0, description="learning rate of G, in train.lr_g")
 
     def prepare(self, nets: Nets, reals: Tensor, rng: torch.Generator) -> None:

@@ -20,6 +20,7 @@ class UI2I(LayerSwap):  # type: ignore[misc]  # the shelf of methods is invisibl
     name = "ui2i"
     title = "UI2I-StyleGAN2"
     paper = "Kwong et al., UI2I via Pre-trained StyleGAN2, TMM 2021"
+    code_licence = "CC BY-NC-SA 4.0"
 
     def training(self) -> Method:
         return FreezeFC()

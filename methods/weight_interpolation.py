@@ -11,7 +11,7 @@ import torch
 from benchmark.methods.finetune import Finetune
 from benchmark.methods.freezed import FreezeD
 
-from benchmark.api import Control, Field, Generator, Method, copy_of
+from benchmark.api import Control, Field, Generator, Method, MethodError, copy_of
 
 
 class WeightInterpolation(Method):
@@ -32,6 +32,8 @@ class WeightInterpolation(Method):
 
     @torch.no_grad()
     def finalize(self, source: Generator, adapted: Generator, control: Control) -> Generator:
+        if source.cfg != adapted.cfg:
+            raise MethodError(f"{self.name}: the adapted generator has parts that its source has not; leave it out.")
         mixed = copy_of(source)
         for tensor, end in zip(mixed.state_dict().values(), adapted.state_dict().values(), strict=True):
             tensor.lerp_(end, float(control or 0))

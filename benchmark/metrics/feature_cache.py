@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.files import new_file
+from benchmark.errors import DataError
+from benchmark.files import clear_temporaries, new_file
+from benchmark.locks import alone
 
 Features = NDArray[np.float32]
 """float32 [n, d]."""
@@ -21,7 +23,7 @@ class KeptFeatures:
     """Features of one set of images [n, 3, R, R], looked up at once and made when they are asked for."""
 
     def __init__(self, folder: Path, mark: str, digest: str, images: NDArray[np.uint8], dim: int) -> None:
-        self.images = images
+        self.images, self._dim = images, dim
         self._path = cache_file(folder, mark, digest, images.shape)
         self._found = load_features(self._path, len(images), dim)
 
@@ -33,8 +35,16 @@ class KeptFeatures:
     def get(self, make: Callable[[NDArray[np.uint8]], Features]) -> Features:
         """The features; ``make`` makes them of the images where there are none."""
         if self._found is None:
-            self._found = make(self.images)
-            store_features(self._path, self._found)
+            try:
+                with alone(self._path.with_suffix(".lock")):
+                    clear_temporaries(self._path.parent, self._path.stem)
+                    self._found = load_features(self._path, len(self.images), self._dim)
+                    if self._found is None:
+                        self._found = make(self.images)
+                        store_features(self._path, self._found)
+            except DataError as error:
+                warnings.warn(f"{error}; features of real images are made again next time.", stacklevel=2)
+                self._found = make(self.images)
         return self._found
 
 

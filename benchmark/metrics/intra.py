@@ -46,7 +46,7 @@ def images_to_intra(
     parts = np.split(found, np.cumsum([len(p) for p in pairs])[:-1])
     empty = sum(len(part) == 0 for part in parts)
     value = float(np.mean([part.mean() if len(part) else 0.0 for part in parts]))
-    return Score.measured(value, len(fakes), note=f"{empty} of {len(centres)} clusters empty, counted as 0")
+    return Score.measured(value, len(fakes), note=f"{empty} of {len(centres)} clusters without a pair, counted as 0")
 
 
 def images_seen(fakes: Images, training: Images) -> int:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmark.config import NetConfig
+from benchmark.errors import MethodError
 from benchmark.stylegan2 import ops
 
 Noise = str | Mapping[str, Tensor]
@@ -43,6 +44,24 @@ class FullyConnected(nn.Module):
         return F.leaky_relu_(y, 0.2) if self.act else y
 
 
+class Miner(nn.Module):
+    """z + MLP(z), a network in front of the latent (Wang et al. 2020, arXiv 1912.05270); the identity at first."""
+
+    def __init__(self, z_dim: int, layers: int) -> None:
+        super().__init__()
+        self.layers = layers
+        for i in range(layers):
+            self.add_module(f"fc{i}", FullyConnected(z_dim, z_dim, act=i < layers - 1))
+        nn.init.zeros_(self.get_submodule(f"fc{layers - 1}").get_parameter("weight"))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Float32 [N, z_dim] to the same."""
+        x = z
+        for i in range(self.layers):
+            x = self.get_submodule(f"fc{i}")(x)
+        return z + x
+
+
 class MappingNetwork(nn.Module):
     """z [N, z_dim] and perhaps a one-hot label c [N, c_dim] to ws [N, num_ws, w_dim] ([N, w_dim] if num_ws is None)."""
 
@@ -51,6 +70,7 @@ class MappingNetwork(nn.Module):
     def __init__(self, z_dim: int, c_dim: int, w_dim: int, num_ws: int | None, layers: int, track: bool = True) -> None:
         super().__init__()
         self.z_dim, self.c_dim, self.w_dim, self.num_ws, self.layers = z_dim, c_dim, w_dim, num_ws, layers
+        self.miner: Miner | None = None
         if c_dim:
             self.embed = FullyConnected(c_dim, w_dim)
         sizes = [z_dim + (w_dim if c_dim else 0)] + [w_dim] * layers
@@ -74,7 +94,8 @@ class MappingNetwork(nn.Module):
         parts = []
         if self.z_dim:
             assert z is not None
-            parts.append(_unit_second_moment(z.float()))
+            z = z.float()
+            parts.append(_unit_second_moment(z if self.miner is None else self.miner(z)))
         if self.c_dim:
             if c is None:
                 raise ValueError(
@@ -264,6 +285,15 @@ class Generator(nn.Module):
         self.cfg = cfg
         self.synthesis = SynthesisNetwork(cfg)
         self.mapping = MappingNetwork(cfg.z_dim, cfg.c_dim, cfg.w_dim, self.synthesis.num_ws, cfg.mapping_layers)
+        if cfg.miner_layers:
+            self.mapping.miner = Miner(cfg.z_dim, cfg.miner_layers)
+
+    def add_miner(self, miner: Miner) -> None:
+        """Put `miner` in front of the latents; it becomes part of the architecture. MethodError where there is one."""
+        if self.mapping.miner is not None:
+            raise MethodError("this generator has a miner already: adapt the source that it was mined from.")
+        self.cfg = self.cfg.model_copy(update={"miner_layers": miner.layers})
+        self.mapping.miner = miner
 
     def forward(
         self,

@@ -17,7 +17,7 @@ ENGINE = Path(benchmark.__file__).parent
 ROOT = ENGINE.parent
 
 LEVELS = (
-    {"errors", "files"},
+    {"errors", "files", "locks", "stop", "hashes"},
     {"config", "dist", "startup", "hardware", "progress", "streams", "losses", "stylegan2"}
     | {"api", "extra", "reparametrise"},
     {"methods", "registry", "suites", "batches", "cards", "domains", "drawings", "images", "toys"}
@@ -34,6 +34,9 @@ LEVELS = (
         "training_job",
         "moments",
         "runner",
+        "preparation",
+        "worker",
+        "crew",
         "launch",
         "source_training",
         "source_scores",
@@ -61,7 +64,7 @@ LEVELS = (
         "render",
         "report",
     }
-    | {"listing", "command", "cli", "cli_run", "cli_sources", "cli_datasets", "cli_methods"}
+    | {"listing", "command", "cli", "cli_run", "cli_sources", "cli_datasets", "cli_methods", "cli_upkeep", "upkeep"}
     | {"__main__"},
 )
 """Modules by level: what every other may use; tools and networks; parts of a run; the loop; runs; what a person sees.

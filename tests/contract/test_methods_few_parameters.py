@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,16 +12,27 @@ import torch
 from benchmark.methods.affine_light_plus import AffineLightPlus
 from benchmark.methods.affine_plus import AffinePlus
 from benchmark.methods.bsa import BSA
+from benchmark.methods.freezefc import FreezeFC
+from benchmark.methods.freezesg import FreezeSG
 from benchmark.methods.fsgan import FSGAN
+from benchmark.methods.minegan import MineGAN
+from benchmark.methods.style_align import StyleAlign
 from benchmark.methods.stylespace_offset import StyleSpaceOffset
+from benchmark.methods.weight_interpolation import WeightInterpolation
 from torch import Tensor, nn
 
 from benchmark.api import Method, Nets
+from benchmark.composition import composed
 from benchmark.config import NetConfig, TrainConfig
-from benchmark.errors import ConfigError
+from benchmark.errors import ConfigError, MethodError, WeightsError
 from benchmark.extra import Extra
-from benchmark.stylegan2 import Discriminator, Generator
+from benchmark.source_export import export_source
+from benchmark.sources import file_source
+from benchmark.state_file import restore_state, save_state
+from benchmark.stylegan2 import Discriminator, Generator, load
+from benchmark.stylegan2.weights import save
 from benchmark.train import train, trainable
+from benchmark.training_state import State
 
 CFG = NetConfig(resolution=16, z_dim=8, w_dim=12, mapping_layers=2, channel_base=96, channel_max=10, mbstd_group=2)
 CHANNELS = {4: 10, 8: 10, 16: 6}
@@ -238,3 +250,89 @@ def test_at_512_px_the_counts_are_the_papers() -> None:
     assert round(count(affine) / 1e6, 1) == 4.6
     assert round((count(affine) + offset) / 1e6, 1) == 5.1
     assert round((light + offset) / 1e6, 1) == 0.6
+
+
+# MineGAN
+
+
+def mined(method: MineGAN, **hooks: Callable[[State], None]) -> Nets:
+    nets = source().copy()
+    train(nets, np.random.default_rng(3).integers(0, 256, (8, 3, 16, 16), np.uint8), method, TRAIN, ("few", 0), **hooks)
+    return nets
+
+
+def moved(start: nn.Module, end: nn.Module) -> set[str]:
+    """Names of parameters that differ, and of those that are new."""
+    before = dict(start.named_parameters())
+    return {n for n, p in end.named_parameters() if n not in before or not p.equal(before[n])}
+
+
+def test_a_miner_changes_nothing_at_the_start() -> None:
+    nets, z = source().copy(), torch.randn(3, CFG.z_dim, generator=rng(4))
+    MineGAN(layers=3).prepare(nets, torch.zeros(2, 3, 16, 16, dtype=torch.uint8), rng())
+    with torch.no_grad():
+        for g in (nets.g, nets.g_ema):
+            assert g(z, noise="const").equal(source().g_ema(z, noise="const"))
+
+
+def test_while_it_mines_only_miner_and_discriminator_move() -> None:
+    nets = mined(MineGAN(mine_kimg=1))
+    for g in (nets.g, nets.g_ema):
+        assert moved(source().g_ema, g) == {
+            f"mapping.miner.fc{i}.{what}" for i in (0, 1) for what in ("weight", "bias")
+        }
+    assert moved(source().d, nets.d) == {name for name, _ in source().d.named_parameters()}
+    z = torch.randn(3, CFG.z_dim, generator=rng(4))
+    assert not nets.g_ema.mapping(z).allclose(source().g_ema.mapping(z))
+
+
+def test_after_mining_everything_moves() -> None:
+    """One step of three mines."""
+    states: list[set[str]] = []
+    nets = mined(MineGAN(mine_kimg=0.004), on_step=lambda state: states.append(moved(source().g_ema, state.nets.g)))
+    assert all("miner" in name for name in states[0])
+    everything = {name for name, _ in nets.g.named_parameters()}
+    assert states[1] == states[2] == everything == moved(source().g_ema, nets.g_ema)
+
+
+@pytest.mark.parametrize("stop", [4, 8], ids=["while it mines", "after mining"])
+def test_mining_goes_on_where_it_stopped(tmp_path: Path, stop: int) -> None:
+    method, path = MineGAN(mine_kimg=0.008), tmp_path / "state.safetensors"
+    whole = mined(method, on_step=lambda state: save_state(path, state, "key") if state.images == stop else None)
+    again = mined(method, restore=lambda state: restore_state(path, state, "key") and None)
+    assert all(t.equal(again.state_dict()[name]) for name, t in whole.state_dict().items())
+
+
+def test_a_miner_is_stored_and_shipped(tmp_path: Path) -> None:
+    nets, z = trained(MineGAN(mine_kimg=0.004)), torch.randn(3, CFG.z_dim, generator=rng(4))
+    save(tmp_path / "mined.safetensors", nets)
+    again = load(tmp_path / "mined.safetensors")
+    with torch.no_grad():
+        assert again.g_ema(z, noise="const").equal(nets.g_ema(z, noise="const"))
+    assert count([*again.g_ema.parameters()]) - count([*source().g_ema.parameters()]) == 2 * (8 * 8 + 8)
+
+
+@pytest.mark.parametrize("method", [WeightInterpolation(), StyleAlign()], ids=lambda m: m.name)
+def test_weights_of_a_miner_cannot_be_mixed_with_a_source_that_has_none(method: Method) -> None:
+    with pytest.raises(MethodError, match=f"{method.name}: .* parts that its source has not"):
+        method.finalize(source().g_ema, trained(MineGAN(mine_kimg=0.004)).g_ema, 0.5)
+
+
+def test_a_source_that_has_a_miner_is_not_mined_again() -> None:
+    """The second miner would take the place of the first, and the start would not be the source."""
+    with pytest.raises(MethodError, match="has a miner already"):
+        MineGAN().prepare(trained(MineGAN(mine_kimg=0.004)).copy(), torch.zeros(2, 3, 16, 16, dtype=torch.uint8), rng())
+
+
+@pytest.mark.parametrize("other", [FreezeFC, FreezeSG, FSGAN, BSA, AffinePlus, StyleSpaceOffset])
+def test_a_part_that_freezes_the_miner_too_is_refused(other: type[Method]) -> None:
+    method = composed([MineGAN, other])()
+    with pytest.raises(MethodError, match="in step 0 are together all of the generator"):
+        train(source().copy(), np.zeros((8, 3, 16, 16), np.uint8), method, TRAIN, ("few", 0))
+
+
+def test_no_other_tool_is_given_a_miner(tmp_path: Path) -> None:
+    save(tmp_path / "mined.safetensors", trained(MineGAN(mine_kimg=0.004)))
+    with pytest.raises(WeightsError, match="no other tool can read that"):
+        export_source(file_source(tmp_path / "mined.safetensors"), "rosinality", tmp_path / "mined.pt")
+    assert not (tmp_path / "mined.pt").exists()

@@ -7,12 +7,11 @@ import signal
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import torch
 
 import benchmark
 from benchmark.cli import main
@@ -80,11 +79,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Finished:
 @pytest.fixture
 def command(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Callable[..., Done]]:
+) -> Callable[..., Done]:
     """The same command line called in this process, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BENCHMARK_CACHE", str(cache))
     monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("BENCHMARK_JOBS", "0")  # this process, not another
 
     def call(*arguments: str) -> Done:
         with monkeypatch.context() as patch, warnings.catch_warnings():
@@ -97,5 +97,4 @@ def command(
                 code = int(stopped.code or 0)
             return Done(code, *capsys.readouterr())
 
-    yield call
-    torch.set_flush_denormal(False)  # a run's own setting of the processor; hypothesis refuses to work with it
+    return call

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from conftest import QUICK, Done
 
+from benchmark.registry import method_names
+
 Command = Callable[..., Done]
 BROKEN = Path(__file__).parents[1] / "data" / "broken_methods"
 QUIET = "from benchmark.api import Method\n\nclass Quiet(Method):\n    name = 'quiet'\n"
@@ -56,17 +58,37 @@ def test_what_does_not_fit_is_one_line(arguments: tuple[str, ...], message: str,
     assert message in done.err and done.err.startswith("error: ") and done.err.count("\n") == 1
 
 
-def test_list_shows_where_a_method_comes_from_and_a_broken_one_with_its_reason(
+def test_list_shows_what_a_method_is_and_a_broken_one_with_its_reason(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     Path("quiet.py").write_text(QUIET)
     Path("torn.py").write_text("(")
-    done = command("list", "methods", "--plugin", "quiet.py", "--plugin", "torn.py")
+    Path("late.py").write_text(QUIET.replace("quiet", "late") + "\n    def frozen(self, nets):\n        return 1 / 0\n")
+    done = command(
+        "list", "methods", *(word for name in ("quiet", "torn", "late") for word in ("--plugin", name + ".py"))
+    )
     assert done.code == 0
-    assert re.search(r"│ quiet +│.*│ plug-in quiet.py +│ 1 +│", done.out)
-    assert re.search(r"│ fixnoise +│.*│ shelf +│.*generator_loss, noise +│ noise +│", done.out)
-    assert "torn: unavailable: method torn: plug-in torn.py cannot be imported (SyntaxError" in done.out
+    assert re.search(r"│ quiet +│ plug-in quiet.py +│ 1 +│ G 100 %, D 100 % +│ – +│", done.out)
+    assert re.search(r"│ freezed +│ shelf +│ 1 +│ G 100 %, D 90 % +│ – +│", done.out)
+    assert re.search(r"│ layer_swap +│ shelf +│ 1 +│ as finetune +│ swap_at_px +│", done.out)
+    assert re.search(r"│ torn +│ plug-in torn.py +│ – +│ unavailable +│", done.out)
+    assert re.search(
+        r"^torn +unavailable: method torn: plug-in torn.py cannot be imported \(SyntaxError", done.out, re.MULTILINE
+    )
+    assert re.search(r"│ late .* unknown ", done.out)
+    assert "what trains is unknown (ZeroDivisionError: division by zero). Try: " in done.out
+    assert re.search(r"^fixnoise +FixNoise: .* \(licence of the authors' code: NVIDIA .*\)", done.out, re.MULTILINE)
+    assert re.search(r"^ +--set fixnoise.FIELD: weight=0.05, interpolation=linear", done.out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+def test_the_list_of_methods_fits_a_terminal(columns: int, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    shown = command("list", "methods").out.splitlines()
+    assert max(map(len, shown)) <= columns
+    first = {line.split("│")[1].strip() for line in shown if line.startswith("│")}
+    assert set(method_names()) <= first, "a name is cut"
 
 
 def test_a_broken_plugin_harms_no_run_and_a_composition_is_a_row(command: Command, tmp_path: Path) -> None:
@@ -74,7 +96,9 @@ def test_a_broken_plugin_harms_no_run_and_a_composition_is_a_row(command: Comman
     settings = ("--domains", "toy-rings", "--set", "fixnoise.weight=0.5", "--plugin", "torn.py", "--out", "res")
     done = command("run", *QUICK, "--methods", "freezed+fixnoise,layer_swap+freezed,freezed", *settings)
     assert done.code == 0, done.err
-    assert "FixNoise + FreezeD" in done.out and "FreezeD + Layer swapping" in done.out
+    tables = (tmp_path / "res" / "tables.md").read_text()
+    assert "| FixNoise + FreezeD (noise=1, default) |" in tables
+    assert "| FreezeD + Layer swapping (swap_at_px=16, default) |" in tables
     made = [json.loads(path.read_text()) for path in (tmp_path / "res" / "records").glob("*.json")]
     both = [record for record in made if record["method"] == "fixnoise+freezed"]
     assert {record["control"] for record in both} == {0.0, 0.25, 0.5, 0.75, 1.0}
@@ -83,6 +107,19 @@ def test_a_broken_plugin_harms_no_run_and_a_composition_is_a_row(command: Comman
     keys = {record["method"]: record["train_key"] for record in made}
     assert keys["freezed+layer_swap"] == keys["freezed"] != keys["fixnoise+freezed"]
     assert len(list((tmp_path / "res" / "checkpoints").iterdir())) == 2
+
+
+def test_a_dry_run_and_the_table_name_a_composition_alike(command: Command) -> None:
+    arguments = ("run", *QUICK, "--methods", "freezed+fixnoise,freezed", "--domains", "toy-rings", "--dry-run")
+    plain, changed = command(*arguments), command(*arguments, "--set", "fixnoise.weight=0.1")
+    assert plain.code == changed.code == 0 and not Path("results").exists()
+    lines = [done.out.splitlines() for done in (plain, changed)]
+    rows = [[line.split() for line in shown if line.startswith("fixnoise+freezed ")] for shown in lines]
+    assert [row[3] for row in rows[0]] == ["0.0", "0.25", "0.5", "0.75", "1.0"]
+    assert len({row[5] for row in rows[0]}) == 1
+    assert not {word for row in rows[0] for word in row[4:]} & {word for row in rows[1] for word in row[4:]}
+    others = [{line for line in shown if not line.startswith("fixnoise+freezed ")} for shown in lines]
+    assert others[0] == others[1], "a field of one part changed another method's key"
 
 
 def test_new_method_writes_what_conforms(command: Command, tmp_path: Path) -> None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
-import tomllib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 import benchmark
+from benchmark import api
+from benchmark.api import Method
+from benchmark.composition import HOOKS, overrides
+from benchmark.registry import find_method
 
 ENGINE = Path(benchmark.__file__).parent
 PAGE = ENGINE.parent / "docs" / "adding-a-method.md"
@@ -24,14 +25,19 @@ BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL
 
 @dataclass(frozen=True)
 class User:
-    """Somebody's folder, and the packages that they installed."""
+    """Somebody's folder, and where pip puts what they install."""
 
     folder: Path
     site: Path
 
     def does(self, command: str) -> str:
         """What a shell command prints; it has to succeed."""
-        words = [sys.executable if word == "python" else word for word in shlex.split(command)]
+        words = shlex.split(command)
+        if words[:2] == ["pip", "install"]:  # real wheels, but nothing from the network
+            offline = ("--no-deps", "--no-index", "--no-build-isolation", "--no-warn-script-location", "--quiet")
+            words = ["python", "-m", "pip", "install", *offline, "--target", str(self.site), *words[2:]]
+        if words[0] == "python":
+            words[0] = sys.executable
         plain = {"PYTHONPATH": str(self.site), "BENCHMARK_CACHE": str(self.site / "cache"), "COLUMNS": "200"}
         done = subprocess.run(
             words, cwd=self.folder, env=os.environ | plain, capture_output=True, text=True, timeout=600
@@ -41,30 +47,11 @@ class User:
 
 
 @pytest.fixture(scope="module")
-def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
-    """The package as a wheel would lay it out: the shelves inside of it, nothing of the checkout beside it."""
-    site, folder = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("mine")
-    leave = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ENGINE, site / "benchmark", ignore=leave)
-    for shelf in ("methods", "datasets"):
-        if (ENGINE.parent / shelf).is_dir():
-            shutil.copytree(ENGINE.parent / shelf, site / "benchmark" / shelf, ignore=leave, dirs_exist_ok=True)
-    yield User(folder, site)
-
-
-def install(user: User) -> None:
-    """What pip would leave of the folder's pyproject.toml: its module and its entry points."""
-    project = tomllib.loads((user.folder / "pyproject.toml").read_text())["project"]
-    info = user.site / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
-    points = ""
-    for group, entries in project["entry-points"].items():
-        points += f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in entries.items())
-        for value in entries.values():
-            module = f"{value.partition(':')[0]}.py"
-            shutil.copy(user.folder / module, user.site / module)
-    (info / "entry_points.txt").write_text(points)
+def user(tmp_path_factory: pytest.TempPathFactory) -> User:
+    """Somebody with the package installed from its wheel."""
+    someone = User(tmp_path_factory.mktemp("mine"), tmp_path_factory.mktemp("site"))
+    someone.does(f"pip install {shlex.quote(str(ENGINE.parent))}")
+    return someone
 
 
 def test_the_page_works_from_top_to_bottom(user: User) -> None:
@@ -73,24 +60,42 @@ def test_the_page_works_from_top_to_bottom(user: User) -> None:
     for language, file, text in BLOCK.findall(PAGE.read_text()):
         if file:
             (user.folder / file).write_text(text)
-        if language == "toml":
-            install(user)
         for command in text.splitlines() if language == "bash" else ():
             printed[command] = user.does(command)
-    said = {command.split()[3]: out for command, out in printed.items() if command.startswith("python -m benchmark")}
-    assert said.keys() == {"new-method", "conform", "list", "run"}
-    assert "keep_latents: 16 promises kept; a step costs" in said["conform"]
-    assert re.search(r"keep_latents .* package keep-latents 1.0 ", said["list"])
-    assert "Fix the Noise" in said["list"] and re.search(r"FixNoise \+ Keep latents", said["run"])
-    listed = next(out for command, out in printed.items() if command.startswith("python -m benchmark list"))
-    assert re.search(r"keep_latents .* plug-in keep_latents.py ", listed)
+    assert (user.site / "benchmark" / "methods" / "finetune.py").is_file(), "the shelf is not in the wheel"
+    assert (user.site / "keep_latents.py").is_file()
+    said: dict[str, list[str]] = {}
+    for command, out in printed.items():
+        said.setdefault(command.removeprefix("python -m benchmark ").split()[0], []).append(out)
+    assert said.keys() >= {"new-method", "conform", "list", "run", "pip"}
+    assert "keep_latents: 16 promises kept; a step costs" in said["conform"][0]
+    assert (
+        re.search(r"keep_latents .* plug-in keep_latents.py ", said["list"][0]) and "Fix the Noise" in said["list"][0]
+    )
+    assert re.search(r"keep_latents .* package keep-latents 1.0 ", said["list"][1])
+    assert re.search(r"FixNoise \+ Keep latents", said["run"][0]) and "\nkeep_latents " in said["run"][1]
     records = [path.read_text() for path in (user.folder / "results" / "runs" / "smoke" / "records").glob("*.json")]
     assert sum('"fixnoise.weight"' in text and '"keep_latents.weight": 0.1' in text for text in records) == 5
     assert sum('"method": "keep_latents"' in text and '"weight": 0.1' in text for text in records) == 1
 
 
-def test_the_page_names_every_hook() -> None:
-    from benchmark.composition import HOOKS
+def test_the_page_names_every_hook_and_all_that_a_method_may_import() -> None:
+    text = PAGE.read_text()
+    rows = text.split("## The hooks")[1]
+    hooks = {name for name in (*vars(Method), *Method.__annotations__) if not name.startswith(("_", "model_"))}
+    assert {"prepare", "resting", "toy_fields", "noise_statement", "code_licence"} <= hooks >= set(HOOKS)
+    assert sorted(hook for hook in hooks if f"`{hook}" not in rows) == []
+    assert sorted(name for name in api.__all__ if not re.search(rf"\b{name}\b", text)) == []
 
-    rows = PAGE.read_text().split("## The hooks")[1]
-    assert [hook for hook in HOOKS if f"| `{hook}" not in rows] == []
+
+def test_the_page_claims_hooks_only_of_methods_that_have_them() -> None:
+    rows = re.findall(r"^\| (.+?) \|.*\| ([^|]*) \|$", PAGE.read_text().split("## The hooks")[1], re.MULTILINE)[2:]
+    claims = [(hook, user) for cell, users in rows for hook in words(cell) for user in words(users)]
+    assert len(claims) > 20
+    wrong = [(hook, user) for hook, user in claims if hook in HOOKS and not overrides(find_method(user), hook)]
+    assert wrong == []
+
+
+def words(cell: str) -> list[str]:
+    """The names in code style, without their arguments."""
+    return re.findall(r"`(\w+)", cell)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,9 +23,11 @@ from benchmark import doctor, known_answers
 from benchmark.cli import cli
 from benchmark.doctor import examine, verdict
 from benchmark.images import to_square
-from benchmark.known_answers import EXAMPLES, Check, close, compared
+from benchmark.known_answers import EXAMPLES, Check, close, clustered, compared
 from benchmark.metrics import Evaluator, MetricInfo, Samples, Score, list_metrics
+from benchmark.metrics.base import Images
 from benchmark.metrics.features import EfficientNetLite0, FeatureNetwork, RandConv, resize
+from benchmark.metrics.intra import images_to_intra
 from benchmark.metrics.paired import Comparison, comparisons
 from benchmark.metrics.perceptual import PerceptualNetwork, RandConvDistance, StLpips
 from benchmark.metrics.pooled import features_to_scores
@@ -205,7 +208,7 @@ def test_a_score_without_a_value_and_a_crash_are_failures() -> None:
 
 
 def test_pairs_of_the_wrong_images_are_found() -> None:
-    kinds = ["consistency", "consistency_anchor", "step", "legacy_consistency", "kid"]
+    kinds = ["consistency", "consistency_anchor", "step", "legacy_consistency", "legacy_consistency_face", "kid"]
 
     def anchored_first(infos: Sequence[MetricInfo], s: Samples, px: int) -> tuple[list[Comparison], dict[str, Score]]:
         return comparisons(infos, replace(s, fakes=s.anchored, anchored=s.fakes), px)
@@ -213,11 +216,22 @@ def test_pairs_of_the_wrong_images_are_found() -> None:
     def forgotten(infos: Sequence[MetricInfo], s: Samples, px: int) -> tuple[list[Comparison], dict[str, Score]]:
         return comparisons(infos, replace(s, legacy=None), px)
 
-    assert len(compared(kinds)) == 4 and not failed(compared(kinds))
+    assert len(compared(kinds)) == 5 and not failed(compared(kinds))
     assert {"consistency: who is compared", "consistency_anchor: who is compared"} <= failed(
         compared(kinds, anchored_first)
     )
-    assert failed(compared(kinds, forgotten)) == {"legacy_consistency: who is compared"}
+    assert failed(compared(kinds, forgotten)) == {
+        "legacy_consistency: who is compared",
+        "legacy_consistency_face: who is compared",
+    }
+
+
+def test_an_intra_distance_that_drops_empty_clusters_is_found() -> None:
+    def dropping(net: PerceptualNetwork, fakes: Images, training: Images, *rest: Any) -> Score:
+        return images_to_intra(net, fakes, training[:2], *rest)
+
+    assert not failed(clustered())
+    assert failed(clustered(dropping)) == {"intra: known answer", "intra: clusters without a pair are told"}
 
 
 ROUNDINGS: dict[str, Callable[[Tensor], Tensor]] = {

@@ -224,3 +224,12 @@ def test_a_card_goes_before_a_folder_of_the_same_name(tmp_path: Path, monkeypatc
     (tmp_path / "toy-disks").mkdir()
     monkeypatch.chdir(tmp_path)
     assert toy(tmp_path / "cache").card.kind == "toy"
+
+
+def test_the_ten_images_of_the_few_shot_suite_are_those_that_it_names(tmp_path: Path) -> None:
+    from benchmark.drawings import Drawings
+
+    ten = load_domain("micah", resolution=32, train=10, test=1000, cache=tmp_path).train
+    card = list_cards()["micah"]
+    named = Drawings("micah", card.style, card.options, card.seeds, 32).draw(1000, 1010)
+    np.testing.assert_array_equal(ten, np.stack([image for _, image in named]))

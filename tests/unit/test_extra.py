@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
@@ -18,17 +20,22 @@ from benchmark.api import (
     GeneratorStep,
     Method,
     Nets,
+    Turn,
     added,
     all_but,
     baked,
     build,
     reparametrise,
 )
+from benchmark.command import run_suites
 from benchmark.config import NetConfig, TrainConfig
 from benchmark.errors import MethodError, WeightsError
+from benchmark.preparation import Request, prepare
 from benchmark.reparametrise import bake
+from benchmark.results import ResultStore
 from benchmark.state_file import restore_state, save_state
 from benchmark.stylegan2 import Discriminator
+from benchmark.stylegan2.weights import load, load_generator
 from benchmark.train import train
 from benchmark.training_state import State
 
@@ -203,6 +210,49 @@ def test_the_learning_rates_are_scaled() -> None:
     assert state.opt_d.param_groups[0]["lr"] == pytest.approx(0.5 * CFG.lr_d)
 
 
+# --- stages
+
+
+class Resting(Method):
+    """A part of a network rests in the second of three steps."""
+
+    name = "staged"
+    part: str
+
+    def resting(self, turn: Turn) -> Iterable[nn.Parameter]:
+        return dict(self.parts(turn.nets))[self.part].parameters() if turn.index == 1 else ()
+
+    @staticmethod
+    def parts(nets: Nets) -> dict[str, nn.Module]:
+        return {"g.mapping": nets.g.mapping, "d.b16": nets.d.b16, "g": nets.g, "d": nets.d, "g_ema": nets.g_ema}
+
+
+@pytest.mark.parametrize("part", ["g.mapping", "d.b16"])
+def test_what_rests_stays_bit_for_bit_and_goes_on_afterwards(part: str) -> None:
+    seen: list[dict[str, Tensor]] = []
+    cfg = CFG.model_copy(update={"kimg": 0.012, "r1_every": 1, "pl_every": 1})
+    run(Resting(part=part), cfg=cfg, on_step=lambda state: seen.append(copies(state.nets)))
+    buffers = {name for name in seen[0] if name.endswith("w_avg")}
+    weights = {name for name in seen[0] if name.startswith(f"{part}.") and "filter" not in name} - buffers
+    moved = [set(differing(a, b)) for a, b in pairwise(seen)]
+    assert weights and not moved[0] & weights and weights <= moved[1]
+    assert any(name.startswith("g.synthesis") for name in moved[0])
+    assert any(name.startswith("d.b4") for name in moved[0])
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ("g", "in step 1 are together all of the generator"),
+        ("d", "in step 1 are together all of the discriminator"),
+        ("g_ema", "tensors that are not parameters of nets.g or nets.d"),
+    ],
+)
+def test_what_cannot_rest_is_refused(part: str, message: str) -> None:
+    with pytest.raises(MethodError, match=f"staged.*{message}"):
+        run(Resting(part=part))
+
+
 # --- reparametrised weights
 
 
@@ -373,6 +423,31 @@ def test_a_reparametrisation_that_changes_the_start_or_names_nothing_is_refused(
     for part in ((nets.g_ema.mapping.fc1, "weight"), (nets.g.mapping.fc1, "wieght"), (nn.Linear(1, 1), "weight")):
         with pytest.raises(MethodError, match=f"{part[1]} is no parameter of nets.g or nets.d"):
             reparametrise(nets, [part], Gain)
+
+
+@pytest.mark.parametrize("method", ["fsgan", "minegan"])
+def test_a_snapshot_is_the_average_that_a_shorter_training_ends_with(tmp_path: Path, method: str) -> None:
+    """Through whole jobs: new parameters and new parts have to get through files and records."""
+    sizes = ["eval.metrics=[kid_randconv]", "eval.curve_metrics=[kid_randconv]", "eval.curve_samples=8"]
+    sizes += ["train.snapshot_kimg=[0.016]", "eval.samples=8", "eval.pairs=4"]
+    sizes += ["minegan.mine_kimg=0.016"] if method == "minegan" else []
+    files = []
+    for kimg in (0.032, 0.016):
+        chosen = {"methods": (method,), "domains": ["toy-rings"]}
+        settings = [*sizes, f"train.kimg={kimg}"]
+        ready = prepare(Request("smoke", settings, chosen, "cpu", tmp_path / "cache", threads=1), Console(quiet=True))
+        assert run_suites([ready], tmp_path / f"{kimg}", Console(quiet=True)) == 0
+        (record,) = [r for r in ResultStore(tmp_path / f"{kimg}").read_all()[0] if not r.zero_step]
+        files.append(tmp_path / f"{kimg}/checkpoints/{record.train_key}.safetensors")
+        end, held = load(files[-1]).g_ema, dict(ready.nets.g_ema.named_parameters())
+        new = [p.numel() for n, p in end.named_parameters() if n not in held or not p.equal(held[n])]
+        assert record.timing.shipped_params == sum(new) > 0
+    kept = load_generator(files[0].with_name(f"{files[0].stem}-0.016kimg.safetensors"))
+    assert kept.cfg == end.cfg and differing(copies(kept), copies(end)) == []
+    z = torch.randn(2, end.cfg.z_dim, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        images = [g(z, noise="const") for g in (kept, end, load(files[0]).g_ema)]
+    assert images[0].equal(images[1]) and not images[0].equal(images[2])
 
 
 # --- features of the discriminator

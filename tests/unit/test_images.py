@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from benchmark.domains import Domain, load_domain
@@ -232,6 +234,69 @@ def test_damaged_zip_member_is_skipped(folder: Path) -> None:
     domain = load(path, train=2000, test=1000)
     assert [file for file, _ in domain.skipped] == ["part0/0.png"] and "CRC" in domain.skipped[0][1]
     assert len(domain.train) + len(domain.test) == 11
+
+
+def in_format(form: str) -> bytes:
+    buffer = io.BytesIO()
+    random_image(5, (20, 16)).save(buffer, form)
+    return buffer.getvalue()
+
+
+WHOLE = {form: in_format(form) for form in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")}
+
+
+@pytest.mark.filterwarnings("ignore")
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(sorted(WHOLE)), st.floats(0, 1), st.binary(max_size=8), st.booleans()),
+        min_size=3,
+        max_size=3,
+    )
+)
+def test_wounded_images_are_used_or_skipped_with_a_reason(
+    tmp_path_factory: pytest.TempPathFactory, wounds: list[tuple[str, float, bytes, bool]]
+) -> None:
+    """Any of the formats with other bytes somewhere, or cut there, among enough good ones: never an error."""
+    root = tmp_path_factory.mktemp("wounded")
+    for number in range(4):
+        random_image(number, (20, 16)).save(root / f"{number}.png")
+    for number, (form, share, other, cut) in enumerate(wounds):
+        whole = WHOLE[form]
+        at = int(share * len(whole))
+        (root / f"bad{number}").write_bytes(whole[:at] + other + (b"" if cut else whole[at + len(other) :]))
+    domain = load_domain(str(root), 16, 8, 2, root.parent / "cache")
+    assert 4 <= len(domain.train) + len(domain.test) <= 7
+    assert all(reason and "\n" not in reason and str(root) not in reason for _, reason in domain.skipped)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.floats(0, 1), st.binary(min_size=1, max_size=12))
+def test_a_wounded_zip_is_read_or_refused_on_one_line(
+    tmp_path_factory: pytest.TempPathFactory, share: float, other: bytes
+) -> None:
+    root = tmp_path_factory.mktemp("zip")
+    with zipfile.ZipFile(root / "whole.zip", "w") as archive:
+        for number in range(5):
+            archive.writestr(f"{number}.png", WHOLE["PNG"])
+    data = (root / "whole.zip").read_bytes()
+    at = int(share * (len(data) - len(other)))
+    (root / "wounded.zip").write_bytes(data[:at] + other + data[at + len(other) :])
+    try:
+        load(root / "wounded.zip")
+    except DataError as error:
+        assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 240, "naïve – 图", "$(touch executed)", "a; rm -rf b", "<img src=x onerror=a()>", "..."]
+)
+def test_folders_with_names_of_any_kind_are_domains(folder: Path, tmp_path: Path, name: str) -> None:
+    moved = folder.rename(tmp_path / name)
+    domain = load(moved)
+    assert domain.name == name and len(domain.train) == 8
+    made = [p for p in (tmp_path / "cache").iterdir() if p.suffix == ".npy"]
+    assert len(made) == 1 and len(made[0].name) < 100 and made[0].name.isascii()
 
 
 RED = np.array([200, 30, 40], np.uint8)

@@ -45,7 +45,7 @@ def test_intra_by_hand() -> None:
     """Around 0: 1, 3, 7 (2, 6, 4: mean 4). Around 100: 90, 110 (20). Around 200: one image, no pair."""
     found = intra(greys(90, 3, 1, 201, 7, 110), greys(0, 100, 200))
     assert found.value == pytest.approx((4 + 20 + 0) / 3)
-    assert (found.n, found.note) == (6, "1 of 3 clusters empty, counted as 0")
+    assert (found.n, found.note) == (6, "1 of 3 clusters without a pair, counted as 0")
 
 
 def test_only_the_first_ten_training_images_are_centres() -> None:
@@ -58,11 +58,11 @@ def test_collapse_is_counted_not_dropped() -> None:
     """All images around one training image: leaving out the nine empty clusters would give ten times the score."""
     varied = intra(greys(0, 4, 8), greys(*range(0, 200, 20)))
     assert varied.value == pytest.approx(16 / 3 / 10)
-    assert varied.note == "9 of 10 clusters empty, counted as 0"
+    assert varied.note == "9 of 10 clusters without a pair, counted as 0"
     assert intra(greys(5, 5, 5), greys(*range(0, 200, 20))).value == 0
     assert intra(greys(0, 10, 20), greys(10)).value == pytest.approx(40 / 3)  # one-shot
     apart = intra(greys(0, 100), greys(0, 100))
-    assert (apart.value, apart.note) == (0, "2 of 2 clusters empty, counted as 0")
+    assert (apart.value, apart.note) == (0, "2 of 2 clusters without a pair, counted as 0")
 
 
 def test_an_image_that_is_as_near_to_two_centres_goes_to_the_first() -> None:

@@ -8,19 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from benchmark import training_job
-from benchmark.command import Place, Prepared, prepare, run_suites
+from benchmark.command import run_suites
 from benchmark.config import EvalConfig
 from benchmark.errors import BenchmarkError, DataError
 from benchmark.metrics import Score
 from benchmark.moments import best_of
+from benchmark.preparation import Prepared, Request, prepare
 from benchmark.results import ResultStore, RunRecord
 from benchmark.stylegan2.weights import load, load_generator
-from benchmark.suites import load_suite
 from benchmark.training_job import seconds_at
 
 QUIET = Console(quiet=True)
@@ -36,9 +35,7 @@ SELECT = ["split={train: 32, test: 24, selection: 16}"]
 
 def prepared(cache: Path, settings: Sequence[str], methods: Sequence[str] = ("finetune",)) -> Prepared:
     chosen = {"methods": methods, "domains": ["toy-rings"]}
-    suite, made = load_suite("smoke", [*SMALL, *settings], chosen)
-    torch.set_num_threads(1)
-    return prepare(suite, made, Place("cpu", cache, QUIET))
+    return prepare(Request("smoke", [*SMALL, *settings], chosen, "cpu", cache, threads=1), QUIET)
 
 
 def run(tmp_path: Path, settings: Sequence[str], out: str = "out", **more: bool) -> list[RunRecord]:
@@ -69,9 +66,8 @@ def test_a_snapshot_is_the_average_that_a_shorter_training_ends_with(tmp_path: P
 def test_a_snapshot_survives_an_interruption_between_it_and_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    curve = ["eval.curve_metrics=[kid_randconv]", "train.tick_kimg=0.008"]
+    curve = ["eval.curve_metrics=[kid_randconv]", "train.tick_kimg=0.008", "train.checkpoint_minutes=0"]
     (whole,) = run(tmp_path, curve, "whole")
-    monkeypatch.setattr(training_job, "SAVE_SECONDS", -1.0)
     stop = training_job.TrainingLog.extend
 
     def interrupted(self: training_job.TrainingLog, ticks: Sequence[training_job.Tick]) -> None:

@@ -414,6 +414,14 @@ def test_conditions_name_what_differs() -> None:
     )
 
 
+def test_conditions_say_what_the_machine_was_and_leave_out_what_each_record_has_of_its_own() -> None:
+    facts = {"device": "cpu", "dependencies": {"numpy": "2.0"}}
+    own = {"started": "2026-01-01T00:00:00", "ended": "2026-01-01T01:00:00", "command": "x --out y", "load_at_start": 3}
+    text = "\n".join(conditions([make("a", environment=facts | own), make("b", environment=facts | {"command": "z"})]))
+    assert "Environment: device cpu, dependencies.numpy 2.0." in text
+    assert not [word for word in (*own, "2026", "x --out y") if word in text]
+
+
 def test_bad_strips_cost_a_row_and_a_line_never_the_report(tmp_path: Path) -> None:
     store = fill(tmp_path / "run")
     (tmp_path / "secret.png").write_bytes(b"x")

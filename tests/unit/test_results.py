@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from benchmark.errors import DataError, UnknownName
@@ -149,6 +151,26 @@ def test_hostile_contents_are_reported_and_the_rest_is_read(store: ResultStore, 
     assert sum("schema 2" in line and "upgrade" in line for line in problems) == 1
     for number in range(1, 11):
         assert store.has(f"{number:02x}" * 16) is None
+
+
+RECORD = to_json(make(OTHER))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.floats(0, 1), st.binary(max_size=10), st.booleans())
+def test_a_wounded_record_is_read_or_reported(
+    tmp_path_factory: pytest.TempPathFactory, share: float, other: bytes, cut: bool
+) -> None:
+    """Other bytes somewhere, or cut there: a valid record or one line, and `has` agrees."""
+    store = ResultStore(tmp_path_factory.getbasetemp() / "wounded")
+    store.records.mkdir(parents=True, exist_ok=True)
+    at = int(share * len(RECORD))
+    store.record_path(OTHER).write_bytes(RECORD[:at] + other + (b"" if cut else RECORD[at + len(other) :]))
+    records, problems = store.read_all()
+    assert len(records) + len(problems) == 1
+    assert all("\n" not in line and len(line) < 400 for line in problems)
+    if not any("upgrade" in line for line in problems):
+        assert store.has(OTHER) == (records[0] if records and records[0].status == "done" else None)
 
 
 def test_a_newer_record_is_never_run_over(store: ResultStore) -> None:

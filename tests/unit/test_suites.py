@@ -175,6 +175,35 @@ def test_a_hostile_setting_is_refused_or_understood(text: str) -> None:
     assert isinstance(suite, Suite)
 
 
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.binary(max_size=200) | PLAIN.map(lambda value: yaml.safe_dump(value).encode()) | st.builds(
+    lambda at, wound: SMOKE.encode()[:at] + wound + SMOKE.encode()[at:],
+    st.integers(0, len(SMOKE)), VALUES.map(str.encode),
+))  # fmt: skip
+def test_a_hostile_suite_file_is_refused_or_understood(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    file = tmp_path_factory.getbasetemp() / "hostile.yaml"
+    file.write_bytes(data)
+    try:
+        suite, _ = load_suite(str(file))
+    except BenchmarkError as error:
+        assert 0 < len(str(error)) < 2000
+        return
+    assert isinstance(suite, Suite)
+
+
+def test_merged_mappings_may_be_overridden(tmp_path: Path) -> None:
+    """A key that an alias brought is no duplicate."""
+    file = tmp_path / "merged.yaml"
+    file.write_text(SMOKE.replace("train: {", "train: &t {") + "\nfields: {fixnoise: {<<: {weight: 1}, weight: 0.5}}\n")
+    assert load_suite(str(file))[0].fields == {"fixnoise": {"weight": 0.5}}
+
+
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from([*Suite.model_fields, "schema"]), st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -215,6 +244,12 @@ FILES: dict[str, tuple[bytes, str]] = {
     "number keys": (f"{SMOKE}\n1: 3\n".encode(), "names of settings are words"),
     "of a later schema": (SMOKE.replace("schema: 1", "schema: 2").encode(), "schema = 2"),
     "without methods": (b"schema: 1\nname: x\nsource: smoke-32\ndomains: [a]\n", "methods is missing"),
+    "a key twice": (f"{SMOKE}\nseeds: [7]\n".encode(), "not valid YAML in line .*seeds stands there twice"),
+    "a key twice inside": (b"schema: 1\ntrain: {kimg: 1, 'kimg': 2}\n", "kimg stands there twice"),
+    "a long name": (SMOKE.replace("name: smoke", f"name: {'x' * 65}").encode(), "at most 64 letters"),
+    "a name for a shell": (SMOKE.replace("name: smoke", "name: $(touch x)").encode(), "suite name '.*touch x"),
+    "a name that hides": (SMOKE.replace("name: smoke", "name: .hidden").encode(), "suite name '.hidden'"),
+    "no text": (SMOKE.replace("name: smoke", r'name: "a\\0b"').encode(), "suite name"),
     "with a path as name": (SMOKE.replace("name: smoke", "name: /tmp/x").encode(), "suite name '/tmp/x'"),
 }
 

@@ -120,6 +120,21 @@ def test_restoring_brings_back_all_positions_and_the_log(tmp_path: Path) -> None
     assert (rest.seconds, rest.images) == (state.seconds, 24)
 
 
+@pytest.mark.parametrize("steps_before", [1, 2, 3])
+def test_an_interval_of_the_log_goes_on_where_it_was_cut(tmp_path: Path, steps_before: int) -> None:
+    """A state may be saved between two ticks: the means and the boundaries of ticks are as if it had not been."""
+    path = tmp_path / "state"
+
+    def store(state: State) -> None:
+        if state.step == steps_before:
+            save_state(path, state, "key")
+
+    whole = run(EVERYTHING, on_step=store)
+    rest = run(EVERYTHING, restore=lambda state: restore_state(path, state, "key"))
+    assert [(t.images, t.losses, t.ada_p) for t in rest.ticks] == [(t.images, t.losses, t.ada_p) for t in whole.ticks]
+    assert rest.seconds == pytest.approx(sum(t.seconds for t in rest.ticks)) and len(whole.ticks) == 3
+
+
 def test_a_state_of_another_training_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "state"
     state = run(PLAIN)

@@ -1,0 +1,68 @@
+"""Being told to stop: at once where nothing is lost by it, after the step in hand where a training is under way."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+PATIENCE = 20
+"""Seconds that a step may take after the signal. Whoever pre-empts a machine kills after 30, and saving takes time."""
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal ended the work; handled wherever Ctrl-C is, so that nobody takes it for a failure."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"signal {number}")
+        self.code = 128 + number
+        """The exit code that shells use: 130 for Ctrl-C, 143 for SIGTERM."""
+
+
+def _raise(number: int, frame: FrameType | None = None) -> None:
+    raise Stopped(number)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """SIGINT and SIGTERM raise `Stopped` while inside. Only a main thread can hear signals; elsewhere does nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, _raise) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def finishing_steps() -> Iterator[Callable[[], int | None]]:
+    """SIGINT and SIGTERM are only noted while inside; the value tells which one came, or None.
+
+    A step that does not end within `PATIENCE` seconds after the first, or a second signal, raises `Stopped`: then what
+    was saved before counts.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    noted: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if noted:
+            _raise(noted[0])
+        noted.append(number)
+        signal.alarm(PATIENCE)
+
+    before = {number: signal.signal(number, note) for number in SIGNALS}
+    before[signal.SIGALRM] = signal.signal(signal.SIGALRM, lambda *_: _raise(noted[0] if noted else signal.SIGTERM))
+    try:
+        yield lambda: noted[0] if noted else None
+    finally:
+        signal.alarm(0)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,115 @@
+"""What a method does to its process costs its own cells; all others are made, and the records say what happened."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from conftest import Done, process
+
+PLUGIN = Path(__file__).parents[1] / "data" / "hostile_methods" / "hostile.py"
+TINY = (
+    *("run", "--suite", "smoke", "--domains", "toy-rings", "--out", "res", "--threads", "1", "--plugin", str(PLUGIN)),
+    *("--set", "train.kimg=0.016", "--set", "train.batch=8", "--set", "eval.samples=8", "--set", "eval.pairs=4"),
+    *("--set", "eval.metrics=[kid_randconv]"),
+)
+SORTS = ("raises", "leaves", "segfaults", "hangs", "leaks", "too_large", "fills", "finetune")
+
+
+def run(cache: Path, folder: Path, *arguments: str) -> Done:
+    return process((*TINY, *arguments), cache, folder)
+
+
+def records(folder: Path) -> dict[str, dict[str, Any]]:
+    """By method."""
+    found = [json.loads(path.read_text()) for path in (folder / "res" / "records").glob("*.json")]
+    return {record["method"]: record for record in found}
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[Done, Path]:
+    """All of them in one run, the harmless one last; limits are far above what it takes."""
+    folder = tmp_path_factory.mktemp("hostile")
+    limits = ("--time-limit", "0.25", "--memory-limit", "1.5")
+    return run(cache, folder, "--methods", ",".join(SORTS), *limits), folder
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "said"),
+    [
+        ("raises", "failed", "ZeroDivisionError: by nothing at all (see logs/"),
+        ("leaves", "failed", "its process died: exit code 7"),
+        ("segfaults", "failed", "its process died: signal SIGSEGV (see logs/"),
+        ("hangs", "timed-out", "took longer than 15 s (--time-limit) (see logs/"),
+        ("leaks", "out-of-memory", "took more than 1536 MB (--memory-limit)"),
+        ("fills", "failed", "No space left on device"),
+    ],
+)
+def test_each_costs_its_own_cell(hostile: tuple[Done, Path], method: str, status: str, said: str) -> None:
+    record = records(hostile[1])[method]
+    assert (record["status"], said in record["reason"]) == (status, True), record["reason"]
+
+
+def test_the_others_go_on_and_the_end_names_who_failed(hostile: tuple[Done, Path]) -> None:
+    done, folder = hostile
+    assert {m for m, r in records(folder).items() if r["status"] == "done"} == {"source", "finetune", "too_large"}
+    assert done.code == 1 and "6 of 9 records failed" in done.out
+    assert all(f"{method} on toy-rings, seed 0: " in done.out for method in SORTS[:5])
+    assert "timed-out" in (folder / "res" / "tables.md").read_text()
+
+
+def test_logs_say_what_was_printed_and_where_it_hung(hostile: tuple[Done, Path]) -> None:
+    logs = hostile[1] / "res" / "logs"
+
+    def log(method: str) -> str:
+        return (logs / f"{records(hostile[1])[method]['record_key']}.log").read_text()
+
+    assert "about to divide" in log("raises") and "Traceback" in log("raises")
+    assert "in generator_loss" in log("hangs") and "Segmentation fault" in log("segfaults")
+    assert not (logs / f"{records(hostile[1])['finetune']['record_key']}.log").exists()
+
+
+def test_a_batch_that_is_too_large_is_divided_and_the_record_says_so(hostile: tuple[Done, Path]) -> None:
+    notes = records(hostile[1])["too_large"]["notes"]
+    assert any("out of memory: train.accumulate=2 instead of the planned value" in note for note in notes)
+
+
+def test_failed_jobs_are_tried_again_or_left_alone_as_asked(hostile: tuple[Done, Path], cache: Path) -> None:
+    _, folder = hostile
+    before = {path: path.stat().st_mtime_ns for path in (folder / "res" / "records").iterdir()}
+    left = run(cache, folder, "--methods", "raises,finetune", "--only-missing")
+    assert left.code == 1 and {path: path.stat().st_mtime_ns for path in before} == before
+    again = run(cache, folder, "--methods", "raises,finetune", "--retry-failed")
+    assert again.code == 1 and "FAILED raises" in again.out
+    changed = {path.stem for path, at in before.items() if path.stat().st_mtime_ns != at}
+    assert changed == {records(folder)["raises"]["record_key"]}
+
+
+def test_fail_fast_leaves_the_rest(tmp_path: Path, cache: Path) -> None:
+    assert run(cache, tmp_path, "--methods", "raises,finetune", "--fail-fast").code == 1
+    assert set(records(tmp_path)) == {"source", "raises"}
+
+
+def test_two_at_a_time_make_the_same_numbers(tmp_path: Path, cache: Path) -> None:
+    """With as many threads each; a checkpoint that two jobs share is trained once."""
+    names = ("--methods", "finetune,layer_swap,freezed")
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    one = run(cache, tmp_path / "one", *names, "--jobs", "0")
+    two = run(cache, tmp_path / "two", *names, "--jobs", "2", "--threads", "2")
+    assert one.code == two.code == 0, two
+    a, b = records(tmp_path / "one"), records(tmp_path / "two")
+    assert {m: r["metrics"] for m, r in a.items()} == {m: r["metrics"] for m, r in b.items()}
+    assert len(list((tmp_path / "two" / "res" / "checkpoints").glob("*.safetensors"))) == 2
+
+
+def test_no_process_is_left(hostile: tuple[Done, Path]) -> None:
+    mine = [
+        p.info["cmdline"]
+        for p in psutil.process_iter(["cmdline"])
+        if str(hostile[1]) in " ".join(p.info["cmdline"] or ())
+    ]
+    assert mine == []

@@ -1,0 +1,219 @@
+"""Runs that are killed, stopped, doubled or out of space: real processes, and afterwards the records of a quiet run."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Done, environment, process, start
+
+from benchmark.errors import WeightsError
+from benchmark.stylegan2.weights import read_header, read_tensors
+
+STEPS = 12
+RUN = (
+    *("run", "--suite", "smoke", "--methods", "finetune", "--domains", "toy-rings", "--out", "res", "--threads", "1"),
+    *("--set", f"train.kimg={STEPS * 8 / 1000}", "--set", "train.tick_kimg=0.016", "--set", "eval.samples=8"),
+    *("--set", "eval.pairs=4", "--set", "eval.metrics=[kid_randconv]", "--set", "train.checkpoint_minutes=0"),
+    *("--set", "train.augment=ada", "--set", "train.pl_weight=2", "--set", "train.snapshot_kimg=[0.04]"),
+)
+"""A dozen steps of everything that has a state; a checkpoint after each."""
+
+
+def until(true: Callable[[], bool], running: subprocess.Popen[str]) -> None:
+    """Return when `true` or when the process has ended."""
+    while running.poll() is None and not true():
+        time.sleep(0.005)
+
+
+def progress_of(out: Path) -> int:
+    """Images of the training that is stored to go on from."""
+    for path in (out / "checkpoints").glob("*.progress"):
+        try:
+            images = read_header(path)["images"]
+        except WeightsError:  # it was just finished
+            return 0
+        assert isinstance(images, int)
+        return images
+    return 0
+
+
+def records(out: Path) -> dict[str, Any]:
+    """What the records say, but for times and the machine."""
+    found = {}
+    for path in (out / "records").glob("*.json"):
+        found[path.stem] = json.loads(path.read_text())
+        del found[path.stem]["timing"], found[path.stem]["environment"]
+    return found
+
+
+def same_weights(one: Path, two: Path) -> None:
+    names = {p.name for p in (one / "checkpoints").iterdir()}
+    assert names == {p.name for p in (two / "checkpoints").iterdir()} and len(names) == 2
+    for name in names:
+        (a, meta), (b, other) = (read_tensors(out / "checkpoints" / name) for out in (one, two))
+        assert a.keys() == b.keys() and all(a[k].equal(b[k]) for k in a)
+        assert {k: v for k, v in meta.items() if k not in ("cost", "ticks")} == {
+            k: v for k, v in other.items() if k not in ("cost", "ticks")
+        }
+
+
+def losses(out: Path) -> list[Any]:
+    """The training's log, but for times; a tick that was repeated counts as its last course."""
+    (log,) = (out / "logs").glob("*.jsonl")
+    ticks = {tick["images"]: tick for tick in map(json.loads, log.read_text().splitlines())}
+    return [(images, tick["losses"], tick["ada_p"]) for images, tick in sorted(ticks.items())]
+
+
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
+    """The results folder of a run that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("quiet")
+    done = process(RUN, cache, folder)
+    assert done.code == 0, done.err
+    return folder / "res"
+
+
+def test_a_run_killed_at_random_steps_ends_with_the_same_bits(quiet: Path, cache: Path, tmp_path: Path) -> None:
+    out = tmp_path / "res"
+    rng = random.Random(7)
+    for end, code in ((signal.SIGKILL, -9), (signal.SIGTERM, 143)):
+        before = progress_of(out)
+        goal = before + 8 * rng.randint(1, 3)
+        running = start(RUN, cache, tmp_path)
+        until(lambda goal=goal: progress_of(out) >= goal, running)  # type: ignore[misc]
+        running.send_signal(end)
+        _, err = running.communicate(timeout=60)
+        assert running.returncode == code and "Traceback" not in err
+        assert progress_of(out) >= goal, "what was done is kept"
+    assert not list((out / "checkpoints").glob("*[0-9a-f].safetensors"))
+    done = process(RUN, cache, tmp_path)
+    assert done.code == 0, done.err
+    same_weights(out, quiet)
+    assert records(out) == records(quiet)
+    assert losses(out) == losses(quiet)
+    assert not list(out.rglob("*.tmp")) and not list(out.rglob("*.progress"))
+
+
+def test_two_runs_at_once_share_the_work(quiet: Path, tmp_path: Path) -> None:
+    """One results folder, one cache that is empty: everything is drawn, trained and measured once."""
+    runs = [start(RUN, tmp_path / "cache", tmp_path) for _ in range(2)]
+    done = [Done(run.wait(), out, err) for run, (out, err) in [(run, run.communicate(timeout=300)) for run in runs]]
+    assert [d.code for d in done] == [0, 0], done
+    said = Counter(re.findall(r"(?:draw|train|evaluate) [\w-]+", "\n".join(d.out for d in done)))
+    assert said and set(said.values()) == {1}, said
+    assert records(tmp_path / "res") == records(quiet)
+    same_weights(tmp_path / "res", quiet)
+
+
+def test_a_dead_owners_lock_is_free(quiet: Path, cache: Path, tmp_path: Path) -> None:
+    """A process that holds every lock is killed while another waits for it."""
+    shutil.copytree(quiet / "locks", tmp_path / "res" / "locks")
+    code = (
+        "import sys, time\nfrom filelock import FileLock\n"
+        "locks = [FileLock(path) for path in sys.argv[1:]]\n[lock.acquire() for lock in locks]\n"
+        "print('held', flush=True)\ntime.sleep(600)\n"
+    )
+    names = map(str, (tmp_path / "res" / "locks").iterdir())
+    owner = subprocess.Popen([sys.executable, "-c", code, *names], stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None and owner.stdout.readline() == "held\n"
+    running = start(RUN, cache, tmp_path)
+    assert running.stdout is not None
+    waited = any("another process is at it" in line for line in running.stdout)
+    owner.kill()
+    owner.communicate()
+    assert running.communicate(timeout=300) and running.returncode == 0 and waited
+    assert records(tmp_path / "res") == records(quiet)
+
+
+def in_namespace(script: str, tmp_path: Path, cache: Path) -> Done:
+    """A shell script that may mount file systems of its own, and nothing outside sees them."""
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec", script]
+    python = {"PYTHON": sys.executable}
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, env=environment(cache) | python, timeout=300
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def namespaces(tmp_path: Path, cache: Path) -> None:
+    if not shutil.which("unshare") or in_namespace("mkdir m && mount -t tmpfs x m && umount m", tmp_path, cache).code:
+        pytest.skip("this user may not mount a file system of a given size")
+
+
+QUOTED = " ".join(f"'{word}'" for word in RUN)
+
+
+@pytest.mark.usefixtures("namespaces")
+def test_a_full_disk_stops_cleanly_and_space_lets_it_go_on(quiet: Path, cache: Path, tmp_path: Path) -> None:
+    """Results on a file system of their own that is too small, then large enough; the cache is on another one."""
+    done = in_namespace(
+        "mkdir res && mount -t tmpfs -o size=300k small res\n"
+        f"$PYTHON -m benchmark {QUOTED} >first.out 2>first.err && exit 99 || echo $? >first.code\n"
+        "mkdir kept && cp -r res/records kept\nmount -o remount,size=64m res\n"
+        f"$PYTHON -m benchmark {QUOTED}\ncp -r res after",
+        tmp_path,
+        cache,
+    )
+    assert done.code == 0, done
+    err, code = (tmp_path / "first.err").read_text(), (tmp_path / "first.code").read_text().strip()
+    assert "Traceback" not in err and code in ("1", "2")
+    assert "No space left on device" in (tmp_path / "first.out").read_text() + err
+    whole = records(tmp_path / "kept")
+    assert all(record == records(quiet)[key] for key, record in whole.items() if record["status"] == "done")
+    assert records(tmp_path / "after") == records(quiet)
+    same_weights(tmp_path / "after", quiet)
+    assert not list((tmp_path / "after").rglob("*.tmp"))
+
+
+@pytest.mark.usefixtures("namespaces")
+def test_a_cache_that_cannot_be_written_is_read(quiet: Path, cache: Path, tmp_path: Path) -> None:
+    read_only = f"mount --bind {cache} {cache} && mount -o remount,bind,ro {cache} && ! touch {cache}/x 2>/dev/null\n"
+    done = in_namespace(f"{read_only}$PYTHON -m benchmark {QUOTED}", tmp_path, cache)
+    assert done.code == 0, done.err
+    assert records(tmp_path / "res") == records(quiet)
+    other = QUOTED.replace("toy-rings", "toy-disks")
+    done = in_namespace(f"{read_only}$PYTHON -m benchmark {other}", tmp_path, cache)
+    assert done.code == 2 and re.fullmatch(r"error: cannot write domain 'toy-disks' to .*Read-only.*\n", done.err)
+
+
+def test_moved_folders_are_as_good_and_verified(quiet: Path, cache: Path, tmp_path: Path) -> None:
+    """Another results folder, another cache folder: nothing is made again, and hashes tell one bit."""
+    shutil.copytree(quiet, tmp_path / "moved" / "res")
+    shutil.copytree(cache, tmp_path / "moved" / "cache")
+    done = process(RUN, tmp_path / "moved" / "cache", tmp_path / "moved")
+    assert done.code == 0 and "0 records to make" in done.out and "draw " not in done.out
+    verify = ("results", "verify", "moved/res")
+    done = process(verify, cache, tmp_path)
+    assert done.code == 0 and re.search(r"^\d+ files as they were stored, 0 bad, 0 gone, 0 without", done.out, re.M)
+    (path, _) = sorted((tmp_path / "moved/res/checkpoints").glob("*.safetensors"))
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(data)
+    done = process(verify, cache, tmp_path)
+    assert done.code == 1 and f"BAD: checkpoints/{path.name}: not what was stored" in done.out
+    for command in ("info", "verify", "prune"):
+        done = process(("cache", command), tmp_path / "moved" / "cache", tmp_path)
+        assert done.code == 0 and not done.err, done
+
+
+def test_the_user_is_not_in_the_records(quiet: Path, cache: Path, tmp_path: Path) -> None:
+    for path in (quiet / "records").glob("*.json"):
+        found = json.loads(path.read_text())["environment"]
+        assert found["command"].startswith("python -m benchmark run --suite smoke") and found["threads"] == 1
+        assert found["started"] <= found["ended"] and found["dependencies"]["numpy"]
+        text = path.read_text()
+        assert not [value for name, value in os.environ.items() if len(value) > 12 and value in text], "no variable"
