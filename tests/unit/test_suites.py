@@ -268,7 +268,7 @@ def test_a_suite_can_be_a_file_of_ones_own(tmp_path: Path) -> None:
     file.write_text(SMOKE.replace("name: smoke", "name: mine"))
     assert load_suite(str(file))[0].name == "mine"
     for missing in (str(tmp_path / "none.yaml"), str(tmp_path)):
-        with pytest.raises(BenchmarkError, match=r"avatars, avatars-report, .*smoke"):
+        with pytest.raises(BenchmarkError, match=r"avatars, avatars-methods, avatars-report, .*smoke"):
             load_suite(missing)
 
 
