@@ -7,6 +7,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, get_args
@@ -52,6 +53,22 @@ class Trial:
     global_random_state_changed: bool = False
     remarks: list[str] = field(default_factory=list)
     """Weights and buffers that a loss changed by itself."""
+
+
+@contextmanager
+def same_arithmetic() -> Iterator[None]:
+    """One thread, denormals flushed: with another setting the last bits differ, and trials are compared bit by bit.
+
+    Trials are kept for later comparisons, so that what the process is set to may change in between.
+    """
+    threads, flushes = torch.get_num_threads(), bool(torch.tensor(1e-40) == 0)
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(flushes)
 
 
 @cache
@@ -117,6 +134,7 @@ def trainable_shares(method: Method) -> dict[str, float]:
     }
 
 
+@same_arithmetic()
 def picture(method: Method, g: Generator, control: Control) -> Tensor:
     """Two evaluated images at fixed latents, float32 [2, 3, 32, 32]."""
     noise = method.noise(g, 2, control, generator("toy noise"))
@@ -125,6 +143,7 @@ def picture(method: Method, g: Generator, control: Control) -> Tensor:
         return g(z, noise=noise)
 
 
+@same_arithmetic()
 def run_trial(method: Method) -> Trial:
     """Train two steps, watching the hooks. Raises what the hooks or the loop raise."""
     trial = Trial(toy_source().copy())

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 
 
 @pytest.fixture(autouse=True)
-def ordinary_floats() -> None:
-    """A run before this test, in this process, may have set the processor to flush denormals; hypothesis refuses that.
+def ordinary_arithmetic() -> Iterator[None]:
+    """A run within this process sets torch up for itself; the next test gets it as it was.
 
-    For each test anew, since fixtures of a wider scope may run things, too.
+    Denormals are not flushed: hypothesis refuses that. For each test anew, since wider fixtures may run things, too.
     """
     torch.set_flush_denormal(False)
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)

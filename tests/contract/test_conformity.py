@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from benchmark.methods.freezed import FreezeD
 
 from benchmark.conformity import Verdict, conform
@@ -70,3 +71,14 @@ def test_a_sound_method_keeps_every_promise_and_has_a_cost() -> None:
     assert verdict.step_cost and verdict.step_cost > 0
     assert verdict.trainable == verdict.of > 0
     assert conform(FreezeD, {}).trainable < verdict.of
+
+
+def test_a_kept_trial_is_compared_whatever_the_process_was_set_to_since() -> None:
+    had = torch.get_num_threads()
+    for threads, flush in ((2, True), (1, False), (3, False)):
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(flush)
+        assert not conform(FreezeD, {}).broken
+        assert torch.get_num_threads() == threads, "a trial puts back what it changed"
+        assert bool(torch.tensor(1e-40) == 0) == flush
+    torch.set_num_threads(had)
