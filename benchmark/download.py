@@ -28,7 +28,8 @@ from benchmark.raw_check import require_same
 from benchmark.targets import RemoteFile
 
 AGENT = "stylegan-transfer-benchmark (data sets for research; resumes, at most two connections per host)"
-CHUNK = 1 << 20
+CHUNK = 1 << 16
+"""Bytes that are written at once; as many are lost where a connection breaks off."""
 FORWARD = 1 << 16
 """Bytes that an attempt has to bring to be no failure in a row."""
 RESERVE = 256 << 20
@@ -190,7 +191,8 @@ class _Transfer:
             self._best = max(size, self._best)
             if isinstance(error, ForNow):
                 raise
-            raise ForNow(f"{self.url}: {reason_of(error)}") from error
+            again = not isinstance(error, requests.TooManyRedirects | ValueError)  # such as an address of no known kind
+            raise (ForNow if again else Absent)(f"{self.url}: {reason_of(error)}") from error
 
     def _attempt(self) -> None:
         headers, start, known = {"User-Agent": AGENT, "Accept-Encoding": "identity"}, 0, self._known()
@@ -232,8 +234,8 @@ class _Transfer:
         return start, total
 
     def _anew(self, response: requests.Response) -> tuple[int, int | None]:
-        told = response.headers.get("Content-Length", "")
-        total = int(told) if told.isdecimal() else None
+        told, encoded = response.headers.get("Content-Length", ""), response.headers.get("Content-Encoding", "identity")
+        total = int(told) if told.isdecimal() and encoded == "identity" else None
         self.part.unlink(missing_ok=True)
         with new_file(self.note) as temporary:
             temporary.write_text(Part(url=self.url, version=version_of(response), total=total).model_dump_json())
@@ -254,7 +256,9 @@ class _Transfer:
                 size += len(chunk)
                 if total:
                     advance(len(chunk))
-        if total is not None and size < total:
+        if total is not None and size > total:
+            self.forget()
+        if total is not None and size != total:
             raise ForNow(f"{self.url}: {size} of {total} bytes came")
 
     def _require_start(self, chunk: bytes) -> None:

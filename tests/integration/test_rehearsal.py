@@ -129,7 +129,7 @@ def test_the_paper_suite_from_nothing_to_the_tables(
 
     before = good(command(*arguments, "--plan", "--seconds-per-kimg", "36"))
     assert all(f"source {name}: " in before for name in SOURCES)
-    assert all(f"target {name}: " in before for name in ("metfaces", "aahq", "wikiart-cityscape"))
+    assert all(f"missing: target {name}" in before for name in ("metfaces", "aahq", "wikiart-cityscape"))
     assert "together: 24 jobs, 18 trainings" in before and not (tmp_path / "res").exists()
 
     for path in write_sources(tmp_path):

@@ -1,0 +1,266 @@
+"""`datasets fetch`, `info`, `prepare` and `verify` by the real command line, with sites on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from conftest import Done
+from hostile_site import Site, file, open_site, page, status
+from PIL import Image
+
+from benchmark import targets
+
+Command = Callable[..., Done]
+FETCH = ("datasets", "fetch")
+QUICK = ("--stall", "0.5", "--tries", "1")
+EYES = {"eye_left": [24, 28], "eye_right": [40, 28], "mouth_left": [27, 42], "mouth_right": [37, 42]}
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with open_site() as opened:
+        yield opened
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command) -> Path:
+    """An empty shelf of cards, and an empty cache; `command` is only asked for so that ours are set after its own."""
+    monkeypatch.setattr(targets, "card_shelf", lambda: tmp_path / "shelf")
+    monkeypatch.setenv("BENCHMARK_CACHE", str(tmp_path / "cache"))
+    for kind in ("targets", "sources"):
+        (tmp_path / "shelf" / kind).mkdir(parents=True)
+    return tmp_path / "shelf/targets"
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    return tmp_path / "cache/targets/birds/raw"
+
+
+def card(shelf: Path, *files: dict[str, Any], name: str = "birds", **more: Any) -> None:
+    said = {"schema": 1, "name": name, "title": "Birds", "homepage": "https://example.org", "licence": "CC BY-NC 4.0"}
+    said |= {"non_commercial": True, "creator": "An Author", "count": None, "layout": {"images": ["*.png"]}}
+    (shelf / f"{name}.yaml").write_text(yaml.safe_dump(said | ({"files": list(files)} if files else {}) | more))
+
+
+def picture(seed: int, px: int = 64) -> bytes:
+    buffer = io.BytesIO()
+    pixels = np.random.default_rng(seed).integers(0, 256, (px, px, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def zip_of(count: int, seed: int = 0) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for i in range(count):
+            archive.writestr(f"images/{i:05d}.png", picture(seed + i))
+    return buffer.getvalue()
+
+
+def good(done: Done) -> str:
+    assert done.code == 0, done.out + done.err
+    return done.out
+
+
+def bad(done: Done) -> str:
+    assert done.code == 2, done.out + done.err
+    assert "Traceback" not in done.err
+    return done.err
+
+
+def test_from_nothing_to_a_prepared_set(command: Command, shelf: Path, site: Site, raw: Path) -> None:
+    data = zip_of(6)
+    hashed = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    card(shelf, {"name": "birds.zip", "url": site.says("/b.zip", file(data)), **hashed}, count=6)
+    refused = bad(command(*FETCH, "birds"))
+    assert "birds is by An Author, licence: CC BY-NC 4.0; not for commercial use" in refused
+    assert "add --accept-licence" in refused and not site.asked
+    assert "6 files" not in good(command(*FETCH, "birds", "--accept-licence"))
+    (raw / "birds.zip").unlink()
+    said = good(command(*FETCH, "birds"))  # accepted once
+    assert f"birds: 1 files, {len(data) / 1e9:.3g} GB" in said
+    assert "next: python -m benchmark datasets prepare birds --resolution 256" in said
+    assert len(site.asked) == 2
+    good(command(*FETCH, "birds"))
+    assert len(site.asked) == 2, "what is here was asked for again"
+    assert "1 of them with a published hash" in good(command("datasets", "verify", "birds"))
+    assert "16 px: 6 images in" in good(command("datasets", "prepare", "birds", "--resolution", "16"))
+    verified = good(command("datasets", "verify", "birds"))
+    assert "6 images, as published" in verified and "birds-16-lanczos.zip: 6 images as prepared" in verified
+    known = good(command("datasets", "info", "birds"))
+    assert "An Author" in known and "CC BY-NC 4.0" in known
+
+
+def test_the_first_download_is_trusted_and_locked(command: Command, shelf: Path, site: Site, raw: Path) -> None:
+    card(shelf, {"name": "birds.zip", "url": site.says("/b.zip", file(zip_of(3)))})
+    good(command(*FETCH, "birds", "--accept-licence"))
+    (raw / "birds.zip").unlink()
+    site.says("/b.zip", file(zip_of(3, seed=50), '"v2"'))
+    assert "was it published anew, or altered? To trust it as it is now, remove" in bad(command(*FETCH, "birds"))
+    assert not (raw / "birds.zip").exists()
+    (raw.parent / "lock.json").unlink()
+    good(command(*FETCH, "birds"))
+    flipped = bytearray((raw / "birds.zip").read_bytes())
+    flipped[100] ^= 1
+    (raw / "birds.zip").write_bytes(flipped)
+    assert "when it was first fetched" in bad(command("datasets", "verify", "birds"))
+    (raw / "birds.zip").write_bytes(flipped[:-9])
+    assert "it had" in bad(command(*FETCH, "birds"))
+
+
+def test_a_set_with_images_missing_is_said_to_have(command: Command, shelf: Path, site: Site) -> None:
+    card(shelf, {"name": "birds.zip", "url": site.says("/b.zip", file(zip_of(3)))}, count=4)
+    assert "3 images found, its card says 4" in bad(command(*FETCH, "birds", "--accept-licence"))
+    assert "3 images found, its card says 4" in bad(command("datasets", "verify", "birds"))
+
+
+def test_a_killed_fetch_goes_on(command: Command, shelf: Path, site: Site, raw: Path) -> None:
+    data = zip_of(40)
+    card(shelf, {"name": "birds.zip", "url": site.says("/b.zip", file(data, stops_after=300_000))})
+    said = bad(command(*FETCH, "birds", "--accept-licence", *QUICK))
+    assert "the same command tries again and goes on from where it stopped" in said
+    site.says("/b.zip", file(data))
+    good(command(*FETCH, "birds", *QUICK))
+    assert (raw / "birds.zip").read_bytes() == data
+    assert site.ranges("/b.zip")[1] not in (None, "bytes=0-")
+
+
+@pytest.mark.parametrize("answer", [page(), status(403), status(404)])
+def test_where_a_login_is_needed_a_person_is_told_what_to_do(
+    answer: Any, command: Command, shelf: Path, site: Site, raw: Path, tmp_path: Path
+) -> None:
+    how = "  1. Log in at https://example.org\n  2. Download birds.zip\n"
+    card(shelf, {"name": "birds.zip", "url": site.says("/b.zip", answer), "login": how})
+    done = command(*FETCH, "birds", "--accept-licence")
+    assert "get it as described and give it with --from" in bad(done)
+    assert "1. Log in at" in done.out + done.err and "2. Download birds.zip" in done.out + done.err
+    got = tmp_path / "Downloads/birds (1).zip"
+    got.parent.mkdir()
+    got.write_bytes(zip_of(3))
+    good(command(*FETCH, "birds", "--from", str(got)))
+    assert "16 px: 3 images" in good(command("datasets", "prepare", "birds", "--resolution", "16"))
+    assert got.is_file(), "the person's own file is kept"
+    got.write_bytes(b"<!doctype html>")
+    (raw / "birds.zip").unlink()
+    (raw.parent / "lock.json").unlink()
+    assert "is no whole ZIP (15 bytes)" in bad(command(*FETCH, "birds", "--from", str(got)))
+
+
+def test_wrong_things_given(command: Command, shelf: Path, site: Site, tmp_path: Path) -> None:
+    card(shelf, {"name": "birds.zip", "url": None, "login": "ask for it"})
+    assert "no such file or folder" in bad(command(*FETCH, "birds", "--accept-licence", "--from", "nowhere"))
+    (tmp_path / "cats").mkdir()
+    (tmp_path / "cats/readme.txt").write_text("cats")
+    assert "nothing in it belongs to birds; expected birds.zip, *.png" in bad(
+        command(*FETCH, "birds", "--from", "cats")
+    )
+    assert "which of birds.zip is it?" in bad(command(*FETCH, "birds", "--from", "cats/readme.txt"))
+    assert "no images in" in bad(command("datasets", "prepare", "birds", "--resolution", "16"))
+    assert "was not fetched" in bad(command("datasets", "verify", "birds"))
+    assert "did you mean birds?" in bad(command(*FETCH, "brids")).lower()
+
+
+def test_parts_of_a_set_share_its_files(command: Command, shelf: Path, site: Site) -> None:
+    card(shelf, {"name": "birds.zip", "url": site.says("/b.zip", file(zip_of(5)))})
+    card(shelf, name="first-birds", files_of="birds", layout={"images": ["images/0000[01].png"]}, count=2)
+    good(command(*FETCH, "first-birds", "--accept-licence"))
+    good(command(*FETCH, "birds"))  # the licence is the owner's
+    assert len(site.asked) == 1
+    assert "16 px: 2 images" in good(command("datasets", "prepare", "first-birds", "--resolution", "16"))
+
+
+def listed(site: Site, count: int) -> bytes:
+    faces = {}
+    for i in range(count):
+        url = site.says(f"/art/{i}.png", file(picture(i)))
+        faces[f"{i:05d}.png"] = {"image_url": url, "raw_name": f"artist-{i}.png", "landmarks": EYES}
+    return json.dumps(faces).encode()
+
+
+def test_a_list_of_pictures_with_dead_links(command: Command, shelf: Path, site: Site, raw: Path) -> None:
+    faces = listed(site, 9)
+    site.says("/art/2.png", status(404))
+    site.says("/art/5.png", page())
+    site.says("/art/7.png", status(500))
+    layout = {"images": ["pictures/*"], "landmarks": "faces.json"}
+    entry = {"name": "faces.json", "url": site.says("/faces.json", file(faces, kind="application/json"))}
+    card(shelf, entry, layout=layout, align="ffhq")
+
+    said = bad(command(*FETCH, "birds", "--accept-licence", *QUICK))
+    assert "1 of 9 pictures did not come this time" in said and "/art/7.png: HTTP 500" in said
+    lock = json.loads((raw.parent / "lock.json").read_text())
+    assert lock["dead"] == {
+        "artist-2.png": "HTTP 404 Not Found",
+        "artist-5.png": "a web page instead of pictures/artist-5.png; a login or a quota?",
+    }
+    asked = len(site.asked)
+    site.says("/art/7.png", file(picture(7)))
+    assert "2 listed pictures could not be had" in good(command(*FETCH, "birds", *QUICK))
+    assert [path for path, _ in site.asked[asked:]] == ["/art/7.png"], "the dead and the here are not asked for again"
+    first = json.loads((raw.parent / "lock.json").read_text())["digest"]
+    assert f"digest {first}" in good(command("datasets", "verify", "birds"))
+
+    site.says("/art/2.png", file(picture(2)))
+    assert "1 listed pictures could not be had" in good(command(*FETCH, "birds", "--retry-dead", *QUICK))
+    lock = json.loads((raw.parent / "lock.json").read_text())
+    assert list(lock["dead"]) == ["artist-5.png"] and lock["digest"] != first, "other pictures, another digest"
+    assert "16 px: 8 images, 1 skipped" in good(command("datasets", "prepare", "birds", "--resolution", "16"))
+    assert site.most_at_once <= 2
+
+
+def test_a_site_that_is_down_is_left_alone_soon(command: Command, shelf: Path, site: Site) -> None:
+    faces = listed(site, 200)
+    for i in range(200):
+        site.says(f"/art/{i}.png", status(503))
+    layout = {"images": ["pictures/*"], "landmarks": "faces.json"}
+    card(shelf, {"name": "faces.json", "url": site.says("/faces.json", file(faces))}, layout=layout, align="ffhq")
+    said = bad(command(*FETCH, "birds", "--accept-licence", *QUICK))
+    assert "of 200 pictures did not come this time" in said and "HTTP 503" in said
+    assert len(site.asked) < 40
+
+
+@pytest.mark.parametrize(
+    ("faces", "why"),
+    [
+        (b"[]", "is no list of faces"),
+        (b'{"a.png": {"image_url": "http://x", "raw_name": "../../a.png", "landmarks": 1}}', "is no list of faces"),
+        (
+            json.dumps({"a": {"image_url": "http://x", "raw_name": "../a.png", "landmarks": EYES}}).encode(),
+            "is no plain file name; the list is refused",
+        ),
+    ],
+)
+def test_a_list_that_leads_astray_is_refused(faces: bytes, why: str, command: Command, shelf: Path, site: Site) -> None:
+    layout = {"images": ["pictures/*"], "landmarks": "faces.json"}
+    card(shelf, {"name": "faces.json", "url": site.says("/faces.json", file(faces))}, layout=layout, align="ffhq")
+    assert why in bad(command(*FETCH, "birds", "--accept-licence"))
+    assert len(site.asked) == 1
+
+
+def test_two_fetches_of_one_set_do_not_meet(command: Command, shelf: Path, site: Site, raw: Path) -> None:
+    from filelock import FileLock
+
+    card(shelf, {"name": "birds.zip", "url": site.says("/b.zip", file(zip_of(2)))})
+    raw.mkdir(parents=True)
+    with FileLock(raw.parent / ".fetch.lock"):
+        assert "is being fetched by another process" in bad(command(*FETCH, "birds", "--accept-licence"))
+    assert not site.asked
+
+
+def test_a_pretrained_network_is_fetched_and_the_next_step_named(command: Command, shelf: Path, site: Site) -> None:
+    entry = {"name": "net.pkl", "url": site.says("/net.pkl", file(b"\x80\x04stand-in"))}
+    card(shelf.parent / "sources", entry, name="net", kind="source", layout={})
+    said = good(command(*FETCH, "net", "--accept-licence"))
+    assert "next: python -m benchmark sources import" in said and "net.pkl --out net" in said
+    assert "1 files as first fetched" in good(command("datasets", "verify", "net"))
+    assert "is a pretrained network, no image set" in bad(command("datasets", "prepare", "net", "--resolution", "16"))
