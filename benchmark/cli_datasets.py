@@ -83,16 +83,13 @@ def fetch(
             raise
     for text in said:
         click.echo(text)
-    click.echo(f"next: {next_step(target, cache)}")
+    click.echo(f"next: {next_step(target)}")
 
 
-def next_step(target: Target, cache: Path) -> str:
+def next_step(target: Target) -> str:
     """The command that makes use of fetched files."""
-    from benchmark.targets import raw_folder
-
     if target.kind == "source":
-        file = raw_folder(cache, target).raw / target.files[0].name
-        return f"python -m benchmark sources import {file} --out {target.name}"
+        return f"python -m benchmark sources import {target.name}"
     return f"python -m benchmark datasets prepare {target.name} --resolution 256"
 
 
@@ -112,7 +109,8 @@ Examples:
     type=click.Choice(get_args(Filter)),
     default="lanczos",
     show_default=True,
-    help="lanczos: centre crop, antialiased. box: so FFHQ's FID was published. squash_bilinear: FixNoise's tool.",
+    help="lanczos: centre crop, antialiased. box: so FFHQ's FID was published. squash_bilinear: not cropped "
+    "but squashed, as the suite paper wants it.",
 )
 @click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: all cores]")
 @cache_option
@@ -125,7 +123,7 @@ def prepare(name: str, resolutions: tuple[int, ...], resized: str, workers: int 
 
     target = find_target(name)
     if target.kind == "source":
-        raise ConfigError(f"{name} is a pretrained network, no image set; do: {next_step(target, cache)}")
+        raise ConfigError(f"{name} is a pretrained network, no image set; do: {next_step(target)}")
     with Bars(wide_console()) as bars:
         made = prepare_target(target, cache, resolutions, cast(Filter, resized), workers, bars.over)
     for px, one in made.items():

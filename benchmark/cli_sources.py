@@ -68,11 +68,12 @@ def show(name: str, cache: Path) -> None:
     name="import",
     epilog="""\b
 Examples:
+  python -m benchmark sources import ffhq-res256-mirror-paper256-noaug
   python -m benchmark sources import network-snapshot-025000.pkl
   python -m benchmark sources import 550000.pt --out ffhq-256-rosinality
   python -m benchmark sources import generator-only.pt --allow 'd.*'""",
 )
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE_OR_NAME")
 @click.option("--out", "name", metavar="NAME", help="Name of the source.  [default: the file's name]")
 @click.option(
     "--allow",
@@ -80,7 +81,7 @@ Examples:
     metavar="NAME",
     help="Accept that this tensor is missing, unexpected or misshapen; a pattern such as 'd.b4.*'. Repeatable.",
 )
-@click.option("--licence", help="Of the weights, for the card; files do not say it.")
+@click.option("--licence", help="Of the weights, for the card; files do not say it. NAME has its own.")
 @click.option("--replace", is_flag=True, help="Give up an earlier import of the same name.")
 @cache_option
 def import_(
@@ -88,11 +89,16 @@ def import_(
 ) -> None:
     """Make a source of a StyleGAN2 checkpoint: NVIDIA's .pkl (PyTorch or TensorFlow), rosinality's .pt, .safetensors.
 
-    Nothing in the file is run. Every tensor has to fit; what was written is read again and compared.
+    NAME is a pretrained network that `datasets fetch NAME` got. Nothing in the file is run. Every tensor has to fit;
+    what was written is read again and compared.
     """
     from benchmark.listing import card_text
     from benchmark.source_import import import_source
+    from benchmark.targets import fetched_checkpoint, list_targets
 
+    card = None if file.exists() else list_targets("source").get(str(file))
+    if card:
+        file, name, licence = fetched_checkpoint(card, cache), name or card.name, licence or card.licence
     source = import_source(file, name, cache, allow, licence, replace)
     click.echo(card_text(source))
     click.echo(f"imported; use it with: python -m benchmark run --source {source.name}")

@@ -110,7 +110,7 @@ class DomainConfig(Frozen):
     test: int = Field(1000, ge=0, description="0: the training images are the reference, as in many published tables")
     selection: int = Field(0, ge=0, description="further held-out images that choose the snapshot")
     filter: Filter = Field(
-        "lanczos", description="of prepared targets; for published numbers: box (FFHQ 256), squash_bilinear (FixNoise)"
+        "lanczos", description="of prepared targets; for published numbers: box (FFHQ 256), squash_bilinear (paper)"
     )
 
 

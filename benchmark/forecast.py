@@ -11,8 +11,8 @@ from benchmark.api import Method
 from benchmark.cards import list_cards
 from benchmark.config import NetConfig, Suite
 from benchmark.errors import BenchmarkError, DataError
-from benchmark.metrics import list_metrics
 from benchmark.metrics.base import STAND_IN
+from benchmark.metrics.catalogue import find_metric
 from benchmark.metrics.weights import NETWORK_FILES, WEIGHT_FILES, locate
 from benchmark.plan import budgeted, described
 from benchmark.results import ResultStore, RunRecord
@@ -138,9 +138,8 @@ def missing_source(suite: Suite, cache: Path) -> list[str]:
         card = list_targets("source").get(suite.source)
         if card is None:
             return [f"source {suite.source}: {RUN} sources import FILE --out {suite.source}"]
-        file = target_folder(cache, card.name).raw / card.files[0].name
         fetch = f"{RUN} datasets fetch {card.name} --accept-licence"
-        return [f"source {card.name}: {fetch} && {RUN} sources import {file} --out {card.name}"]
+        return [f"source {card.name}: {fetch} && {RUN} sources import {card.name}"]
     return []
 
 
@@ -162,8 +161,7 @@ def missing_domains(suite: Suite, cache: Path) -> list[str]:
 
 def missing_files(suite: Suite, cache: Path) -> list[str]:
     """Weight files of the measuring networks, and how to get them."""
-    infos = list_metrics()
-    wanted = dict.fromkeys(infos[name].network for name in (*suite.eval.metrics, *suite.eval.curve_metrics))
+    wanted = dict.fromkeys(find_metric(name).network for name in (*suite.eval.metrics, *suite.eval.curve_metrics))
     found = []
     for network in (name for name in wanted if not name.startswith(STAND_IN)):
         for key in NETWORK_FILES[network]:

@@ -114,8 +114,9 @@ def metrics(cache: Path) -> Group:
 
 
 def sources(cache: Path) -> Group:
-    """Name, training, licence; scores."""
+    """Name, training, licence; scores. Then the pretrained networks of the field and whether they are here."""
     from benchmark.sources import list_sources
+    from benchmark.targets import list_targets, raw_folder
 
     table = table_of("Source GANs", "source", "what", "domain", "kimg", "licence")
     cards = {name: source.card for name, source in list_sources(cache).items()}
@@ -124,7 +125,14 @@ def sources(cache: Path) -> Group:
             name, card.title, card.domain or "–", "–" if card.kimg is None else f"{card.kimg:g}", card.licence
         )
     scores = {name: "; ".join(f"{key} {value}" for key, value in card.scores.items()) for name, card in cards.items()}
-    return Group(table, *lines(scores))
+    others = table_of(
+        "Pretrained networks (datasets fetch NAME, sources import NAME)", "source", "what", "licence", "here"
+    )
+    for name, target in list_targets("source").items():
+        fetched = (raw_folder(cache, target).raw / target.files[0].name).is_file()
+        here = "imported" if name in cards else "fetched, not imported" if fetched else "not here"
+        others.add_row(name, target.title, target.licence, here)
+    return Group(table, *lines(scores), others)
 
 
 def card_text(source: Source) -> str:

@@ -15,6 +15,7 @@ from benchmark.config import NetConfig, Suite, TrainConfig
 from benchmark.domains import Domain
 from benchmark.errors import ConfigError
 from benchmark.metrics import list_metrics
+from benchmark.metrics.catalogue import find_metric
 from benchmark.metrics.pooled import MEMORISATION
 
 PROTOCOL = 1
@@ -91,7 +92,7 @@ def check(
             f"eval.snapshot=selected needs held-out images to choose by: split.selection is {suite.split.selection}, "
             f"it must be {LEAST_TO_CHOOSE_BY} or more."
         )
-    compared = [name for name in suite.eval.metrics if list_metrics()[name].kind in MEMORISATION]
+    compared = [name for name in suite.eval.metrics if find_metric(name).kind in MEMORISATION]
     if compared and not suite.split.test:
         raise ConfigError(
             f"{compared[0]} compares training images with held-out ones, and split.test=0 holds out none. Leave the "

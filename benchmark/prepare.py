@@ -32,7 +32,7 @@ from benchmark.targets import Target, target_folder
 RESAMPLING: dict[str, Image.Resampling] = {
     "lanczos": Image.Resampling.LANCZOS,
     "box": Image.Resampling.BOX,  # FID on FFHQ 256 was published with it
-    "squash_bilinear": Image.Resampling.BILINEAR,  # FixNoise's tool; not cropped but squashed
+    "squash_bilinear": Image.Resampling.BILINEAR,  # not cropped but squashed
 }
 VERSION = 1  # of the pixels; raise it when they change
 CHUNK_BYTES = 4 << 20  # pixels that travel from a process at once

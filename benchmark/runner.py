@@ -162,16 +162,7 @@ def make_record(
             },
             "timing": timing,
             "environment": (run.environment or environment(run.device)) | {"ended": now()},
-            "settings": {
-                "protocol": PROTOCOL,
-                "metric_versions": {name: infos[name].version for name in job.suite.eval.metrics},
-                "resolution": job.suite.resolution,
-                "train": job.suite.train.model_dump(),
-                "eval": job.suite.eval.model_dump(),
-                **({"budgets": job.suite.budgets} if job.suite.budgets else {}),
-                **({"scale": job.suite.scale} if job.suite.is_rehearsal else {}),
-                "reals": reals(domain),
-            },
+            "settings": settings(job, domain),
             "notes": [
                 *notes(method, domain, run.card),
                 *([weights.choice] if weights and weights.choice else []),
@@ -183,6 +174,21 @@ def make_record(
             "grid": None if failure else f"samples/{record_key}.png",
         }
     )
+
+
+def settings(job: Job, domain: Domain) -> dict[str, Any]:
+    """What a record's numbers depend on, beside the method's own fields."""
+    suite, infos = job.suite, list_metrics()
+    return {
+        "protocol": PROTOCOL,
+        "metric_versions": {name: infos[name].version for name in suite.eval.metrics},
+        "resolution": suite.resolution,
+        "train": suite.train.model_dump(),
+        "eval": suite.eval.model_dump(),
+        **({"budgets": suite.budgets} if suite.budgets else {}),
+        **({"scale": suite.scale} if suite.is_rehearsal else {}),
+        "reals": reals(domain),
+    }
 
 
 def reals(domain: Domain) -> dict[str, int]:

@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 from benchmark.config import DomainConfig, Frozen, NetConfig, TrainConfig
 from benchmark.errors import ConfigError, UnknownName, WeightsError
 from benchmark.files import sha256_of
+from benchmark.targets import list_targets
 
 if TYPE_CHECKING:
     from benchmark.stylegan2 import Nets
@@ -115,9 +116,14 @@ def _card(raw: object, where: str) -> SourceCard:
 
 
 def find_source(name: str, cache: Path | None = None) -> Source:
-    """The source `name`; UnknownName with near names otherwise."""
+    """The source `name`; ConfigError with the commands that get it, or UnknownName with near names, otherwise."""
     known = list_sources(cache)
     if name not in known:
+        if name in list_targets("source"):
+            raise ConfigError(
+                f"source {name} is not on this machine; first: python -m benchmark datasets fetch {name}; then: "
+                f"python -m benchmark sources import {name}"
+            )
         raise UnknownName("source", name, known)
     return known[name]
 

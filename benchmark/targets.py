@@ -203,6 +203,14 @@ def raw_folder(cache: Path, target: Target) -> TargetFolder:
     return target_folder(cache, target.files_of or target.name)
 
 
+def fetched_checkpoint(card: Target, cache: Path) -> Path:
+    """The fetched file of a pretrained network; `DataError` where it is not here, with the command that gets it."""
+    path = target_folder(cache, card.name).raw / card.files[0].name
+    if not path.is_file():
+        raise DataError(f"{card.name} was not fetched; first: python -m benchmark datasets fetch {card.name}")
+    return path
+
+
 def list_targets(kind: Literal["target", "source"] | None = None) -> dict[str, Target]:
     """All cards by name, of one kind or of both. Raises `DataError` for a card that does not read."""
     found: dict[str, Target] = {}

@@ -261,6 +261,6 @@ def test_a_pretrained_network_is_fetched_and_the_next_step_named(command: Comman
     entry = {"name": "net.pkl", "url": site.says("/net.pkl", file(b"\x80\x04stand-in"))}
     card(shelf.parent / "sources", entry, name="net", kind="source", layout={})
     said = good(command(*FETCH, "net", "--accept-licence"))
-    assert "next: python -m benchmark sources import" in said and "net.pkl --out net" in said
+    assert "next: python -m benchmark sources import net\n" in said
     assert "1 files as first fetched" in good(command("datasets", "verify", "net"))
     assert "is a pretrained network, no image set" in bad(command("datasets", "prepare", "net", "--resolution", "16"))

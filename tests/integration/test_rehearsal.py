@@ -132,8 +132,10 @@ def test_the_paper_suite_from_nothing_to_the_tables(
     assert all(f"missing: target {name}" in before for name in ("metfaces", "aahq", "wikiart-cityscape"))
     assert "together: 24 jobs, 18 trainings" in before and not (tmp_path / "res").exists()
 
+    assert "first: python -m benchmark datasets fetch ffhq-res256-mirror" in command(*arguments).err
     for path in write_sources(tmp_path):
-        good(command("sources", "import", str(path)))
+        good(command("datasets", "fetch", path.stem, "--from", str(path), "--accept-licence"))
+        assert "NVIDIA Source Code License" in good(command("sources", "import", path.stem))
     for name, folder in write_sets(tmp_path / "sets", cache).items():
         good(command("datasets", "fetch", name, "--from", str(folder), "--accept-licence"))
         good(command("datasets", "prepare", name, "--resolution", "32", "--filter", "squash_bilinear"))

@@ -66,7 +66,7 @@ def test_what_is_missing_comes_with_the_command_that_gets_it(tmp_path: Path) -> 
     run = "python -m benchmark"
     name = "ffhq-res256-mirror-paper256-noaug"
     assert f"{run} datasets fetch {name} --accept-licence && {run} sources import " in source
-    assert source.endswith(f"{name}.pkl --out {name}")
+    assert source.endswith(f" sources import {name}")
     assert f"{run} datasets fetch metfaces --accept-licence" in target
     assert target.endswith(f"{run} datasets prepare metfaces --resolution 256 --filter squash_bilinear")
     assert "curl" in inception and "inception-2015-12-05.pt https://" in inception

@@ -35,6 +35,11 @@ def test_suites_that_come_with_the_package_are_whole(name: str) -> None:
     assert whole.name == name and whole.description if whole else load_suite(name)[0].name == name
 
 
+def test_every_set_of_ten_shots_is_in_a_suite() -> None:
+    used = {domain for name in suite_names() for suite, _ in load_suites(name) for domain in suite.domains}
+    assert {name for name, card in list_targets("target").items() if card.few_shot} <= used
+
+
 def test_a_collection_is_its_members_with_its_settings() -> None:
     paper = [suite for suite, _ in load_suites("paper")]
     assert [suite.name for suite in paper] == ["paper-metfaces", "paper-aahq", "paper-cityscape"]
@@ -51,7 +56,7 @@ def test_a_collection_is_its_members_with_its_settings() -> None:
 
 
 def test_an_equal_budget_has_one_length_for_every_method() -> None:
-    for name in ("paper-equal", "afhq-equal", "fewshot-ffhq-equal"):
+    for name in ("paper-equal", "afhq-equal", "fewshot-ffhq-equal", "fewshot-church-equal"):
         lengths = {(suite.train.kimg, *suite.budgets) for suite, _ in load_suites(name)}
         assert len(lengths) == 1 and len(*lengths) == 1
     assert any(suite.budgets for suite, _ in load_suites("fewshot-ffhq"))
