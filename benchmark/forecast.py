@@ -90,7 +90,7 @@ def speeds_of(
     if not found:
         return {}, "give --seconds-per-kimg, or --out with a folder that has records of this source"
     known = {name: statistics.median(values) for name, values in found.items()}
-    usual = known.get("finetune", statistics.median(known.values()))
+    usual = statistics.median_low(known.values())
     guessed = [name for name in names if name not in known]
     said = f"measured: {', '.join(f'{name} {known[name]:.3g} s/kimg' for name in names if name in known)}"
     said += f"; {', '.join(guessed)} taken for {usual:.3g}" if guessed else ""
