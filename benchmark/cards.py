@@ -30,6 +30,7 @@ class Card(Frozen):
     title: str
     kind: Literal["dicebear", "toy", "folder", "zip", "target"]
     style: str = Field("", description="DiceBear style or toy shape")
+    medium: str = Field("", description="what the pictures are drawn in (`media`); empty: as they are")
     creator: str
     licence: str
     licence_url: str = ""

@@ -166,13 +166,20 @@ def _open(wanted: Wanted, cache: Path, progress: Progress) -> tuple[Card, Pictur
 
 def _machine(card: Card, resolution: int) -> Pictures:
     """What draws the pictures of a card."""
+    pictures: Pictures
     if card.kind == "toy":
         from benchmark.toys import ToyPictures
 
-        return ToyPictures(card.style, card.seeds, resolution)
-    from benchmark.drawings import Drawings
+        pictures = ToyPictures(card.style, card.seeds, resolution)
+    else:
+        from benchmark.drawings import Drawings
 
-    return Drawings(card.name, card.style, card.options, card.seeds, resolution)
+        pictures = Drawings(card.name, card.style, card.options, card.seeds, resolution)
+    if not card.medium:
+        return pictures
+    from benchmark.media import InMedium
+
+    return InMedium(pictures, card.medium, resolution)
 
 
 def _unique(pictures: Pictures, need: int, skipped: list[tuple[str, str]]) -> Iterator[np.ndarray]:

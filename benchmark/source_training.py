@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import torch
+from torch import nn
+
 from benchmark import dist
-from benchmark.api import Method
+from benchmark.api import Field, Method
 from benchmark.domains import load_domain
 from benchmark.errors import ConfigError
 from benchmark.hardware import prepare_torch
-from benchmark.sources import Recipe, find_source, list_sources
+from benchmark.sources import NoiseStart, Recipe, find_source, list_sources, load_source
 from benchmark.state_file import restore_state, save_state
-from benchmark.stylegan2 import Nets, save
+from benchmark.stylegan2 import Generator, Nets, save
 from benchmark.train import train
 from benchmark.training_state import State
 
 
-class FromScratch(Method):
-    """No hooks: the plain objective, starting from random weights."""
+class SourceTraining(Method):
+    """The plain objective, with the noise strengths of the lowest resolutions held where a recipe says so."""
 
     name = "from_scratch"
+    held_to_px: int = Field(0, ge=0, description="noise strengths up to this resolution stay as they are")
+
+    def frozen(self, nets: Nets) -> Iterable[nn.Parameter]:
+        """The noise strengths that are held."""
+        return [strength for px, strength in noise_strengths(nets.g) if px <= self.held_to_px]
 
 
 def train_source(
@@ -39,7 +47,7 @@ def train_source(
     domain = load_domain(recipe.domain, recipe.networks.resolution, recipe.split.train, recipe.split.test, cache)
     key = _key(recipe, domain.digest)
     state_path = out / f"state.{dist.rank()}.safetensors"
-    nets = Nets.create(recipe.networks, seed=recipe.seed).to(device)
+    nets = _start(recipe).to(device)
     out.mkdir(parents=True, exist_ok=True)
 
     def restore(state: State) -> None:
@@ -57,7 +65,8 @@ def train_source(
                 save(out / f"snapshot-{state.images // 1000:05d}.safetensors", nets, {"kimg": state.images / 1000})
         save_state(state_path, state, key)
 
-    train(nets, domain.train, FromScratch(), recipe.train, ("source", name, recipe.seed), restore, on_tick)
+    method = SourceTraining(held_to_px=recipe.noise.held_to_px if recipe.noise else 0)
+    train(nets, domain.train, method, recipe.train, ("source", name, recipe.seed), restore, on_tick)
 
 
 def _recipe(name: str, kimg: float | None) -> Recipe:
@@ -68,6 +77,36 @@ def _recipe(name: str, kimg: float | None) -> Recipe:
     if kimg is None:
         return recipe
     return recipe.model_copy(update={"train": recipe.train.model_copy(update={"kimg": kimg})})
+
+
+def noise_strengths(g: Generator) -> list[tuple[int, nn.Parameter]]:
+    """(resolution in px, strength, a scalar) of each layer that has a noise input, coarse to fine."""
+    return [
+        (px, getattr(block, name).noise_strength)
+        for px, block in g.synthesis.blocks.items()
+        for name in block.layers
+    ]
+
+
+def _start(recipe: Recipe) -> Nets:
+    """The networks that a recipe begins with."""
+    if not recipe.start:
+        nets = Nets.create(recipe.networks, seed=recipe.seed)
+    else:
+        nets, _ = load_source(find_source(recipe.start))
+        if nets.cfg != recipe.networks:
+            raise ConfigError(f"the recipe's networks are not those of {recipe.start}, from which it goes on.")
+        nets.g.load_state_dict(nets.g_ema.state_dict())
+    if recipe.noise:
+        _begin_noise(nets, recipe.noise)
+    return nets
+
+
+@torch.no_grad()
+def _begin_noise(nets: Nets, noise: NoiseStart) -> None:
+    for g in (nets.g, nets.g_ema):
+        for px, strength in noise_strengths(g):
+            strength.fill_(noise.held if px <= noise.held_to_px else noise.strength)
 
 
 def _key(recipe: Recipe, digest: str) -> str:

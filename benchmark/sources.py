@@ -26,6 +26,18 @@ IMPORTED = "imported"
 CARD, WEIGHTS, CHECK = "card.json", "weights.safetensors", "check.safetensors"
 
 
+class NoiseStart(Frozen):
+    """Noise strengths that a training begins with.
+
+    A generator of flat drawings switches its noise off. One that goes on from there has to be given it back, and where
+    the new images ask for it slowly, at the lowest resolutions, it is held.
+    """
+
+    strength: float = Field(0.1, ge=0, description="of every layer to begin with")
+    held: float = Field(0.1, ge=0, description="of the layers up to `held_to_px`, all the time")
+    held_to_px: int = Field(0, ge=0, description="0: none is held")
+
+
 class Recipe(Frozen):
     """How to train a source from scratch: everything that its weights depend on."""
 
@@ -35,6 +47,8 @@ class Recipe(Frozen):
     train: TrainConfig
     seed: int = 0
     snapshot_kimg: float = 25.0
+    start: str = Field("", description="the source to train on from; empty: from random weights")
+    noise: NoiseStart | None = Field(None, description="noise strengths to begin with")
 
 
 class Origin(Frozen):
