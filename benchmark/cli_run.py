@@ -20,8 +20,12 @@ OUT = Path("results/runs")
 
 
 def comma(ctx: click.Context, option: click.Parameter, text: str | None) -> list[str] | None:
-    """ "a,b" -> ["a", "b"]."""
-    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+    """ "a,b[c=1,d=2]" -> ["a", "b[c=1,d=2]"]."""
+    if text is None or "[" not in text:
+        return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+    from benchmark.variants import split_names
+
+    return [part for part in split_names(text) if part]
 
 
 @click.command(

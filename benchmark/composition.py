@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from benchmark.api import Control, DiscriminatorStep, Extra, Generator, GeneratorStep, Method, Nets, Noise, Turn
 from benchmark.errors import ConfigError
+from benchmark.variants import base_name
 
 EXCLUSIVE = {
     "finalize": "make the generator that is evaluated",
@@ -171,7 +172,7 @@ def composed(kinds: Sequence[type[Method]]) -> type[Method]:
 def _composed(kinds: tuple[type[Method], ...]) -> type[Method]:
     names = [kind.name for kind in kinds]
     asked = "+".join(names)
-    for name, count in Counter(names).items():
+    for name, count in Counter(map(base_name, names)).items():
         if count > 1:
             raise ConfigError(f"method {asked}: {name} is named twice. Name each part once.")
     for kind in kinds:
@@ -225,5 +226,18 @@ def fields_of(method: Method) -> dict[str, Any]:
     if not isinstance(method, Composition):
         return method.model_dump(mode="json")
     return {
-        f"{part.name}.{name}": value for part in method.parts for name, value in part.model_dump(mode="json").items()
+        f"{base_name(part.name)}.{name}": value
+        for part in method.parts
+        for name, value in part.model_dump(mode="json").items()
     }
+
+
+def described(method: Method) -> dict[str, Any]:
+    """What identifies a method: name, version and every field; of a composition the versions of its parts.
+
+    A variant is its method with other fields, whatever the row is called.
+    """
+    parts = parts_of(method)
+    names = [base_name(part.name) for part in parts]
+    version = method.version if parts == (method,) else {n: p.version for n, p in zip(names, parts, strict=True)}
+    return {"name": "+".join(names), "version": version, "fields": fields_of(method)}

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from benchmark.api import Method
 from benchmark.cards import list_cards
+from benchmark.composition import described
 from benchmark.config import NetConfig, Suite
 from benchmark.errors import BenchmarkError, DataError
 from benchmark.metrics.base import STAND_IN
 from benchmark.metrics.catalogue import find_metric
 from benchmark.metrics.weights import NETWORK_FILES, WEIGHT_FILES, locate
-from benchmark.plan import budgeted, described
+from benchmark.plan import budgeted
 from benchmark.results import ResultStore, RunRecord
 from benchmark.sources import find_source
 from benchmark.targets import list_targets, target_folder

@@ -6,19 +6,19 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from benchmark.api import Control, Method
 from benchmark.batches import images_per_round
-from benchmark.composition import fields_of, parts_of
+from benchmark.composition import described
 from benchmark.config import NetConfig, Suite, TrainConfig
 from benchmark.domains import Domain
 from benchmark.errors import ConfigError
 from benchmark.metrics import list_metrics
 from benchmark.metrics.catalogue import find_metric
 from benchmark.metrics.pooled import MEMORISATION
+from benchmark.variants import base_name
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raise it when the loop, backbone, sampler or the meaning of a setting changes: nothing stored is re-used then."""
 
 NO_EFFECT = {"tick_kimg", "snapshot_kimg", "checkpoint_minutes"}
@@ -41,6 +41,11 @@ class Job:
     record_keys: Mapping[Control, str]
     parts: int = 1
     """Into how many times more parts than planned a batch is divided, where the device was too small."""
+
+    @property
+    def streams(self) -> tuple[str, str, int]:
+        """What all random streams of training and evaluation derive from: the same in every suite and folder."""
+        return self.source_sha256, self.domain_digest, self.seed
 
     @property
     def training(self) -> TrainConfig:
@@ -117,9 +122,8 @@ def make_job(suite: Suite, method: Method | None, domain: Domain, seed: int, sou
     """A job with its keys; no paths, hosts or dates enter them."""
     apart = len(domain.selection)  # images that the digest knows, but that are not trained on
     suite = budgeted(suite, method)
-    common = [PROTOCOL, source_sha256, domain.digest, apart, suite.name, domain.name, seed]
     train_key = key(
-        common,
+        [PROTOCOL, source_sha256, domain.digest, apart, seed],
         described(method.training()) if method else None,
         suite.train.model_dump(exclude=NO_EFFECT) if method else None,
     )
@@ -129,21 +133,15 @@ def make_job(suite: Suite, method: Method | None, domain: Domain, seed: int, sou
     who, measured = described(method) if method else None, suite.eval.model_dump(exclude={"metrics"})
     moments = suite.eval.moment_metrics
     kept = [suite.train.snapshot_kimg, moments] if method and moments else []
-    keys = {c: key(train_key, who, c, measured, versions, kept) for c in controls}
+    shown = [suite.name, domain.name, method.name if method else None]  # what the record's row is called
+    keys = {c: key(train_key, shown, who, c, measured, versions, kept) for c in controls}
     return Job(suite, method, domain.name, domain.digest, seed, source_sha256, train_key, keys)
 
 
 def budgeted(suite: Suite, method: Method | None) -> Suite:
     """The suite with the length of this method's training as `train.kimg`."""
-    kimg = suite.budgets.get(method.training().name) if method else None
+    kimg = suite.budgets.get(base_name(method.training().name)) if method else None
     return suite if kimg is None else suite.model_copy(update={"train": suite.train.model_copy(update={"kimg": kimg})})
-
-
-def described(method: Method) -> dict[str, Any]:
-    """What identifies a method: name, version and every field; of a composition the versions of its parts."""
-    parts = parts_of(method)
-    version = method.version if parts == (method,) else {part.name: part.version for part in parts}
-    return {"name": method.name, "version": version, "fields": fields_of(method)}
 
 
 def key(*parts: object) -> str:

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from benchmark import trial
 from benchmark.api import Control, Generator, Method
-from benchmark.composition import HOOKS, TRAINING_HOOKS, overrides, part_kinds
+from benchmark.composition import HOOKS, TRAINING_HOOKS, described, overrides, part_kinds
 from benchmark.errors import BenchmarkError, MethodError
-from benchmark.plan import described, key
+from benchmark.plan import key
 from benchmark.plugins import unfit
 from benchmark.stylegan2 import load, save
 

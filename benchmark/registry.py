@@ -17,6 +17,7 @@ from benchmark.api import Method
 from benchmark.composition import composed
 from benchmark.errors import ConfigError, MethodError, UnknownName
 from benchmark.plugins import Entry, package_entries, plugin_entries
+from benchmark.variants import base_name, given_fields, split_names, variant
 
 SHELF = "shelf"
 
@@ -28,16 +29,18 @@ def method_names() -> tuple[str, ...]:
 
 
 def find_method(name: str, plugins: Sequence[str] = ()) -> type[Method]:
-    """The class of a method, or of "a+b"; UnknownName with near names, MethodError where its file breaks the contract.
+    """The class of a method, of "a+b" or of "a[field=value]"; UnknownName with near names, MethodError where its file breaks the contract.
 
     ConfigError where the parts of a composition do not fit each other, or a plug-in takes another's name.
     """
     known = catalogue(plugins)
     kinds = []
-    for part in name.split("+"):
-        if part not in known or " " in part:
-            raise UnknownName("method", part, (n for n in known if " " not in n))
-        kinds.append(known[part].load())
+    for part in split_names(name, "+"):
+        base = base_name(part)
+        if base not in known or " " in base:
+            raise UnknownName("method", base, (n for n in known if " " not in n))
+        given = given_fields(part)
+        kinds.append(variant(known[base].load(), given) if given else known[base].load())
     return kinds[0] if len(kinds) == 1 else composed(tuple(kinds))
 
 

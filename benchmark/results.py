@@ -58,6 +58,8 @@ class MetricValue(Frozen):
     n: Count = Field(0, description="generated images (or pairs) it was measured on")
     std_error: float | None = Field(None, ge=0)
     interval: tuple[float, float] | None = Field(None, description="lo, hi")
+    floor: float | None = Field(None, description="what the best possible images score")
+    ceiling: float | None = Field(None, description="the other end of the scale, as the metric says")
     better: Literal["lower", "higher"] = "lower"
     title: Text = ""
     reason: Text | None = Field(None, description="why value is None: which file is missing, where to put it")

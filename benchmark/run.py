@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmark.answers import KnownAnswer, known_answer
+from benchmark.cards import list_cards
 from benchmark.config import EvalConfig
 from benchmark.domains import Domain
 from benchmark.metrics import Evaluator
@@ -38,9 +40,12 @@ class Run:
 
     def sampler_for(self, job: Job, cfg: EvalConfig) -> Sampler:
         """The sampler of the job's (domain, seed); jobs come grouped, so those of the last one are kept."""
-        seed = (job.suite.name, job.domain, job.seed)
-        if any(sampler.seed != seed for sampler in self.samplers.values()):
+        if any(sampler.seed != job.streams for sampler in self.samplers.values()):
             self.samplers.clear()
         if cfg not in self.samplers:
-            self.samplers[cfg] = Sampler(self.source.g_ema, cfg, seed)
+            self.samplers[cfg] = Sampler(self.source.g_ema, cfg, job.streams, self._answer(job))
         return self.samplers[cfg]
+
+    def _answer(self, job: Job) -> KnownAnswer | str:
+        """The right translation to the job's domain, or why it is not known."""
+        return known_answer(list_cards().get(self.card.domain), self.domains[job.domain].card)

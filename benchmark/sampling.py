@@ -1,20 +1,24 @@
-"""The same latents for all methods: z_i depends on (suite, domain, seed) alone, the noise on its own stream."""
+"""The same latents for all methods: z_i depends on (source, domain, seed) alone, the noise on its own stream."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from benchmark import media
+from benchmark.answers import KnownAnswer
 from benchmark.config import EvalConfig
 from benchmark.metrics import Samples
 from benchmark.metrics.catalogue import find_metric
 from benchmark.metrics.paired import LEGACY
-from benchmark.streams import generator
+from benchmark.metrics.translation import DRAWS, LATENTS, NO_TRANSLATIONS, TRANSLATED, Answers, Translations
+from benchmark.streams import derive_seed, generator
 from benchmark.stylegan2 import Generator, Noise
 
 NoiseOf = Callable[[int, torch.Generator], Noise]
@@ -29,8 +33,10 @@ def to_uint8(images: Tensor) -> np.ndarray:
 class Sampler:
     """Draws the images of one (domain, seed): source and adapted networks at the same latents."""
 
-    def __init__(self, source: Generator, cfg: EvalConfig, seed: Sequence[object]) -> None:
-        self.source, self.cfg, self.seed = source, cfg, tuple(seed)
+    def __init__(
+        self, source: Generator, cfg: EvalConfig, seed: Sequence[object], answer: KnownAnswer | str = NO_TRANSLATIONS
+    ) -> None:
+        self.source, self.cfg, self.seed, self.answer = source, cfg, tuple(seed), answer
         self.device = source.mapping.w_avg.device
         rng = generator(*self.seed, "eval", "latents")
         self.z = torch.randn(cfg.samples, source.cfg.z_dim, generator=rng).to(self.device)
@@ -38,6 +44,7 @@ class Sampler:
         self.sources = self._at_anchor(source)
         needed = any(find_metric(name).kind in LEGACY for name in cfg.metrics)
         self.legacy_sources = self._legacy(source, "source") if needed else None
+        self.translates = any(find_metric(name).kind in (*TRANSLATED, "translation_error") for name in cfg.metrics)
 
     def __call__(
         self,
@@ -56,7 +63,9 @@ class Sampler:
         if self._anchored is None or self._anchored[0] is not g:
             self._anchored = (g, self._at_anchor(g))
         legacy = None if self.legacy_sources is None else (self.legacy_sources, self._legacy(g, "adapted"))
-        return Samples(fakes=fakes, sources=self.sources, anchored=self._anchored[1], before=before, legacy=legacy), ms
+        translations = self._translations(g, noise) if self.translates else None
+        anchored = self._anchored[1]
+        return Samples(fakes, self.sources, anchored, before=before, legacy=legacy, translations=translations), ms
 
     def pairs(self, g: Generator, noise: NoiseOf) -> np.ndarray:
         """The first images that `__call__` makes of the same arguments, as many as there are pairs."""
@@ -75,6 +84,40 @@ class Sampler:
         """
         rng = self._noise_stream(f"legacy noise, {role}")
         return self._images(g, self.legacy_latents(), lambda n: g.synthesis.random_noise(n, rng), psi=1.0)[0]
+
+    def _translations(self, g: Generator, noise: NoiseOf) -> Translations:
+        """Averaged images of the source and of `g` with the control's noise, and the right answers."""
+        sources, answers = self._averaged_sources
+        return Translations(sources, self._averaged(g, noise), answers)
+
+    @cached_property
+    def _averaged_sources(self) -> tuple[np.ndarray, Answers | str]:
+        """The source's averaged images and their right answers: the same for all methods."""
+        sources = self._averaged(self.source, self.source.synthesis.random_noise)
+        if isinstance(self.answer, str):
+            return sources, self.answer
+        known, clean = self.answer, self.answer.clean(sources)
+        n = len(clean)
+
+        def draw(number: int) -> np.ndarray:
+            seeds = [derive_seed(*self.seed, "eval", "grain", number, i) for i in range(n)]
+            return known.answers(clean, seeds)
+
+        first, second = ([draw(DRAWS * half + i) for i in range(DRAWS)] for half in range(2))
+        mean, again = (np.mean(draws, axis=0, dtype=np.float64).astype(np.float32) for draws in (first, second))
+        return sources, Answers(mean, again, media.to_uint8(first[0]), media.to_uint8(second[0]))
+
+    @torch.inference_mode()
+    def _averaged(self, g: Generator, noise: NoiseOf) -> np.ndarray:
+        """Mean over DRAWS noises at each of the first latents, float32 [n, 3, R, R] in 0 to 1."""
+        rng = self._noise_stream("averaged noise")
+        batches = []
+        for start, stop in _ranges(min(LATENTS, self.cfg.pairs), self.cfg.batch):
+            z = self.z[start:stop]
+            images = (g(z, noise=noise(len(z), rng), psi=self.cfg.psi) for _ in range(DRAWS))
+            total = sum((image * 0.5 + 0.5).clamp(0, 1) for image in images)
+            batches.append((total / DRAWS).cpu().numpy())
+        return np.concatenate(batches)
 
     def _at_anchor(self, g: Generator) -> np.ndarray:
         """The pairs' latents with the source's anchor noise, in whichever network."""

@@ -82,9 +82,7 @@ def _recipe(name: str, kimg: float | None) -> Recipe:
 def noise_strengths(g: Generator) -> list[tuple[int, nn.Parameter]]:
     """(resolution in px, strength, a scalar) of each layer that has a noise input, coarse to fine."""
     return [
-        (px, getattr(block, name).noise_strength)
-        for px, block in g.synthesis.blocks.items()
-        for name in block.layers
+        (px, getattr(block, name).noise_strength) for px, block in g.synthesis.blocks.items() for name in block.layers
     ]
 
 

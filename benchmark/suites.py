@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import reprlib
 from collections.abc import Mapping, Sequence
@@ -12,10 +13,11 @@ import yaml
 from pydantic import ValidationError
 
 from benchmark.api import Method
-from benchmark.composition import part_kinds
+from benchmark.composition import described, part_kinds
 from benchmark.config import Collection, Suite
 from benchmark.errors import ConfigError, UnknownName
 from benchmark.registry import find_method
+from benchmark.variants import base_name, given_fields
 
 T = TypeVar("T", Method, Suite, Collection)
 SHELF = Path(__file__).parent / "suites"
@@ -104,11 +106,12 @@ def load_suite(
     _check_lists(suite)
     suite = rehearsal(suite) if suite.is_rehearsal else suite
     parts = {name for kind in kinds for name in part_kinds(kind)}
+    plain = {base_name(part) for part in parts}
     for method in suite.budgets:
         find_method(method, plugins)
     for method in (*fields, *suite.fields):
         kind = find_method(method, plugins)  # a misspelt name gets its hint
-        if method in parts:
+        if method in plain:
             continue
         if len(part_kinds(kind)) > 1:
             raise ConfigError(
@@ -119,8 +122,25 @@ def load_suite(
                 f"--set {method}.*: {method} is not among the methods of this run ({', '.join(suite.methods)}); "
                 "add it with --methods or leave the setting out."
             )
-    chosen = {part: suite.fields.get(part, {}) | fields.get(part, {}) for part in parts}
-    return suite, [_configured(kind, chosen) for kind in kinds]
+    chosen = {part: _fields(part, suite.fields) | _fields(part, fields) for part in parts}
+    chosen_methods = [_configured(kind, chosen) for kind in kinds]
+    _check_different(chosen_methods)
+    return suite, chosen_methods
+
+
+def _fields(part: str, given: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """What is given for a method; a variant keeps what its name says."""
+    own = given_fields(part)
+    return {name: value for name, value in given.get(base_name(part), {}).items() if name not in own}
+
+
+def _check_different(methods: Sequence[Method]) -> None:
+    """Refuse two rows that would show the same method."""
+    seen: dict[str, str] = {}
+    for method in methods:
+        same = seen.setdefault(json.dumps(described(method), sort_keys=True), method.name)
+        if same != method.name:
+            raise ConfigError(f"{same} and {method.name} are the same method with the same fields. Leave one out.")
 
 
 def rehearsal(suite: Suite) -> Suite:

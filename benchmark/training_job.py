@@ -146,8 +146,7 @@ def train_checkpoint(job: Job, run: Run, path: Path) -> None:
     text = f"train {method.name} on {job.domain}, seed {job.seed}"
     with run.bars.stage(text, cfg.kimg * 1000) as advance, finishing_steps() as told:
         progress = Progress(job, path, log, advance, told)
-        seed = (job.suite.name, job.domain, job.seed)
-        state = train(nets, reals, method, cfg, seed, progress.restore, progress.on_tick, progress.on_step)
+        state = train(nets, reals, method, cfg, job.streams, progress.restore, progress.on_tick, progress.on_step)
     log.close()
     rates = [tick.seconds_per_kimg for tick in state.ticks]
     cost = {

@@ -13,18 +13,16 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from benchmark.api import Control, Field, Generator, GeneratorStep, Method, Noise, feature_matching
+from benchmark.api import Control, Field, Generator, GeneratorStep, MatchesSource, Noise
 
 
-class FixNoise(Method):
+class FixNoise(MatchesSource):
     """Feature matching at the anchor noise; noise interpolation as control."""
 
     name = "fixnoise"
     title = "FixNoise"
     paper = "Lee et al., Fix the Noise, CVPR 2023"
-    code_licence = "NVIDIA Source Code License-NC"
     control_name = "noise"
-    weight: float = Field(0.05, ge=0, description="weight of the feature-matching loss")
     interpolation: Literal["linear", "spherical"] = Field(
         "linear", description="linear as published; spherical keeps the noise's variance"
     )
@@ -35,9 +33,9 @@ class FixNoise(Method):
     def generator_loss(self, step: GeneratorStep) -> dict[str, Tensor]:
         g, source = step.nets.g, step.source
         anchor = source.synthesis.anchor_noise()
-        _, ours = g.synthesis(g.mapping(step.z, step.c), anchor)
-        _, theirs = source.synthesis(source.mapping(step.z, step.c), anchor)
-        return {self.name: self.weight * feature_matching(ours, theirs)}
+        ours = g.synthesis(g.mapping(step.z, step.c), anchor)
+        theirs = source.synthesis(source.mapping(step.z, step.c), anchor)
+        return self.matching(ours, theirs)
 
     def noise(self, g: Generator, n: int, control: Control, rng: torch.Generator) -> Noise:
         t = float(control or 0)

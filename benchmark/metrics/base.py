@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from pydantic import Field, model_validator
 from benchmark.config import Frozen
 from benchmark.errors import DataError
 
+if TYPE_CHECKING:
+    from benchmark.metrics.translation import Translations
+
 Images = NDArray[np.uint8]
 """uint8 [n, 3, R, R], RGB, 0..255."""
 
@@ -20,6 +23,7 @@ Kind = Literal[
     "kid", "fd", "fd_infinity", "precision", "recall", "density", "coverage",
     "memorisation", "authenticity",
     "consistency", "consistency_anchor", "step", "legacy_consistency", "legacy_consistency_face", "intra",
+    "distance_averaged", "translation_error", "translation_error_l1", "share_of_the_way", "identity_retrieval",
 ]  # fmt: skip
 STAND_IN = "standin_"
 """Names of metrics and networks begin so where another file takes the place of published weights."""
@@ -35,6 +39,8 @@ class Score(Frozen):
     interval: tuple[float, float] | None = Field(
         default=None, description="95 %, normal approximation: value +- 1.96 std_error"
     )
+    floor: float | None = Field(default=None, description="what the best possible images score")
+    ceiling: float | None = Field(default=None, description="the other end of the scale, as the metric says")
     reason: str | None = None
     note: str | None = Field(default=None, description="what has to be known beside the value")
 
@@ -72,6 +78,8 @@ class Samples:
     """The first P of ``fakes`` at the value of the control before this one: same z, same stream of noise."""
     legacy: tuple[Images, Images] | None = None
     """P images each of source and adapted network, as FixNoise's published evaluation draws them: see Sampler."""
+    translations: Translations | None = None
+    """Averaged images of the first latents, where a metric asks for them."""
 
     def __post_init__(self) -> None:
         for name in ("fakes", "sources", "anchored"):

@@ -20,6 +20,7 @@ from benchmark.metrics.feature_cache import Features, KeptFeatures
 from benchmark.metrics.neighbours import nearest_first
 from benchmark.metrics.paired import PAIRED, Pairs
 from benchmark.metrics.pooled import MEMORISATION, POOLED, features_to_scores
+from benchmark.metrics.translation import TRANSLATED, translations_to_scores
 from benchmark.metrics.weights import NETWORK_FILES, WEIGHT_FILES, WeightFile, locate, locate_stand_in, require_known
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ class Evaluator:
             first = first or (fakes, reals)
         for work in pairs:
             scores |= work.scores(self.device, self.batch, tick)
+        scores |= translations_to_scores([i for i in self.infos if i.kind in TRANSLATED], samples.translations)
         return Evaluation({info.name: scores[info.name] for info in self.infos}, first)
 
     def _load(self, network: str, weights: Mapping[str, Path], files: Mapping[str, WeightFile]) -> None:

@@ -6,15 +6,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from benchmark.metrics.base import NO_TRAINING, Images, Kind, MetricInfo, Samples, Score, distances_to_score
+from benchmark.metrics.translation import NO_TRANSLATIONS
 
 if TYPE_CHECKING:
     from benchmark.metrics.perceptual import PerceptualNetwork
 
 LEGACY: tuple[Kind, ...] = ("legacy_consistency", "legacy_consistency_face")
-COMPARED: tuple[Kind, ...] = ("consistency", "consistency_anchor", "step", *LEGACY)
+COMPARED: tuple[Kind, ...] = ("consistency", "consistency_anchor", "step", "translation_error", *LEGACY)
 PAIRED: tuple[Kind, ...] = (*COMPARED, "intra")
 NO_STEP = "not available: there is no value of the control before this one"
+FLOOR, CEILING = "floor of ", "ceiling of "
+"""Names of comparisons that are no metric of their own begin so: answers with other grain, answers of other latents."""
 NO_LEGACY = "not available: no images were drawn in the published way"
 
 
@@ -51,7 +56,7 @@ class Pairs:
         found = dict(self.missing)
         for work in self.comparisons:
             distances = images_to_distances(self.net, work.images, work.others, device, batch, tick)
-            found |= {name: distances_to_score(values) for name, values in distances.items()}
+            found |= bounded({name: distances_to_score(values) for name, values in distances.items()})
         if self.intra and self.training is not None:
             score = images_to_intra(self.net, self.fakes, self.training, device, batch, tick)
             found |= dict.fromkeys(self.intra, score)
@@ -79,13 +84,10 @@ def comparisons(
     ``least_px`` is the size of the smallest images that the network takes.
     """
     found: list[Comparison] = []
-    missing = {
-        info.name: Score.missing(NO_STEP if info.kind == "step" else NO_LEGACY)
-        for info in infos
-        if info.kind in COMPARED
-    }
+    missing = {info.name: Score.missing(_why_missing(info.kind, samples)) for info in infos if info.kind in COMPARED}
     for images, by_kind in _sets(samples):
         others = {info.name: by_kind[info.kind] for info in infos if info.kind in by_kind}
+        others |= _bounds(infos, samples) if "translation_error" in by_kind else {}
         small = too_small(images, least_px)
         missing = {name: reason for name, reason in missing.items() if name not in others}
         if small:
@@ -93,6 +95,34 @@ def comparisons(
         elif others:
             found.append(Comparison(images, others))
     return found, missing
+
+
+def bounded(scores: dict[str, Score]) -> dict[str, Score]:
+    """The scores of metrics, those of their floors and ceilings put into them."""
+    found = {}
+    for name, score in scores.items():
+        if not name.startswith((FLOOR, CEILING)):
+            ends = {"floor": scores.get(FLOOR + name), "ceiling": scores.get(CEILING + name)}
+            found[name] = score.model_copy(update={end: s.value for end, s in ends.items() if s is not None})
+    return found
+
+
+def _bounds(infos: Sequence[MetricInfo], samples: Samples) -> dict[str, Images]:
+    """What floors and ceilings of translation errors compare the right answers with."""
+    answers = samples.translations.answers if samples.translations else NO_TRANSLATIONS
+    if isinstance(answers, str):
+        return {}
+    names = [info.name for info in infos if info.kind == "translation_error"]
+    others = {FLOOR: answers.drawn_again, CEILING: np.roll(answers.drawn, 1, axis=0)}
+    return {end + name: images for name in names for end, images in others.items()}
+
+
+def _why_missing(kind: Kind, samples: Samples) -> str:
+    """Why a comparison was not made."""
+    if kind == "translation_error":
+        found = samples.translations
+        return NO_TRANSLATIONS if found is None or not isinstance(found.answers, str) else found.answers
+    return NO_STEP if kind == "step" else NO_LEGACY
 
 
 def too_small(images: Images, least_px: int) -> Score | None:
@@ -115,6 +145,9 @@ def _sets(samples: Samples) -> list[tuple[Images, dict[Kind, Images]]]:
     ]
     if samples.before is not None:
         sets.append((samples.before, {"step": adapted}))
+    if samples.translations is not None and not isinstance(samples.translations.answers, str):
+        drawn = samples.translations.answers.drawn
+        sets.append((drawn, {"translation_error": samples.fakes[: len(drawn)]}))
     if samples.legacy is not None:
         source, other = samples.legacy
         sets.append((source, {"legacy_consistency": other}))

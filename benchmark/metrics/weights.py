@@ -105,6 +105,7 @@ NETWORK_FILES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "lpips_alex": ("alexnet", "lpips_alex_heads"),
         "lpips_vgg": ("vgg16", "lpips_vgg_heads"),
         "randconv": (),
+        "pixels": (),
     }
 )
 """Which files each network needs."""

@@ -17,7 +17,8 @@ from benchmark.api import Control, DiscriminatorStep, Extra, Generator, Generato
 from benchmark.composition import EXCLUSIVE, Composition, Parts, composed, fields_of, overrides
 from benchmark.conformity import conform
 from benchmark.errors import ConfigError, UnknownName
-from benchmark.plan import described, key
+from benchmark.composition import described
+from benchmark.plan import key
 from benchmark.registry import find_method
 from benchmark.state_file import restore_state, save_state
 from benchmark.suites import load_suite

@@ -1,0 +1,140 @@
+"""How far a generator translates the source's images, and whether it translates them rightly.
+
+Images are compared after their grain was averaged away: each is the mean over several noises at one latent, slightly
+blurred. So a shared or a different grain counts for nothing, and what remains is what was drawn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from benchmark.metrics.base import Kind, MetricInfo, Score
+
+LATENTS, DRAWS = 100, 8
+"""Latents that are compared, and noises that each image is averaged over."""
+TRANSLATED: tuple[Kind, ...] = ("distance_averaged", "translation_error_l1", "share_of_the_way", "identity_retrieval")
+"""Kinds of metrics that compare averaged images; no network."""
+NO_TRANSLATIONS = "not available: no averaged images were drawn"
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the right translation of n latents looks like."""
+
+    mean: np.ndarray  # float32 [n,3,R,R], 0 to 1, averaged over the medium's fields
+    again: np.ndarray  # the same with other fields
+    drawn: np.ndarray  # uint8 [n,3,R,R], with one draw of the fields
+    drawn_again: np.ndarray  # uint8 [n,3,R,R], with another
+
+
+@dataclass(frozen=True)
+class Translations:
+    """Averaged images of n latents, float32 [n,3,R,R] in 0 to 1, and the right answers or why there are none."""
+
+    sources: np.ndarray
+    adapted: np.ndarray
+    answers: Answers | str
+
+
+def translations_to_scores(infos: Sequence[MetricInfo], found: Translations | None) -> dict[str, Score]:
+    """{name: score} of metrics of the kinds TRANSLATED; floor and ceiling as each metric's function says."""
+    if found is None:
+        return {info.name: Score.missing(NO_TRANSLATIONS) for info in infos}
+    scores = {}
+    for info in infos:
+        if info.kind == "distance_averaged":
+            scores[info.name] = distance_averaged(found.adapted, found.sources)
+        elif isinstance(found.answers, str):
+            scores[info.name] = Score.missing(found.answers)
+        else:
+            scores[info.name] = AGAINST_ANSWERS[info.kind](found.adapted, found.sources, found.answers)
+    return scores
+
+
+def distance_averaged(adapted: np.ndarray, sources: np.ndarray) -> Score:
+    """Mean absolute difference to the source, in units of the full range."""
+    return _mean(_l1(blurred(adapted), blurred(sources)))
+
+
+def translation_error(adapted: np.ndarray, sources: np.ndarray, answers: Answers) -> Score:
+    """Mean absolute difference to the right answer, in units of the full range.
+
+    Floor: the same answer with other grain. Ceiling: the right answer of another latent.
+    """
+    right = blurred(answers.mean)
+    score = _mean(_l1(blurred(adapted), right))
+    floor, ceiling = _l1(blurred(answers.again), right).mean(), _l1(np.roll(right, 1, axis=0), right).mean()
+    return score.model_copy(update={"floor": float(floor), "ceiling": float(ceiling)})
+
+
+def share_of_the_way(adapted: np.ndarray, sources: np.ndarray, answers: Answers) -> Score:
+    """Where the images stand between source and right answer: <A - S, K - S> / <K - S, K - S> over all latents.
+
+    0 at the source (floor), 1 at the answer; the ceiling is what answers with other grain reach.
+    """
+    start = blurred(sources)
+    way = blurred(answers.mean) - start
+    gone, length = _dot(blurred(adapted) - start, way), _dot(way, way)
+    share = float(gone.sum() / length.sum())
+    n = len(gone)
+    spread = math.sqrt(n / (n - 1) * float(np.square(gone - share * length).sum())) / float(length.sum())
+    score = Score.measured(share, n, spread)
+    reached = float(_dot(blurred(answers.again) - start, way).sum() / length.sum())
+    return score.model_copy(update={"floor": 0.0, "ceiling": reached})
+
+
+def identity_retrieval(adapted: np.ndarray, sources: np.ndarray, answers: Answers) -> Score:
+    """Share of images whose nearest right answer, by the correlation of edges, is that of their own latent.
+
+    Edges do not depend on the medium's colours. Floor: chance. Ceiling: answers with other grain.
+    """
+    right = edges(answers.mean)
+    n = len(right)
+    share = _retrieved(edges(adapted), right)
+    score = Score.measured(share, n, math.sqrt(share * (1 - share) / n))
+    return score.model_copy(update={"floor": 1 / n, "ceiling": _retrieved(edges(answers.again), right)})
+
+
+AGAINST_ANSWERS = {
+    "translation_error_l1": translation_error,
+    "share_of_the_way": share_of_the_way,
+    "identity_retrieval": identity_retrieval,
+}
+
+
+def blurred(images: np.ndarray) -> np.ndarray:
+    """[n,3,R,R] smoothed by a Gaussian of R/64 px: what averaging leaves of the grain goes, lines stay in place."""
+    width = images.shape[-1] / 64
+    return gaussian_filter(images, (0, 0, width, width), mode="nearest")
+
+
+def edges(images: np.ndarray) -> np.ndarray:
+    """Unit vectors [n, R*R]: gradient magnitude of the luma, smoothed, without its mean over the images."""
+    luma = np.tensordot(images, LUMA, ([1], [0]))
+    dy, dx = np.gradient(luma, axis=(1, 2))
+    width = 0.7 * images.shape[-1] / 64
+    found = gaussian_filter(np.hypot(dy, dx), (0, width, width), mode="nearest")
+    vectors = (found - found.mean(axis=0)).reshape(len(images), -1)
+    return vectors / (np.linalg.norm(vectors, axis=1, keepdims=True) + 1e-8)
+
+
+def _retrieved(found: np.ndarray, right: np.ndarray) -> float:
+    return float(((found @ right.T).argmax(axis=1) == np.arange(len(right))).mean())
+
+
+def _l1(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.abs(a - b).mean(axis=(1, 2, 3), dtype=np.float64)
+
+
+def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return (a * b).sum(axis=(1, 2, 3), dtype=np.float64)
+
+
+def _mean(values: np.ndarray) -> Score:
+    return Score.measured(float(values.mean()), len(values), float(values.std(ddof=1)) / math.sqrt(len(values)))
