@@ -79,10 +79,9 @@ Examples:
     "--jobs",
     "workers",
     type=click.IntRange(min=0),
-    default=1,
-    show_default=True,
     envvar="BENCHMARK_JOBS",
-    help="Jobs side by side, each in a process of its own that shares the threads; 0: all in this process.",
+    help="Jobs side by side, each in a process of its own that shares the threads; 0: all in this process.  "
+    "[default: one on a GPU; on a CPU one for each core, up to 4]",
 )
 @click.option("--time-limit", type=float, metavar="MINUTES", help="End a job that takes longer; the others go on.")
 @click.option("--memory-limit", type=float, metavar="GB", help="End a job that takes more memory; the others go on.")

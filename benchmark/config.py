@@ -130,6 +130,7 @@ class Suite(Frozen):
     )
     scale: float = Field(1, gt=0, le=1, description="below 1 a rehearsal: lengths, samples and pairs are this share")
     seeds: tuple[int, ...] = (0,)
+    medium: str = Field("", description="draw your own folders and ZIPs of images in this medium, such as charcoal")
     split: DomainConfig = DomainConfig()
     train: TrainConfig = TrainConfig()
     eval: EvalConfig = EvalConfig()

@@ -87,21 +87,23 @@ def load_domain(
     cache: Path,
     progress: Progress | None = None,
     filter: Filter = "lanczos",
+    medium: str = "",
 ) -> Domain:
     """Images of the domain called ``name``, drawn now or read from ``cache``.
 
     ``name`` is a card's name or the path of a folder or ZIP of images; ``resolution`` is in px; ``train`` and ``test``
     are numbers of images; with ``test`` 0 the training images are the reference, too. A user's set with fewer images
     than asked for is split 2:1; a standard target has its own splits, of which the numbers are upper limits, and is
-    read as it was prepared with ``filter``. Raises `UnknownName` for a name without a card, `ConfigError` for settings
-    that make no sense and `DataError` for images that cannot be had.
+    read as it was prepared with ``filter``. A user's own images are drawn in ``medium``, where one is named (`media`).
+    Raises `UnknownName` for a name without a card, `ConfigError` for settings that make no sense and `DataError` for
+    images that cannot be had.
     """
     if resolution < 4 or train < 1 or test < 0:
         raise ConfigError(
             f"domain {name!r}: asked for {train} + {test} images of {resolution} px; use 1 or more, 4 px up"
         )
     bar = progress or plain
-    card, pictures = _open(Wanted(name, resolution, train, test, filter), cache, bar)
+    card, pictures = _open(Wanted(name, resolution, train, test, filter), cache, bar, medium)
     probes = card.probes and [card.probes.count, card.probes.resolution]
     sizes = {"resolution": resolution, "train": train, "test": test}
     wanted = {**pictures.recipe(), **sizes, "probes": probes, "layout": LAYOUT}
@@ -144,10 +146,15 @@ def set_apart(domain: Domain, train: int, selection: int) -> Domain:
     return replace(domain, train=rest, test=domain.test if domain.held_out else rest, selection=domain.train[-apart:])
 
 
-def _open(wanted: Wanted, cache: Path, progress: Progress) -> tuple[Card, Pictures]:
+def _open(wanted: Wanted, cache: Path, progress: Progress, medium: str) -> tuple[Card, Pictures]:
     """Card and drawing machine behind a name or a path; a card goes before a path of the same name."""
     name, resolution, cards = wanted.name, wanted.resolution, list_cards()
     targets = {} if name in cards else list_targets("target")
+    if medium and (name in cards or name in targets):
+        raise ConfigError(
+            f"medium={medium} is for folders and ZIPs of your own, and {name!r} has a card; choose a domain whose card "
+            f"has that medium: {', '.join(n for n, card in cards.items() if card.medium == medium) or 'there is none'}."
+        )
     if name in targets:
         return open_target(targets[name], wanted, cache)
     if wanted.filter != "lanczos":
@@ -159,9 +166,10 @@ def _open(wanted: Wanted, cache: Path, progress: Progress) -> tuple[Card, Pictur
     from benchmark.images import UserImages
 
     user = UserImages(Path(name), resolution, progress)
+    title = f"{user.title}-{medium}" if medium else user.title
     unknown = "unknown; the user's own data"
-    about = {"schema": 1, "name": user.title, "title": user.title, "kind": user.kind, "attribution": unknown}
-    return Card.model_validate({**about, "creator": "unknown", "licence": unknown}), user
+    about = {"schema": 1, "name": title, "title": title, "kind": user.kind, "medium": medium, "attribution": unknown}
+    return Card.model_validate({**about, "creator": "unknown", "licence": unknown}), in_medium(user, medium, resolution)
 
 
 def _machine(card: Card, resolution: int) -> Pictures:
@@ -175,11 +183,16 @@ def _machine(card: Card, resolution: int) -> Pictures:
         from benchmark.drawings import Drawings
 
         pictures = Drawings(card.name, card.style, card.options, card.seeds, resolution)
-    if not card.medium:
+    return in_medium(pictures, card.medium, resolution)
+
+
+def in_medium(pictures: Pictures, medium: str, resolution: int) -> Pictures:
+    """The pictures drawn in a medium, if there is one."""
+    if not medium:
         return pictures
     from benchmark.media import InMedium
 
-    return InMedium(pictures, card.medium, resolution)
+    return InMedium(pictures, medium, resolution)
 
 
 def _unique(pictures: Pictures, need: int, skipped: list[tuple[str, str]]) -> Iterator[np.ndarray]:

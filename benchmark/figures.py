@@ -20,6 +20,11 @@ from benchmark.results import RunRecord, control_order, write_atomic
 from benchmark.rows import Line, lines
 
 GAP, MARGIN, LABEL_PX, MAX_PX = 4, 10, 190, 1024
+RIGHT, REAL = "right answer", "real images"
+REFERENCE_LABELS = {RIGHT: "right answer", REAL: "real images (other people)"}
+"""Strips of the zero-step record beside its own, and what a grid calls them."""
+Row = tuple[str, RunRecord, str | None]
+"""A row of a grid: label, record, file of the strip."""
 INK, SOFT, PAPER = (20, 20, 20), (110, 110, 110), (255, 255, 255)
 
 
@@ -41,12 +46,15 @@ def write_figures(records: Sequence[RunRecord], results: Path, out: Path, prefix
         source = [(line, r) for line, r in rows if line.zero_step]
         methods = [(line, r) for line, r in rows if line.is_default and not line.zero_step]
         if methods:
-            named = [(line.base, r) for line, r in source + methods]
+            named = [(line.base, r, r.grid) for line, r in source + methods]
+            named[len(source) : len(source)] = _references(source, RIGHT)
+            named += _references(source, REAL)
             _grid(drawn, results, out / f"{prefix}grid_{slug(domain)}.png", named)
         for base in dict.fromkeys(line.base for line, _ in rows if not line.zero_step):
             own = sorted((p for p in rows if p[0].base == base), key=lambda p: control_order(p[0].control))
             if len(own) > 1:
-                named = [(line.base, r) for line, r in source] + [(_control_label(line), r) for line, r in own]
+                named = [(line.base, r, r.grid) for line, r in source] + _references(source, RIGHT)
+                named += [(_control_label(line), r, r.grid) for line, r in own] + _references(source, REAL)
                 _grid(drawn, results, out / f"{prefix}controls_{slug(domain)}__{slug(base)}.png", named, base)
     _save(drawn, out / f"{prefix}cost.png", cost_bars(records))
     _save(drawn, out / f"{prefix}fidelity_consistency.png", fidelity_curves(records))
@@ -54,6 +62,11 @@ def write_figures(records: Sequence[RunRecord], results: Path, out: Path, prefix
     for course in metric_curves(records):
         _save(drawn, out / f"{prefix}training_{slug(course.domain)}.png", course.figure)
     return drawn
+
+
+def _references(source: Sequence[tuple[Line, RunRecord]], what: str) -> list[Row]:
+    """The rows of the zero-step records that show `what`."""
+    return [(REFERENCE_LABELS[what], r, r.references[what]) for _, r in source if what in r.references]
 
 
 def slug(name: str) -> str:
@@ -90,11 +103,11 @@ def compose(rows: Sequence[tuple[str, Image.Image]], caption: Sequence[str]) -> 
     return page
 
 
-def _grid(drawn: Drawn, results: Path, path: Path, rows: Iterable[tuple[str, RunRecord]], method: str = "") -> None:
+def _grid(drawn: Drawn, results: Path, path: Path, rows: Iterable[Row], method: str = "") -> None:
     strips = []
-    for label, record in rows:
+    for label, record, file in rows:
         try:
-            strips.append((label, read_strip(results, record), record))
+            strips.append((label, read_strip(results, record, file), record))
         except (OSError, ValueError, Image.DecompressionBombError, SyntaxError) as error:
             drawn.problems.append(f"{path.name}: no row for {label}: {' '.join(str(error).split())}")
     if strips:
@@ -105,11 +118,11 @@ def _grid(drawn: Drawn, results: Path, path: Path, rows: Iterable[tuple[str, Run
         drawn.paths.append(path)
 
 
-def read_strip(results: Path, record: RunRecord, enlarge: bool = True) -> Image.Image:
-    """A record's strip, small images doubled (``enlarge``); ValueError or OSError where there is none, or no strip."""
-    if record.grid is None:
+def read_strip(results: Path, record: RunRecord, file: str | None, enlarge: bool = True) -> Image.Image:
+    """One of a record's strips, small images doubled (``enlarge``); ValueError or OSError where there is none."""
+    if file is None:
         raise ValueError(f"record {record.record_key[:12]} has no strip of samples")
-    strip = _read(results, record.grid, 1)
+    strip = _read(results, file, 1)
     twice = 2 if enlarge and strip.height <= 64 else 1
     return strip.resize((strip.width * twice, strip.height * twice), Image.Resampling.NEAREST)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import psutil
 import torch
 
 from benchmark.crew import Crew, Limits
@@ -18,13 +19,17 @@ from benchmark.run import Run
 from benchmark.runner import ZeroStep, make_record, run_job
 from benchmark.worker import Order, failure
 
+MOST_WORKERS = 4
+WORKER_BYTES = 3 << 30
+"""Memory to leave for each process where nobody says how many there should be."""
+
 
 @dataclass(frozen=True)
 class Launch:
     """How to go about it."""
 
-    workers: int = 0
-    """Processes side by side; 0: no other process than this one."""
+    workers: int | None = 0
+    """Processes side by side; 0: no other process than this one; None: as many as suit the device."""
     limits: Limits = field(default_factory=Limits)
     fail_fast: bool = False
     which: Literal["all", "missing", "failed"] = "all"
@@ -47,8 +52,9 @@ def run_all(
     chosen = [n for n, job in enumerate(jobs) if todo[n] and wanted(job, run, launch.which)]
     for number in set(range(len(jobs))) - set(chosen):
         bars.job_done(number)
-    if launch.workers and chosen:
-        size = min(launch.workers, len(chosen))
+    workers = workers_for(run.device) if launch.workers is None else launch.workers
+    if workers and chosen:
+        size = min(workers, len(chosen))
         threads = max(1, torch.get_num_threads() // size)
         crew = Crew(jobs, order(threads), size, launch.limits, bars, fail, launch.fail_fast)
         crew.waiting = chosen
@@ -82,6 +88,14 @@ def wanted(job: Job, run: Run, which: str) -> bool:
     """Whether a job with records to make is among those asked for."""
     tried = any(run.store.read(key) is not None for key in job.record_keys.values() if run.store.has(key) is None)
     return which == "all" or tried == (which == "failed")
+
+
+def workers_for(device: str) -> int:
+    """How many jobs to do side by side: small networks use one core well and several badly; a GPU takes one job."""
+    if device != "cpu":
+        return 1
+    fit = int(psutil.virtual_memory().available // WORKER_BYTES)
+    return max(1, min(torch.get_num_threads(), MOST_WORKERS, fit))
 
 
 def sizes(jobs: Sequence[Job], todo: Sequence[int]) -> list[float]:

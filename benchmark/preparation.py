@@ -141,7 +141,7 @@ def load_domains(suite: Suite, cache: Path, bars: Bars) -> dict[str, Domain]:
     for name in suite.domains:
         split = suite.split
         train = split.train + split.selection
-        domain = load_domain(name, suite.resolution, train, split.test, cache, bars.over, split.filter)
+        domain = load_domain(name, suite.resolution, train, split.test, cache, bars.over, split.filter, suite.medium)
         domain = set_apart(domain, split.train, split.selection)
         if domain.name in domains:
             raise ConfigError(f"--domains: two are called {domain.name}, one of them {name}. Rename the folder or ZIP.")

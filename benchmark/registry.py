@@ -29,9 +29,10 @@ def method_names() -> tuple[str, ...]:
 
 
 def find_method(name: str, plugins: Sequence[str] = ()) -> type[Method]:
-    """The class of a method, of "a+b" or of "a[field=value]"; UnknownName with near names, MethodError where its file breaks the contract.
+    """The class of a method, of "a+b" or of "a[field=value]".
 
-    ConfigError where the parts of a composition do not fit each other, or a plug-in takes another's name.
+    UnknownName with near names; MethodError where its file breaks the contract; ConfigError where the parts of a
+    composition do not fit each other, a variant cannot be made, or a plug-in takes another's name.
     """
     known = catalogue(plugins)
     kinds = []

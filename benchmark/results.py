@@ -141,16 +141,25 @@ class RunRecord(Frozen):
     extremes: str | None = Field(
         None, description="two rows of samples, nearest to and farthest from the held-out images; relative likewise"
     )
+    references: dict[Text, str] = Field(
+        default_factory=dict, description="further strips by what they show: right answers, real images of the domain"
+    )
     weights_kimg: float | None = Field(None, ge=0, description="length of training of the weights that were measured")
     curve: tuple[CurvePoint, ...] = Field((), description="metrics over the training; at the default control")
     doctor: Doctor | None = Field(None, description="None: not examined")
 
-    @field_validator("grid", "extremes")
+    @field_validator("grid", "extremes", "references")
     @classmethod
-    def _inside(cls, path: str | None) -> str | None:
-        if path is not None and not all(re.fullmatch(r"[\w-][\w.-]*", part, re.ASCII) for part in path.split("/")):
-            raise ValueError(f"{path!r} is not a plain relative path such as samples/<record_key>.png")
-        return path
+    def _inside(cls, found: str | dict[str, str] | None) -> str | dict[str, str] | None:
+        for path in found.values() if isinstance(found, dict) else [found] if found is not None else []:
+            if not all(re.fullmatch(r"[\w-][\w.-]*", part, re.ASCII) for part in path.split("/")):
+                raise ValueError(f"{path!r} is not a plain relative path such as samples/<record_key>.png")
+        return found
+
+    @property
+    def pictures(self) -> list[str]:
+        """All picture files that belong to the record, relative to the results folder."""
+        return [name for name in (self.grid, self.extremes, *self.references.values()) if name]
 
     @model_validator(mode="after")
     def _says_why(self) -> RunRecord:
@@ -217,7 +226,7 @@ class ResultStore:
         """Store ``record`` atomically, over an earlier one of its key; DataError when the folder cannot be written."""
         path, data = self.record_path(record.record_key), to_json(record)
         # The hashes first: a record that is there is never written again.
-        pictures = [self.out / name for name in (record.grid, record.extremes) if name]
+        pictures = [self.out / name for name in record.pictures]
         found = {f"records/{path.name}": hashlib.sha256(data).hexdigest()} | hashes_of(self.out, pictures)
         write_atomic(hash_file(self.out, record.record_key), hash_lines(found))
         write_atomic(path, data)

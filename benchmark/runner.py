@@ -19,7 +19,7 @@ from benchmark.domains import Domain
 from benchmark.files import clear_temporaries, new_file
 from benchmark.hardware import circumstances, environment, now
 from benchmark.locks import alone
-from benchmark.metrics import Score, list_metrics
+from benchmark.metrics import Samples, Score, list_metrics
 from benchmark.moments import Counted, counted
 from benchmark.plan import PROTOCOL, Job, uses_training_of_another
 from benchmark.results import MetricValue, RunRecord, Timing
@@ -97,8 +97,22 @@ def evaluate(job: Job, control: Control, weights: Counted, cost: dict[str, Any],
         extremes = path.with_name(f"{path.stem}-extremes.png")
         write_rows(extremes, *(samples.fakes[end] for end in ends))
         record = record.model_copy(update={"extremes": f"samples/{extremes.name}"})
+    if job.method is None:
+        record = record.model_copy(update={"references": write_references(path, samples, domain)})
     run.store.write(record)
     return record
+
+
+def write_references(path: Path, samples: Samples, domain: Domain) -> dict[str, str]:
+    """Strips that belong beside everybody's samples, written beside `path`: {what they show: file}."""
+    rows = {}
+    if samples.translations is not None and not isinstance(samples.translations.answers, str):
+        rows["right answer"] = samples.translations.answers.drawn
+    rows["real images"] = domain.test
+    files = {what: path.with_name(f"{path.stem}-{what.replace(' ', '-')}.png") for what in rows}
+    for what, images in rows.items():
+        write_rows(files[what], images)
+    return {what: f"samples/{file.name}" for what, file in files.items()}
 
 
 def images_before(job: Job, control: Control, adapted: Generator, run: Run, sampler: Sampler) -> np.ndarray | None:
@@ -207,6 +221,10 @@ def notes(method: Method, domain: Domain, source: SourceCard) -> list[str]:
     }
     if domain.card.kind in kinds:
         said.append(f"The images of {domain.name} are {kinds[domain.card.kind]}.")
+    if domain.card.medium:
+        said.append(f"{domain.name} is drawn in {domain.card.medium} by this suite, with synthetic grain.")
+        if domain.card.kind in ("folder", "zip"):
+            said.append("The right answers take it that the source draws images like those of the folder.")
     said.append(f"Source GAN: {source.title}.")
     return said
 

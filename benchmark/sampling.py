@@ -104,7 +104,7 @@ class Sampler:
             return known.answers(clean, seeds)
 
         first, second = ([draw(DRAWS * half + i) for i in range(DRAWS)] for half in range(2))
-        mean, again = (np.mean(draws, axis=0, dtype=np.float64).astype(np.float32) for draws in (first, second))
+        mean, again = (np.asarray(sum(draws) / DRAWS, np.float32) for draws in (first, second))
         return sources, Answers(mean, again, media.to_uint8(first[0]), media.to_uint8(second[0]))
 
     @torch.inference_mode()

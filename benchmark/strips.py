@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image
 
 from benchmark.curves import four_digits
-from benchmark.figures import read_extremes, read_strip
+from benchmark.figures import REAL, REFERENCE_LABELS, RIGHT, read_extremes, read_strip
 from benchmark.results import RunRecord, control_order
 from benchmark.rows import STEPS, Line, control_text, lines
 from benchmark.tables import TIMES, brief, scale
@@ -131,6 +131,9 @@ def _of_domain(
         elif r.status == "done" and line.base in moved:
             more.append(_strip(id, line.label, r, results))
     there = {s.id: s for s in (*rows, *more) if s.uri}
+    first = sum(line.zero_step for line, _ in pairs)
+    rows[first:first] = _references(id, pairs, RIGHT, results)
+    rows += _references(id, pairs, REAL, results)
     players: list[Player] = []
     source = next((_id(id, r) for line, r in done if line.zero_step and _id(id, r) in there), None)
     for base in moved:
@@ -165,11 +168,24 @@ def _player(
         )
 
 
+def _references(id: str, pairs: Sequence[tuple[Line, RunRecord]], what: str, results: Path) -> list[Strip]:
+    """The zero-step record's strip of `what`, if there is one."""
+    found = []
+    for r in (r for line, r in pairs if line.zero_step and what in r.references):
+        try:
+            strip = read_strip(results, r, r.references[what], enlarge=False)
+        except UNREADABLE as error:
+            found.append(Strip("", REFERENCE_LABELS[what], "", reason=_one_line(error)))
+            continue
+        found.append(_encoded(f"{_id(id, r)}-{what.split()[0]}", REFERENCE_LABELS[what], what, r, strip))
+    return found
+
+
 def _strip(id: str, label: str, record: RunRecord, results: Path) -> Strip:
     if record.status != "done":
         return Strip(_id(id, record), label, "", reason=f"{record.status}: {record.reason}")
     try:
-        strip = read_strip(results, record, enlarge=False)
+        strip = read_strip(results, record, record.grid, enlarge=False)
     except UNREADABLE as error:
         return Strip(_id(id, record), label, "", reason=_one_line(error))
     return _encoded(_id(id, record), label, f"images of z0 to z{strip.width // strip.height - 1}", record, strip)

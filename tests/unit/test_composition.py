@@ -14,10 +14,9 @@ from benchmark.methods.layer_swap import LayerSwap
 from torch import Tensor, nn
 
 from benchmark.api import Control, DiscriminatorStep, Extra, Generator, GeneratorStep, Method, Nets
-from benchmark.composition import EXCLUSIVE, Composition, Parts, composed, fields_of, overrides
+from benchmark.composition import EXCLUSIVE, Composition, Parts, composed, described, fields_of, overrides
 from benchmark.conformity import conform
 from benchmark.errors import ConfigError, UnknownName
-from benchmark.composition import described
 from benchmark.plan import key
 from benchmark.registry import find_method
 from benchmark.state_file import restore_state, save_state

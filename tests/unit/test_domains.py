@@ -16,6 +16,7 @@ from benchmark import domains
 from benchmark.cards import card_shelf, list_cards
 from benchmark.domains import Domain, load_domain, pixel_digest
 from benchmark.errors import ConfigError, DataError, UnknownName
+from benchmark.media import drawn_in
 
 PACK = card_shelf() / "packs" / "pixel-art-32.zip"
 
@@ -61,7 +62,8 @@ def test_every_domain_draws_what_its_card_promises(name: str, tmp_path: Path) ->
     assert domain.train.dtype == domain.test.dtype == np.uint8
     assert len(rows(domain.train) | rows(domain.test)) == 10
     assert domain.train.std() > 20  # not blank
-    if list_cards()[name].kind == "dicebear":
+    card = list_cards()[name]
+    if card.kind == "dicebear" and not card.medium:
         assert (domain.train[:, :, 0, 0] == 255).mean() > 0.6  # drawn on white
 
 
@@ -233,3 +235,22 @@ def test_the_ten_images_of_the_few_shot_suite_are_those_that_it_names(tmp_path: 
     card = list_cards()["micah"]
     named = Drawings("micah", card.style, card.options, card.seeds, 32).draw(1000, 1010)
     np.testing.assert_array_equal(ten, np.stack([image for _, image in named]))
+
+
+def test_own_images_can_be_drawn_in_a_medium(tmp_path: Path) -> None:
+    plain = load_domain(str(PACK), resolution=32, train=32, test=16, cache=tmp_path)
+    drawn = load_domain(str(PACK), resolution=32, train=32, test=16, cache=tmp_path, medium="charcoal")
+    assert drawn.name == f"{plain.name}-charcoal" and drawn.card.medium == "charcoal" and drawn.digest != plain.digest
+    assert drawn.train.shape == plain.train.shape
+    assert np.array_equal(drawn.train[3], drawn_in("charcoal", plain.train[3]))
+    again = load_domain(str(PACK), resolution=32, train=32, test=16, cache=tmp_path / "other", medium="charcoal")
+    assert again.digest == drawn.digest
+
+
+def test_media_that_do_not_exist_and_domains_that_have_one_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="did you mean charcoal"):
+        load_domain(str(PACK), resolution=32, train=32, test=16, cache=tmp_path, medium="charcol")
+    with pytest.raises(ConfigError, match=r"'open-peeps' has a card; .*peeps-charcoal"):
+        load_domain("open-peeps", resolution=32, train=32, test=16, cache=tmp_path, medium="charcoal")
+    with pytest.raises(DataError, match="16 px or more"):
+        load_domain("peeps-ink", resolution=8, train=32, test=16, cache=tmp_path)
