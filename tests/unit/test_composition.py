@@ -84,7 +84,7 @@ def test_the_order_of_the_parts_does_not_matter() -> None:
 
 def test_a_composition_is_identified_by_its_parts_versions_and_fields(monkeypatch: pytest.MonkeyPatch) -> None:
     method = make(FixNoise, FreezeD)
-    fields = {"fixnoise.weight": 0.05, "fixnoise.interpolation": "linear", "freezed.layers": 4}
+    fields = {f"fixnoise.{name}": value for name, value in FixNoise().model_dump().items()} | {"freezed.layers": 4}
     assert described(method) == {
         "name": "fixnoise+freezed",
         "version": {"fixnoise": FixNoise.version, "freezed": FreezeD.version},
@@ -232,7 +232,8 @@ def chosen(methods: Iterable[str], *settings: str) -> dict[str, dict[str, object
 
 def test_a_setting_of_a_part_reaches_it_wherever_it_is() -> None:
     made = chosen(["freezed+fixnoise", "fixnoise", "freezed"], "fixnoise.weight=0.5", "freezed.layers=2")
-    assert made["fixnoise+freezed"] == {"fixnoise.weight": 0.5, "fixnoise.interpolation": "linear", "freezed.layers": 2}
+    plain = {f"fixnoise.{name}": value for name, value in FixNoise().model_dump().items()}
+    assert made["fixnoise+freezed"] == {**plain, "fixnoise.weight": 0.5, "freezed.layers": 2}
     assert made["fixnoise"]["weight"] == 0.5 and made["freezed"] == {"layers": 2}
 
 

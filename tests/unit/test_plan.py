@@ -134,14 +134,31 @@ class NewerFixNoise(FixNoise):
         lambda: job(method=NewerFixNoise()),
         lambda: job(method=FixNoise(), seed=1),
         lambda: job(method=FixNoise(), where=domain(digest="d2")),
-        lambda: job(method=FixNoise(), where=domain("toy-squares")),  # the name seeds the random streams
-        lambda: job(SUITE.model_copy(update={"name": "other"}), FixNoise()),  # so does this
         lambda: make_job(SUITE, FixNoise(), domain(), 0, "sha2"),
     ],
-    ids=["field", "evaluation field", "version", "seed", "digest", "domain", "suite", "source"],
+    ids=["field", "evaluation field", "version", "seed", "digest", "source"],
 )
 def test_what_changes_weights_changes_both_keys(other: Callable[[], Job]) -> None:
     assert differ(job(method=FixNoise()), other()) == (True, True)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda: job(method=FixNoise(), where=domain("toy-squares")),
+        lambda: job(SUITE.model_copy(update={"name": "other"}), FixNoise()),
+    ],
+    ids=["domain", "suite"],
+)
+def test_names_are_on_the_record_and_change_no_training(other: Callable[[], Job]) -> None:
+    """A seed means the same in every suite, and a folder that was renamed is not trained on again."""
+    assert differ(job(method=FixNoise()), other()) == (False, True)
+    assert job(method=FixNoise()).streams == other().streams
+
+
+def test_a_variant_trains_as_the_method_with_those_fields_and_has_a_row_of_its_own() -> None:
+    (variant,) = load_suite("smoke", (), {"methods": ["fixnoise[weight=0.06]"]})[1]
+    assert differ(job(method=FixNoise(weight=0.06)), job(method=variant)) == (False, True)
 
 
 def test_a_new_protocol_changes_every_key(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,10 +191,10 @@ def test_a_budget_is_the_length_of_that_training_and_of_no_other() -> None:
 
 
 def test_keys_of_suites_without_the_newer_settings_are_what_they_were() -> None:
-    """Values of the version before budgets, scale and a test split of no images."""
-    assert keys(job())[0] == "c64f1d1b8bfe5a4ca68c70910d70dd35"
+    """Values of protocol 2."""
+    assert keys(job())[0] == "fb18ea1d235ebbe3a06de6db615f3776"
     trained, records = keys(job(method=Finetune()))
-    assert (trained, records[None]) == ("43a218e19805a17ee431505b372e6006", "02b36a0b558e0b58d5dcb5f1185d4c0a")
+    assert (trained, records[None]) == ("16441da8476c9d7c9e25b87db20c4a5c", "1a8db6aaef4f0981c33b7274068a3d7b")
 
 
 def test_memorisation_wants_held_out_images() -> None:
