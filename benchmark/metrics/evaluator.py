@@ -13,14 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.errors import DataError
-from benchmark.files import sha256_of
 from benchmark.metrics.base import STAND_IN, Images, MetricInfo, Samples, Score, require_images
 from benchmark.metrics.catalogue import find_metric
 from benchmark.metrics.feature_cache import Features, KeptFeatures
 from benchmark.metrics.neighbours import nearest_first
 from benchmark.metrics.paired import PAIRED, Pairs
 from benchmark.metrics.pooled import MEMORISATION, POOLED, features_to_scores
-from benchmark.metrics.weights import NETWORK_FILES, WEIGHT_FILES, WeightFile, locate, locate_stand_in, require_known
+from benchmark.metrics.weight_files import (
+    NETWORK_FILES,
+    WEIGHT_FILES,
+    WeightFile,
+    locate,
+    locate_stand_in,
+    require_known,
+)
+from benchmark.system.files import sha256_of
 
 if TYPE_CHECKING:
     from benchmark.metrics.features import FeatureNetwork
@@ -52,7 +59,7 @@ class Evaluator:
     """Computes the named metrics; each network is loaded once, here, and each set of features made once per call.
 
     ``cache`` holds features of real images and is one of the places where weights are looked for. ``weights`` names
-    files by key (see weights.py). ``files`` replaces the published files by others and exists for tests.
+    files by key (see weight_files.py). ``files`` replaces the published files by others and exists for tests.
     ``stand_ins`` is the folder of the files for metrics called ``standin_*``.
     Raises UnknownName for a metric or weight key, WeightsError for a named file that is missing or altered.
     A metric whose network cannot be had is decided here, once, and scored as ``not available: ...``.

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.errors import DataError
-from benchmark.files import clear_temporaries, new_file
-from benchmark.locks import alone
+from benchmark.system.files import clear_temporaries, new_file
+from benchmark.system.locks import alone
 
 Features = NDArray[np.float32]
 """float32 [n, d]."""

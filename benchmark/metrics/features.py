@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from benchmark.metrics.base import Images
-from benchmark.pool import cores
+from benchmark.system.pool import cores
 
 
 class FeatureNetwork(nn.Module):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from benchmark.errors import DataError
 from benchmark.metrics.base import NO_TRAINING, Kind, MetricInfo, Score
 from benchmark.metrics.catalogue import NEIGHBOURS
-from benchmark.metrics.extrapolation import AT_LEAST, fd_with_std_error, features_to_fd_infinity
+from benchmark.metrics.fd_infinity import AT_LEAST, fd_with_std_error, features_to_fd_infinity
 from benchmark.metrics.feature_cache import Features
 from benchmark.metrics.kid import features_to_kid
 from benchmark.metrics.neighbours import features_to_prdc, nearest_training

@@ -151,7 +151,7 @@ def test_importing_the_package_the_reports_and_the_command_line_costs_no_torch()
 
 
 def test_a_run_imports_no_metric_package_that_it_does_not_need() -> None:
-    loaded = loaded_by("import benchmark.command")
+    loaded = loaded_by("import benchmark.run.suite")
     assert "torch" in loaded
     assert not {"torchvision", "lpips", "cleanfid", "efficientnet_lite_pytorch", "stlpips_pytorch", "dicebear"} & loaded
 

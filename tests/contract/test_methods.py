@@ -26,7 +26,7 @@ from benchmark.config import NetConfig, TrainConfig
 from benchmark.conformity import conform
 from benchmark.errors import ConfigError
 from benchmark.registry import find_method, method_names
-from benchmark.train import train
+from benchmark.training.train import train
 
 NAMES = method_names()
 PX = 32

@@ -15,7 +15,7 @@ import pytest
 import benchmark
 from benchmark import api
 from benchmark.api import Method
-from benchmark.composition import HOOKS, overrides
+from benchmark.registry.composition import HOOKS, overrides
 from benchmark.registry import find_method
 
 ENGINE = Path(benchmark.__file__).parent

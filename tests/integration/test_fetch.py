@@ -17,7 +17,7 @@ from conftest import Done
 from hostile_site import Site, file, open_site, page, status
 from PIL import Image
 
-from benchmark import targets
+from benchmark.domains import assets as targets
 
 Command = Callable[..., Done]
 FETCH = ("datasets", "fetch")

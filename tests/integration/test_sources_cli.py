@@ -12,7 +12,7 @@ import torch
 from conftest import QUICK, Done, process
 
 from benchmark.config import NetConfig
-from benchmark.files import sha256_of
+from benchmark.system.files import sha256_of
 from benchmark.results import ResultStore
 from benchmark.sources import find_source
 from benchmark.stylegan2 import Nets, load

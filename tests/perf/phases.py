@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import torch
 
-from benchmark import losses
+from benchmark.training import losses
 from benchmark.config import NetConfig, TrainConfig
-from benchmark.streams import Streams
+from benchmark.system.random_streams import Streams
 from benchmark.stylegan2 import Nets
-from benchmark.train import adam, generate, latents, phase, set_precision, update_average
+from benchmark.training.train import adam, generate, latents, phase, set_precision, update_average
 
 EVERY = {"generator": 1, "path_length": 4, "discriminator": 1, "r1": 16, "average": 1}
 """A phase runs once in so many steps."""

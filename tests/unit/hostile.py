@@ -12,7 +12,7 @@ import pytest
 
 from benchmark.config import NetConfig
 from benchmark.errors import WeightsError
-from benchmark.source_import import import_source
+from benchmark.sources.importing import import_source
 
 CFG = NetConfig(resolution=8, z_dim=4, w_dim=4, mapping_layers=1, channel_base=16, channel_max=2)
 LONGEST_MESSAGE = 20_000

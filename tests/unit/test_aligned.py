@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.aligned import Face, align, face_of_68, read_face_list
+from benchmark.domains.faces import Face, align, face_of_68, read_face_list
 from benchmark.errors import DataError
 
 PX = 128

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from benchmark.compare import Comparison, compare, to_csv, write_comparison
+from benchmark.report.compare import Comparison, compare, to_csv, write_comparison
 from benchmark.errors import ConfigError, DataError, UnknownName
-from benchmark.matching import Entry
+from benchmark.report.matching import Entry
 from benchmark.results import Doctor, MetricValue, ResultStore, RunRecord, Timing
 
 ROOT = Path(__file__).parents[2]
@@ -232,7 +232,7 @@ def test_files_repeat_byte_by_byte_in_another_process_without_torch(tmp_path: Pa
     for name in ("x.md", "x.csv"):
         write_comparison(found, tmp_path / name)
     code = (
-        "import sys; from pathlib import Path; from benchmark.compare import compare, write_comparison\n"
+        "import sys; from pathlib import Path; from benchmark.report.compare import compare, write_comparison\n"
         f"t = Path({str(tmp_path)!r}); found = compare(t / 'a', t / 'b', ['kid_net', 'ms_per_image'])\n"
         "[write_comparison(found, t / name) for name in ('y.md', 'y.csv')]\n"
         "assert not {'torch', 'torchvision'} & set(sys.modules)"

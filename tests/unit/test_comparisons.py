@@ -13,15 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from benchmark.comparisons import (
-    critical_difference,
-    holm,
-    nemenyi_q,
-    paired,
-    seeds_needed,
-    smallest_p,
-    ties_with_best,
-)
+from benchmark.report.statistics import critical_difference, holm, nemenyi_q, paired, seeds_needed, smallest_p, ties_with_best
 from benchmark.errors import ConfigError, DataError
 
 NAN = math.nan
@@ -388,6 +380,6 @@ def test_what_must_not_matter_to_ranks_and_what_groups_are(k: int, n: int, seed:
 
 
 def test_no_torch() -> None:
-    code = "import sys, benchmark.comparisons; print('torch' in sys.modules)"
+    code = "import sys, benchmark.report.statistics; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
     assert done.stdout == "False\n", done.stderr

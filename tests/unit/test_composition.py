@@ -14,16 +14,17 @@ from benchmark.methods.layer_swap import LayerSwap
 from torch import Tensor, nn
 
 from benchmark.api import Control, DiscriminatorStep, Extra, Generator, GeneratorStep, Method, Nets
-from benchmark.composition import EXCLUSIVE, Composition, Parts, composed, fields_of, overrides
+from benchmark.registry.composition import EXCLUSIVE, Composition, Parts, composed, fields_of, overrides
 from benchmark.conformity import conform
 from benchmark.errors import ConfigError, UnknownName
-from benchmark.plan import described, key
+from benchmark.registry.composition import described
+from benchmark.system.files import key
 from benchmark.registry import find_method
-from benchmark.state_file import restore_state, save_state
+from benchmark.training.state import restore_state, save_state
 from benchmark.suites import load_suite
-from benchmark.train import train
-from benchmark.training_state import State
-from benchmark.trial import TRAIN, changed, run_trial, state_of, toy_reals, toy_source
+from benchmark.training.train import train
+from benchmark.training.state import State
+from benchmark.conformity.trial import TRAIN, changed, run_trial, state_of, toy_reals, toy_source
 
 
 class Gain(Method):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.controls import Curve, control_table, dominated_share, measures
+from benchmark.report.controls import Curve, control_table, dominated_share, measures
 from benchmark.results import MetricValue, RunRecord
 
 POINTS = st.lists(st.tuples(st.integers(-2, 12), st.integers(-2, 12)), max_size=6)

@@ -11,8 +11,8 @@ from benchmark.config import TrainConfig
 from benchmark.errors import ConfigError
 from benchmark.stylegan2 import Nets
 from benchmark.stylegan2.diffaug import Draw, diffaug, draw, transform
-from benchmark.train import train
-from benchmark.trial import TRAIN, same, toy_reals, toy_source
+from benchmark.training.train import train
+from benchmark.conformity.trial import TRAIN, same, toy_reals, toy_source
 
 OUTSIDE = 1000
 

@@ -19,11 +19,11 @@ from click.testing import CliRunner
 from PIL import Image
 from torch import Tensor, nn
 
-from benchmark import doctor, known_answers
-from benchmark.cli import cli
-from benchmark.doctor import examine, verdict
-from benchmark.images import to_square
-from benchmark.known_answers import EXAMPLES, Check, close, clustered, compared
+from benchmark.metrics import doctor, known_answers
+from benchmark.cli.app import cli
+from benchmark.metrics.doctor import examine, verdict
+from benchmark.domains.images import to_square
+from benchmark.metrics.known_answers import EXAMPLES, Check, close, clustered, compared
 from benchmark.metrics import Evaluator, MetricInfo, Samples, Score, list_metrics
 from benchmark.metrics.base import Images
 from benchmark.metrics.features import EfficientNetLite0, FeatureNetwork, RandConv, resize
@@ -31,8 +31,8 @@ from benchmark.metrics.intra import images_to_intra
 from benchmark.metrics.paired import Comparison, comparisons
 from benchmark.metrics.perceptual import PerceptualNetwork, RandConvDistance, StLpips
 from benchmark.metrics.pooled import features_to_scores
-from benchmark.metrics.weights import WEIGHT_FILES
-from benchmark.sampling import to_uint8
+from benchmark.metrics.weight_files import WEIGHT_FILES
+from benchmark.metrics.sampling import to_uint8
 
 Features = np.ndarray
 HERE = ("effnetlite0_128", "st_lpips_alex", "randconv")

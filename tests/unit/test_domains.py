@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmark import domains
-from benchmark.cards import card_shelf, list_cards
-from benchmark.domains import Domain, load_domain, pixel_digest
+from benchmark.domains import load as domains
+from benchmark.domains.cards import card_shelf, list_cards
+from benchmark.domains import Domain, load_domain
+from benchmark.domains.load import pixel_digest
 from benchmark.errors import ConfigError, DataError, UnknownName
 
 PACK = card_shelf() / "packs" / "pixel-art-32.zip"
@@ -43,7 +44,7 @@ def test_cards_say_whose_drawings_these_are() -> None:
 def test_cards_agree_with_the_licence_in_the_style_itself() -> None:
     import json
 
-    from benchmark.drawings import _definition
+    from benchmark.domains.drawings import _definition
 
     for card in list_cards().values():
         if card.kind == "dicebear":
@@ -170,7 +171,7 @@ def test_processes_that_start_together_draw_once(tmp_path: Path) -> None:
 
 
 def test_many_drawings_in_a_pool_equal_the_same_drawings_alone(tmp_path: Path) -> None:
-    from benchmark.drawings import POOL_FROM, Drawings
+    from benchmark.domains.drawings import POOL_FROM, Drawings
 
     pictures = Drawings("pixel-art", "pixel-art", {}, 10_000, 16)
     pooled = [image for _, image in pictures.draw(0, POOL_FROM + 1)]
@@ -190,7 +191,7 @@ def test_other_pixels_than_the_card_promises_warn_and_go_on(tmp_path: Path, monk
 
 
 def test_options_and_seeds_change_the_pictures() -> None:
-    from benchmark.drawings import Drawings
+    from benchmark.domains.drawings import Drawings
 
     bald = Drawings("micah", "micah", {"hairProbability": 0}, 10, 32)
     haired = Drawings("micah", "micah", {}, 10, 32)
@@ -227,7 +228,7 @@ def test_a_card_goes_before_a_folder_of_the_same_name(tmp_path: Path, monkeypatc
 
 
 def test_the_ten_images_of_the_few_shot_suite_are_those_that_it_names(tmp_path: Path) -> None:
-    from benchmark.drawings import Drawings
+    from benchmark.domains.drawings import Drawings
 
     ten = load_domain("micah", resolution=32, train=10, test=1000, cache=tmp_path).train
     card = list_cards()["micah"]

@@ -27,17 +27,17 @@ from benchmark.api import (
     build,
     reparametrise,
 )
-from benchmark.command import run_suites
+from benchmark.run.suite import run_suites
 from benchmark.config import NetConfig, TrainConfig
 from benchmark.errors import MethodError, WeightsError
-from benchmark.preparation import Request, prepare
-from benchmark.reparametrise import bake
+from benchmark.run.setup import Request, prepare
+from benchmark.api.reparametrise import bake
 from benchmark.results import ResultStore
-from benchmark.state_file import restore_state, save_state
+from benchmark.training.state import restore_state, save_state
 from benchmark.stylegan2 import Discriminator
 from benchmark.stylegan2.weights import load, load_generator
-from benchmark.train import train
-from benchmark.training_state import State
+from benchmark.training.train import train
+from benchmark.training.state import State
 
 NETS = NetConfig(resolution=16, z_dim=8, w_dim=8, mapping_layers=2, channel_base=64, channel_max=8)
 CFG = TrainConfig(

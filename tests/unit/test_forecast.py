@@ -9,17 +9,17 @@ import pytest
 import torch
 from test_report import make
 
-from benchmark import demand
-from benchmark.cards import list_cards
+from benchmark.run import forecast as demand
+from benchmark.domains.cards import list_cards
 from benchmark.config import NetConfig
 from benchmark.domains import Domain
 from benchmark.errors import ConfigError
-from benchmark.forecast import Forecast, forecast
-from benchmark.plan import Job, plan
+from benchmark.run.forecast import Forecast, forecast
+from benchmark.run.plan import Job, plan
 from benchmark.results import ResultStore, Timing
 from benchmark.stylegan2 import Nets
 from benchmark.suites import load_suite
-from benchmark.targets import target_folder
+from benchmark.domains.assets import target_folder
 
 SMALL = NetConfig(resolution=32, z_dim=8, w_dim=8, mapping_layers=2, channel_base=256, channel_max=8)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.hardware import circumstances, command_line, environment
+from benchmark.system.hardware import circumstances, command_line, environment
 
 
 def test_an_environment_says_what_was_run_and_holds_no_variable(monkeypatch: pytest.MonkeyPatch) -> None:

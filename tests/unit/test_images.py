@@ -20,7 +20,7 @@ from PIL import Image
 
 from benchmark.domains import Domain, load_domain
 from benchmark.errors import DataError
-from benchmark.images import to_square
+from benchmark.domains.images import to_square
 
 
 def random_image(number: int, size: tuple[int, int] = (40, 32)) -> Image.Image:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark import losses
+from benchmark.training import losses
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from benchmark.errors import DataError, UnknownName, WeightsError
 from benchmark.metrics import Evaluator, Samples, Score, list_metrics
-from benchmark.metrics.weights import WEIGHT_FILES
+from benchmark.metrics.weight_files import WEIGHT_FILES
 
 RANDCONV = ("kid_randconv", "fd_randconv", "consistency_randconv", "consistency_anchor_randconv")
 

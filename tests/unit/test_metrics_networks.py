@@ -22,7 +22,7 @@ from benchmark.metrics.features import (
 from benchmark.metrics.frechet import features_to_gaussian, frechet_distance
 from benchmark.metrics.perceptual import Lpips, PerceptualNetwork, images_to_distances, load_perceptual_network
 from benchmark.metrics.torchvision_guard import declare_missing_operators
-from benchmark.metrics.weights import WEIGHT_FILES, locate
+from benchmark.metrics.weight_files import WEIGHT_FILES, locate
 
 
 def pictures(n: int, px: int, seed: int) -> np.ndarray:

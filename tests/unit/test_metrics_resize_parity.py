@@ -11,7 +11,7 @@ from PIL import Image
 
 from benchmark.metrics.features import Inception, clean_resize, images_to_features
 from benchmark.metrics.torchvision_guard import declare_missing_operators
-from benchmark.sampling import to_uint8
+from benchmark.metrics.sampling import to_uint8
 
 
 def generated(n: int, px: int) -> torch.Tensor:

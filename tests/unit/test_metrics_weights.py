@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import UnknownName, WeightsError
-from benchmark.metrics.weights import NETWORK_FILES, WEIGHT_FILES, WeightFile, locate, require_known
+from benchmark.metrics.weight_files import NETWORK_FILES, WEIGHT_FILES, WeightFile, locate, require_known
 
 CONTENT = b"the published weights"
 FILE = WeightFile("toy", "toy-weights-3141.pt", hashlib.sha256(CONTENT).hexdigest(), "a toy", "none")

@@ -11,16 +11,16 @@ import pytest
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from benchmark import training_job
-from benchmark.command import run_suites
+from benchmark.run import weights as training_job
+from benchmark.run.suite import run_suites
 from benchmark.config import EvalConfig
 from benchmark.errors import BenchmarkError, DataError
 from benchmark.metrics import Score
-from benchmark.moments import best_of
-from benchmark.preparation import Prepared, Request, prepare
+from benchmark.run.selection import best_of
+from benchmark.run.setup import Prepared, Request, prepare
 from benchmark.results import ResultStore, RunRecord
 from benchmark.stylegan2.weights import load, load_generator
-from benchmark.training_job import seconds_at
+from benchmark.run.weights import seconds_at
 
 QUIET = Console(quiet=True)
 SMALL = [

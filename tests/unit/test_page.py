@@ -20,12 +20,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.curves import metric_curves, read_log, training_curves
-from benchmark.page import page
-from benchmark.report import Section, conditions, write_report
+from benchmark.report.figures.curves import metric_curves, read_log, training_curves
+from benchmark.report.page import page
+from benchmark.report.tables import Section
+from benchmark.report.write import conditions
+from benchmark.report import write_report
 from benchmark.results import CurvePoint, Doctor, MetricValue, ResultStore, RunRecord, Timing
-from benchmark.strips import TILE_PX, extremes
-from benchmark.tables import cost_table, primary_table
+from benchmark.report.figures.strips import TILE_PX, extremes
+from benchmark.report.tables import cost_table, primary_table
 
 ROOT = Path(__file__).parents[2]
 VOID = {"meta", "img", "wbr", "br", "input", "link"}

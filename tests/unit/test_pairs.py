@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmark.pairs import pairs_table
+from benchmark.report.differences import pairs_table
 from benchmark.results import MetricValue, RunRecord
-from benchmark.tables import MISSING, Table
+from benchmark.report.tables import MISSING, Table
 
 BASE = [0.010, 0.014, 0.012, 0.011, 0.016, 0.013, 0.018]
 PLAIN, TUNED = "plain", {"weight": 1}

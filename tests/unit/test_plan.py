@@ -16,13 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark import metrics as all_metrics
-from benchmark import plan as planning
+from benchmark.run import plan as planning
 from benchmark.api import Control, Method
-from benchmark.cards import list_cards
+from benchmark.domains.cards import list_cards
 from benchmark.config import EvalConfig, NetConfig, Suite, TrainConfig
 from benchmark.domains import Domain, set_apart
 from benchmark.errors import ConfigError, DataError
-from benchmark.plan import Job, check, make_job, plan, uses_training_of_another
+from benchmark.run.plan import Job, check, make_job, plan, uses_training_of_another
 from benchmark.suites import load_suite
 
 SUITE, METHODS = load_suite("smoke")

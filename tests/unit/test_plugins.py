@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 import benchmark.methods
-from benchmark.composition import fields_of
+from benchmark.registry.composition import fields_of
 from benchmark.errors import ConfigError, MethodError, UnknownName
-from benchmark.new_method import write_method
-from benchmark.plugins import package_entries
+from benchmark.conformity.new_method import write_method
+from benchmark.registry.plugins import package_entries
 from benchmark.registry import SHELF, catalogue, find_method, method_names
 from benchmark.suites import load_suite
 

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from benchmark.pool import in_processes
+from benchmark.system.pool import in_processes
 
 
 def die_in_a_child(number: int) -> int:

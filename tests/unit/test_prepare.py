@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.archives import Archive
+from benchmark.domains.archives import Archive
 from benchmark.errors import ConfigError, DataError
-from benchmark.images import to_square
-from benchmark.prepare import Made, prepare, prepare_target
-from benchmark.prepared import PreparedPictures, Provenance, read_provenance
-from benchmark.raw_sets import raw_set, raw_target
-from benchmark.targets import Lock, Target, target_folder
+from benchmark.domains.images import to_square
+from benchmark.domains.prepare import Made, prepare, prepare_target
+from benchmark.domains.prepared import PreparedPictures, Provenance, read_provenance
+from benchmark.domains.raw_images import raw_set, raw_target
+from benchmark.domains.assets import Lock, Asset, target_folder
 
 
 def noise(number: int, size: tuple[int, int] = (48, 40)) -> Image.Image:
@@ -85,7 +85,7 @@ def test_bytes_do_not_depend_on_processes_place_or_company(
         os.utime(file, (1, 1))
     (tmp_path / "elsewhere").mkdir()
     moved = folder.rename(tmp_path / "elsewhere" / "pictures")
-    monkeypatch.setattr("benchmark.prepare.CHUNK_BYTES", 1)
+    monkeypatch.setattr("benchmark.domains.prepare.CHUNK_BYTES", 1)
     together = made_of(moved, tmp_path / "b", 32, 16, workers=3)
     assert [together[px].path.read_bytes() for px in (32, 16)] == alone
 
@@ -242,10 +242,10 @@ def test_splits_by_name_do_not_change_when_images_come_or_go(tmp_path: Path) -> 
     assert 0.05 < sum(split == "test" for split in whole.values()) / 60 < 0.4
 
 
-def card(**changes: Any) -> Target:
+def card(**changes: Any) -> Asset:
     about = {"schema": 1, "name": "cats", "title": "Cats", "homepage": "", "licence": "none", "creator": "me"}
     about |= {"non_commercial": False, "files": [{"name": "cats.zip", "url": "http://localhost/cats.zip"}]}
-    return Target.model_validate({**about, "layout": {"images": ["cats/*"]}, **changes})
+    return Asset.model_validate({**about, "layout": {"images": ["cats/*"]}, **changes})
 
 
 def zipped(cache: Path, names: Iterable[str], target: str = "cats", archive: str = "cats.zip") -> Path:
@@ -259,7 +259,7 @@ def zipped(cache: Path, names: Iterable[str], target: str = "cats", archive: str
     return raw
 
 
-def splits(target: Target, cache: Path) -> dict[str, str]:
+def splits(target: Asset, cache: Path) -> dict[str, str]:
     return {image.name: image.split for image in raw_target(target, cache).images}
 
 

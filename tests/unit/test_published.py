@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from test_report import kid, make
 
-from benchmark import published
+from benchmark.report import published
 from benchmark.errors import DataError
 from benchmark.metrics import list_metrics
-from benchmark.published import UNVERIFIED, Protocol, Value, list_published, published_table
+from benchmark.report.published import UNVERIFIED, Protocol, Value, list_published, published_table
 from benchmark.registry import method_names
 from benchmark.report import write_report
 from benchmark.results import MetricValue, ResultStore
-from benchmark.tables import MISSING, Table
-from benchmark.targets import list_targets
+from benchmark.report.tables import MISSING, Table
+from benchmark.domains.assets import list_targets
 
 PROTOCOL = Protocol(
     source="theirs", resolution=256, samples=5000, reference="all images", snapshot="legacy_best_on_test", code="x"

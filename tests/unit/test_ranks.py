@@ -10,9 +10,9 @@ import pytest
 from matplotlib.figure import Figure
 from test_comparisons import DEMSAR
 
-from benchmark.ranks import BAR, critical_difference_figure, rank_words, ranking
+from benchmark.report.figures.ranks import BAR, critical_difference_figure, rank_words, ranking
 from benchmark.results import MetricValue, RunRecord
-from benchmark.svg import svg
+from benchmark.report.figures.svg import svg
 
 
 def make(method: str, domain: str, seed: int, value: float | None, **changes: Any) -> RunRecord:

@@ -17,10 +17,12 @@ from PIL import Image
 from rich.console import Console
 
 from benchmark.errors import ConfigError, DataError
-from benchmark.render import latex, markdown
-from benchmark.report import conditions, primary_table, rich_table, show, write_report
+from benchmark.report.render import latex, markdown
+from benchmark.report.write import conditions
+from benchmark.report.tables import primary_table
+from benchmark.report import rich_table, show, write_report
 from benchmark.results import Doctor, MetricValue, ResultStore, RunRecord, Timing
-from benchmark.tables import MISSING, TIMES, Cell, Column, Row, Section, Table, cost_table
+from benchmark.report.tables import MISSING, TIMES, Cell, Column, Row, Section, Table, cost_table
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = {"resolution": 16, "train": {"kimg": 4.0, "batch": 16}, "eval": {"samples": 1000}}

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from benchmark.errors import DataError, UnknownName
-from benchmark.results import MetricValue, ResultStore, RunRecord, Timing, to_json
+from benchmark.results import MetricValue, ResultStore, RunRecord, Timing
+from benchmark.results.store import to_json
 
 KEY, OTHER = "ab" * 16, "cd" * 16
 

@@ -14,11 +14,11 @@ from torch import Tensor
 from benchmark.config import EvalConfig, NetConfig
 from benchmark.domains import load_domain
 from benchmark.metrics import Evaluator
-from benchmark.plan import plan
-from benchmark.progress import Bars
+from benchmark.run.plan import plan
+from benchmark.system.progress import Bars
 from benchmark.results import ResultStore
-from benchmark.run import Run
-from benchmark.sampling import Sampler, to_uint8
+from benchmark.run.setup import Run
+from benchmark.metrics.sampling import Sampler, to_uint8
 from benchmark.sources import list_sources
 from benchmark.stylegan2 import Generator, Nets, Noise
 from benchmark.suites import load_suite

@@ -19,10 +19,10 @@ from safetensors.torch import save_file
 from benchmark.checkpoints import convert, read_checkpoint
 from benchmark.config import NetConfig
 from benchmark.errors import ConfigError, DataError, UnknownName, WeightsError
-from benchmark.files import sha256_of
-from benchmark.source_check import verify
-from benchmark.source_export import LAYOUTS, SUFFIXES, export_source
-from benchmark.source_import import import_source
+from benchmark.system.files import sha256_of
+from benchmark.sources.check import verify
+from benchmark.sources.exporting import LAYOUTS, SUFFIXES, export_source
+from benchmark.sources.importing import import_source
 from benchmark.sources import Source, file_source, find_source, list_sources, load_source
 from benchmark.stylegan2 import Nets, load, save
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from test_metrics_networks import pictures
 
-from benchmark.cautions import cautions
-from benchmark.doctor import examine, verdict
+from benchmark.report.cautions import cautions
+from benchmark.metrics.doctor import examine, verdict
 from benchmark.errors import WeightsError
 from benchmark.metrics import Evaluator, Samples, list_metrics
-from benchmark.metrics.weights import WEIGHT_FILES, locate, stood_in
-from benchmark.preparation import with_stand_ins
+from benchmark.metrics.weight_files import WEIGHT_FILES, locate, stood_in
+from benchmark.run.setup import with_stand_ins
 from benchmark.suites import load_suite
 
 NAMES = ["consistency_st_lpips_alex", "intra_st_lpips_alex"]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark import losses
+from benchmark.training import losses
 from benchmark.api import feature_matching
 from benchmark.config import NetConfig
 from benchmark.stylegan2 import Discriminator, Generator

@@ -10,13 +10,14 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from benchmark.cards import list_cards
+from benchmark.domains.cards import list_cards
 from benchmark.config import Suite
 from benchmark.errors import BenchmarkError, ConfigError, UnknownName
 from benchmark.metrics import list_metrics
 from benchmark.sources import list_sources
-from benchmark.suites import SHELF, find_collection, load_suite, load_suites, suite_names
-from benchmark.targets import list_targets
+from benchmark.suites.load import SHELF
+from benchmark.suites import find_collection, load_suite, load_suites, suite_names
+from benchmark.domains.assets import list_targets
 
 SMOKE = (SHELF / "smoke.yaml").read_text()
 

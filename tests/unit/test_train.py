@@ -14,16 +14,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmark import losses
+from benchmark.training import losses
 from benchmark.api import DiscriminatorStep, GeneratorStep, Method
-from benchmark.batches import images_per_round, real_batches
+from benchmark.training.batches import images_per_round, real_batches
 from benchmark.config import NetConfig, TrainConfig
 from benchmark.errors import ConfigError, MethodError, WeightsError
-from benchmark.state_file import restore_state, save_state
-from benchmark.streams import Streams, derive_seed, generator
+from benchmark.training.state import restore_state, save_state
+from benchmark.system.random_streams import Streams, derive_seed, generator
 from benchmark.stylegan2 import Nets
-from benchmark.train import adam, train, update_average
-from benchmark.training_state import State
+from benchmark.training.train import adam, train, update_average
+from benchmark.training.state import State
 
 NETS = NetConfig(resolution=16, z_dim=8, w_dim=8, mapping_layers=2, channel_base=64, channel_max=8)
 EVERYTHING = TrainConfig(

@@ -11,20 +11,20 @@ import torch
 from benchmark.methods.finetune import Finetune
 from rich.console import Console
 
-from benchmark.cards import list_cards
+from benchmark.domains.cards import list_cards
 from benchmark.config import NetConfig, TrainConfig
 from benchmark.domains import Domain
 from benchmark.metrics import Evaluator
-from benchmark.plan import Job, make_job
-from benchmark.progress import Bars
+from benchmark.run.plan import Job, make_job
+from benchmark.system.progress import Bars
 from benchmark.results import ResultStore
-from benchmark.run import Run
+from benchmark.run.setup import Run
 from benchmark.sources import SourceCard
-from benchmark.stop import Stopped
+from benchmark.system.signals import Stopped
 from benchmark.stylegan2 import Nets
 from benchmark.stylegan2.weights import load_generator, read_tensors
 from benchmark.suites import load_suite
-from benchmark.training_job import Progress, trained
+from benchmark.run.weights import Progress, trained
 
 NETS = NetConfig(resolution=16, z_dim=8, w_dim=8, mapping_layers=1, channel_base=64, channel_max=8)
 TRAIN = TrainConfig(

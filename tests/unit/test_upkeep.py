@@ -17,13 +17,14 @@ from PIL import Image
 
 from benchmark.domains import load_domain
 from benchmark.errors import DataError
-from benchmark.files import clear_old_temporaries, clear_temporaries, new_file, reserve
-from benchmark.hashes import hash_file, hash_lines, read_hashes
-from benchmark.locks import alone
+from benchmark.system.files import clear_old_temporaries, clear_temporaries, new_file, reserve
+from benchmark.results.hashes import hash_file, hash_lines, read_hashes
+from benchmark.system.locks import alone
 from benchmark.metrics.feature_cache import cache_file, store_features
 from benchmark.results import ResultStore, RunRecord
-from benchmark.stop import Stopped, finishing_steps, stoppable
-from benchmark.upkeep import Verified, cache_entries, cache_leftovers, prune, tidy_results, verify_results
+from benchmark.system.signals import Stopped, finishing_steps, stoppable
+from benchmark.results.verify import Verified, tidy_results, verify_results
+from benchmark.cache import cache_entries, cache_leftovers, prune
 
 KEY, OTHER = "ab" * 16, "cd" * 16
 
