@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmark.domains.load import entry_problem
 from benchmark.errors import BenchmarkError, DataError
-from benchmark.metrics.weight_files import WEIGHT_FILES
+from benchmark.metrics.networks.weight_files import WEIGHT_FILES
 from benchmark.sources import Source, list_sources
 from benchmark.sources.source import IMPORTED, source_digest
 from benchmark.system.files import SCRATCH, clear_old_temporaries, is_temporary, sha256_or_none

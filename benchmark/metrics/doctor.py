@@ -25,11 +25,11 @@ from benchmark.errors import WeightsError
 from benchmark.metrics import list_metrics
 from benchmark.metrics.base import STAND_IN, Images
 from benchmark.metrics.evaluator import Evaluator
-from benchmark.metrics.features import FeatureNetwork, images_to_features, resize
 from benchmark.metrics.known_answers import Check, close, clustered, compared, known_answers, same
-from benchmark.metrics.perceptual import PerceptualNetwork, images_to_distances
+from benchmark.metrics.networks.features import FeatureNetwork, images_to_features, resize
+from benchmark.metrics.networks.perceptual import PerceptualNetwork, images_to_distances
+from benchmark.metrics.networks.weight_files import NETWORK_FILES, WEIGHT_FILES, WeightFile, locate
 from benchmark.metrics.sampling import to_uint8
-from benchmark.metrics.weight_files import NETWORK_FILES, WEIGHT_FILES, WeightFile, locate
 from benchmark.results import Doctor
 
 Values = dict[str, list]

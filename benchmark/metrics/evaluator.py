@@ -15,11 +15,9 @@ from numpy.typing import NDArray
 from benchmark.errors import DataError
 from benchmark.metrics.base import STAND_IN, Images, MetricInfo, Samples, Score, require_images
 from benchmark.metrics.catalogue import find_metric
-from benchmark.metrics.feature_cache import Features, KeptFeatures
 from benchmark.metrics.neighbours import nearest_first
-from benchmark.metrics.paired import PAIRED, Pairs
-from benchmark.metrics.pooled import MEMORISATION, POOLED, features_to_scores
-from benchmark.metrics.weight_files import (
+from benchmark.metrics.networks.feature_cache import Features, KeptFeatures
+from benchmark.metrics.networks.weight_files import (
     NETWORK_FILES,
     WEIGHT_FILES,
     WeightFile,
@@ -27,11 +25,13 @@ from benchmark.metrics.weight_files import (
     locate_stand_in,
     require_known,
 )
+from benchmark.metrics.paired import PAIRED, Pairs
+from benchmark.metrics.pooled import MEMORISATION, POOLED, features_to_scores
 from benchmark.system.files import sha256_of
 
 if TYPE_CHECKING:
-    from benchmark.metrics.features import FeatureNetwork
-    from benchmark.metrics.perceptual import PerceptualNetwork
+    from benchmark.metrics.networks.features import FeatureNetwork
+    from benchmark.metrics.networks.perceptual import PerceptualNetwork
 
 Progress = Callable[[int, int], None]
 """Called as progress(images done, images in all); an image counts once per network and comparison that sees it."""
@@ -137,8 +137,8 @@ class Evaluator:
         if reasons:
             self.missing[network] = reasons[0]
             return
-        from benchmark.metrics.features import fingerprint, load_feature_network
-        from benchmark.metrics.perceptual import load_perceptual_network
+        from benchmark.metrics.networks.features import fingerprint, load_feature_network
+        from benchmark.metrics.networks.perceptual import load_perceptual_network
 
         paths = {key: place.path for key, place in located.items() if place.path}
         try:
@@ -165,7 +165,7 @@ class Evaluator:
         return {name: self._kept(name, images, f"{digest}/training") for name in networks if images is not None}
 
     def _features(self, net: FeatureNetwork, images: Images, tick: Tick) -> Features:
-        from benchmark.metrics.features import images_to_features
+        from benchmark.metrics.networks.features import images_to_features
 
         return images_to_features(net, images, self.device, self.batch, tick)
 

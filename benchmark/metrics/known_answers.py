@@ -19,8 +19,8 @@ from torch import Tensor
 from benchmark.metrics import list_metrics
 from benchmark.metrics.base import Images, Kind, MetricInfo, Samples, Score
 from benchmark.metrics.intra import images_to_intra
+from benchmark.metrics.networks.perceptual import PerceptualNetwork
 from benchmark.metrics.paired import Comparison, comparisons
-from benchmark.metrics.perceptual import PerceptualNetwork
 from benchmark.metrics.pooled import features_to_scores
 
 Features = NDArray[np.float32]

@@ -18,7 +18,7 @@ from benchmark.domains.cards import list_cards
 from benchmark.errors import BenchmarkError, ConfigError, DataError
 from benchmark.metrics.base import STAND_IN
 from benchmark.metrics.catalogue import find_metric
-from benchmark.metrics.weight_files import NETWORK_FILES, WEIGHT_FILES, locate
+from benchmark.metrics.networks.weight_files import NETWORK_FILES, WEIGHT_FILES, locate
 from benchmark.registry.composition import described
 from benchmark.results import ResultStore, RunRecord
 from benchmark.run.plan import Job, budgeted

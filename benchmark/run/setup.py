@@ -18,8 +18,8 @@ from benchmark.errors import ConfigError
 from benchmark.metrics import Evaluator, list_metrics
 from benchmark.metrics.base import STAND_IN
 from benchmark.metrics.catalogue import find_metric
+from benchmark.metrics.networks.weight_files import stood_in
 from benchmark.metrics.sampling import Sampler
-from benchmark.metrics.weight_files import stood_in
 from benchmark.results import Doctor, ResultStore
 from benchmark.run.forecast import GIB, memory_gib
 from benchmark.run.plan import Job, check, plan

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
-from conftest import QUICK, Done, Finished, process, start
+from command_line import QUICK, Done, Finished, process, start
 from PIL import Image
 
 import benchmark.methods

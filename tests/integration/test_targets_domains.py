@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Done
+from command_line import Done
 from PIL import Image
 
 from benchmark.domains import Domain, load_domain, set_apart
-from benchmark.errors import ConfigError, DataError, UnknownName
-from benchmark.domains.prepare import prepare_target
 from benchmark.domains.assets import Asset, find_target, list_targets, raw_folder
+from benchmark.domains.prepare import prepare_target
+from benchmark.errors import ConfigError, DataError, UnknownName
 
 TARGETS = list_targets("target")
 PX, ALL = 16, 10**6
