@@ -1,6 +1,6 @@
 """`python -m benchmark`."""
 
-from benchmark.startup import prepare_process
+from benchmark.system.startup import prepare_process
 
 
 def run() -> None:

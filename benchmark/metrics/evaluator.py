@@ -13,19 +13,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.errors import DataError
-from benchmark.files import sha256_of
 from benchmark.metrics.base import STAND_IN, Images, MetricInfo, Samples, Score, require_images
 from benchmark.metrics.catalogue import find_metric
-from benchmark.metrics.feature_cache import Features, KeptFeatures
 from benchmark.metrics.neighbours import nearest_first
+from benchmark.metrics.networks.feature_cache import Features, KeptFeatures
+from benchmark.metrics.networks.weight_files import (
+    NETWORK_FILES,
+    WEIGHT_FILES,
+    WeightFile,
+    locate,
+    locate_stand_in,
+    require_known,
+)
 from benchmark.metrics.paired import PAIRED, Pairs
 from benchmark.metrics.pooled import MEMORISATION, POOLED, features_to_scores
 from benchmark.metrics.translation import TRANSLATED, translations_to_scores
-from benchmark.metrics.weights import NETWORK_FILES, WEIGHT_FILES, WeightFile, locate, locate_stand_in, require_known
+from benchmark.system.files import sha256_of
 
 if TYPE_CHECKING:
-    from benchmark.metrics.features import FeatureNetwork
-    from benchmark.metrics.perceptual import PerceptualNetwork
+    from benchmark.metrics.networks.features import FeatureNetwork
+    from benchmark.metrics.networks.perceptual import PerceptualNetwork
 
 Progress = Callable[[int, int], None]
 """Called as progress(images done, images in all); an image counts once per network and comparison that sees it."""
@@ -53,7 +60,7 @@ class Evaluator:
     """Computes the named metrics; each network is loaded once, here, and each set of features made once per call.
 
     ``cache`` holds features of real images and is one of the places where weights are looked for. ``weights`` names
-    files by key (see weights.py). ``files`` replaces the published files by others and exists for tests.
+    files by key (see weight_files.py). ``files`` replaces the published files by others and exists for tests.
     ``stand_ins`` is the folder of the files for metrics called ``standin_*``.
     Raises UnknownName for a metric or weight key, WeightsError for a named file that is missing or altered.
     A metric whose network cannot be had is decided here, once, and scored as ``not available: ...``.
@@ -132,8 +139,8 @@ class Evaluator:
         if reasons:
             self.missing[network] = reasons[0]
             return
-        from benchmark.metrics.features import fingerprint, load_feature_network
-        from benchmark.metrics.perceptual import load_perceptual_network
+        from benchmark.metrics.networks.features import fingerprint, load_feature_network
+        from benchmark.metrics.networks.perceptual import load_perceptual_network
 
         paths = {key: place.path for key, place in located.items() if place.path}
         try:
@@ -160,7 +167,7 @@ class Evaluator:
         return {name: self._kept(name, images, f"{digest}/training") for name in networks if images is not None}
 
     def _features(self, net: FeatureNetwork, images: Images, tick: Tick) -> Features:
-        from benchmark.metrics.features import images_to_features
+        from benchmark.metrics.networks.features import images_to_features
 
         return images_to_features(net, images, self.device, self.batch, tick)
 

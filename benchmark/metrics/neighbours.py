@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.errors import DataError
-from benchmark.metrics.feature_checks import require_features
+from benchmark.metrics.base import require_features
 
 Floats = NDArray[np.floating]
 Array = NDArray[np.float64]

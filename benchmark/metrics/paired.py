@@ -12,7 +12,7 @@ from benchmark.metrics.base import NO_TRAINING, Images, Kind, MetricInfo, Sample
 from benchmark.metrics.translation import NO_TRANSLATIONS
 
 if TYPE_CHECKING:
-    from benchmark.metrics.perceptual import PerceptualNetwork
+    from benchmark.metrics.networks.perceptual import PerceptualNetwork
 
 LEGACY: tuple[Kind, ...] = ("legacy_consistency", "legacy_consistency_face")
 COMPARED: tuple[Kind, ...] = ("consistency", "consistency_anchor", "step", "translation_error", *LEGACY)
@@ -51,7 +51,7 @@ class Pairs:
     def scores(self, device: str, batch: int, tick: Callable[[int], None]) -> dict[str, Score]:
         """{name: score}; ``tick(k)`` after every k images."""
         from benchmark.metrics.intra import images_to_intra
-        from benchmark.metrics.perceptual import images_to_distances
+        from benchmark.metrics.networks.perceptual import images_to_distances
 
         found = dict(self.missing)
         for work in self.comparisons:

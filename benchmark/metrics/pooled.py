@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from benchmark.errors import DataError
 from benchmark.metrics.base import NO_TRAINING, Kind, MetricInfo, Score
 from benchmark.metrics.catalogue import NEIGHBOURS
-from benchmark.metrics.extrapolation import AT_LEAST, fd_with_std_error, features_to_fd_infinity
-from benchmark.metrics.feature_cache import Features
+from benchmark.metrics.fd_infinity import AT_LEAST, fd_with_std_error, features_to_fd_infinity
 from benchmark.metrics.kid import features_to_kid
 from benchmark.metrics.neighbours import features_to_prdc, nearest_training
+from benchmark.metrics.networks.feature_cache import Features
 
 PRDC: tuple[Kind, ...] = ("precision", "recall", "density", "coverage")
 MEMORISATION: tuple[Kind, ...] = ("memorisation", "authenticity")

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from benchmark.config import NetConfig
 from benchmark.errors import WeightsError
-from benchmark.files import new_file
 from benchmark.stylegan2.networks import Discriminator, Generator
+from benchmark.system.files import new_file
 
 SCHEMA = 1
 T = TypeVar("T")

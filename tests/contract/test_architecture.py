@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -16,60 +17,21 @@ import benchmark
 ENGINE = Path(benchmark.__file__).parent
 ROOT = ENGINE.parent
 
-LEVELS = (
-    {"errors", "files", "locks", "stop", "hashes"},
-    {"config", "dist", "startup", "hardware", "progress", "streams", "losses", "stylegan2"}
-    | {"api", "extra", "reparametrise"},
-    {"methods", "registry", "suites", "batches", "cards", "domains", "drawings", "images", "toys"}
-    | {"sources", "metrics", "sampling", "results", "checkpoints", "composition", "plugins"}
-    | {"known_answers", "doctor"}
-    | {"download", "http_answers", "given", "fetch", "raw_check", "licences", "target_text"}
-    | {"targets", "raw_sets", "archives", "aligned", "prepare", "prepared", "target_domains", "pool"},
-    {"train", "training_state", "training_log", "state_file"},
-    {
-        "plan",
-        "run",
-        "demand",
-        "forecast",
-        "training_job",
-        "moments",
-        "runner",
-        "preparation",
-        "worker",
-        "crew",
-        "launch",
-        "source_training",
-        "source_scores",
-        "trial",
-    }
-    | {"promises", "conformity", "new_method"}
-    | {"source_import", "source_check", "source_export"},
-    {
-        "rows",
-        "cautions",
-        "published",
-        "tables",
-        "charts",
-        "controls",
-        "comparisons",
-        "compare",
-        "matching",
-        "pairs",
-        "ranks",
-        "curves",
-        "figures",
-        "svg",
-        "strips",
-        "page",
-        "render",
-        "report",
-    }
-    | {"listing", "command", "cli", "cli_run", "cli_sources", "cli_datasets", "cli_methods", "cli_upkeep", "upkeep"}
-    | {"__main__"},
+FLOORS = (
+    ("__main__",),
+    ("cli",),
+    ("run", "cache"),
+    ("conformity", "sources", "suites"),
+    ("registry", "training", "report"),
+    ("api", "metrics", "checkpoints", "fetch"),
+    ("domains", "stylegan2", "results"),
+    ("system",),
+    ("config", "errors", "methods"),
 )
-"""Modules by level: what every other may use; tools and networks; parts of a run; the loop; runs; what a person sees.
-A module imports from its own level or from lower ones, and never in a circle. A package counts as one module."""
+"""Rooms from top to bottom: folders of the engine, and single files beside them. What each is for says its `__init__`.
+A module imports from its own room or from a lower floor: never from above, never from the room next door."""
 
+MOST_MODULES = 16
 FILE_LINES = {"stylegan2": 450, "methods": 80}
 FUNCTION_LINES = {"train": 120}
 
@@ -102,30 +64,69 @@ def imports(name: str) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{name}: relative import"
-            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module or ""}
+            whole = {f"{node.module}.{alias.name}" for alias in node.names}
+            modules = {dotted for dotted in whole if dotted.removeprefix("benchmark.") in MODULES}
+            found |= modules if modules == whole else modules | {node.module or ""}
     inside = {dotted.removeprefix("benchmark.") for dotted in found if dotted.startswith("benchmark.")}
     return {dotted for dotted in inside if dotted in MODULES} - {name}
 
 
-def level(name: str) -> int:
-    found = [i for i, names in enumerate(LEVELS) if name.split(".")[0] in names]
-    assert len(found) == 1, f"give benchmark/{name} a level in this test"
+def room(name: str) -> str:
+    return name.split(".")[0]
+
+
+def floor(name: str) -> int:
+    """Counted from the top."""
+    found = [i for i, rooms in enumerate(FLOORS) if room(name) in rooms]
+    assert len(found) == 1, f"give benchmark/{room(name)} a floor in this test"
     return found[0]
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_imports_go_down_or_stay_level(name: str) -> None:
+def test_imports_go_down_or_stay_in_the_room(name: str) -> None:
     for other in imports(name):
-        assert level(other) <= level(name), f"{name} (level {level(name)}) imports {other} (level {level(other)})"
+        assert floor(other) > floor(name) or room(other) == room(name), (
+            f"{name} (floor {floor(name)} from the top) imports {other} (floor {floor(other)})"
+        )
+
+
+def test_every_room_is_there() -> None:
+    assert {name for rooms in FLOORS for name in rooms} == {room(name) for name in MODULES}
 
 
 def test_nothing_imports_in_a_circle() -> None:
     below = {name: imports(name) for name in MODULES}
-    for name in below:  # a package's __init__ gathers its modules; they do not import it back
-        below[name] -= {name.split(".")[0]} if "." in name else set()
     while free := {name for name, others in below.items() if not others & below.keys()}:
         below = {name: others for name, others in below.items() if name not in free}
     assert not below, f"a circle among {sorted(below)}"
+
+
+def test_a_room_can_be_seen_at_a_glance() -> None:
+    full = Counter(path.parent for path in MODULES.values() if path.name != "__init__.py")
+    assert {folder.name: n for folder, n in full.items() if n > MOST_MODULES} == {}
+
+
+def test_every_room_says_at_its_door_what_it_is_for() -> None:
+    doors = [path for path in MODULES.values() if path.name == "__init__.py"]
+    assert len(doors) > 15
+    for door in doors:
+        assert ast.get_docstring(tree(door)), f"{door} says nothing"
+
+
+def test_private_names_stay_in_their_room() -> None:
+    for name, path in MODULES.items():
+        modules = {}
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("benchmark"):
+                whose = (node.module or "").removeprefix("benchmark").removeprefix(".")
+                for alias in node.names:
+                    strange = room(whose) not in ("", room(name))
+                    assert not (strange and alias.name.startswith("_")), f"{name} imports {alias.name} of {whose}"
+                    if (inside := f"{whose}.{alias.name}".lstrip(".")) in MODULES and room(inside) != room(name):
+                        modules[alias.asname or alias.name] = inside
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Attribute) and node.attr.startswith("_") and isinstance(node.value, ast.Name):
+                assert node.value.id not in modules, f"{name} uses {node.attr} of {modules[node.value.id]}"
 
 
 @pytest.mark.parametrize("path", [*MODULES.values(), *SHELF], ids=lambda p: f"{p.parent.name}/{p.name}")
@@ -151,7 +152,7 @@ def test_importing_the_package_the_reports_and_the_command_line_costs_no_torch()
 
 
 def test_a_run_imports_no_metric_package_that_it_does_not_need() -> None:
-    loaded = loaded_by("import benchmark.command")
+    loaded = loaded_by("import benchmark.run.suite")
     assert "torch" in loaded
     assert not {"torchvision", "lpips", "cleanfid", "efficientnet_lite_pytorch", "stlpips_pytorch", "dicebear"} & loaded
 

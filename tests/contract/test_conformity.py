@@ -10,7 +10,7 @@ import torch
 from benchmark.methods.freezed import FreezeD
 
 from benchmark.conformity import Verdict, conform
-from benchmark.promises import PROMISES, REQUIRED
+from benchmark.conformity.promises import PROMISES, REQUIRED
 from benchmark.registry import catalogue, find_method
 
 FOLDER = Path(__file__).parents[1] / "data" / "broken_methods"

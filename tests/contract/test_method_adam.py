@@ -11,10 +11,9 @@ from benchmark.methods.adam import AdAM, Modulation, kernels
 from torch import Tensor
 
 from benchmark.api import Nets
-from benchmark.state_file import restore_state, save_state
-from benchmark.train import train
-from benchmark.training_state import State
-from benchmark.trial import NETS, TRAIN, changed, state_of, toy_reals, toy_source
+from benchmark.conformity.trial import NETS, TRAIN, changed, state_of, toy_reals, toy_source
+from benchmark.training.state import State, restore_state, save_state
+from benchmark.training.train import train
 
 QUICK = AdAM(probe_steps=2, fisher_samples=2)
 

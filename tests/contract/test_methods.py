@@ -26,7 +26,7 @@ from benchmark.config import NetConfig, TrainConfig
 from benchmark.conformity import conform
 from benchmark.errors import ConfigError
 from benchmark.registry import find_method, method_names
-from benchmark.train import train
+from benchmark.training.train import train
 
 NAMES = method_names()
 PX = 32
@@ -95,7 +95,7 @@ def test_the_shelf_holds_what_the_suites_name() -> None:
 
 @on_each_method
 def test_a_method_keeps_every_promise(name: str) -> None:
-    """The promises, and what breaks them, are in benchmark/promises.py: the command `conform` tries the same."""
+    """The promises and what breaks them: benchmark/conformity/promises.py; the command `conform` tries the same."""
     verdict = conform(find_method(name), {other: find_method(other) for other in NAMES})
     assert verdict.broken == {} and verdict.not_tried == []
 
@@ -151,12 +151,14 @@ def test_the_engine_never_mentions_a_method() -> None:
     """But a loss that methods share may be called like one of them, an optimiser too, and help texts give examples."""
     engine = Path(benchmark.__file__).parent
     taboo = {*NAMES, *(find_method(name).__name__ for name in NAMES)}
-    shared = {"losses.py": {"feature_matching"}, "api.py": {"feature_matching"}, "train.py": {"adam"}}
-    shared |= {name: {"fixnoise", "freezed"} for name in ("cli.py", "cli_run.py", "cli_methods.py")}
+    shared = {name: {"feature_matching"} for name in ("api/losses.py", "api/__init__.py")} | {
+        "training/train.py": {"adam"}
+    }
+    shared |= {name: {"fixnoise", "freezed"} for name in ("cli/app.py", "cli/run.py", "cli/methods.py")}
     files = sorted(p for p in engine.rglob("*.py") if p.stem not in NAMES)
     assert len(files) > 30
     for path in files:
-        assert engine_words(path) & taboo <= shared.get(path.name, set()), path
+        assert engine_words(path) & taboo <= shared.get(path.relative_to(engine).as_posix(), set()), path
 
 
 # FixNoise

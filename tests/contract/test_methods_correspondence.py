@@ -15,15 +15,14 @@ from benchmark.methods.dcl import DCL, contrast
 from benchmark.methods.rssa import RSSA, disturbance, self_correlation
 from torch import Tensor
 
-from benchmark import losses
 from benchmark.api import DiscriminatorStep, Generator, GeneratorStep, Method, Nets, RelaxedRealism, Turn
-from benchmark.composition import composed
 from benchmark.config import TrainConfig
+from benchmark.conformity.trial import FACTS, NETS, TRAIN, changed, state_of, toy_reals, toy_source
 from benchmark.errors import ConfigError
-from benchmark.state_file import restore_state, save_state
-from benchmark.train import train
-from benchmark.training_state import State
-from benchmark.trial import FACTS, NETS, TRAIN, changed, state_of, toy_reals, toy_source
+from benchmark.registry.composition import composed
+from benchmark.training import losses
+from benchmark.training.state import State, restore_state, save_state
+from benchmark.training.train import train
 
 LONG = TRAIN.model_copy(update={"kimg": 0.02})
 """Five steps; of relaxed realism, the first and the last are near the anchors."""

@@ -22,17 +22,16 @@ from benchmark.methods.weight_interpolation import WeightInterpolation
 from torch import Tensor, nn
 
 from benchmark.api import Method, Nets
-from benchmark.composition import composed
+from benchmark.api.extra import Extra
 from benchmark.config import NetConfig, TrainConfig
 from benchmark.errors import ConfigError, MethodError, WeightsError
-from benchmark.extra import Extra
-from benchmark.source_export import export_source
+from benchmark.registry.composition import composed
 from benchmark.sources import file_source
-from benchmark.state_file import restore_state, save_state
+from benchmark.sources.exporting import export_source
 from benchmark.stylegan2 import Discriminator, Generator, load
 from benchmark.stylegan2.weights import save
-from benchmark.train import train, trainable
-from benchmark.training_state import State
+from benchmark.training.state import State, restore_state, save_state
+from benchmark.training.train import train, trainable
 
 CFG = NetConfig(resolution=16, z_dim=8, w_dim=12, mapping_layers=2, channel_base=96, channel_max=10, mbstd_group=2)
 CHANNELS = {4: 10, 8: 10, 16: 6}

@@ -12,10 +12,10 @@ from benchmark.methods.ui2i import UI2I
 
 from benchmark.api import Generator, GeneratorStep, Method, Nets
 from benchmark.config import TrainConfig
+from benchmark.conformity.trial import FACTS, NETS, TRAIN, toy_reals, toy_source
 from benchmark.errors import ConfigError
 from benchmark.registry import find_method
-from benchmark.train import train
-from benchmark.trial import FACTS, NETS, TRAIN, toy_reals, toy_source
+from benchmark.training.train import train
 
 EVERYTHING = TrainConfig.model_validate(
     TRAIN.model_dump() | {"pl_weight": 2.0, "pl_every": 1, "accumulate": 2, "augment": "ada"}

@@ -15,10 +15,10 @@ from benchmark.methods.lecam import LeCam
 from torch import Tensor, nn
 
 from benchmark.api import DiscriminatorStep, Extra, Generator, GeneratorStep, Method, Nets, reparametrise
+from benchmark.conformity.trial import NETS, TRAIN, changed, state_of, toy_reals, toy_source
 from benchmark.stylegan2.networks import FullyConnected, SynthesisLayer, ToRGB
-from benchmark.train import train
-from benchmark.training_state import State
-from benchmark.trial import NETS, TRAIN, changed, state_of, toy_reals, toy_source
+from benchmark.training.state import State
+from benchmark.training.train import train
 
 
 def rng(seed: int = 0) -> torch.Generator:

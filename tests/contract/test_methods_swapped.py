@@ -13,8 +13,8 @@ from benchmark.methods.style_align import StyleAlign
 from pydantic import ValidationError
 
 from benchmark.api import Generator
-from benchmark.train import train
-from benchmark.trial import NETS, TRAIN, toy_reals, toy_source
+from benchmark.conformity.trial import NETS, TRAIN, toy_reals, toy_source
+from benchmark.training.train import train
 
 
 @cache

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark import losses
 from benchmark.api import Method
 from benchmark.config import NetConfig, TrainConfig
-from benchmark.state_file import restore_state, save_state
 from benchmark.stylegan2 import Nets
 from benchmark.stylegan2.augment import Draw, draw, transform
-from benchmark.train import set_precision, train
+from benchmark.training import losses
+from benchmark.training.state import restore_state, save_state
+from benchmark.training.train import set_precision, train
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import QUICK, Done, Finished, process
+from command_line import QUICK, Done, Finished, process
 from PIL import Image
 
-from benchmark import sources
 from benchmark.config import NetConfig
+from benchmark.sources import source as sources
 from benchmark.stylegan2 import Nets, save
-from benchmark.suites import SHELF
+from benchmark.suites.load import SHELF
 
 Command = Callable[..., Done]
 RUN = ("run", *QUICK, "--methods", "finetune", "--domains", "toy-rings", "--out", "res")

@@ -12,11 +12,11 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
-from conftest import QUICK, Done, Finished, process, start
+from command_line import QUICK, Done, Finished, process, start
 from PIL import Image
 
 import benchmark.methods
-from benchmark.cli import WHAT, cli
+from benchmark.cli.app import WHAT, cli
 from benchmark.registry import find_method, method_names
 from benchmark.results import ResultStore, RunRecord
 
@@ -216,7 +216,7 @@ def test_show_finds_a_record_by_the_beginning_of_its_key_or_by_its_file(finished
 def test_lists_show_every_name_whole(
     what: str, width: str, command: Command, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from benchmark.cards import list_cards
+    from benchmark.domains.cards import list_cards
     from benchmark.metrics import list_metrics
     from benchmark.sources import list_sources
     from benchmark.suites import suite_names

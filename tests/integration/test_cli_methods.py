@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import QUICK, Done
+from command_line import QUICK, Done
 
 from benchmark.registry import method_names
 

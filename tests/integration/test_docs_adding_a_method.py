@@ -15,8 +15,8 @@ import pytest
 import benchmark
 from benchmark import api
 from benchmark.api import Method
-from benchmark.composition import HOOKS, overrides
 from benchmark.registry import find_method
+from benchmark.registry.composition import HOOKS, overrides
 
 ENGINE = Path(benchmark.__file__).parent
 PAGE = ENGINE.parent / "docs" / "adding-a-method.md"

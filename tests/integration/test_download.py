@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 from hostile_site import LOGIN_PAGE, Answer, Asked, Site, file, open_site, page, status
 
-from benchmark.download import Absent, ForNow, Line, Patience, download
+from benchmark.domains.assets import RemoteFile
 from benchmark.errors import DataError
-from benchmark.targets import RemoteFile
+from benchmark.fetch.download import Absent, ForNow, Line, Patience, download
 
 QUICK = Patience(connect=5, stall=0.3, tries=3, first_wait=0.01, longest_wait=0.05)
 PATH = "/set.zip"

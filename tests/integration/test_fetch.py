@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from conftest import Done
+from command_line import Done
 from hostile_site import Site, file, open_site, page, status
 from PIL import Image
 
-from benchmark import targets
+from benchmark.domains import assets as targets
 
 Command = Callable[..., Done]
 FETCH = ("datasets", "fetch")

@@ -8,7 +8,7 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import Done, process
+from command_line import Done, process
 
 PLUGIN = Path(__file__).parents[1] / "data" / "hostile_methods" / "hostile.py"
 TINY = (

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import Done
+from command_line import Done
+from nvidia_pickle import write_pickle
 from PIL import Image
 from torch import Tensor, nn
 
@@ -99,12 +100,8 @@ def write_sets(folder: Path, cache: Path) -> dict[str, Path]:
 
 def write_sources(folder: Path) -> list[Path]:
     """Pickles in NVIDIA's format, under the names that NVIDIA gave them."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(Path(__file__).parents[1] / "unit"))
-        from nvidia_pickle import write_pickle
-
-        nets = Nets.create(CFG, seed=0)
-        return [write_pickle(folder / f"{name}.pkl", nets) for name in SOURCES]
+    nets = Nets.create(CFG, seed=0)
+    return [write_pickle(folder / f"{name}.pkl", nets) for name in SOURCES]
 
 
 def good(done: Done) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Done, environment, process, start
+from command_line import Done, environment, process, start
 
 from benchmark.errors import WeightsError
 from benchmark.stylegan2.weights import read_header, read_tensors

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import QUICK, Done, process
+from command_line import QUICK, Done, process
+from nvidia_pickle import write_pickle
 
 from benchmark.config import NetConfig
-from benchmark.files import sha256_of
 from benchmark.results import ResultStore
 from benchmark.sources import find_source
 from benchmark.stylegan2 import Nets, load
+from benchmark.system.files import sha256_of
 
 Command = Callable[..., Done]
 CFG = NetConfig(
@@ -26,11 +27,7 @@ RUN = ("run", *QUICK, "--methods", "finetune", "--domains", "toy-rings", "--out"
 
 def write(path: Path, nets: Nets) -> Path:
     """A pickle in NVIDIA's format."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(Path(__file__).parents[1] / "unit"))
-        from nvidia_pickle import write_pickle
-
-        return write_pickle(path, nets)
+    return write_pickle(path, nets)
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Done
+from command_line import Done
 from PIL import Image
 
 from benchmark.domains import Domain, load_domain, set_apart
+from benchmark.domains.assets import Asset, find_target, list_targets, raw_folder
+from benchmark.domains.prepare import prepare_target
 from benchmark.errors import ConfigError, DataError, UnknownName
-from benchmark.prepare import prepare_target
-from benchmark.targets import Target, find_target, list_targets, raw_folder
 
 TARGETS = list_targets("target")
 PX, ALL = 16, 10**6
@@ -39,7 +39,7 @@ def paths(pattern: str, names: tuple[str, ...]) -> list[str]:
     return [f"{folder}/{name}" if folder else name for name in made]
 
 
-def stand_in(target: Target, cache: Path, count: int = 30) -> None:
+def stand_in(target: Asset, cache: Path, count: int = 30) -> None:
     """A ZIP of noise in the layout of a target, in the place of its fetched files."""
     raw = raw_folder(cache, target).raw
     raw.mkdir(parents=True)

@@ -12,15 +12,14 @@ import torch
 import torch.multiprocessing as mp
 from torch import Tensor, nn
 
-from benchmark import dist
 from benchmark.api import DiscriminatorStep, Extra, GeneratorStep, Method, build, reparametrise
 from benchmark.config import NetConfig, TrainConfig
 from benchmark.errors import ConfigError, WeightsError
-from benchmark.state_file import restore_state, save_state
 from benchmark.stylegan2 import Nets
 from benchmark.stylegan2.weights import read_tensors, write_tensors
-from benchmark.train import train
-from benchmark.training_state import State
+from benchmark.training import dist
+from benchmark.training.state import State, restore_state, save_state
+from benchmark.training.train import train
 
 NETS = NetConfig(resolution=16, z_dim=8, w_dim=8, mapping_layers=2, channel_base=64, channel_max=8, mbstd_group=1)
 CFG = TrainConfig(

@@ -1,5 +1,5 @@
 """The process settings that commands make; they have to come before torch."""
 
-from benchmark.startup import prepare_process
+from benchmark.system.startup import prepare_process
 
 prepare_process()

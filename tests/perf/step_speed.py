@@ -14,9 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[2]))  # the checkout's benchmark, installed or not
+TESTS = Path(__file__).parents[1]
+sys.path[:0] = [str(TESTS.parent), str(TESTS / "helpers")]  # the checkout's benchmark, installed or not
 
-from benchmark.startup import prepare_process
+from benchmark.system.startup import prepare_process
 
 prepare_process()
 
@@ -25,7 +26,7 @@ from phases import EVERY, networks, step_phases
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from benchmark.hardware import device_name, peak_memory_mb, reset_peak_memory
+from benchmark.system.hardware import device_name, peak_memory_mb, reset_peak_memory
 
 BATCH = 16
 SIZES = {"64 px 2048/128": networks(2048, 128), "64 px 8192/256": networks(8192, 256)}

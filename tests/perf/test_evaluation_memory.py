@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmark.hardware import peak_memory_mb
-from benchmark.metrics.extrapolation import fd_std_error
+from benchmark.metrics.fd_infinity import fd_std_error
 from benchmark.metrics.frechet import features_to_gaussian, frechet_distance
 from benchmark.metrics.kid import features_to_kid
 from benchmark.metrics.neighbours import features_to_prdc, nearest_training
-from benchmark.startup import prepare_process
+from benchmark.system.hardware import peak_memory_mb
+from benchmark.system.startup import prepare_process
 
 ROWS, DIM = int(os.environ.get("BENCHMARK_PERF_ROWS", "50000")), 2048
 LIMIT_MB = 4096

@@ -1,0 +1,42 @@
+"""All that a method file imports: the class to inherit, what its hooks are handed, networks and helpers.
+
+A method is one file on the shelf `methods/`, or a plug-in; nothing else of the engine is promised to it.
+"""
+
+from pydantic import Field
+
+from benchmark.api.extra import Extra, build
+from benchmark.api.losses import feature_matching
+from benchmark.api.matches_source import MatchesSource
+from benchmark.api.method import Control, DiscriminatorStep, GeneratorStep, Method, Turn, copy_of, refuse
+from benchmark.api.relaxed_realism import RelaxedRealism
+from benchmark.api.reparametrise import added, all_but, baked, reparametrise
+from benchmark.errors import MethodError
+from benchmark.stylegan2 import Discriminator, Generator, Nets, Noise
+from benchmark.stylegan2.networks import Miner
+
+__all__ = [
+    "Control",
+    "Discriminator",
+    "DiscriminatorStep",
+    "Extra",
+    "Field",
+    "Generator",
+    "GeneratorStep",
+    "MatchesSource",
+    "Method",
+    "MethodError",
+    "Miner",
+    "Nets",
+    "Noise",
+    "RelaxedRealism",
+    "Turn",
+    "added",
+    "all_but",
+    "baked",
+    "build",
+    "copy_of",
+    "feature_matching",
+    "refuse",
+    "reparametrise",
+]

@@ -1,0 +1,60 @@
+"""A base class of methods that judge whole images near a few anchors only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from benchmark.api.extra import Extra, build
+from benchmark.api.method import Method, Turn, refuse
+from benchmark.stylegan2 import Nets
+from benchmark.stylegan2.networks import ConvLayer
+
+
+class RelaxedRealism(Method):
+    """Whole images are judged near a few anchors only, patches everywhere else; for methods to inherit.
+
+    Ojha et al., "Few-shot Image Generation via Cross-domain Correspondence" (CVPR 2021, arXiv 2104.06820), section 3.2.
+    With a handful of training images a judge of whole images makes every sample one of them. So whole images are judged
+    only around anchors, fixed latents, in every `anchor_every`-th step; all other samples have to be realistic patch by
+    patch: one logit for each place of a map of the discriminator's features, instead of the usual one. Unlike in the
+    authors' code the patch logits have no leaky ReLU on top, and come from a block's output, not a convolution's in it.
+    """
+
+    anchors: int = Field(10, ge=1, description="fixed latents; as many as training images in the paper, which has 10")
+    anchor_std: float = Field(0.1, ge=0, description="standard deviation of the latents around an anchor")
+    anchor_every: int = Field(4, ge=1, description="steps from one with whole images near the anchors to the next")
+    patch_stride: int = Field(8, ge=2, description="image side in places of the patch map: 32 x 32 logits at 256 px")
+
+    def check(self, source: Mapping[str, int]) -> None:
+        allowed = [2**i for i in range(1, source["resolution"].bit_length() - 2)]
+        if self.patch_stride not in allowed:
+            why = f"this source's discriminator has feature maps at strides {allowed}"
+            refuse(self, "patch_stride", self.patch_stride, why)
+
+    def prepare(self, nets: Nets, reals: Tensor, rng: torch.Generator) -> Extra:
+        extra = Extra()
+        extra.register_buffer("anchors", torch.randn(self.anchors, nets.cfg.z_dim, generator=rng, device=rng.device))
+        channels = nets.cfg.channels(nets.cfg.resolution // self.patch_stride)
+        extra.d.add_module("patches", build(lambda: ConvLayer(channels, 1, 3, None, act=False), rng))
+        return extra
+
+    def whole_images(self, turn: Turn) -> bool:
+        """Whether this step is one near the anchors."""
+        return turn.index % self.anchor_every == 0
+
+    def latents(self, turn: Turn, z: Tensor) -> Tensor:
+        if not self.whole_images(turn):
+            return z
+        chosen = torch.randint(self.anchors, (len(z),), generator=turn.rng, device=z.device)
+        noise = torch.randn(z.shape, generator=turn.rng, device=z.device)
+        return turn.extra.get_buffer("anchors")[chosen] + self.anchor_std * noise
+
+    def judge(self, turn: Turn, images: Tensor, c: Tensor | None) -> Tensor:
+        if self.whole_images(turn):
+            return turn.nets.d(images, c)
+        _, maps = turn.nets.d.features(images, c)
+        return turn.extra.d.get_submodule("patches")(maps[images.shape[-1] // self.patch_stride]).flatten(1)

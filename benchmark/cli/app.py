@@ -1,0 +1,213 @@
+"""The command line: each command turns text into typed values, calls the engine and prints what it returns."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from benchmark.cli.datasets import datasets
+from benchmark.cli.methods import conform, new_method
+from benchmark.cli.options import OUT, cache_option, comma, plugin_option, wide_console
+from benchmark.cli.run import run
+from benchmark.cli.sources import sources
+from benchmark.cli.upkeep import cache, results
+from benchmark.errors import BenchmarkError, DataError, UnknownName
+from benchmark.system.signals import Stopped, stoppable
+
+if TYPE_CHECKING:
+    from benchmark.metrics.known_answers import Check
+
+WHAT = ("methods", "domains", "suites", "metrics", "sources")
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    invoke_without_command=True,
+    epilog="""\b
+Examples:
+  python -m benchmark run --methods fixnoise,freezed
+  python -m benchmark run --suite smoke
+  python -m benchmark list methods""",
+)
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Benchmark of StyleGAN2 transfer-learning methods: one backbone, one training loop, one evaluator."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+@cli.command(
+    name="list", epilog="\b\nExamples:\n  python -m benchmark list methods\n  python -m benchmark list domains"
+)
+@click.argument("what", type=click.Choice(WHAT), metavar="WHAT")
+@plugin_option
+@cache_option
+def list_(what: str, plugins: tuple[str, ...], cache: Path) -> None:
+    """List WHAT: methods, domains, suites, metrics or sources."""
+    from benchmark.cli import listing
+
+    table = listing.methods(cache, plugins) if what == "methods" else listing.TABLES[what](cache)
+    wide_console().print(table)
+
+
+@cli.command(epilog="\b\nExample:\n  python -m benchmark report results/runs/avatars")
+@click.argument("results", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Where to write; default: the results folder itself.")
+def report(results: Path, out: Path | None) -> None:
+    """Make the tables and pictures of a results folder again, from its records alone."""
+    from benchmark.report import rich_table, write_report
+
+    console = wide_console()
+    made = write_report(results, out)
+    for section in made.sections:
+        console.print(rich_table(section.quality))
+    _problems(made.problems)
+    console.print(f"{len(made.paths)} files; all on one page: {made.paths[-1]}", soft_wrap=True)
+
+
+@cli.command(
+    epilog="""\b
+Examples:
+  python -m benchmark compare results/runs/avatars results/runs/avatars-again
+  python -m benchmark compare BEFORE AFTER --metric kid_effnetlite0_128 --out compared.md"""
+)
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
+@click.option("--metric", "metrics", multiple=True, help="Only this metric or cost. Repeatable; default: all.")
+@click.option("--out", type=click.Path(path_type=Path), help="Also write it to FILE.md or FILE.csv.")
+def compare(a: Path, b: Path, metrics: tuple[str, ...], out: Path | None) -> None:
+    """Compare the results folders A and B: differences (B - A) with intervals and tests, and what stands in the way."""
+    from benchmark.report import compare as engine
+    from benchmark.report import rich_table
+
+    if out is not None:
+        engine.check_name(out)
+    found = engine.compare(a, b, metrics or None)
+    console = wide_console()
+    console.print(found.title, markup=False, highlight=False, soft_wrap=True)
+    for table in found.tables:
+        console.print(rich_table(table))
+    if not found.tables:
+        console.print("nothing could be compared:")
+    for line in found.lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if out is not None:
+        engine.write_comparison(found, out)
+        console.print(f"written: {out}", markup=False, highlight=False, soft_wrap=True)
+
+
+@cli.command(epilog="\b\nExample:\n  python -m benchmark show 3f2a --results results/runs/avatars")
+@click.argument("record")
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Results folder; default: every folder in results/runs.",
+)
+def show(record: str, results: Path | None) -> None:
+    """Show one record: RECORD is its key, or the beginning of it, or its JSON file."""
+    from benchmark.report import show as text_of
+    from benchmark.results import ResultStore
+
+    if record.endswith(".json"):
+        file = Path(record)
+        results, record = file.parent.parent, file.stem
+    folders = [results] if results else sorted(p.parent for p in OUT.glob("*/records"))
+    for folder in folders:
+        try:
+            click.echo(text_of(ResultStore(folder).find(record)))
+            return
+        except UnknownName:
+            if folder == folders[-1]:
+                raise
+    raise DataError(f"no results in {OUT}: run a suite first, or name the folder with --results.")
+
+
+@cli.command(
+    epilog="""\b
+Examples:
+  python -m benchmark doctor
+  python -m benchmark doctor --suite smoke
+  python -m benchmark doctor --metrics kid_effnetlite0_128,fid --device cpu"""
+)
+@click.option("--suite", "suite_name", default="avatars", show_default=True, help="Examine what this suite measures.")
+@click.option("--metrics", callback=comma, help="Comma-separated metrics to examine instead (see: list metrics).")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@cache_option
+def doctor(suite_name: str, metrics: list[str] | None, device: str, cache: Path) -> None:
+    """Ask this machine's metrics questions with known answers; exit code 1 if one is answered wrongly.
+
+    A run does the same before it starts and writes the verdict into its records.
+    """
+    from benchmark.metrics import Evaluator
+    from benchmark.metrics.doctor import examine, verdict
+    from benchmark.run.setup import usable_device
+    from benchmark.suites import load_suites
+
+    if metrics is None:
+        measured = [suite.eval for suite, _ in load_suites(suite_name)]
+        metrics = [name for cfg in measured for name in (*cfg.metrics, *cfg.curve_metrics)]
+    checks = examine(Evaluator(metrics, cache, usable_device(device)))
+    found = verdict(checks)
+    print_checks(checks)
+    click.echo(f"{found.checks} checks, {len(found.failed)} failed, {len(checks) - found.checks} not available")
+    sys.exit(0 if found.passed else 1)
+
+
+def print_checks(checks: Sequence[Check]) -> None:
+    """A table of all checks; below it why some could not be made."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from benchmark.cli.listing import lines, table_of
+
+    absent = {c.name: c.found for c in checks if c.state == "not available"}
+    table = table_of("Doctor", "check", "", "found", "expected")
+    for c in checks:
+        state = Text(c.state, style="red" if c.state == "failed" else "")
+        table.add_row(Text(c.name), state, Text("–" if c.name in absent else c.found), Text(c.expected))
+    wide_console().print(Group(table, *lines(absent)))
+
+
+cli.add_command(run)
+cli.add_command(sources)
+cli.add_command(datasets)
+cli.add_command(conform)
+cli.add_command(new_method)
+cli.add_command(results)
+cli.add_command(cache)
+
+
+def _problems(problems: tuple[str, ...]) -> None:
+    for problem in problems:
+        click.echo(f"note: {problem}", err=True)
+
+
+def main() -> None:
+    """Run the command line; errors that a person can mend are one line and exit code 2, Ctrl-C is 130, SIGTERM 143."""
+    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)  # type: ignore[assignment]
+    try:
+        with stoppable():
+            cli(prog_name="python -m benchmark", standalone_mode=False)
+    except BenchmarkError as error:
+        stop(str(error))
+    except click.UsageError as error:
+        see = f"{error.ctx.command_path if error.ctx else 'python -m benchmark'} --help"
+        stop(f"{error.format_message().rstrip('.')} (see: {see})")
+    except click.ClickException as error:
+        stop(error.format_message())
+    except (KeyboardInterrupt, click.Abort) as error:
+        click.echo("interrupted; finished records are kept, the same command goes on.", err=True)
+        told = error.__cause__ or error  # click makes an Abort of what was raised
+        sys.exit(told.code if isinstance(told, Stopped) else 130)
+
+
+def stop(message: str) -> NoReturn:
+    """Print one line and exit with code 2."""
+    click.echo(f"error: {' '.join(message.split())}", err=True)
+    sys.exit(2)

@@ -1,0 +1,157 @@
+"""`python -m benchmark datasets ...`: the standard target sets and pretrained networks of the field."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast, get_args
+
+import click
+
+from benchmark.cli.options import cache_option, wide_console
+from benchmark.config import Filter
+
+if TYPE_CHECKING:
+    from benchmark.domains.assets import Asset
+
+
+@click.group(
+    no_args_is_help=False,
+    epilog="""\b
+Examples:
+  python -m benchmark datasets info afhq-cat
+  python -m benchmark datasets fetch afhq-cat --accept-licence
+  python -m benchmark datasets prepare afhq-cat --resolution 256
+  python -m benchmark datasets verify afhq-cat
+  python -m benchmark run --domains afhq-cat --set resolution=256""",
+)
+def datasets() -> None:
+    """The field's target sets and pretrained networks: get, prepare, check."""
+
+
+@datasets.command(
+    epilog="""\b
+Examples:
+  python -m benchmark datasets fetch afhq-cat --accept-licence
+  python -m benchmark datasets fetch metfaces --from ~/Downloads/metfaces
+  python -m benchmark datasets fetch stylegan2-church-config-f --accept-licence"""
+)
+@click.argument("name")
+@click.option("--accept-licence", is_flag=True, help="You have read the licence that `info` shows. Needed once a set.")
+@click.option(
+    "--from",
+    "given",
+    type=click.Path(path_type=Path),
+    metavar="FILE_OR_FOLDER",
+    help="Take what you downloaded yourself; the net is not used.",
+)
+@click.option("--retry-dead", is_flag=True, help="Ask again for listed pictures that could not be had.")
+@click.option(
+    "--stall", type=click.FloatRange(min=0.1), default=60.0, show_default=True, help="Seconds without a byte."
+)
+@click.option(
+    "--tries",
+    type=click.IntRange(min=1),
+    default=6,
+    show_default=True,
+    help="Attempts in a row that may bring nothing, each after twice the wait of the one before.",
+)
+@cache_option
+def fetch(
+    name: str, accept_licence: bool, given: Path | None, retry_dead: bool, stall: float, tries: int, cache: Path
+) -> None:
+    """Download the files of a set or a pretrained network, or take them from your disk, and check them.
+
+    What is here is kept: the same command goes on where it stopped.
+    """
+    from benchmark.domains.assets import find_target, owner
+    from benchmark.fetch.download import Line, Patience
+    from benchmark.fetch.fetch import NeedsPerson
+    from benchmark.fetch.fetch import fetch as fetch_target
+    from benchmark.fetch.licences import require_licence, terms
+    from benchmark.system.progress import Bars
+
+    target = find_target(name)
+    card = owner(target)
+    require_licence(card, cache, accept_licence)
+    click.echo(terms(card))
+    patience = Patience(connect=min(stall, Patience.connect), stall=stall, tries=tries)
+    with Bars(wide_console()) as bars:
+        try:
+            said = fetch_target(target, cache, given, Line(patience), bars.stage, retry_dead)
+        except NeedsPerson as error:
+            bars.say(error.instructions.rstrip())
+            raise
+    for text in said:
+        click.echo(text)
+    click.echo(f"next: {next_step(target)}")
+
+
+def next_step(target: Asset) -> str:
+    """The command that makes use of fetched files."""
+    if target.kind == "source":
+        return f"python -m benchmark sources import {target.name}"
+    return f"python -m benchmark datasets prepare {target.name} --resolution 256"
+
+
+@datasets.command(
+    epilog="""\b
+Examples:
+  python -m benchmark datasets prepare metfaces --resolution 256
+  python -m benchmark datasets prepare metfaces --resolution 256 --filter squash_bilinear"""
+)
+@click.argument("name")
+@click.option(
+    "--resolution", "resolutions", type=int, multiple=True, required=True, metavar="PX", help="Side. Repeatable."
+)
+@click.option(
+    "--filter",
+    "resized",
+    type=click.Choice(get_args(Filter)),
+    default="lanczos",
+    show_default=True,
+    help="lanczos: centre crop, antialiased. box: so FFHQ's FID was published. squash_bilinear: not cropped "
+    "but squashed, as the suite paper wants it.",
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: all cores]")
+@cache_option
+def prepare(name: str, resolutions: tuple[int, ...], resized: str, workers: int | None, cache: Path) -> None:
+    """Make fetched images square, at the wanted sizes, in NVIDIA's ZIP layout; then they can be trained on."""
+    from benchmark.domains.assets import find_target
+    from benchmark.domains.prepare import prepare_target
+    from benchmark.errors import ConfigError
+    from benchmark.system.progress import Bars
+
+    target = find_target(name)
+    if target.kind == "source":
+        raise ConfigError(f"{name} is a pretrained network, no image set; do: {next_step(target)}")
+    with Bars(wide_console()) as bars:
+        made = prepare_target(target, cache, resolutions, cast(Filter, resized), workers, bars.over)
+    for px, one in made.items():
+        skipped = f", {one.skipped} skipped (named in the ZIP's provenance)" if one.skipped else ""
+        click.echo(f"{px} px: {one.images} images{skipped} in {one.path}" + ("" if one.new else " (was there)"))
+
+
+@datasets.command(epilog="\b\nExample:\n  python -m benchmark datasets verify metfaces")
+@click.argument("name")
+@cache_option
+def verify(name: str, cache: Path) -> None:
+    """Read all files of a set: hashes as locked and as published, number of images, prepared pixels."""
+    from benchmark.domains.assets import find_target
+    from benchmark.fetch.verify import verify as verify_target
+    from benchmark.system.progress import Bars
+
+    with Bars(wide_console()) as bars:
+        for text in verify_target(find_target(name), cache, bars.over):
+            bars.say(text)
+
+
+@datasets.command(epilog="\b\nExample:\n  python -m benchmark datasets info aahq")
+@click.argument("name")
+@cache_option
+def info(name: str, cache: Path) -> None:
+    """The card of a set or pretrained network: origin, licence, files, splits; and what of it is here."""
+    from benchmark.domains.assets import find_target
+    from benchmark.fetch.info import target_text
+
+    for text in target_text(find_target(name), cache):
+        click.echo(text)

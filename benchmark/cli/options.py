@@ -1,0 +1,52 @@
+"""What commands share: --cache, --plugin, lists such as "a,b", the wide console."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+from platformdirs import user_cache_path
+from rich.console import Console
+
+CACHE = user_cache_path("stylegan-transfer-benchmark")
+OUT = Path("results/runs")
+
+
+def cache_option(command: Any) -> Any:
+    """--cache, shared by the commands that draw domains or look for weights."""
+    return click.option(
+        "--cache",
+        type=click.Path(path_type=Path),
+        envvar="BENCHMARK_CACHE",
+        default=CACHE,
+        show_default="the user's cache folder",
+        help="Folder for rendered domains, features, weight files and imported sources (also BENCHMARK_CACHE).",
+    )(command)
+
+
+def wide_console() -> Console:
+    """Standard output; where that is no terminal, wide enough for tables, because nothing there folds well."""
+    console = Console()
+    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=200)
+
+
+def plugin_option(command: Any) -> Any:
+    """--plugin, shared by the commands that look for methods."""
+    return click.option(
+        "--plugin",
+        "plugins",
+        multiple=True,
+        metavar="FILE|MODULE",
+        help="A Python file or importable module with methods of yours. Repeatable.",
+    )(command)
+
+
+def comma(ctx: click.Context, option: click.Parameter, text: str | None) -> list[str] | None:
+    """ "a,b[c=1,d=2]" -> ["a", "b[c=1,d=2]"]."""
+    if text is None or "[" not in text:
+        return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+    from benchmark.registry.variants import split_names  # imports torch: only where it is needed
+
+    return [part for part in split_names(text) if part]

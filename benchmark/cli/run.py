@@ -1,0 +1,188 @@
+"""`python -m benchmark run`: what is compared, on which machine, at which size."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from benchmark.cli.options import OUT, cache_option, comma, plugin_option, wide_console
+
+if TYPE_CHECKING:
+    from benchmark.run.forecast import Forecast
+    from benchmark.run.plan import Job
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  python -m benchmark run --methods fixnoise,freezed
+  python -m benchmark run --suite smoke
+  python -m benchmark run --domains micah,path/to/my/images --seeds 0,1,2 --set train.kimg=8
+  python -m benchmark run --methods fixnoise+freezed --set fixnoise.weight=0.1 --dry-run
+  python -m benchmark run --methods mine --plugin mine.py
+  python -m benchmark run --suite paper --plan --seconds-per-kimg 20
+  python -m benchmark run --suite paper --scale 0.01"""
+)
+@click.option(
+    "--suite",
+    "suite_name",
+    default="avatars",
+    show_default=True,
+    help="A suite's name (see: list suites) or a YAML file.",
+)
+@click.option("--source", help="The GAN to adapt (see: sources list); default: the suite's.")
+@click.option(
+    "--methods", callback=comma, help="Comma-separated; a+b is one method made of both; default: those of the suite."
+)
+@click.option(
+    "--domains", callback=comma, help="Comma-separated names, folders or ZIPs of images; default: those of the suite."
+)
+@click.option("--seeds", callback=comma, help="Comma-separated numbers; default: those of the suite.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Change a setting (train.kimg=8) or a method's field (fixnoise.weight=0.1). Repeatable.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder for records, samples and tables.  [default: results/runs/SUITE]",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    help="CPU threads; default: all cores. Use fewer on a shared machine: waiting for a busy core is slow.",
+)
+@click.option(
+    "--log", "board", type=click.Choice(["tensorboard"]), help="Also write the training's losses as TensorBoard files."
+)
+@click.option(
+    "--jobs",
+    "workers",
+    type=click.IntRange(min=0),
+    envvar="BENCHMARK_JOBS",
+    help="Jobs side by side, each in a process of its own that shares the threads; 0: all in this process.  "
+    "[default: one on a GPU; on a CPU one for each core, up to 4]",
+)
+@click.option("--time-limit", type=float, metavar="MINUTES", help="End a job that takes longer; the others go on.")
+@click.option("--memory-limit", type=float, metavar="GB", help="End a job that takes more memory; the others go on.")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first job that fails.")
+@click.option("--only-missing", "which", flag_value="missing", help="Leave jobs alone that failed before.")
+@click.option("--retry-failed", "which", flag_value="failed", help="Only jobs that failed before.")
+@click.option("--dry-run", is_flag=True, help="Print the jobs and their keys, run nothing.")
+@click.option(
+    "--plan",
+    "only_plan",
+    is_flag=True,
+    help="Print how much there is to do, how long it takes and what is missing here; run nothing, fetch nothing.",
+)
+@click.option(
+    "--seconds-per-kimg",
+    type=click.FloatRange(min=0, min_open=True),
+    help="For --plan: how fast this machine trains; default: as records in the results folder say.",
+)
+@click.option(
+    "--scale",
+    type=click.FloatRange(min=0, max=1, min_open=True),
+    help="Rehearse: lengths, samples and pairs are this share of the suite's. Names and titles say so.",
+)
+@click.option(
+    "--stand-in-weights",
+    "stand_ins",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="BENCHMARK_STANDIN_WEIGHTS",
+    help="For rehearsals: a folder of files that take the place of published ones; their metrics are called standin_*.",
+)
+@click.option("--yes", is_flag=True, help="Begin although it takes hours on this CPU.")
+@plugin_option
+@cache_option
+def run(
+    suite_name: str,
+    source: str | None,
+    methods: list[str] | None,
+    domains: list[str] | None,
+    seeds: list[str] | None,
+    settings: tuple[str, ...],
+    out: Path | None,
+    device: str,
+    threads: int | None,
+    board: str | None,
+    workers: int,
+    time_limit: float | None,
+    memory_limit: float | None,
+    fail_fast: bool,
+    which: Literal["missing", "failed"] | None,
+    dry_run: bool,
+    only_plan: bool,
+    seconds_per_kimg: float | None,
+    scale: float | None,
+    stand_ins: Path | None,
+    yes: bool,
+    plugins: tuple[str, ...],
+    cache: Path,
+) -> None:
+    """Adapt the source to each domain with each method, evaluate, print and write the comparison table.
+
+    What is finished is kept: the same command goes on where it stopped.
+    """
+    from benchmark.run.forecast import forecast, require_patience
+    from benchmark.run.launch import Launch
+    from benchmark.run.setup import Request, prepare
+    from benchmark.run.suite import run_suites
+    from benchmark.run.supervisor import Limits
+
+    console = wide_console()
+    seconds, megabytes = (n and n * unit for n, unit in ((time_limit, 60), (memory_limit, 1024)))
+    launch = Launch(workers, Limits(seconds, megabytes), fail_fast, which or "all")
+    overrides = {"source": source, "methods": methods, "domains": domains, "seeds": seeds, "scale": scale}
+    asked = Request(suite_name, settings, overrides, device, cache, threads, plugins, stand_ins).members()
+    loaded = [request.load() for request in asked]
+    out = out or OUT / folder_name(suite_name, [suite.name for suite, _ in loaded])
+    if only_plan:
+        click.echo(summary([forecast(suite, chosen, cache, out, seconds_per_kimg) for suite, chosen in loaded]))
+        return
+    ready = [prepare(request, console) for request in asked]
+    if dry_run:
+        print_jobs([job for suite in ready for job in suite.jobs])
+        return
+    if said := require_patience([(suite.nets, suite.jobs) for suite in ready], out, yes):
+        click.echo(f"note: {said}", err=True)
+    sys.exit(run_suites(ready, out, console, board is not None, launch))
+
+
+def folder_name(asked: str, suites: Sequence[str]) -> str:
+    """Of the results: the suite's name, or that of the collection with what was added to its members' names."""
+    if len(suites) == 1:
+        return suites[0]
+    _, scale, share = suites[0].partition("-scale-")
+    return f"{Path(asked).stem}{scale}{share}"
+
+
+def summary(plans: Sequence[Forecast]) -> str:
+    """The plans of all suites, below several the sum, and what is missing on this machine."""
+    texts = [plan.text() for plan in plans]
+    if len(plans) > 1:
+        hours = [plan.hours for plan in plans]
+        known = f", {sum(h for h in hours if h is not None):,.1f} h of training" if None not in hours else ""
+        trainings, kimg = sum(plan.trainings for plan in plans), sum(plan.kimg for plan in plans)
+        texts.append(f"together: {sum(p.jobs for p in plans)} jobs, {trainings} trainings, {kimg:,g} kimg{known}")
+    missing = dict.fromkeys(what for plan in plans for what in plan.missing)
+    return "\n".join([*texts, *(f"missing: {what}" for what in missing)] + ([] if missing else ["nothing is missing"]))
+
+
+def print_jobs(jobs: Sequence[Job]) -> None:
+    """One line for each record that the jobs would make."""
+    click.echo(f"{len(jobs)} jobs, {sum(len(job.record_keys) for job in jobs)} records:")
+    row = "{:18} {:14} {:>4}  {:7}  {:32}  {}"
+    click.echo(row.format("method", "domain", "seed", "control", "record key", "training key"))
+    for job in jobs:
+        name, training = (job.method.name, job.train_key) if job.method else ("source", "–")
+        for control, key in job.record_keys.items():
+            click.echo(row.format(name, job.domain, job.seed, "–" if control is None else str(control), key, training))

@@ -1,0 +1,182 @@
+"""`python -m benchmark sources ...`: pretrained generators."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmark.cli.options import cache_option, wide_console
+
+
+@click.group(
+    no_args_is_help=False,
+    epilog="""\b
+Examples:
+  python -m benchmark sources import ffhq-res256-mirror-paper256-noaug.pkl --out ffhq-256
+  python -m benchmark sources verify ffhq-256
+  python -m benchmark run --source ffhq-256 --set resolution=256 --domains path/to/paintings
+  python -m benchmark sources export ffhq-256 --to rosinality""",
+)
+def sources() -> None:
+    """Pretrained generators: import, check, export, train."""
+
+
+@sources.command(name="list", epilog="\b\nExample:\n  python -m benchmark sources list")
+@cache_option
+def list_(cache: Path) -> None:
+    """All sources: those of the suite and those you imported."""
+    from benchmark.cli import listing
+
+    wide_console().print(listing.TABLES["sources"](cache))
+
+
+@sources.command(epilog="\b\nExample:\n  python -m benchmark sources show open-peeps-64")
+@click.argument("name")
+@cache_option
+def show(name: str, cache: Path) -> None:
+    """The card of a source: origin, architecture, licence, scores."""
+    from benchmark.cli.listing import card_text
+    from benchmark.sources import find_source
+
+    click.echo(card_text(find_source(name, cache)))
+
+
+@sources.command(
+    name="import",
+    epilog="""\b
+Examples:
+  python -m benchmark sources import ffhq-res256-mirror-paper256-noaug
+  python -m benchmark sources import network-snapshot-025000.pkl
+  python -m benchmark sources import 550000.pt --out ffhq-256-rosinality
+  python -m benchmark sources import generator-only.pt --allow 'd.*'""",
+)
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE_OR_NAME")
+@click.option("--out", "name", metavar="NAME", help="Name of the source.  [default: the file's name]")
+@click.option(
+    "--allow",
+    multiple=True,
+    metavar="NAME",
+    help="Accept that this tensor is missing, unexpected or misshapen; a pattern such as 'd.b4.*'. Repeatable.",
+)
+@click.option("--licence", help="Of the weights, for the card; files do not say it. NAME has its own.")
+@click.option("--replace", is_flag=True, help="Give up an earlier import of the same name.")
+@cache_option
+def import_(
+    file: Path, name: str | None, allow: tuple[str, ...], licence: str | None, replace: bool, cache: Path
+) -> None:
+    """Make a source of a StyleGAN2 checkpoint: NVIDIA's .pkl (PyTorch or TensorFlow), rosinality's .pt, .safetensors.
+
+    NAME is a pretrained network that `datasets fetch NAME` got. Nothing in the file is run. Every tensor has to fit;
+    what was written is read again and compared.
+    """
+    from benchmark.cli.listing import card_text
+    from benchmark.domains.assets import fetched_checkpoint, list_targets
+    from benchmark.sources.importing import import_source
+
+    card = None if file.exists() else list_targets("source").get(str(file))
+    if card:
+        file, name, licence = fetched_checkpoint(card, cache), name or card.name, licence or card.licence
+    source = import_source(file, name, cache, allow, licence, replace)
+    click.echo(card_text(source))
+    click.echo(f"imported; use it with: python -m benchmark run --source {source.name}")
+
+
+def find_or_file(name: str, cache: Path) -> Any:
+    """A source by name, or a safetensors file of this suite (an adapted network) by its path."""
+    from benchmark.sources import file_source, find_source, list_sources
+
+    if name.endswith(".safetensors") and name not in list_sources(cache):
+        return file_source(Path(name))
+    return find_source(name, cache)
+
+
+@sources.command(
+    epilog="""\b
+Examples:
+  python -m benchmark sources verify open-peeps-64
+  python -m benchmark sources verify ffhq-256 --expected images.npz"""
+)
+@click.argument("name")
+@click.option(
+    "--expected",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Images made elsewhere: .npz or .safetensors with z, images in [-1, 1] (psi 1, constant noise) and perhaps c.",
+)
+@cache_option
+def verify(name: str, expected: Path | None, cache: Path) -> None:
+    """Check a source: its file's hash, a strict load, and images at fixed latents. NAME may be a checkpoint's path."""
+    from benchmark.sources.check import verify
+    from benchmark.system.hardware import prepare_torch
+
+    prepare_torch()
+    for line in verify(find_or_file(name, cache), expected):
+        click.echo(line)
+
+
+@sources.command(
+    epilog="""\b
+Examples:
+  python -m benchmark sources export open-peeps-64 --to rosinality
+  python -m benchmark sources export FOLDER/checkpoints/KEY.safetensors --to nvidia --out adapted.safetensors"""
+)
+@click.argument("name")
+@click.option(
+    "--to",
+    "layout",
+    type=click.Choice(["rosinality", "nvidia"]),
+    required=True,
+    help="rosinality: .pt with g, g_ema, d, latent_avg. nvidia: .safetensors with names such as G_ema.mapping.w_avg.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="File to write.  [default: NAME-LAYOUT.pt or .safetensors]"
+)
+@cache_option
+def export(name: str, layout: str, out: Path | None, cache: Path) -> None:
+    """Write a source, or an adapted network (NAME is its path), for other tools; it is re-read and compared."""
+    from benchmark.sources.exporting import SUFFIXES, export_source
+
+    source = find_or_file(name, cache)
+    path = out or Path(f"{source.name}-{layout}{SUFFIXES[layout]}")
+    for note in export_source(source, layout, path):
+        click.echo(f"note: {note}")
+    click.echo(f"written: {path}")
+
+
+@sources.command(epilog="\b\nExample:\n  python -m benchmark sources train open-peeps-64")
+@click.argument("name")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder for the training state and snapshots.  [default: sources/NAME in the cache folder]",
+)
+@click.option(
+    "--kimg", type=click.FloatRange(min=0, min_open=True), help="Train to this length instead of the recipe's."
+)
+@click.option("--device", default="auto", show_default=True)
+@cache_option
+def train(name: str, out: Path | None, kimg: float | None, device: str, cache: Path) -> None:
+    """Train a source from scratch by its recipe; the same command goes on where it stopped.
+
+    On several devices or cores: torchrun --nproc-per-node=2 -m benchmark sources train NAME
+    """
+    from benchmark.run.setup import usable_device
+    from benchmark.sources.training import train_source
+
+    folder = out or cache / "sources" / name
+    train_source(name, folder, cache, kimg, usable_device(device), click.echo)
+    click.echo(f"snapshots and log in {folder}")
+
+
+@sources.command(epilog="\b\nExample:\n  python -m benchmark sources score open-peeps-64 FOLDER/snapshot-*.safetensors")
+@click.argument("name")
+@click.argument("snapshots", type=click.Path(path_type=Path, exists=True, dir_okay=False), nargs=-1, required=True)
+@click.option("--samples", type=click.IntRange(min=2), default=1000, show_default=True)
+@cache_option
+def score(name: str, snapshots: tuple[Path, ...], samples: int, cache: Path) -> None:
+    """KID and FD of snapshots to the held-out images of the recipe's domain, with a sample grid beside each."""
+    from benchmark.sources.scores import score_snapshots
+
+    for line in score_snapshots(name, snapshots, samples, cache):
+        click.echo(line)

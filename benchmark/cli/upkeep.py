@@ -1,0 +1,88 @@
+"""`python -m benchmark results ...` and `cache ...`: looking after what is stored."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from benchmark.cli.options import cache_option
+
+SHOWN = 20
+"""Lines of one kind."""
+
+
+@click.group(no_args_is_help=False, epilog="\b\nExample:\n  python -m benchmark results verify results/runs/avatars")
+def results() -> None:
+    """Results folders: check them."""
+
+
+@results.command(epilog="\b\nExample:\n  python -m benchmark results verify results/runs/avatars")
+@click.argument("folder", type=click.Path(path_type=Path))
+def verify(folder: Path) -> None:
+    """Hash records, samples and checkpoints in FOLDER again and compare with what the run noted; exit code 1 if not.
+
+    Files that are gone and files without a hash are named, and are no error.
+    """
+    from benchmark.results.verify import verify_results
+
+    found = verify_results(folder)
+    for title, lines in (("BAD", found.bad), ("gone", found.gone), ("without a hash", found.unhashed)):
+        for line in lines[:SHOWN]:
+            click.echo(f"{title}: {line}")
+        if len(lines) > SHOWN:
+            click.echo(f"{title}: {len(lines) - SHOWN} more")
+    click.echo(
+        f"{found.good} files as they were stored, {len(found.bad)} bad, {len(found.gone)} gone, "
+        f"{len(found.unhashed)} without a hash"
+    )
+    sys.exit(1 if found.bad else 0)
+
+
+@click.group(
+    no_args_is_help=False,
+    epilog="\b\nExamples:\n  python -m benchmark cache info\n  python -m benchmark cache prune --days 90",
+)
+def cache() -> None:
+    """The cache of drawn domains, features, weights and imported sources: look, check, tidy up."""
+
+
+@cache.command(epilog="\b\nExample:\n  python -m benchmark cache info")
+@cache_option
+def info(cache: Path) -> None:
+    """Where the cache is and how much is in it."""
+    from benchmark.cache import cache_entries, cache_leftovers, sizes
+
+    click.echo(f"cache: {cache}")
+    for kind, (count, size) in sizes([*cache_entries(cache)]).items():
+        click.echo(f"{kind:10} {count:6} entries  {size / 2**20:10.1f} MiB")
+    if left := cache_leftovers(cache):
+        click.echo(f"{len(left)} leftovers of interrupted or running processes; cache prune removes them a day later")
+
+
+@cache.command(name="verify", epilog="\b\nExample:\n  python -m benchmark cache verify")
+@cache_option
+def verify_cache(cache: Path) -> None:
+    """Check the content of all entries; exit code 1 if one is damaged. A run never uses damaged ones."""
+    from benchmark.cache import cache_entries
+
+    checked = [(entry, entry.check()) for entry in cache_entries(cache)]
+    bad = [f"{entry.kind} {entry.name}: {why}" for entry, why in checked if why]
+    for line in bad:
+        click.echo(f"BAD: {line}")
+    click.echo(f"{len(checked) - len(bad)} entries good, {len(bad)} bad")
+    sys.exit(1 if bad else 0)
+
+
+@cache.command(epilog="\b\nExamples:\n  python -m benchmark cache prune\n  python -m benchmark cache prune --days 90")
+@click.option("--days", type=click.FloatRange(min=0), help="Also remove drawings and features unread for so long.")
+@cache_option
+def prune(days: float | None, cache: Path) -> None:
+    """Remove damaged entries and old leftovers. Weights and imported sources stay."""
+    from benchmark.cache import prune
+
+    removed, freed = prune(cache, days)
+    for line in removed:
+        click.echo(f"removed {line}")
+    click.echo(f"{freed / 2**20:.1f} MiB freed")

@@ -1,0 +1,322 @@
+"""Target image sets: from a card's name, or a user's folder or ZIP, to uint8 images.
+
+Standard targets (`targets`) come from what `datasets prepare` made, with splits of their own: see `prepared`.
+
+A domain is drawn once and kept in a content-addressed cache. How the splits are made:
+
+1. Pictures come in a fixed order: drawings by seed number, the user's own images by the sha256 of their bytes.
+2. A picture whose pixels equal an earlier one's is dropped.
+3. The first ``test`` pictures are held out, the next ``train`` are for training. So the held-out set does not depend
+   on the size of the training set, and a ten-shot training set is the beginning of the 2,000-image one.
+4. Where a suite wants a selection split, it is the last of those (`set_apart`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from filelock import FileLock
+from pydantic import Field
+
+from benchmark.config import Filter, Frozen
+from benchmark.domains.assets import list_targets
+from benchmark.domains.cards import Card, Pictures, Skipped, list_cards
+from benchmark.domains.prepared import PreparedPictures, Wanted, open_target
+from benchmark.errors import ConfigError, DataError, UnknownName
+from benchmark.system.files import SCRATCH, clear_temporaries, new_file, reserve
+
+Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
+LAYOUT = 1  # version of the splits and of the cache files; raise it when either changes
+LEAST_USER_IMAGES = 4
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Images of one domain, uint8 RGB, 0 to 255; arrays are read-only and may be memory-mapped."""
+
+    name: str
+    train: np.ndarray  # uint8 [N,3,R,R]
+    test: np.ndarray  # uint8 [M,3,R,R], held out, no image equal to one in train; or train itself, see `held_out`
+    digest: str  # sha256 of the pixels of both splits, in order
+    card: Card
+    skipped: Skipped = ()  # user data: (file, reason)
+    selection: np.ndarray = field(default_factory=lambda: np.empty((0, 3, 1, 1), np.uint8))  # held out as well
+
+    @property
+    def held_out(self) -> bool:
+        """False where the training images are the reference, as many papers have it."""
+        return self.test is not self.train
+
+
+def plain(items: Iterable[Any], total: int, text: str) -> Iterable[Any]:
+    """The progress bar that shows nothing."""
+    return items
+
+
+def load_domain(
+    name: str,
+    resolution: int,
+    train: int,
+    test: int,
+    cache: Path,
+    progress: Progress | None = None,
+    filter: Filter = "lanczos",
+    medium: str = "",
+) -> Domain:
+    """Images of the domain called ``name``, drawn now or read from ``cache``.
+
+    ``name`` is a card's name or the path of a folder or ZIP of images; ``resolution`` is in px; ``train`` and ``test``
+    are numbers of images; with ``test`` 0 the training images are the reference, too. A user's set with fewer images
+    than asked for is split 2:1; a standard target has its own splits, of which the numbers are upper limits, and is
+    read as it was prepared with ``filter``. A user's own images are drawn in ``medium``, where one is named (`media`).
+    Raises `UnknownName` for a name without a card, `ConfigError` for settings that make no sense and `DataError` for
+    images that cannot be had.
+    """
+    if resolution < 4 or train < 1 or test < 0:
+        raise ConfigError(
+            f"domain {name!r}: asked for {train} + {test} images of {resolution} px; use 1 or more, 4 px up"
+        )
+    bar = progress or plain
+    card, pictures = _open(Wanted(name, resolution, train, test, filter), cache, bar, medium)
+    probes = card.probes and [card.probes.count, card.probes.resolution]
+    sizes = {"resolution": resolution, "train": train, "test": test}
+    wanted = {**pictures.recipe(), **sizes, "probes": probes, "layout": LAYOUT}
+    key = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
+    slug = "".join(c if c.isascii() and c.isalnum() else "-" for c in card.name)[:40]
+    entry = Path(cache) / f"{slug}-{resolution}px-{key[:16]}"
+    stored = _read(entry)
+    if stored is None:
+        try:
+            entry.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{entry}.lock"):
+                clear_temporaries(entry.parent, entry.name)
+                stored = _read(entry)
+                if stored is None:
+                    _render(entry, card, pictures, (resolution, train, test), bar)
+                    stored = _read(entry)
+        except OSError as error:
+            raise DataError(f"cannot write domain {card.name!r} to {cache}: {error}; choose another cache") from error
+    if stored is None:
+        raise DataError(f"domain {card.name!r} was written to {cache} but does not read back; is the disk full?")
+    return _domain(card, *stored)
+
+
+def set_apart(domain: Domain, train: int, selection: int) -> Domain:
+    """The domain with the last ``selection`` of its training images held out to choose weights by.
+
+    ``train`` is the number that is to stay; a user's set with fewer images is split in the same ratio.
+    Raises `DataError` where nothing would be left on either side.
+    """
+    if not selection:
+        return domain
+    have = len(domain.train)
+    apart = min(selection, have * selection // (train + selection))
+    if not 0 < apart < have:
+        raise DataError(
+            f"domain {domain.name!r}: {have} images cannot be split into {train} for training and {selection} for "
+            "selection; lower split.selection"
+        )
+    rest = domain.train[:-apart]
+    return replace(domain, train=rest, test=domain.test if domain.held_out else rest, selection=domain.train[-apart:])
+
+
+def _open(wanted: Wanted, cache: Path, progress: Progress, medium: str) -> tuple[Card, Pictures]:
+    """Card and drawing machine behind a name or a path; a card goes before a path of the same name."""
+    name, resolution, cards = wanted.name, wanted.resolution, list_cards()
+    targets = {} if name in cards else list_targets("target")
+    if medium and (name in cards or name in targets):
+        raise ConfigError(
+            f"medium={medium} is for folders and ZIPs of your own, and {name!r} has a card; choose a domain whose card "
+            f"has that medium: {', '.join(n for n, card in cards.items() if card.medium == medium) or 'there is none'}."
+        )
+    if name in targets:
+        return open_target(targets[name], wanted, cache)
+    if wanted.filter != "lanczos":
+        raise ConfigError(f"split.filter={wanted.filter} is for standard targets, and {name!r} is none; leave it out.")
+    if name in cards:
+        return cards[name], _machine(cards[name], resolution)
+    if not ("/" in name or os.sep in name or os.path.exists(name)):
+        raise UnknownName("domain", name, (*cards, *targets))
+    from benchmark.domains.images import UserImages
+
+    user = UserImages(Path(name), resolution, progress)
+    title = f"{user.title}-{medium}" if medium else user.title
+    unknown = "unknown; the user's own data"
+    about = {"schema": 1, "name": title, "title": title, "kind": user.kind, "medium": medium, "attribution": unknown}
+    return Card.model_validate({**about, "creator": "unknown", "licence": unknown}), in_medium(user, medium, resolution)
+
+
+def _machine(card: Card, resolution: int) -> Pictures:
+    """What draws the pictures of a card."""
+    pictures: Pictures
+    if card.kind == "toy":
+        from benchmark.domains.toys import ToyPictures
+
+        pictures = ToyPictures(card.style, card.seeds, resolution)
+    else:
+        from benchmark.domains.drawings import Drawings
+
+        pictures = Drawings(card.name, card.style, card.options, card.seeds, resolution)
+    return in_medium(pictures, card.medium, resolution)
+
+
+def in_medium(pictures: Pictures, medium: str, resolution: int) -> Pictures:
+    """The pictures drawn in a medium, if there is one."""
+    if not medium:
+        return pictures
+    from benchmark.domains.media import InMedium
+
+    return InMedium(pictures, medium, resolution)
+
+
+def _unique(pictures: Pictures, need: int, skipped: list[tuple[str, str]]) -> Iterator[np.ndarray]:
+    """The first ``need`` pictures with pixels of their own; draws no more than that takes."""
+    seen: set[bytes] = set()
+    start = 0
+    while len(seen) < need and start < pictures.count:
+        stop = min(pictures.count, start + need - len(seen))
+        for label, image in pictures.draw(start, stop):
+            if isinstance(image, str):
+                skipped.append((label, image))
+                continue
+            pixels = hashlib.sha256(image.tobytes()).digest()
+            if pixels in seen:
+                skipped.append((label, "same pixels as another image"))
+            else:
+                seen.add(pixels)
+                yield image
+        start = stop
+
+
+def _render(entry: Path, card: Card, pictures: Pictures, sizes: tuple[int, int, int], progress: Progress) -> None:
+    """Draw, split and write one cache entry: `.npy` [test + train,3,R,R] and `.json`."""
+    resolution, train, test = sizes
+    user = card.kind in ("folder", "zip")
+    ready = pictures if isinstance(pictures, PreparedPictures) else None
+    if not user and not ready:
+        _held_out(card.name, pictures.count, train, test, user, [])  # too few are refused before any is drawn
+    need = min(train + test, pictures.count)
+    skipped = list(pictures.skipped)
+    with tempfile.TemporaryDirectory(
+        dir=entry.parent, prefix=f"{SCRATCH}{entry.name}-", ignore_cleanup_errors=True
+    ) as scratch:
+        shape = (max(need, 1), 3, resolution, resolution)
+        images: np.ndarray = np.lib.format.open_memmap(
+            Path(scratch) / "all.npy", mode="w+", dtype=np.uint8, shape=shape
+        )
+        reserve(Path(scratch) / "all.npy")
+        found = 0
+        drawn = (image for _, image in ready.draw(0, need)) if ready else _unique(pictures, need, skipped)
+        for image in progress(drawn, need, f"{'read' if ready else 'draw'} {card.name}"):
+            images[found] = image
+            found += 1
+        held_out = ready.held_out if ready else _held_out(card.name, found, train, test, user, skipped)
+        images = images[: min(found, held_out + train)]
+        about = {
+            "schema": 1,
+            "test": held_out,
+            "digest": pixel_digest(images[held_out:], images[:held_out]),
+            "found": pictures.count + len(pictures.skipped) if user or ready else None,
+            "skipped": sorted(skipped) if user or ready else [],
+            "probe": _probe(card),
+        }
+        with new_file(entry.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
+            np.save(file, images)
+        with new_file(entry.with_suffix(".json")) as temporary:
+            temporary.write_text(json.dumps(about, indent=1))
+
+
+def _held_out(name: str, found: int, train: int, test: int, user: bool, skipped: list[tuple[str, str]]) -> int:
+    """How many of ``found`` pictures are held out; `DataError` when there are too few."""
+    if found >= train + test:
+        return test
+    if not user:
+        raise DataError(
+            f"domain {name!r}: asked for {train} + {test} images, it has {found} different ones; ask for fewer"
+        )
+    if found < LEAST_USER_IMAGES:
+        reasons = sorted({reason for _, reason in skipped})
+        why = f" ({len(skipped)} skipped: {'; '.join(reasons[:4])})" if skipped else ""
+        raise DataError(f"domain {name!r}: {found} usable images{why}; give at least {LEAST_USER_IMAGES}")
+    share = min(test, max(2, found // 3))
+    return min(test, found - min(train, found - share))
+
+
+class _About(Frozen):
+    """What is kept beside the pixels of a cache entry."""
+
+    schema_version: Literal[1] = Field(1, alias="schema")
+    test: int = Field(ge=0)
+    digest: str
+    found: int | None
+    skipped: Skipped
+    probe: str | None
+
+
+def _read(entry: Path) -> tuple[np.ndarray, _About] | None:
+    """A cache entry whose pixels are what was written; None when it is missing or damaged."""
+    try:
+        about = _About.model_validate_json(entry.with_suffix(".json").read_bytes())
+        images = np.lib.format.open_memmap(entry.with_suffix(".npy"), mode="r")
+    except (OSError, ValueError, EOFError):
+        return None
+    good = pixel_digest(images[about.test :], images[: about.test]) == about.digest
+    return (images, about) if good else None
+
+
+def entry_problem(entry: Path) -> str | None:
+    """Why a cache entry is not used, or None; `entry` is its path without the suffix."""
+    return "damaged (pixels are not what was drawn)" if _read(entry) is None else None
+
+
+def _domain(card: Card, images: np.ndarray, about: _About) -> Domain:
+    """The public value, after comparing the card's probe."""
+    if card.probes is not None and about.probe != card.probes.sha256:
+        warnings.warn(
+            f"domain {card.name!r} is drawn differently here than when its card was written (another version of the "
+            f"drawing packages?); its digest is {about.digest[:12]} and results compare only with the same digest",
+            stacklevel=3,
+        )
+    train = images[about.test :]
+    test = images[: about.test] if about.test else train
+    if about.found is not None:
+        notes = f"{len(train)} training and {about.test} held-out images, "
+        notes += card.notes or "centre-cropped and resized"
+        changes = {"found": about.found, "skipped": about.skipped, "digest": about.digest, "notes": notes}
+        card = card.model_copy(update=changes)
+    return Domain(card.name, train, test, about.digest, card, about.skipped)
+
+
+def _probe(card: Card) -> str | None:
+    """Pixel hash of the card's probe pictures as drawn here."""
+    if card.probes is None:
+        return None
+    pictures = _machine(card, card.probes.resolution)
+    return pixel_hash(image for _, image in pictures.draw(0, card.probes.count) if not isinstance(image, str))
+
+
+def pixel_hash(images: Iterable[np.ndarray]) -> str:
+    """Sha256 over uint8 images [3,R,R], in order."""
+    state = hashlib.sha256()
+    for image in images:
+        state.update(image.tobytes())
+    return state.hexdigest()
+
+
+def pixel_digest(train: np.ndarray, test: np.ndarray) -> str:
+    """Content digest of uint8 splits [N,3,R,R] and [M,3,R,R]: shapes and pixels, nothing else."""
+    state = hashlib.sha256()
+    for split in (train, test):
+        state.update(f"{split.dtype}{split.shape}".encode())
+        for image in split:
+            state.update(image.tobytes())
+    return state.hexdigest()

@@ -1,0 +1,160 @@
+"""Which raw files are the images of a set, and which split each belongs to: what `prepare` starts from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from benchmark.domains.archives import Archive, Skipped, printable
+from benchmark.domains.assets import IMAGE_SUFFIXES, Asset, FewShot, raw_folder
+from benchmark.domains.faces import Face, read_face_list
+from benchmark.domains.prepared import LABELS, PROVENANCE, Rule, Split, held_out_by_name, name_hash
+from benchmark.errors import DataError
+
+HELD_OUT = 0.2
+"""Share that our own split holds out of anybody's folder."""
+
+
+@dataclass(frozen=True)
+class Raw:
+    """One image before it is prepared: which file of which archive; where the face is, if it is to be cut out."""
+
+    archive: int
+    file: str
+    name: str  # in notes, and what splits are made by
+    split: Split = "train"
+    label: int | None = None
+    face: Face | None = None
+
+
+@dataclass(frozen=True)
+class RawSet:
+    """All that is to be prepared, in order."""
+
+    name: str
+    archives: tuple[Path, ...]
+    images: tuple[Raw, ...]
+    rule: Rule
+    skipped: tuple[tuple[str, str], ...] = ()
+
+
+def raw_set(path: Path, name: str | None = None, share: float = HELD_OUT) -> RawSet:
+    """The images of anybody's folder or ZIP, split by their names; labels are those of its `dataset.json`.
+
+    Raises DataError for a path that cannot be used.
+    """
+    archive, skipped = Archive(path), list[tuple[str, str]]()
+    files = [file for file in archive.names(skipped) if file not in (LABELS, PROVENANCE)]
+    labels = _labels(archive)
+    images = [Raw(0, file, printable(file), label=labels.get(file)) for file in files]
+    title = name or path.expanduser().resolve().stem
+    return RawSet(title, (archive.path,), _by_name(images, share), "by_name_hash", tuple(skipped))
+
+
+def raw_target(target: Asset, cache: Path) -> RawSet:
+    """The images of a target as fetched to its raw/: archives as they came, loose images, or a list of faces.
+
+    Splits: the official one; where there is a list of shots these are trained on, the others held out; else by the hash
+    of the name. Raises DataError where files are missing, in a line that says how to get them.
+    """
+    raw = raw_folder(cache, target)
+    lacking = f"{target.name}: no images in {raw.raw}; first: python -m benchmark datasets fetch {raw.name}"
+    if not raw.raw.is_dir():
+        raise DataError(lacking)
+    archives, files, skipped = _found(raw.raw)
+    if target.layout.landmarks:
+        images, missing = _faces(raw.raw / target.layout.landmarks, files, raw.read_lock().dead)
+        skipped += missing
+    else:
+        images = [
+            replace(image, split=role)
+            for image in files
+            if (role := target.layout.role(f"{archives[image.archive].name}/{image.file}")) is not None
+        ]
+    if not images:
+        raise DataError(lacking)
+    split, rule = _split(target, images)
+    return RawSet(target.name, tuple(archives), split, rule, tuple(skipped))
+
+
+def _found(raw: Path) -> tuple[list[Path], list[Raw], Skipped]:
+    """The folder and the ZIPs in it, and every file of these by its name."""
+    skipped: Skipped = []
+    folder = Archive(raw)
+    names = folder.names(skipped)
+    archives, files = [folder.path], [Raw(0, name, printable(name)) for name in names if _is_image(name)]
+    for name in names:
+        if name.lower().endswith(".zip"):
+            archive = Archive(raw / name)
+            files += [
+                Raw(len(archives), member, printable(member)) for member in archive.names(skipped) if _is_image(member)
+            ]
+            archives.append(archive.path)
+    return archives, files, skipped
+
+
+def _is_image(name: str) -> bool:
+    return Path(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def _faces(listed: Path, files: Iterable[Raw], dead: dict[str, str]) -> tuple[list[Raw], Skipped]:
+    """The listed faces whose pictures are here, and those whose are not."""
+    here = {image.file.rpartition("/")[2]: image for image in files}
+    images, missing = list[Raw](), Skipped()
+    for name, face in read_face_list(listed).items():
+        if face.raw_name in here:
+            images.append(replace(here[face.raw_name], name=printable(name), face=face.landmarks.face()))
+        else:
+            reason = dead.get(face.raw_name) or dead.get(face.image_url)
+            missing.append((printable(name), f"dead link: {reason}" if reason else "picture was not fetched"))
+    return images, missing
+
+
+def _split(target: Asset, images: list[Raw]) -> tuple[tuple[Raw, ...], Rule]:
+    """The images that count, with their splits, and who decided on these."""
+    if target.few_shot and (target.few_shot.names or not target.layout.test):
+        return _shots(target.name, target.few_shot, images)
+    if target.few_shot:
+        return tuple(images), "few_shot"
+    if target.splits.rule == "official":
+        return tuple(images), "official"
+    return _by_name(images, target.splits.share), "by_name_hash"
+
+
+def _shots(name: str, few: FewShot, images: list[Raw]) -> tuple[tuple[Raw, ...], Rule]:
+    """The listed shots to train on; without a list as many by the hashes of names, and no other set's test images.
+
+    Of the rest those of a test split are held out, or all where there is none.
+    """
+    train = [image for image in images if image.split == "train"]
+    tests = [image for image in images if image.split == "test"]
+    if few.names is None:
+        rule: Rule = "few_shot_by_name_hash"
+        chosen = {image.name for image in sorted(train, key=lambda image: name_hash(image.name))[: few.shots]}
+    else:
+        rule, wanted = "few_shot", set(few.names)
+        chosen = {image.name for image in train if image.name.rpartition("/")[2] in wanted}
+        absent = sorted(wanted - {image.rpartition("/")[2] for image in chosen})
+        if absent or len(chosen) != few.shots:
+            raise DataError(
+                f"{name}: its list has {few.shots} shots, {len(chosen)} images are called so"
+                f"{f' ({absent[0]} is missing)' if absent else ''}; fetch the set again or check its version."
+            )
+    shots = [image for image in train if image.name in chosen]
+    rest = tests or [replace(image, split="test") for image in train if image.name not in chosen]
+    return (*shots, *rest), rule
+
+
+def _by_name(images: Sequence[Raw], share: float) -> tuple[Raw, ...]:
+    return tuple(replace(image, split="test" if held_out_by_name(image.name, share) else "train") for image in images)
+
+
+def _labels(archive: Archive) -> dict[str, int]:
+    """Class numbers of a `dataset.json` as NVIDIA's tool writes it; none where it is missing or something else."""
+    try:
+        with archive.stream(LABELS) as stream:
+            return {str(file): int(label) for file, label in json.load(stream)["labels"]}
+    except (OSError, KeyError, ValueError, TypeError):
+        return {}

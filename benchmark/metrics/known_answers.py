@@ -1,0 +1,228 @@
+"""Questions whose answers are known by hand or in closed form, put to the functions that score a run.
+
+Small sets of features for the metrics of sets, images of one colour for the metrics of pairs: values and the order of
+arguments are examined together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from benchmark.metrics import list_metrics
+from benchmark.metrics.base import Images, Kind, MetricInfo, Samples, Score
+from benchmark.metrics.intra import images_to_intra
+from benchmark.metrics.networks.perceptual import PerceptualNetwork
+from benchmark.metrics.paired import Comparison, comparisons
+from benchmark.metrics.pooled import features_to_scores
+
+Features = NDArray[np.float32]
+Scorer = Callable[[Sequence[MetricInfo], Features, Features, Features | None], dict[str, Score]]
+"""(metrics, generated, reference, training) -> score by metric."""
+Chooser = Callable[[Sequence[MetricInfo], Samples, int], tuple[list[Comparison], dict[str, Score]]]
+"""(metrics, samples, smallest size) -> who is compared with whom."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A question and its answer. Where it could not be put, ``found`` says why."""
+
+    name: str
+    state: Literal["ok", "failed", "not available"]
+    found: str
+    expected: str = ""
+
+
+def close(name: str, found: ArrayLike, expected: ArrayLike, tolerance: float) -> Check:
+    """Equal up to ``tolerance`` times the largest number expected (times 1 where all are 0); shows the worst."""
+    a, b = np.asarray(found, dtype=np.float64), np.asarray(expected, dtype=np.float64)
+    if a.shape != b.shape:
+        return Check(name, "failed", f"shape {list(a.shape)}", f"shape {list(b.shape)}")
+    allowed = tolerance * (float(np.abs(b).max()) or 1.0)
+    gaps = np.nan_to_num(np.abs(a - b), nan=math.inf)
+    worst = gaps.argmax()
+    of = f" (worst of {a.size})" if a.size > 1 else ""
+    good = gaps.flat[worst] <= allowed
+    return Check(name, "ok" if good else "failed", f"{a.flat[worst]:.6g}{of}", f"{b.flat[worst]:.6g} ± {allowed:.2g}")
+
+
+def same(name: str, found: object, expected: object) -> Check:
+    """Exactly equal."""
+    return Check(name, "ok" if found == expected else "failed", str(found), str(expected))
+
+
+class Example(NamedTuple):
+    """Generated [n, d] and reference features [m, d], what the metric has to say, how far off it may be."""
+
+    fakes: NDArray[np.float64]
+    reals: NDArray[np.float64]
+    answer: float
+    tolerance: float
+    training: NDArray[np.float64] | None = None
+
+
+def known_answers(kind: Kind, score: Scorer = features_to_scores) -> list[Check]:
+    """Value and argument order of a metric that compares sets of features; no checks for other kinds."""
+    if kind not in EXAMPLES:
+        return []
+    info = next(info for info in list_metrics().values() if info.kind == kind)
+    fakes, reals, answer, tolerance, training = EXAMPLES[kind]()
+
+    def ask(a: NDArray[np.float64], b: NDArray[np.float64]) -> Score:
+        further = None if training is None else training.astype(np.float32)
+        return score([info], a.astype(np.float32), b.astype(np.float32), further)[info.name]
+
+    def value(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+        found = ask(a, b).value
+        return math.nan if found is None else found
+
+    checks = [
+        close(f"{kind}: known answer", value(fakes, reals), answer, tolerance),
+        same(f"{kind}: counts generated images", ask(fakes, reals).n, len(fakes)),
+    ]
+    if kind == "fd":
+        turn = signs(16)[1:3] / 4  # into more dimensions than images: the other branch, the same distance
+        checks += [
+            close("fd: fewer images than features", value(fakes @ turn, reals @ turn), answer, tolerance),
+            close("fd: sets exchanged", value(reals, fakes), answer, tolerance),
+            close("fd: identical sets", value(reals, reals), 0, tolerance),
+        ]
+    return checks
+
+
+def compared(kinds: Sequence[Kind], choose: Chooser = comparisons) -> list[Check]:
+    """Which images each metric of pairs compares; each set of images is of one colour, by which it is known again."""
+
+    def plain(colour: int) -> Images:
+        return np.full((2, 3, 32, 32), colour, dtype=np.uint8)
+
+    def framed(colour: int, inside: int) -> Images:
+        images = plain(colour)
+        images[:, :, 12:28, 8:24] = inside
+        return images
+
+    legacy = (framed(7, inside=5), framed(8, inside=6))
+    samples = Samples(fakes=plain(1), sources=plain(2), anchored=plain(3), before=plain(4), legacy=legacy)
+    sides = {
+        "consistency": (2, 1),
+        "consistency_anchor": (2, 3),
+        "step": (4, 1),
+        "legacy_consistency": (7, 8),
+        "legacy_consistency_face": (5, 6),
+    }
+    infos = {kind: next(i for i in list_metrics().values() if i.kind == kind) for kind in kinds if kind in sides}
+    chosen, _ = choose(list(infos.values()), samples, 1)
+    found = {name: (int(c.images.max()), int(images.max())) for c in chosen for name, images in c.others.items()}
+    return [same(f"{kind}: who is compared", found.get(info.name), sides[kind]) for kind, info in infos.items()]
+
+
+def clustered(score: Callable[..., Score] = images_to_intra) -> list[Check]:
+    """Images of one grey each, compared by their difference: clusters of 3, 2, 1 and 0 around four training images.
+
+    Means of pairs: (1 + 1 + 2) / 3 around 10 and 4 around 50; one image makes no pair, and nothing is near 200. Over
+    all four clusters (4 / 3 + 4) / 4 = 4 / 3; over those that have pairs it would be twice that.
+    """
+
+    def grey(*levels: int) -> Images:
+        return np.tile(np.array(levels, dtype=np.uint8)[:, None, None, None], (1, 3, 8, 8))
+
+    found = score(Grey(), grey(9, 10, 11, 48, 52, 90), grey(10, 50, 91, 200), "cpu", 6, lambda k: None)
+    value = math.nan if found.value is None else found.value
+    return [
+        close("intra: known answer", value, 4 / 3, 1e-6),
+        same("intra: clusters without a pair are told", found.note, "2 of 4 clusters without a pair, counted as 0"),
+    ]
+
+
+class Grey(PerceptualNetwork):
+    """Distance: the difference of two pictures' mean levels."""
+
+    least_px = 1
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """The mean level of each image."""
+        return [images.float().mean((1, 2, 3), keepdim=True)]
+
+    def distance(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
+        """Of one number each."""
+        return (a[0] - b[0]).abs().flatten()
+
+
+def gaussians() -> Example:
+    """Moments that are exact: means (0, 0), (1, 2), covariances ((4, 0), (0, 1)), ((2, 1), (1, 5)).
+
+    For 2 x 2, tr (S1 S2)^(1/2) = (tr S1 S2 + 2 (det S1 det S2)^(1/2))^(1/2) = (13 + 2 * 6)^(1/2) = 5, hence the
+    distance 5 + 5 + 7 - 2 * 5 = 7.
+    """
+    plain = signs(4)[:, 1:3]  # two columns of mean 0, at right angles
+    fakes = math.sqrt(3 / 4) * plain @ np.diag([2.0, 1.0])
+    root = np.linalg.cholesky([[2.0, 1.0], [1.0, 5.0]]).T
+    reals = math.sqrt(7 / 8) * np.concatenate([plain, plain]) @ root + [1, 2]
+    return Example(fakes, reals, 7.0, 1e-5)
+
+
+def kernel() -> Example:
+    """(0, 1, 2) and (0, 1, 1, -1) by k(x, y) = (x y + 1)^3, all twice over so that the division by d counts.
+
+    Means over pairs: (1 + 1 + 27) / 3, (1 + 1 + 1 + 8 + 0 + 0) / 6, and (4 + 17 + 54) / 12 between the sets:
+    29 / 3 + 11 / 6 - 2 * 75 / 12 = -1.
+    """
+    fakes, reals = np.array([0.0, 1, 2]), np.array([0.0, 1, 1, -1])
+    return Example(np.stack([fakes] * 2, axis=1), np.stack([reals] * 2, axis=1), -1.0, 1e-5)
+
+
+def dropped_mode(answer: float) -> Example:
+    """Reference at 0, 1, ..., 9 and again from 1000 on, generated at 0.5, ..., 9.5: one of two modes, well drawn.
+
+    With k = 5: every generated image is in a ball (precision 1), half of the reference is reached (recall and coverage
+    1/2), and the balls of 0, ..., 9 hold 5 + 5 + 5 + 6 * 7 = 57 of 5 * 10 (density). Exchanged sets give recall 1.
+    """
+    reals = np.arange(10.0)[:, None]
+    return Example(reals + 0.5, np.concatenate([reals, reals + 1000]), answer, 1e-9)
+
+
+def endless() -> Example:
+    """Two normal distributions, one std apart in one of four dimensions: FD of endless samples 1, std error 0.05."""
+    reals = np.tile(signs(8)[:, 1:5], (50, 1)) * math.sqrt(399 / 400)
+    rng = np.random.default_rng(0)
+    return Example(rng.standard_normal((2000, 4)) + np.array([1, 0, 0, 0]), reals, 1.0, 0.2)
+
+
+def copies() -> Example:
+    """Training images at 0, 10, ..., 190 and at 19.75, 29.75; held-out ones a step of 1 from training images.
+
+    Two of four generated images, at a distance of 0.5, are nearer than held-out ones; the other two are farther off and
+    authentic, since 20 and 30 have another training image at 0.25. Sets exchanged give 1 and 0, or no answer.
+    """
+    tens = np.arange(0.0, 200.0, 10.0)
+    training = np.concatenate([tens, [19.75, 29.75]])
+    fakes = np.array([0.5, 10.5, 21.5, 31.5])
+    return Example(fakes[:, None], tens[:19, None] + 1, 0.5, 1e-9, training[:, None])
+
+
+EXAMPLES: Mapping[str, Callable[[], Example]] = {
+    "fd": gaussians,
+    "kid": kernel,
+    "precision": partial(dropped_mode, 1.0),
+    "recall": partial(dropped_mode, 0.5),
+    "density": partial(dropped_mode, 1.14),
+    "coverage": partial(dropped_mode, 0.5),
+    "fd_infinity": endless,
+    "memorisation": copies,
+    "authenticity": copies,
+}
+
+
+def signs(n: int) -> NDArray[np.float64]:
+    """Sylvester's matrix [n, n] of 1 and -1 with orthogonal rows and columns, n a power of two."""
+    matrix = np.ones((1, 1))
+    while len(matrix) < n:
+        matrix = np.block([[matrix, matrix], [matrix, -matrix]])
+    return matrix

@@ -1,0 +1,1 @@
+"""The networks that measure: Inception, LPIPS and others, where their files are, and features that are kept."""

@@ -1,0 +1,179 @@
+"""The networks whose distance between two pictures makes consistency: uint8 [n, 3, R, R] twice in, float [n] out.
+
+``features`` and ``distance`` are apart, so that an image passes through the network once for several comparisons.
+"""
+
+from __future__ import annotations
+
+import warnings
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from benchmark.metrics.base import Images
+from benchmark.metrics.networks.features import RandConv, full_precision
+
+
+class PerceptualNetwork(nn.Module):
+    """Interface of the image-to-image distances."""
+
+    least_px: int
+    """Smaller images leave a stage with nothing in it."""
+
+    @abstractmethod
+    def features(self, images: Tensor) -> list[Tensor]:
+        """uint8 [n, 3, R, R] to a list of float maps [n, C, h, w]."""
+
+    @abstractmethod
+    def distance(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
+        """Distances [n] between images whose features are ``a`` and ``b``; one of the two may be of a single image."""
+
+
+class StLpips(PerceptualNetwork):
+    """Shift-tolerant LPIPS with AlexNet (Ghildyal and Liu 2022), read from the published state dict alone.
+
+    AlexNet's five convolutions, the first with stride 1; a 3x3 stride-2 blur with reflected borders follows the first
+    convolution (before its ReLU) and both 3x3 stride-1 max-pools.
+    """
+
+    least_px = 21
+
+    def __init__(self, weights: Path) -> None:
+        super().__init__()
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+        for name, value in state.items():
+            layout = torch.channels_last if value.ndim == 4 else torch.contiguous_format
+            self.register_buffer(name.replace(".", "_"), value.contiguous(memory_format=layout))
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Unit-normalised maps of the five stages."""
+        x = images.float().contiguous(memory_format=torch.channels_last) / 127.5 - 1
+        x = (x - self.get_buffer("scaling_layer_shift")) / self.get_buffer("scaling_layer_scale")
+        maps = [F.relu(self._blur(self._conv(x, "slice1_0", padding=2), "slice1_1"))]
+        x = self._blur(F.max_pool2d(maps[-1], 3, stride=1), "slice2_4")
+        maps.append(F.relu(self._conv(x, "slice2_5", padding=2)))
+        x = self._blur(F.max_pool2d(maps[-1], 3, stride=1), "slice3_8")
+        for name in ("slice3_9", "slice4_11", "slice5_13"):
+            x = F.relu(self._conv(x, name, padding=1))
+            maps.append(x)
+        return [unit_normalise(x) for x in maps]
+
+    def distance(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
+        """Zhang et al. 2018, eq. 1: learned channel weights, mean over space, sum over stages."""
+        total = torch.zeros((), device=a[0].device)
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            head = self.get_buffer(f"lin{i}_model_1_weight")
+            total = total + F.conv2d((x - y).square(), head).mean((1, 2, 3))
+        return total
+
+    def _conv(self, x: Tensor, name: str, padding: int) -> Tensor:
+        weight, bias = self.get_buffer(f"net_{name}_weight"), self.get_buffer(f"net_{name}_bias")
+        return F.conv2d(x, weight, bias, padding=padding)
+
+    def _blur(self, x: Tensor, name: str) -> Tensor:
+        padded = F.pad(x, (2, 2, 2, 2), mode="reflect")
+        return F.conv2d(padded, self.get_buffer(f"net_{name}_filt"), stride=2, groups=x.shape[1])
+
+
+class Lpips(PerceptualNetwork):
+    """LPIPS v0.1 (Zhang et al. 2018) by the lpips package, with trunk weights that we have checked.
+
+    ``net`` is "alex" or "vgg".
+    """
+
+    def __init__(self, net: str, trunk: Path, heads: Path) -> None:
+        super().__init__()
+        from benchmark.metrics.networks.torchvision_guard import declare_missing_operators
+
+        declare_missing_operators()
+        import lpips
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # lpips calls torchvision by an old signature
+            # pnet_rand: without it the package downloads a trunk and does not check what it got
+            self.net = lpips.LPIPS(net=net, pnet_rand=True, model_path=str(heads), verbose=False)
+        state = torch.load(trunk, map_location="cpu", weights_only=True)
+        names = self.net.net.state_dict()  # sliceK.<layer>.weight, numbered as torchvision's features.<layer>.weight
+        self.net.net.load_state_dict({name: state[f"features.{name.split('.', 1)[1]}"] for name in names})
+        self.least_px = {"alex": 31, "vgg": 16}[net]
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Unit-normalised maps of the five stages."""
+        return [unit_normalise(x) for x in self.net.net(self.net.scaling_layer(images.float() / 127.5 - 1))]
+
+    def distance(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
+        """Zhang et al. 2018, eq. 1, with the package's learned channel weights."""
+        stages = [head((x - y).square()).mean((1, 2, 3)) for x, y, head in zip(a, b, list(self.net.lins), strict=True)]
+        return torch.stack(stages).sum(0)
+
+
+class RandConvDistance(PerceptualNetwork):
+    """Mean squared distance of unit-normalised random-convolution features; for smoke tests."""
+
+    least_px = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = RandConv()
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        return [unit_normalise(x) for x in self.net.stages(images)]
+
+    def distance(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
+        stages = [(x - y).square().sum(1).mean((1, 2)) for x, y in zip(a, b, strict=True)]
+        return torch.stack(stages).mean(0)
+
+
+def unit_normalise(x: Tensor) -> Tensor:
+    """Scale the channel vector of each position of [n, C, h, w] to length one; zero stays zero."""
+    return x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10)
+
+
+def load_perceptual_network(network: str, paths: Mapping[str, Path]) -> PerceptualNetwork:
+    """The network for consistency, in eval mode on the CPU; ``paths``: its checked weight files by key.
+
+    Raises ImportError where a package is missing. The global random state is left as it was.
+    """
+    with torch.random.fork_rng(devices=[]):
+        if network == "st_lpips_alex":
+            net: PerceptualNetwork = StLpips(paths["st_lpips_alex"])
+        elif network == "lpips_alex":
+            net = Lpips("alex", paths["alexnet"], paths["lpips_alex_heads"])
+        elif network == "lpips_vgg":
+            net = Lpips("vgg", paths["vgg16"], paths["lpips_vgg_heads"])
+        else:
+            net = RandConvDistance()
+    return net.eval().requires_grad_(False)
+
+
+def images_to_distances(
+    net: PerceptualNetwork,
+    sources: Images,
+    others: Mapping[str, Images],
+    device: str,
+    batch: int,
+    tick: Callable[[int], None],
+) -> dict[str, NDArray[np.float64]]:
+    """Distances [n] of ``sources`` to each set in ``others``, image by image; ``tick(k)`` after every k images."""
+    distances = {name: np.empty(len(sources)) for name in others}
+    with full_precision():
+        for start in range(0, len(sources), batch):
+            part = slice(start, start + batch)
+            source = net.features(to_tensor(sources[part], device))
+            for name, images in others.items():
+                distances[name][part] = (
+                    net.distance(source, net.features(to_tensor(images[part], device))).cpu().numpy()
+                )
+            tick(len(sources[part]) * (1 + len(others)))
+    return distances
+
+
+def to_tensor(images: Images, device: str) -> Tensor:
+    """uint8 as it is, on the device."""
+    return torch.from_numpy(np.array(images)).to(device)  # a copy: a mapped file is not writable

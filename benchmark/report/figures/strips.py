@@ -1,0 +1,220 @@
+"""Samples -> what an HTML page shows of them: same-z grids, best and worst, sliders that move a method's control.
+
+A page shows the pictures of each domain's first seed: those of all would make it too large to send.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+
+from benchmark.report.figures.curves import four_digits
+from benchmark.report.figures.grids import REAL, REFERENCE_LABELS, RIGHT, read_extremes, read_strip
+from benchmark.report.lines import STEPS, Line, control_text, lines
+from benchmark.report.tables import TIMES, brief, scale
+from benchmark.results import RunRecord
+from benchmark.results.record import control_order
+
+UNREADABLE = (OSError, ValueError, Image.DecompressionBombError, SyntaxError)
+TILE_PX = 128
+"""Strips of larger images are embedded at this height: a page of many methods stays small enough to send."""
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Images side by side as a data URI, shown at ``width`` x ``height`` px; or the reason why there are none."""
+
+    id: str
+    label: str
+    alt: str
+    uri: str = ""
+    width: int = 0
+    height: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The strips of a domain: the source and one row per method, then those that only the sliders show."""
+
+    title: str
+    rows: tuple[Strip, ...]
+    more: tuple[Strip, ...]
+    seeds: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Extremes:
+    """The samples of a domain nearest to and farthest from its held-out images: two strips per method, or a reason."""
+
+    title: str
+    rows: tuple[tuple[Strip, ...], ...]
+
+
+@dataclass(frozen=True)
+class Player:
+    """A method's slider on a domain. ``frames`` is JSON: the ids of the strips and what to say of each."""
+
+    title: str
+    frames: str
+
+
+def pictures(id: str, records: Sequence[RunRecord], results: Path) -> tuple[list[Grid], list[Player]]:
+    """A grid per domain and a slider per method with a control and domain; a strip that is missing says so.
+
+    Strips are read from the folder ``results``; each is in the page once. ``id`` begins the ids of its elements.
+    """
+    grids: list[Grid] = []
+    players: list[Player] = []
+    methods = {line.base for line in lines(records) if not line.zero_step}
+    for domain, pairs, seeds in _first_seeds(records):
+        grid, sliders = _of_domain(id, domain, pairs, results, seeds)
+        absent = sorted(methods - {line.base for line, _ in pairs})
+        no_rows = tuple(Strip("", name, "", reason=f"not run with seed {pairs[0][1].seed}") for name in absent)
+        grids.append(replace(grid, rows=grid.rows + no_rows))
+        players += sliders
+    return grids, players
+
+
+def extremes(id: str, records: Sequence[RunRecord], results: Path) -> tuple[list[Extremes], list[str]]:
+    """Best and worst samples of each domain that has any, and one line for each picture that cannot be used."""
+    found, problems = [], []
+    for domain, pairs, _ in _first_seeds(records):
+        rows = []
+        for line, r in pairs:
+            if line.zero_step or line.is_default:
+                try:
+                    rows.append(_ends(id, line.base, r, results))
+                except UNREADABLE as error:
+                    rows.append((Strip("", line.base, "", reason=_one_line(error)),))
+                    problems += [f"best and worst samples of {line.base}: {_one_line(error)}"] if r.extremes else []
+        if any(len(row) > 1 for row in rows):
+            found.append(Extremes(_title(domain, pairs), tuple(rows)))
+    return found, problems
+
+
+def _ends(id: str, label: str, record: RunRecord, results: Path) -> tuple[Strip, ...]:
+    if record.status != "done":
+        return (Strip("", label, "", reason=f"{record.status}: {record.reason}"),)
+    found = zip(("nearest", "farthest"), ("to", "from"), read_extremes(results, record), strict=True)
+    return tuple(
+        _encoded(f"{_id(id, record)}-{end}", f"{label}, {end}", f"samples {end} {word} held-out images", record, strip)
+        for end, word, strip in found
+    )
+
+
+def _first_seeds(records: Sequence[RunRecord]) -> Iterator[tuple[str, list[tuple[Line, RunRecord]], int]]:
+    """(domain, its records of the first seed that has any finished one, number of seeds)."""
+    shown = [(line, r) for line in lines(records) for r in line.records]
+    for domain in sorted({r.domain for _, r in shown if r.status == "done"}):
+        here = [(line, r) for line, r in shown if r.domain == domain]
+        seeds = sorted({r.seed for _, r in here if r.status == "done"})
+        yield domain, [(line, r) for line, r in here if r.seed == seeds[0]], len(seeds)
+
+
+def _of_domain(
+    id: str, domain: str, pairs: Sequence[tuple[Line, RunRecord]], results: Path, seeds: int
+) -> tuple[Grid, list[Player]]:
+    done = [(line, r) for line, r in pairs if r.status == "done"]
+    bases = dict.fromkeys(x.base for x, _ in done if not x.zero_step)
+    moved = [b for b in bases if len({x.label for x, _ in done if x.base == b}) > 1]
+    rows, more = [], []
+    for line, r in sorted(pairs, key=lambda p: (not p[0].zero_step, p[0].base, control_order(p[0].control))):
+        if line.zero_step or line.is_default:
+            rows.append(_strip(id, line.base, r, results))
+        elif r.status == "done" and line.base in moved:
+            more.append(_strip(id, line.label, r, results))
+    there = {s.id: s for s in (*rows, *more) if s.uri}
+    first = sum(line.zero_step for line, _ in pairs)
+    rows[first:first] = _references(id, pairs, RIGHT, results)
+    rows += _references(id, pairs, REAL, results)
+    players: list[Player] = []
+    source = next((_id(id, r) for line, r in done if line.zero_step and _id(id, r) in there), None)
+    for base in moved:
+        own = sorted((p for p in done if p[0].base == base), key=lambda p: control_order(p[0].control))
+        players += _player(id, domain, own, there, source)
+    count = max((s.width // s.height for s in rows if s.uri), default=0)
+    return Grid(_title(domain, pairs), tuple(rows), tuple(more), seeds, count), players
+
+
+def _title(domain: str, pairs: Sequence[tuple[Line, RunRecord]]) -> str:
+    trained = sorted({f"{r.timing.kimg:g}" for x, r in pairs if not x.zero_step and r.timing.kimg is not None})
+    return f"{domain}, seed {pairs[0][1].seed}" + (f", trained for {' or '.join(trained)} kimg" if trained else "")
+
+
+def _player(
+    id: str, domain: str, own: Sequence[tuple[Line, RunRecord]], there: dict[str, Strip], source: str | None
+) -> Iterator[Player]:
+    """One slider, or none when fewer than two of the method's strips are there."""
+    frames = [
+        {"id": _id(id, r), "value": control_text(line.control), "standard": line.is_default, "said": _measured(r)}
+        for line, r in own
+        if _id(id, r) in there
+    ]
+    if len(frames) > 1:
+        strips = [there[str(f["id"])] for f in frames]
+        line, record = own[0]
+        texts = {"method": line.base, "domain": domain, "control": record.control_name or "control"}
+        known = {"seed": record.seed, "source": source, "frames": frames}
+        known["count"] = min(s.width // s.height for s in strips)
+        yield Player(
+            f"{line.base} on {domain}, seed {record.seed}", json.dumps({k: brief(v) for k, v in texts.items()} | known)
+        )
+
+
+def _references(id: str, pairs: Sequence[tuple[Line, RunRecord]], what: str, results: Path) -> list[Strip]:
+    """The zero-step record's strip of `what`, if there is one."""
+    found = []
+    for r in (r for line, r in pairs if line.zero_step and what in r.references):
+        try:
+            strip = read_strip(results, r, r.references[what], enlarge=False)
+        except UNREADABLE as error:
+            found.append(Strip("", REFERENCE_LABELS[what], "", reason=_one_line(error)))
+            continue
+        found.append(_encoded(f"{_id(id, r)}-{what.split()[0]}", REFERENCE_LABELS[what], what, r, strip))
+    return found
+
+
+def _strip(id: str, label: str, record: RunRecord, results: Path) -> Strip:
+    if record.status != "done":
+        return Strip(_id(id, record), label, "", reason=f"{record.status}: {record.reason}")
+    try:
+        strip = read_strip(results, record, record.grid, enlarge=False)
+    except UNREADABLE as error:
+        return Strip(_id(id, record), label, "", reason=_one_line(error))
+    return _encoded(_id(id, record), label, f"images of z0 to z{strip.width // strip.height - 1}", record, strip)
+
+
+def _encoded(id: str, label: str, what: str, record: RunRecord, strip: Image.Image) -> Strip:
+    count = strip.width // strip.height
+    if strip.height > TILE_PX:
+        strip = strip.resize((count * TILE_PX, TILE_PX), Image.Resampling.LANCZOS)
+    buffer = BytesIO()
+    strip.save(buffer, "PNG", optimize=True)
+    uri = f"data:image/png;base64,{b64encode(buffer.getvalue()).decode()}"
+    side = strip.height * max(1, round(TILE_PX / strip.height))
+    alt = f"{brief(label)} on {brief(record.domain)}, seed {record.seed}: {what}"
+    return Strip(id, label, alt, uri, count * side, side)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _id(id: str, record: RunRecord) -> str:
+    return f"{id}-{record.record_key}"
+
+
+def _measured(record: RunRecord) -> list[tuple[str, str]]:
+    """The record's own numbers, for the lines under its slider."""
+    known = {
+        k: m.value * scale(k) for k, m in record.metrics.items() if m.value is not None and not k.startswith(STEPS)
+    }
+    return [(brief(k) + (f" {TIMES}10³" if scale(k) > 1 else ""), four_digits(v)) for k, v in known.items()]

@@ -1,0 +1,171 @@
+"""Results on disk: one JSON file per record, beside it one strip of sample images, and the hashes of both.
+
+    <out>/records/<record_key>.json     a RunRecord
+    <out>/samples/<record_key>.png      adapted(z_0..z_7) side by side; the zero-step record shows the source
+    <out>/hashes/<record_key>.sha256    hashes of both
+
+Whatever lies in that folder is treated as hostile: a reader reports what it cannot use and goes on.
+The format is described in docs/results-format.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+import uuid
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from benchmark.errors import DataError, UnknownName
+from benchmark.results.hashes import hash_file, hash_lines, hashes_of
+from benchmark.results.record import KEY, SCHEMA, RunRecord, control_order, readable
+from benchmark.system.files import write_atomic
+
+_MAX_BYTES = 4 * 2**20  # a record has a few kB; anything near this is not a record
+
+
+class ResultStore:
+    """The records and sample strips under one results folder."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = Path(out)
+        self.records = self.out / "records"
+        self.samples = self.out / "samples"
+
+    def ensure_writable(self) -> None:
+        """Create the folders and try them, so that an hour of training does not end at a closed door; DataError."""
+        for folder in (self.records, self.samples):
+            probe = folder / f"probe-{uuid.uuid4().hex}"
+            write_atomic(probe, b"")
+            with contextlib.suppress(OSError):
+                probe.unlink(missing_ok=True)
+
+    def record_path(self, key: str) -> Path:
+        """Where the record ``key`` (lower-case hex) lies; DataError for any other key."""
+        return self.records / f"{_checked(key)}.json"
+
+    def samples_path(self, key: str) -> Path:
+        """Where the strip of samples of record ``key`` lies; ``RunRecord.grid`` is this, relative to ``out``."""
+        return self.samples / f"{_checked(key)}.png"
+
+    def has(self, key: str) -> RunRecord | None:
+        """The finished record ``key``; None when it is missing, unreadable, failed or skipped: that job is to run.
+
+        Raises DataError as ``read`` does.
+        """
+        record = self.read(key)
+        return record if record is not None and record.status == "done" else None
+
+    def read(self, key: str) -> RunRecord | None:
+        """The record ``key``, whatever its status; None when it is missing or unreadable.
+
+        Raises DataError when a newer version of the suite wrote it: running again would overwrite that.
+        """
+        record = _read(self.record_path(key))
+        if isinstance(record, _Newer):
+            raise DataError(str(record))
+        return record if isinstance(record, RunRecord) else None
+
+    def write(self, record: RunRecord) -> Path:
+        """Store ``record`` atomically, over an earlier one of its key; DataError when the folder cannot be written."""
+        path, data = self.record_path(record.record_key), to_json(record)
+        # The hashes first: a record that is there is never written again.
+        pictures = [self.out / name for name in record.pictures]
+        found = {f"records/{path.name}": hashlib.sha256(data).hexdigest()} | hashes_of(self.out, pictures)
+        write_atomic(hash_file(self.out, record.record_key), hash_lines(found))
+        write_atomic(path, data)
+        return path
+
+    def read_all(self) -> tuple[list[RunRecord], list[str]]:
+        """All valid records in an order that does not depend on the file system, and one line per file that is not one.
+
+        Raises DataError when there is no folder of records.
+        """
+        try:
+            paths = sorted(self.records.iterdir())
+        except OSError as error:
+            why = error.strerror or error
+            raise DataError(f"no results in {self.out}: records/ cannot be read ({why}); name a run's folder") from None
+        read = [_read(path) for path in paths]
+        records = [r for r in read if isinstance(r, RunRecord)]
+        return sorted(records, key=sort_key), [r for r in read if isinstance(r, str)]
+
+    def find(self, prefix: str) -> RunRecord:
+        """The one record whose key begins with ``prefix``; UnknownName or DataError (several) otherwise."""
+        records, _ = self.read_all()
+        hits = [r for r in records if prefix and r.record_key.startswith(prefix)]
+        if not hits:
+            raise UnknownName("record", prefix, (r.record_key[:12] for r in records))
+        if len(hits) > 1:
+            keys = ", ".join(r.record_key[:12] for r in hits[:5])
+            raise DataError(f"record {prefix!r} is not unique: {len(hits)} begin so ({keys}); give more characters")
+        return hits[0]
+
+
+class _Newer(str):
+    """The line about a record that a newer version wrote."""
+
+
+def to_json(record: RunRecord) -> bytes:
+    """The bytes of a record's file: UTF-8 JSON, fields in the order of the class."""
+    plain = record.model_dump(mode="json", by_alias=True)
+    return (json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def sort_key(record: RunRecord) -> tuple[Any, ...]:
+    """Suite, source, domain, the zero-step row first, method, its fields, default control first, control, seed."""
+    fields = json.dumps(record.fields, sort_keys=True)
+    place = (record.suite, record.source, record.source_sha256, record.domain)
+    who = (not record.zero_step, record.method, fields, not record.is_default_control, control_order(record.control))
+    return (*place, *who, record.seed, record.record_key)
+
+
+def _checked(key: str) -> str:
+    if not re.fullmatch(KEY, key):
+        raise DataError(f"record key {key!r} is not 8 to 64 lower-case hexadecimal digits; `report` lists the keys")
+    return key
+
+
+def _read(path: Path) -> RunRecord | str:
+    """The record at ``path``, or one line that says why there is none. Never follows links, never waits on a pipe."""
+    shown = f"{path.parent.name}/{readable(path.name)}".replace("\n", " ")
+    if path.suffix == ".tmp" and path.name.startswith("."):
+        return f"{shown}: left by an interrupted write; ignored, safe to delete"
+    if path.suffix != ".json" or not re.fullmatch(KEY, path.stem):
+        return f"{shown}: not a record's name (<hex key>.json); ignored"
+    try:
+        if path.is_symlink() or not path.is_file():
+            return f"{shown}: not a plain file; ignored"
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
+        if len(data) > _MAX_BYTES:
+            return f"{shown}: larger than any record; ignored"
+        record = RunRecord.model_validate_json(data, strict=True)
+    except OSError as error:
+        return f"{shown}: cannot be read ({error.strerror or error}); ignored"
+    except ValidationError as error:
+        return _newer(shown, data) or f"{shown}: {_first(error)}; ignored, the next run of that job replaces it"
+    if record.record_key != path.stem:
+        return f"{shown}: holds record {record.record_key[:12]}; ignored, files must be named by their key"
+    return record
+
+
+def _newer(shown: str, data: bytes) -> _Newer | None:
+    try:
+        schema = json.loads(data)["schema"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    if not isinstance(schema, int) or schema <= SCHEMA:
+        return None
+    return _Newer(f"{shown}: schema {schema}, this version reads {SCHEMA}; upgrade the benchmark to use it")
+
+
+def _first(error: ValidationError) -> str:
+    """The first complaint of pydantic on one line."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return " ".join(f"{where} {first['msg']}".split())

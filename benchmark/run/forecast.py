@@ -1,0 +1,254 @@
+"""`run --plan`: what a suite would train, how long that takes, and what this machine still lacks for it."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmark.api import Method
+from benchmark.config import NetConfig, Suite
+from benchmark.domains.assets import list_targets, target_folder
+from benchmark.domains.cards import list_cards
+from benchmark.errors import BenchmarkError, ConfigError, DataError
+from benchmark.metrics.base import STAND_IN
+from benchmark.metrics.catalogue import find_metric
+from benchmark.metrics.networks.weight_files import NETWORK_FILES, WEIGHT_FILES, locate
+from benchmark.registry.composition import described
+from benchmark.results import ResultStore, RunRecord
+from benchmark.run.plan import Job, budgeted
+from benchmark.sources import find_source
+from benchmark.stylegan2 import Nets
+
+RUN = "python -m benchmark"
+FULL_WIDTH = {"channel_base": 32768, "channel_max": 512}
+"""Of the networks of a source that is not here: the widest that are usual."""
+LARGE_PX = 256
+"""From here on a training on a CPU is tried before it starts."""
+PATIENCE_HOURS = 2.0
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a suite amounts to. `hours` None: nothing says how fast this machine is."""
+
+    suite: Suite
+    jobs: int
+    trainings: int
+    kimg: float
+    records: int
+    gigabytes: float
+    hours: float | None
+    speed: str
+    missing: tuple[str, ...]
+
+    def text(self) -> str:
+        """For a person, several lines."""
+        s = self.suite
+        images = f"{self.records * s.eval.samples:,} images to generate and measure"
+        hours = f"{self.hours:,.1f} h of training" if self.hours is not None else "hours of training unknown"
+        return "\n".join(
+            [
+                f"{s.name}: {', '.join(s.domains)} from {s.source}, {s.resolution} px",
+                f"  {self.jobs} jobs, {self.records} records, {images}",
+                f"  {self.trainings} trainings, {self.kimg:,g} kimg: {hours} ({self.speed})",
+                f"  about {self.gigabytes:,.1f} GB of checkpoints and prepared images, beside what is fetched",
+            ]
+        )
+
+
+def forecast(
+    suite: Suite, methods: Sequence[Method], cache: Path, results: Path, given: float | None = None
+) -> Forecast:
+    """`given` are seconds per kimg of any training; without, they come from the records in the folder `results`."""
+    places = len(suite.domains) * len(suite.seeds)
+    own = {str(described(method.training())): method for method in methods}
+    lengths = {m.training().name: budgeted(suite, m).train.kimg for m in own.values()}
+    speeds, speed = speeds_of(suite, lengths, results, given)
+    seconds = sum(kimg * speeds[name] for name, kimg in lengths.items()) * places if speeds else None
+    records = (1 + sum(len(method.controls) for method in methods)) * places
+    return Forecast(
+        suite=suite,
+        jobs=(1 + len(methods)) * places,
+        trainings=len(own) * places,
+        kimg=sum(lengths.values()) * places,
+        records=records,
+        gigabytes=gigabytes(suite, lengths, cache) * places
+        + sum(data_gigabytes(name, suite) for name in suite.domains),
+        hours=None if seconds is None else seconds / 3600,
+        speed=speed,
+        missing=(*missing_source(suite, cache), *missing_domains(suite, cache), *missing_files(suite, cache)),
+    )
+
+
+def speeds_of(
+    suite: Suite, names: Mapping[str, float], results: Path, given: float | None
+) -> tuple[dict[str, float], str]:
+    """Seconds per kimg of each training and where they come from; nothing where neither says it."""
+    if given is not None:
+        return dict.fromkeys(names, given), f"{given:g} s/kimg as given"
+    found: dict[str, list[float]] = {}
+    for r in stored(results):
+        if r.source == suite.source and r.timing.seconds_per_kimg and not r.timing.reused_training:
+            found.setdefault(r.method, []).append(r.timing.seconds_per_kimg)
+    if not found:
+        return {}, "give --seconds-per-kimg, or --out with a folder that has records of this source"
+    known = {name: statistics.median(values) for name, values in found.items()}
+    usual = statistics.median_low(known.values())
+    guessed = [name for name in names if name not in known]
+    said = f"measured: {', '.join(f'{name} {known[name]:.3g} s/kimg' for name in names if name in known)}"
+    said += f"; {', '.join(guessed)} taken for {usual:.3g}" if guessed else ""
+    return {name: known.get(name, usual) for name in names}, said
+
+
+def stored(results: Path) -> list[RunRecord]:
+    """The records of a folder; none where it is no results folder."""
+    try:
+        return ResultStore(results).read_all()[0]
+    except DataError:
+        return []
+
+
+def gigabytes(suite: Suite, lengths: Mapping[str, float], cache: Path) -> float:
+    """Of the weights that a (domain, seed) leaves: three networks at the end, G at each snapshot."""
+    import torch
+
+    from benchmark.stylegan2 import Discriminator, Generator
+    from benchmark.stylegan2.weights import architecture_of
+
+    cfg = NetConfig.model_validate({"resolution": suite.resolution, **FULL_WIDTH})
+    try:
+        source = find_source(suite.source, cache)
+        cfg = source.card.networks or architecture_of(source.path)
+    except (BenchmarkError, OSError):
+        pass  # it is reported as missing
+    with torch.device("meta"):
+        g, d = (sum(p.numel() for p in net(cfg).parameters()) for net in (Generator, Discriminator))
+    snapshots = sum(kimg < length for length in lengths.values() for kimg in set(suite.train.snapshot_kimg))
+    return 4e-9 * (len(lengths) * (2 * g + d) + snapshots * g)
+
+
+def data_gigabytes(name: str, suite: Suite) -> float:
+    """Of a standard target's pixels, prepared and in the cache of domains."""
+    card = list_targets("target").get(name)
+    return 2e-9 * 3 * suite.resolution**2 * (card.count or 0) if card else 0.0
+
+
+def missing_source(suite: Suite, cache: Path) -> list[str]:
+    """The source, and how to get it."""
+    try:
+        find_source(suite.source, cache)
+    except BenchmarkError:
+        card = list_targets("source").get(suite.source)
+        if card is None:
+            return [f"source {suite.source}: {RUN} sources import FILE --out {suite.source}"]
+        fetch = f"{RUN} datasets fetch {card.name} --accept-licence"
+        return [f"source {card.name}: {fetch} && {RUN} sources import {card.name}"]
+    return []
+
+
+def missing_domains(suite: Suite, cache: Path) -> list[str]:
+    """The target sets, and how to get them."""
+    chosen = suite.split.filter
+    option = "" if chosen == "lanczos" else f" --filter {chosen}"
+    found = []
+    for name in suite.domains:
+        here = target_folder(cache, name).prepared(suite.resolution, chosen).is_file()
+        if not here and name not in list_cards() and not Path(name).exists():
+            fetch = f"{RUN} datasets fetch {name} --accept-licence"
+            prepare = f"{RUN} datasets prepare {name} --resolution {suite.resolution}{option}"
+            card = list_targets("target").get(name)
+            size = f" ({card.raw_gb:g} GB)" if card and card.raw_gb else ""
+            found.append(f"target {name}{size}: {fetch} && {prepare}")
+    return found
+
+
+def missing_files(suite: Suite, cache: Path) -> list[str]:
+    """Weight files of the measuring networks, and how to get them."""
+    wanted = dict.fromkeys(find_metric(name).network for name in (*suite.eval.metrics, *suite.eval.curve_metrics))
+    found = []
+    for network in (name for name in wanted if not name.startswith(STAND_IN)):
+        for key in NETWORK_FILES[network]:
+            file = WEIGHT_FILES[key]
+            if reason := locate(file, {}, cache).reason:
+                get = f"curl -fL --create-dirs -o {cache / 'weights' / file.filename} {file.url}"
+                found.append(f"weights {file.filename}: {get if file.url else reason}")
+    return found
+
+
+def remaining_kimg(jobs: Sequence[Job], out: Path) -> float:
+    """Lengths of the trainings whose weights are not in the folder `out` yet, each once."""
+    lengths = {job.train_key: job.suite.train.kimg for job in jobs if job.method is not None}
+    done = {key for key in lengths if (out / "checkpoints" / f"{key}.safetensors").is_file()}
+    return sum(kimg for key, kimg in lengths.items() if key not in done)
+
+
+@torch.no_grad()
+def seconds_per_kimg(nets: Nets) -> float:
+    """Of plain fine-tuning, from one image through both networks; regularisers and methods add to it.
+
+    A step makes an image twice and goes back once, judges it three times (G's fake, D's fake, a real) and goes back
+    each time; going back costs about two passes.
+    """
+    times = [time.perf_counter()]
+    image = one_image(nets)
+    times.append(time.perf_counter())
+    nets.d(image)
+    times.append(time.perf_counter())
+    return 1000 * (4 * (times[1] - times[0]) + 9 * (times[2] - times[1]))
+
+
+def one_image(nets: Nets) -> Tensor:
+    """Of the trained generator, float32 [1, 3, R, R]; nothing is drawn."""
+    z = torch.ones(1, nets.cfg.z_dim, device=device_of(nets))
+    return nets.g(z, noise=nets.g.synthesis.anchor_noise())
+
+
+def device_of(nets: Nets) -> torch.device:
+    """Where the networks are."""
+    return nets.g.mapping.w_avg.device
+
+
+def require_patience(prepared: Sequence[tuple[Nets, Sequence[Job]]], out: Path, yes: bool) -> str | None:
+    """What is to be said before long trainings on a CPU; None where they are short or small.
+
+    Raises ConfigError where they take hours and nobody said `yes`.
+    """
+    hours = sum(
+        remaining_kimg(jobs, out) * seconds_per_kimg(nets) / 3600
+        for nets, jobs in prepared
+        if nets.cfg.resolution >= LARGE_PX and device_of(nets).type == "cpu" and remaining_kimg(jobs, out)
+    )
+    if hours < PATIENCE_HOURS:
+        return None
+    said = f"on this CPU the trainings will take {hours:,.0f} hours or more"
+    if not yes:
+        raise ConfigError(
+            f"{said}. Use --device cuda on a machine that has one, rehearse with --scale 0.001, or add --yes."
+        )
+    return said
+
+
+def memory_gib(nets: Nets, images: int, bf16: bool) -> float:
+    """Of a step with `images` at a time, about: weights, gradients, Adam's moments, and what goes back through two
+    passes of G (methods that match features make two) and one of D."""
+    kept = 0
+
+    def count(tensor: Tensor) -> Tensor:
+        nonlocal kept
+        kept += 0 if isinstance(tensor, torch.nn.Parameter) else tensor.numel() * tensor.element_size()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        image = one_image(nets)
+        of_g = kept
+        nets.d(image)
+    g, d = (sum(p.numel() * 4 for p in net.parameters()) for net in (nets.g, nets.d))
+    fixed = 6 * g + 4 * d  # weight, gradient and two moments each; G also as average and as source
+    return (fixed + images * (of_g + kept) * (0.5 if bf16 else 1)) / GIB

@@ -1,0 +1,134 @@
+"""run_job(): the straight line from a job to its records.
+
+source, domain -> train (or a stored checkpoint) -> the weights that count -> for each control: finalize -> samples ->
+scores -> record
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from benchmark.api import Control
+from benchmark.domains import Domain
+from benchmark.metrics import Samples, list_metrics
+from benchmark.metrics.sampling import Sampler
+from benchmark.results import RunRecord, Timing
+from benchmark.run.make_record import ZeroStep, make_record
+from benchmark.run.plan import Job, uses_training_of_another
+from benchmark.run.selection import Counted, counted
+from benchmark.run.setup import Run
+from benchmark.run.weights import trained
+from benchmark.stylegan2 import Generator
+from benchmark.system.files import clear_temporaries, new_file
+from benchmark.system.hardware import circumstances, environment
+from benchmark.system.locks import alone
+
+STRIP = 8
+"""Images in a row of samples beside a record."""
+
+
+def run_job(job: Job, run: Run) -> list[RunRecord]:
+    """Records of all the job's controls; those that are stored already, or that another process makes, are not made."""
+    store, keys = run.store, job.record_keys.values()
+    if any(store.has(key) is None for key in keys):
+        lock = store.out / "locks" / f"{next(iter(keys))}.lock"
+        with alone(lock, lambda: run.bars.say(f"{job.label}: another process is at it, waiting for that")):
+            for folder, key in ((folder, key) for folder in (store.records, store.samples) for key in keys):
+                clear_temporaries(folder, key)
+            make_missing(job, run)
+    return [r for r in map(store.has, keys) if r is not None]
+
+
+def make_missing(job: Job, run: Run) -> None:
+    """Make and store the records that are not stored yet."""
+    todo = [control for control, key in job.record_keys.items() if run.store.has(key) is None]
+    if not todo:
+        return
+    run = replace(run, environment=(run.environment or environment(run.device)) | circumstances(run.device))
+    if job.method is None:
+        weights, cost = Counted(run.source.g_ema), {}
+    else:
+        found = trained(job, run)
+        weights, cost = counted(job, found, run), found.cost
+    for control in todo:
+        evaluate(job, control, weights, cost, run)
+
+
+def evaluate(job: Job, control: Control, weights: Counted, cost: dict[str, Any], run: Run) -> RunRecord:
+    """Samples, scores and record of one control."""
+    method, domain, adapted = job.method or ZeroStep(), run.domains[job.domain], weights.adapted
+    text = f"evaluate {method.name}{'' if control is None else f' at {method.control_name} {control}'} on {job.domain}"
+    count = job.suite.eval.samples
+    with run.bars.stage(text, count) as advance:  # sampling is about two fifths of the work
+        sampler = run.sampler_for(job, job.suite.eval)
+        g = method.finalize(run.source.g_ema, adapted, control).eval()
+        before = images_before(job, control, adapted, run, sampler)
+        samples, ms = sampler(g, lambda n, rng: method.noise(g, n, control, rng), lambda n: advance(0.4 * n), before)
+        done = 0.0
+
+        def tick(seen: int, total: int) -> None:
+            nonlocal done
+            advance(0.6 * count * (seen - done) / max(total, 1))
+            done = seen
+
+        found = run.evaluator(samples, domain.test, domain.digest, tick, training=domain.train)
+    held = dict(run.source.g_ema.named_parameters())
+    shipped = sum(p.numel() for name, p in g.named_parameters() if name not in held or not p.equal(held[name]))
+    timing = Timing.model_validate(
+        {
+            **cost,
+            "ms_per_image": ms,
+            "shipped_params": shipped,
+            "generators_kept": method.generators_kept,
+            "reused_training": uses_training_of_another(job),
+        }
+    )
+    record = make_record(job, control, method, run, found.scores, timing, weights)
+    path = run.store.samples_path(record.record_key)
+    write_rows(path, samples.sources if job.method is None else samples.fakes)
+    if record.is_default_control and found.order is not None:
+        ends = found.order[:STRIP], found.order[::-1][:STRIP]
+        extremes = path.with_name(f"{path.stem}-extremes.png")
+        write_rows(extremes, *(samples.fakes[end] for end in ends))
+        record = record.model_copy(update={"extremes": f"samples/{extremes.name}"})
+    if job.method is None:
+        record = record.model_copy(update={"references": write_references(path, samples, domain)})
+    run.store.write(record)
+    return record
+
+
+def write_references(path: Path, samples: Samples, domain: Domain) -> dict[str, str]:
+    """Strips that belong beside everybody's samples, written beside `path`: {what they show: file}."""
+    rows = {}
+    if samples.translations is not None and not isinstance(samples.translations.answers, str):
+        rows["right answer"] = samples.translations.answers.drawn
+    rows["real images"] = domain.test
+    files = {what: path.with_name(f"{path.stem}-{what.replace(' ', '-')}.png") for what in rows}
+    for what, images in rows.items():
+        write_rows(files[what], images)
+    return {what: f"samples/{file.name}" for what, file in files.items()}
+
+
+def images_before(job: Job, control: Control, adapted: Generator, run: Run, sampler: Sampler) -> np.ndarray | None:
+    """The pairs' images at the control's value before this one, if there is one and a metric asks for them."""
+    method = job.method
+    if method is None or not any(list_metrics()[name].kind == "step" for name in job.suite.eval.metrics):
+        return None
+    at = method.controls.index(control)
+    if at == 0:
+        return None
+    value = method.controls[at - 1]
+    g = method.finalize(run.source.g_ema, adapted, value).eval()
+    return sampler.pairs(g, lambda n, rng: method.noise(g, n, value, rng))
+
+
+def write_rows(path: Path, *rows: np.ndarray) -> None:
+    """The first images of each row, uint8 [N, 3, R, R], side by side; rows below each other."""
+    tiles = [np.concatenate([image.transpose(1, 2, 0) for image in row[:STRIP]], axis=1) for row in rows]
+    with new_file(path) as temporary:
+        Image.fromarray(np.concatenate(tiles)).save(temporary, "PNG")

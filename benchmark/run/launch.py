@@ -1,0 +1,131 @@
+"""How jobs are started, and what becomes of those that fail: each costs its own cells, not the run."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import psutil
+import torch
+
+from benchmark.errors import BenchmarkError
+from benchmark.results import RunRecord, Timing
+from benchmark.run.job import run_job
+from benchmark.run.make_record import ZeroStep, make_record
+from benchmark.run.plan import Job
+from benchmark.run.setup import Run
+from benchmark.run.supervisor import Limits, Supervisor
+from benchmark.run.worker import Order, failure
+from benchmark.system.progress import Bars
+
+MOST_WORKERS = 4
+WORKER_BYTES = 3 << 30
+"""Memory to leave for each process where nobody says how many there should be."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How to go about it."""
+
+    workers: int | None = 0
+    """Processes side by side; 0: no other process than this one; None: as many as suit the device."""
+    limits: Limits = field(default_factory=Limits)
+    fail_fast: bool = False
+    which: Literal["all", "missing", "failed"] = "all"
+    """Jobs that have no finished record: all of them, those never tried, or those that failed."""
+
+
+def run_all(
+    jobs: Sequence[Job], run: Run, bars: Bars, launch: Launch, order: Callable[[int], Order]
+) -> list[RunRecord]:
+    """Records of all jobs, failed ones included; `order` is what to tell workers of so many threads."""
+    store = run.store
+    todo = [sum(store.has(key) is None for key in job.record_keys.values()) for job in jobs]
+    stored = sum(len(job.record_keys) for job in jobs) - sum(todo)
+    bars.say(f"{len(jobs)} jobs, {sum(todo)} records to make" + (f", {stored} stored already" if stored else ""))
+    bars.jobs(sizes(jobs, todo))
+
+    def fail(number: int, status: str, reason: str) -> None:
+        store_failure(jobs[number], run, status, reason)
+
+    chosen = [n for n, job in enumerate(jobs) if todo[n] and wanted(job, run, launch.which)]
+    for number in set(range(len(jobs))) - set(chosen):
+        bars.job_done(number)
+    workers = workers_for(run.device) if launch.workers is None else launch.workers
+    if workers and chosen:
+        size = min(workers, len(chosen))
+        threads = max(1, torch.get_num_threads() // size)
+        crew = Supervisor(jobs, order(threads), size, launch.limits, bars, fail, launch.fail_fast)
+        crew.waiting = chosen
+        crew.do()
+    else:
+        here(jobs, chosen, run, bars, fail, launch.fail_fast)
+    return [r for job in jobs for key in job.record_keys.values() if (r := store.read(key)) is not None]
+
+
+def here(
+    jobs: Sequence[Job],
+    chosen: Sequence[int],
+    run: Run,
+    bars: Bars,
+    fail: Callable[[int, str, str], None],
+    fail_fast: bool,
+) -> None:
+    """One after the other in this process."""
+    for number in chosen:
+        try:
+            run_job(jobs[number], run)
+        except Exception as error:  # whatever a method does must not take down the others
+            _, status, reason = failure(error)
+            fail(number, status, reason + traceback_note(jobs[number], run, error))
+            if fail_fast:
+                return
+        bars.job_done(number)
+
+
+def wanted(job: Job, run: Run, which: str) -> bool:
+    """Whether a job with records to make is among those asked for."""
+    tried = any(run.store.read(key) is not None for key in job.record_keys.values() if run.store.has(key) is None)
+    return which == "all" or tried == (which == "failed")
+
+
+def workers_for(device: str) -> int:
+    """How many jobs to do side by side: small networks use one core well and several badly; a GPU takes one job."""
+    if device != "cpu":
+        return 1
+    fit = int(psutil.virtual_memory().available // WORKER_BYTES)
+    return max(1, min(torch.get_num_threads(), MOST_WORKERS, fit))
+
+
+def sizes(jobs: Sequence[Job], todo: Sequence[int]) -> list[float]:
+    """Images that each job trains on and evaluates; `todo` are the records it has to make. Both take about as long."""
+    trained: set[str] = set()
+    found = []
+    for job, records in zip(jobs, todo, strict=True):
+        trains = records > 0 and job.method is not None and job.train_key not in trained
+        trained |= {job.train_key} if trains else set()
+        curve = job.suite.eval.curve_samples if job.suite.eval.moment_metrics and job.method and records else 0
+        points = curve * (1 + len(job.suite.train.snapshot_kimg))
+        found.append(records * job.suite.eval.samples + points + (job.suite.train.kimg * 1000 if trains else 0.0))
+    return found
+
+
+def traceback_note(job: Job, run: Run, error: Exception) -> str:
+    """The traceback of an unexpected error goes to a file; this says to which."""
+    if isinstance(error, BenchmarkError):
+        return ""
+    log = run.store.out / "logs" / f"{job.train_key}.error.txt"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("".join(traceback.format_exception(error)))
+    return f" (traceback in logs/{log.name})"
+
+
+def store_failure(job: Job, run: Run, status: str, reason: str) -> None:
+    """Records that say why, for the controls that have none yet."""
+    run.bars.say(f"{status.upper()} {job.label}: {reason}")
+    for control, key in job.record_keys.items():
+        if run.store.has(key) is None:
+            method = job.method or ZeroStep()
+            run.store.write(make_record(job, control, method, run, {}, Timing(), failure=(status, reason)))

@@ -1,0 +1,117 @@
+"""One row of results, and the plain sentences that belong to its numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmark.api import Control, Method
+from benchmark.domains import Domain
+from benchmark.metrics import Score, list_metrics
+from benchmark.registry.composition import fields_of
+from benchmark.results import MetricValue, RunRecord, Timing
+from benchmark.run.plan import PROTOCOL, Job
+from benchmark.run.selection import Counted
+from benchmark.run.setup import Run
+from benchmark.sources import SourceCard
+from benchmark.system.hardware import environment, now
+
+
+class ZeroStep(Method):
+    """The zero-step row: the untouched source, measured like any method."""
+
+    name = "source"
+    title = "Source"
+
+
+def make_record(
+    job: Job,
+    control: Control,
+    method: Method,
+    run: Run,
+    scores: dict[str, Score],
+    timing: Timing,
+    weights: Counted | None = None,
+    failure: tuple[str, str] | None = None,
+) -> RunRecord:
+    """One row of results; `failure` is (status, reason) of a job that did not end well."""
+    domain, infos = run.domains[job.domain], list_metrics()
+    record_key = job.record_keys[control]
+    return RunRecord.model_validate(
+        {
+            "schema": 1,
+            "record_key": record_key,
+            "train_key": job.train_key,
+            "status": failure[0] if failure else "done",
+            "reason": failure[1] if failure else None,
+            "suite": job.suite.name,
+            "method": method.name,
+            "method_label": method.title or method.name,
+            "fields": fields_of(method),
+            "domain": job.domain,
+            "domain_digest": job.domain_digest,
+            "source": job.suite.source,
+            "source_sha256": job.source_sha256,
+            "source_origin_sha256": run.card.origin.sha256 if run.card.origin else None,
+            "architecture": run.source.cfg.model_dump(),
+            "seed": job.seed,
+            "control": control,
+            "control_name": method.control_name,
+            "is_default_control": control == method.default_control,
+            "zero_step": job.method is None,
+            "metrics": {
+                name: MetricValue(**score.model_dump(), better=infos[name].better, title=infos[name].title)
+                for name, score in scores.items()
+            },
+            "timing": timing,
+            "environment": (run.environment or environment(run.device)) | {"ended": now()},
+            "settings": settings(job, domain),
+            "notes": [
+                *notes(method, domain, run.card),
+                *([weights.choice] if weights and weights.choice else []),
+                *run.remarks,
+            ],
+            "weights_kimg": weights.kimg if weights else None,
+            "curve": weights.curve if weights and control == method.default_control else (),
+            "doctor": run.doctor,
+            "grid": None if failure else f"samples/{record_key}.png",
+        }
+    )
+
+
+def settings(job: Job, domain: Domain) -> dict[str, Any]:
+    """What a record's numbers depend on, beside the method's own fields."""
+    suite, infos = job.suite, list_metrics()
+    return {
+        "protocol": PROTOCOL,
+        "metric_versions": {name: infos[name].version for name in suite.eval.metrics},
+        "resolution": suite.resolution,
+        "train": suite.train.model_dump(),
+        "eval": suite.eval.model_dump(),
+        **({"budgets": suite.budgets} if suite.budgets else {}),
+        **({"scale": suite.scale} if suite.is_rehearsal else {}),
+        "reals": reals(domain),
+    }
+
+
+def reals(domain: Domain) -> dict[str, int]:
+    """How many images each split has."""
+    reference = "reference (held out)" if domain.held_out else "reference (the training images)"
+    sizes = {"train": len(domain.train), reference: len(domain.test), "selection": len(domain.selection)}
+    return {name: n for name, n in sizes.items() if n}
+
+
+def notes(method: Method, domain: Domain, source: SourceCard) -> list[str]:
+    """The plain sentences that belong to the numbers."""
+    said = [f"adapted images: {method.noise_statement()}; source images of the pairs: anchor noise."]
+    kinds = {
+        "dicebear": "drawings put together from an artist's parts (DiceBear), not photographs",
+        "toy": "coloured shapes, for tests only",
+    }
+    if domain.card.kind in kinds:
+        said.append(f"The images of {domain.name} are {kinds[domain.card.kind]}.")
+    if domain.card.medium:
+        said.append(f"{domain.name} is drawn in {domain.card.medium} by this suite, with synthetic grain.")
+        if domain.card.kind in ("folder", "zip"):
+            said.append("The right answers take it that the source draws images like those of the folder.")
+    said.append(f"Source GAN: {source.title}.")
+    return said

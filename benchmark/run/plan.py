@@ -1,0 +1,148 @@
+"""suite x methods x domains x seeds -> [Job, ...], each with the keys of its weights and of its records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmark.api import Control, Method
+from benchmark.config import NetConfig, Suite, TrainConfig
+from benchmark.domains import Domain
+from benchmark.errors import ConfigError
+from benchmark.metrics import list_metrics
+from benchmark.metrics.catalogue import find_metric
+from benchmark.metrics.pooled import MEMORISATION
+from benchmark.registry.composition import described
+from benchmark.registry.variants import base_name
+from benchmark.system.files import key
+from benchmark.training.batches import images_per_round
+
+PROTOCOL = 2
+"""Raise it when the loop, backbone, sampler or the meaning of a setting changes: nothing stored is re-used then."""
+
+NO_EFFECT = {"tick_kimg", "snapshot_kimg", "checkpoint_minutes"}
+"""Training settings that change the log or what is kept on the way, but not the weights."""
+LEAST_TO_CHOOSE_BY = 10
+"""Images of a selection split."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One method on one domain with one seed; `method` None is the zero-step row, the untouched source."""
+
+    suite: Suite
+    method: Method | None
+    domain: str
+    domain_digest: str
+    seed: int
+    source_sha256: str
+    train_key: str
+    record_keys: Mapping[Control, str]
+    parts: int = 1
+    """Into how many times more parts than planned a batch is divided, where the device was too small."""
+
+    @property
+    def streams(self) -> tuple[str, str, int]:
+        """What all random streams of training and evaluation derive from: the same in every suite and folder."""
+        return self.source_sha256, self.domain_digest, self.seed
+
+    @property
+    def training(self) -> TrainConfig:
+        """The settings to train with."""
+        cfg = self.suite.train
+        return cfg.model_copy(update={"accumulate": self.parts * cfg.accumulate})
+
+    @property
+    def label(self) -> str:
+        """For progress bars and messages."""
+        return f"{self.method.name if self.method else 'source (zero-step)'} on {self.domain}, seed {self.seed}"
+
+
+def check(
+    suite: Suite, methods: Sequence[Method], nets: NetConfig, networks: Sequence[str] = ("g", "g_ema", "d")
+) -> None:
+    """Raise ConfigError where the source's networks, the suite and the methods do not fit each other.
+
+    `networks` are those that the source's file held.
+    """
+    if nets.resolution != suite.resolution:
+        raise ConfigError(
+            f"suite {suite.name} has resolution {suite.resolution}, its source {suite.source} {nets.resolution}: "
+            f"choose another source, or add --set resolution={nets.resolution}."
+        )
+    if "d" not in networks:
+        raise ConfigError(
+            f"source {suite.source} has no discriminator (its file held {', '.join(networks)}), and all methods train "
+            "against the source's own. Import a file that has one, or accept a new one: sources import --allow 'd.*'"
+        )
+    if nets.c_dim:
+        raise ConfigError(
+            f"source {suite.source} is conditional on {nets.c_dim} classes; the domains have no labels. It can be "
+            "verified and exported, not adapted."
+        )
+    images_per_round(suite.train, nets.mbstd_group)
+    if suite.eval.pairs > suite.eval.samples:
+        raise ConfigError(
+            f"eval.pairs={suite.eval.pairs} must not exceed eval.samples={suite.eval.samples}: pairs are the first "
+            "samples. Lower eval.pairs or raise eval.samples."
+        )
+    if suite.eval.snapshot != "last" and not suite.train.snapshot_kimg:
+        raise ConfigError(
+            f"eval.snapshot={suite.eval.snapshot} chooses among snapshots, and train.snapshot_kimg names none. "
+            "Add for instance --set train.snapshot_kimg=[1,2]"
+        )
+    if suite.eval.snapshot == "selected" and suite.split.selection < LEAST_TO_CHOOSE_BY:
+        raise ConfigError(
+            f"eval.snapshot=selected needs held-out images to choose by: split.selection is {suite.split.selection}, "
+            f"it must be {LEAST_TO_CHOOSE_BY} or more."
+        )
+    compared = [name for name in suite.eval.metrics if find_metric(name).kind in MEMORISATION]
+    if compared and not suite.split.test:
+        raise ConfigError(
+            f"{compared[0]} compares training images with held-out ones, and split.test=0 holds out none. Leave the "
+            "metric out, or set split.test."
+        )
+    facts = {"resolution": nets.resolution, "d_layers": 1 + 3 * (len(nets.block_resolutions) - 1)}
+    for method in methods:
+        method.check(facts)
+
+
+def plan(suite: Suite, methods: Sequence[Method], domains: Mapping[str, Domain], source_sha256: str) -> list[Job]:
+    """All jobs, grouped by domain and seed so that what they share is made once; the zero-step row comes first."""
+    return [
+        make_job(suite, method, domain, seed, source_sha256)
+        for domain in domains.values()
+        for seed in suite.seeds
+        for method in (None, *methods)
+    ]
+
+
+def make_job(suite: Suite, method: Method | None, domain: Domain, seed: int, source_sha256: str) -> Job:
+    """A job with its keys; no paths, hosts or dates enter them."""
+    apart = len(domain.selection)  # images that the digest knows, but that are not trained on
+    suite = budgeted(suite, method)
+    train_key = key(
+        [PROTOCOL, source_sha256, domain.digest, apart, seed],
+        described(method.training()) if method else None,
+        suite.train.model_dump(exclude=NO_EFFECT) if method else None,
+    )
+    names = (*suite.eval.metrics, *suite.eval.curve_metrics)
+    versions = {name: list_metrics()[name].version for name in names}
+    controls: tuple[Control, ...] = method.controls if method else (None,)
+    who, measured = described(method) if method else None, suite.eval.model_dump(exclude={"metrics"})
+    moments = suite.eval.moment_metrics
+    kept = [suite.train.snapshot_kimg, moments] if method and moments else []
+    shown = [suite.name, domain.name, method.name if method else None]  # what the record's row is called
+    keys = {c: key(train_key, shown, who, c, measured, versions, kept) for c in controls}
+    return Job(suite, method, domain.name, domain.digest, seed, source_sha256, train_key, keys)
+
+
+def budgeted(suite: Suite, method: Method | None) -> Suite:
+    """The suite with the length of this method's training as `train.kimg`."""
+    kimg = suite.budgets.get(base_name(method.training().name)) if method else None
+    return suite if kimg is None else suite.model_copy(update={"train": suite.train.model_copy(update={"kimg": kimg})})
+
+
+def uses_training_of_another(job: Job) -> bool:
+    """True where the checkpoint belongs to another method (layer swapping evaluates fine-tuning's)."""
+    return job.method is not None and described(job.method.training()) != described(job.method)

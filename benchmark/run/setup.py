@@ -1,0 +1,203 @@
+"""From the arguments of a command to everything that its jobs need, checked before the first one starts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from benchmark.api import Method
+from benchmark.config import EvalConfig, Suite
+from benchmark.domains import Domain, load_domain, set_apart
+from benchmark.domains.answers import KnownAnswer, known_answer
+from benchmark.domains.cards import list_cards
+from benchmark.errors import ConfigError
+from benchmark.metrics import Evaluator, list_metrics
+from benchmark.metrics.base import STAND_IN
+from benchmark.metrics.catalogue import find_metric
+from benchmark.metrics.networks.weight_files import stood_in
+from benchmark.metrics.sampling import Sampler
+from benchmark.results import Doctor, ResultStore
+from benchmark.run.forecast import GIB, memory_gib
+from benchmark.run.plan import Job, check, plan
+from benchmark.sources import Source, SourceCard, find_source, load_source
+from benchmark.stylegan2 import Nets
+from benchmark.suites import load_suite, members
+from benchmark.system.hardware import pick_device, pick_precision, prepare_torch
+from benchmark.system.progress import Bars, Stages
+from benchmark.training.batches import images_per_round
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for, as plain values."""
+
+    suite_name: str
+    settings: Sequence[str]
+    overrides: Mapping[str, Any]
+    device: str
+    cache: Path
+    threads: int | None = None
+    plugins: Sequence[str] = ()
+    stand_ins: Path | None = None
+
+    def members(self) -> list[Request]:
+        """A request for each suite of a collection; itself for a suite. Raises UnknownName, ConfigError."""
+        found = members(self.suite_name, self.settings, self.overrides)
+        return [replace(self, suite_name=name, settings=texts, overrides=more) for name, texts, more in found]
+
+    def load(self) -> tuple[Suite, list[Method]]:
+        """The suite asked for and its methods, not yet suited to a device. Errors are those of `load_suite`."""
+        suite, methods = load_suite(self.suite_name, self.settings, self.overrides, self.plugins)
+        return with_stand_ins(suite, self.stand_ins), methods
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that was checked before the first job starts."""
+
+    request: Request
+    suite: Suite
+    jobs: list[Job]
+    domains: dict[str, Domain]
+    source: Source
+    nets: Nets
+    evaluator: Evaluator
+    curve_evaluator: Evaluator | None
+    device: str
+
+
+def prepare(request: Request, console: Console) -> Prepared:
+    """Arguments -> typed suite, source, drawn domains and jobs. Raises BenchmarkError before anything was trained."""
+    suite, methods = request.load()
+    prepare_torch(request.threads)
+    device, cache = usable_device(request.device), request.cache
+    precision = pick_precision(suite.train.precision, device)
+    suite = suite.model_copy(update={"train": suite.train.model_copy(update={"precision": precision})})
+    source = find_source(suite.source, cache)
+    nets, digest = load_source(source)
+    check(suite, methods, nets.cfg, source.card.origin.networks if source.card.origin else ("g", "g_ema", "d"))
+    evaluator = Evaluator(suite.eval.metrics, cache, device, suite.eval.batch, stand_ins=request.stand_ins)
+    moments = suite.eval.moment_metrics
+    curve = Evaluator(moments, cache, device, suite.eval.batch, stand_ins=request.stand_ins) if moments else None
+    with Bars(console) as bars:
+        domains = load_domains(suite, cache, bars)
+    jobs = plan(suite, methods, domains, digest)
+    nets = nets.to(device)
+    if device != "cpu" and (said := warning_of_memory(suite, nets, device)):
+        console.print(said, style="red", markup=False, soft_wrap=True)
+    return Prepared(request, suite, jobs, domains, source, nets, evaluator, curve, device)
+
+
+def with_stand_ins(suite: Suite, folder: Path | None) -> Suite:
+    """The suite with the names of those metrics changed whose weight files the folder has stand-ins for."""
+    if folder is None:
+        return suite
+    networks, infos = stood_in(folder), list_metrics()
+
+    def renamed(names: Sequence[str]) -> tuple[str, ...]:
+        known = {name: find_metric(name) for name in names}
+        return tuple(
+            STAND_IN + name if STAND_IN + name in infos and i.network in networks else name for name, i in known.items()
+        )
+
+    measured = suite.eval
+    names = {"metrics": renamed(measured.metrics), "curve_metrics": renamed(measured.curve_metrics)}
+    return suite.model_copy(update={"eval": measured.model_copy(update=names)})
+
+
+def warning_of_memory(suite: Suite, nets: Nets, device: str) -> str | None:
+    """What to say where a step will hardly fit on the GPU."""
+    images = images_per_round(suite.train, nets.cfg.mbstd_group)
+    need = memory_gib(nets, images, suite.train.precision == "bf16")
+    have = torch.cuda.get_device_properties(device).total_memory / GIB
+    if need <= have:
+        return None
+    return (
+        f"{suite.name}: a step of {images} images needs about {need:.0f} GiB, {device} has {have:.0f}: add "
+        f"--set train.accumulate={2 * suite.train.accumulate}"
+    )
+
+
+def usable_device(wanted: str) -> str:
+    """ "auto" resolved, "cpu" or a CUDA device that is there; ConfigError otherwise."""
+    device = pick_device(wanted)
+    if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", device):
+        raise ConfigError(f"--device {wanted}: expected auto, cpu, cuda or cuda:N.")
+    found = torch.cuda.device_count()
+    if device != "cpu" and int(device[5:] or 0) >= found:
+        raise ConfigError(
+            f"--device {wanted}: PyTorch {torch.__version__} finds {found} CUDA devices here. Use --device auto or cpu."
+        )
+    return device
+
+
+def load_domains(suite: Suite, cache: Path, bars: Bars) -> dict[str, Domain]:
+    """The suite's domains by name, drawn or read from the cache."""
+    domains: dict[str, Domain] = {}
+    for name in suite.domains:
+        split = suite.split
+        train = split.train + split.selection
+        domain = load_domain(name, suite.resolution, train, split.test, cache, bars.over, split.filter, suite.medium)
+        domain = set_apart(domain, split.train, split.selection)
+        if domain.name in domains:
+            raise ConfigError(f"--domains: two are called {domain.name}, one of them {name}. Rename the folder or ZIP.")
+        domains[domain.name] = domain
+        if domain.skipped:
+            file, why = domain.skipped[0]
+            bars.say(f"{domain.name}: {len(domain.skipped)} files skipped, the first: {file} ({why})")
+    return domains
+
+
+def new_run(prepared: Prepared, out: Path, bars: Stages, tensorboard: bool, doctor: Doctor | None) -> Run:
+    """What the jobs of a command share."""
+    return Run(
+        ResultStore(out),
+        prepared.source.card,
+        prepared.nets,
+        prepared.domains,
+        prepared.evaluator,
+        prepared.device,
+        bars,
+        prepared.curve_evaluator,
+        tensorboard,
+        doctor,
+    )
+
+
+@dataclass
+class Run:
+    """Where results go, what is adapted to what, and how it is measured."""
+
+    store: ResultStore
+    card: SourceCard
+    source: Nets
+    domains: dict[str, Domain]
+    evaluator: Evaluator
+    device: str
+    bars: Stages
+    curve_evaluator: Evaluator | None = None
+    """Of the points of training curves; None where nothing asks for them."""
+    tensorboard: bool = False
+    doctor: Doctor | None = None
+    environment: dict[str, Any] = field(default_factory=dict)
+    samplers: dict[EvalConfig, Sampler] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    """What else the records have to say."""
+
+    def sampler_for(self, job: Job, cfg: EvalConfig) -> Sampler:
+        """The sampler of the job's (domain, seed); jobs come grouped, so those of the last one are kept."""
+        if any(sampler.seed != job.streams for sampler in self.samplers.values()):
+            self.samplers.clear()
+        if cfg not in self.samplers:
+            self.samplers[cfg] = Sampler(self.source.g_ema, cfg, job.streams, self._answer(job))
+        return self.samplers[cfg]
+
+    def _answer(self, job: Job) -> KnownAnswer | str:
+        """The right translation to the job's domain, or why it is not known."""
+        return known_answer(list_cards().get(self.card.domain), self.domains[job.domain].card)

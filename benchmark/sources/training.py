@@ -1,0 +1,118 @@
+"""Training a source from scratch with the suite's own loop."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from benchmark.api import Field, Method
+from benchmark.domains import load_domain
+from benchmark.errors import ConfigError
+from benchmark.sources.source import NoiseStart, Recipe, find_source, list_sources, load_source
+from benchmark.stylegan2 import Generator, Nets, save
+from benchmark.system.hardware import prepare_torch
+from benchmark.training import dist
+from benchmark.training.state import State, restore_state, save_state
+from benchmark.training.train import train
+
+
+class SourceTraining(Method):
+    """The plain objective, with the noise strengths of the lowest resolutions held where a recipe says so."""
+
+    name = "from_scratch"
+    held_to_px: int = Field(0, ge=0, description="noise strengths up to this resolution stay as they are")
+
+    def frozen(self, nets: Nets) -> Iterable[nn.Parameter]:
+        """The noise strengths that are held."""
+        return [strength for px, strength in noise_strengths(nets.g) if px <= self.held_to_px]
+
+
+def train_source(
+    name: str, out: Path, cache: Path, kimg: float | None, device: str, say: Callable[[str], None] = print
+) -> None:
+    """Train `name` by its recipe into `out`; the same command goes on where it stopped.
+
+    Each tick prints a line and goes to `out/ticks.jsonl`; every `snapshot_kimg` a snapshot of all three networks is
+    written, to be compared by `sources score`. `kimg` replaces the recipe's length. Raises ConfigError, WeightsError.
+    """
+    recipe = _recipe(name, kimg)
+    dist.init()
+    prepare_torch()
+    domain = load_domain(recipe.domain, recipe.networks.resolution, recipe.split.train, recipe.split.test, cache)
+    key = _key(recipe, domain.digest)
+    state_path = out / f"state.{dist.rank()}.safetensors"
+    nets = _start(recipe).to(device)
+    out.mkdir(parents=True, exist_ok=True)
+
+    def restore(state: State) -> None:
+        if restore_state(state_path, state, key):
+            say(f"going on at {state.images / 1000:g} kimg")
+
+    def on_tick(state: State) -> None:
+        if dist.rank() == 0:
+            say(_line(state))
+            with (out / "ticks.jsonl").open("a") as log:
+                log.write(json.dumps(vars(state.ticks[-1])) + "\n")
+            before = state.ticks[-2].images if len(state.ticks) > 1 else 0
+            every = round(recipe.snapshot_kimg * 1000)
+            if state.images // every > before // every:
+                save(out / f"snapshot-{state.images // 1000:05d}.safetensors", nets, {"kimg": state.images / 1000})
+        save_state(state_path, state, key)
+
+    method = SourceTraining(held_to_px=recipe.noise.held_to_px if recipe.noise else 0)
+    train(nets, domain.train, method, recipe.train, ("source", name, recipe.seed), restore, on_tick)
+
+
+def _recipe(name: str, kimg: float | None) -> Recipe:
+    recipe = find_source(name).card.recipe
+    if recipe is None:
+        known = [n for n, source in list_sources().items() if source.card.recipe]
+        raise ConfigError(f"source {name} has no training recipe; those that have one: {', '.join(known)}.")
+    if kimg is None:
+        return recipe
+    return recipe.model_copy(update={"train": recipe.train.model_copy(update={"kimg": kimg})})
+
+
+def noise_strengths(g: Generator) -> list[tuple[int, nn.Parameter]]:
+    """(resolution in px, strength, a scalar) of each layer that has a noise input, coarse to fine."""
+    return [
+        (px, getattr(block, name).noise_strength) for px, block in g.synthesis.blocks.items() for name in block.layers
+    ]
+
+
+def _start(recipe: Recipe) -> Nets:
+    """The networks that a recipe begins with."""
+    if not recipe.start:
+        nets = Nets.create(recipe.networks, seed=recipe.seed)
+    else:
+        nets, _ = load_source(find_source(recipe.start))
+        if nets.cfg != recipe.networks:
+            raise ConfigError(f"the recipe's networks are not those of {recipe.start}, from which it goes on.")
+        nets.g.load_state_dict(nets.g_ema.state_dict())
+    if recipe.noise:
+        _begin_noise(nets, recipe.noise)
+    return nets
+
+
+@torch.no_grad()
+def _begin_noise(nets: Nets, noise: NoiseStart) -> None:
+    for g in (nets.g, nets.g_ema):
+        for px, strength in noise_strengths(g):
+            strength.fill_(noise.held if px <= noise.held_to_px else noise.strength)
+
+
+def _key(recipe: Recipe, digest: str) -> str:
+    """What a training state belongs to. The length is left out, so that a training can go on beyond its first goal."""
+    fixed = recipe.model_dump(exclude={"train": {"kimg", "checkpoint_minutes"}, "snapshot_kimg": True})
+    return hashlib.sha256(json.dumps([fixed, digest, dist.world()], sort_keys=True).encode()).hexdigest()
+
+
+def _line(state: State) -> str:
+    tick = state.ticks[-1]
+    losses = "  ".join(f"{name} {value:.3f}" for name, value in tick.losses.items())
+    return f"{tick.images / 1000:8.1f} kimg  {tick.seconds_per_kimg:6.2f} s/kimg  {losses}"

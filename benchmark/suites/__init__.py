@@ -1,0 +1,5 @@
+"""What is compared: each YAML file in here is a suite or a collection of suites, and `load_suite` makes it typed."""
+
+from benchmark.suites.load import find_collection, load_suite, load_suites, members, suite_names
+
+__all__ = ["find_collection", "load_suite", "load_suites", "members", "suite_names"]

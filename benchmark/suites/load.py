@@ -1,0 +1,299 @@
+"""Suite YAML and `--set` -> one typed, frozen Suite and typed, frozen methods; exactly once, before anything runs."""
+
+from __future__ import annotations
+
+import json
+import re
+import reprlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from benchmark.api import Method
+from benchmark.config import Collection, Suite
+from benchmark.errors import ConfigError, UnknownName
+from benchmark.registry import find_method
+from benchmark.registry.composition import described, part_kinds
+from benchmark.registry.variants import base_name, given_fields
+
+T = TypeVar("T", Method, Suite, Collection)
+SHELF = Path(__file__).parent
+MAX_BYTES = 1 << 18
+SECTIONS = ("train", "eval", "split")
+SHORTEN = reprlib.Repr()
+SHORTEN.maxlevel = 2
+
+LEAST_SAMPLES, LEAST_PAIRS, LEAST_STEPS = 32, 8, 2
+"""Of a rehearsal."""
+
+SAID = {
+    "missing": "is missing",
+    "tuple_type": "expected a list such as [a, b]",
+    "model_type": "expected a mapping such as {kimg: 4}",
+    "invalid_key": "names of settings are words",
+}
+"""pydantic's words where ours are plainer, by type of error."""
+
+
+def suite_names() -> list[str]:
+    """Suites and collections of suites that come with the package."""
+    return sorted(p.stem for p in SHELF.glob("*.yaml"))
+
+
+def load_suites(
+    name: str,
+    settings: Sequence[str] = (),
+    overrides: Mapping[str, Any] | None = None,
+    plugins: Sequence[str] = (),
+) -> list[tuple[Suite, list[Method]]]:
+    """The suite called `name` and its methods, or those of each member of the collection called so.
+
+    The arguments and errors are those of `load_suite`.
+    """
+    return [load_suite(*arguments, plugins) for arguments in members(name, settings, overrides or {})]
+
+
+def members(
+    name: str, settings: Sequence[str], overrides: Mapping[str, Any]
+) -> list[tuple[str, Sequence[str], Mapping[str, Any]]]:
+    """The first three arguments of `load_suite` for each member of a collection, or for the suite itself.
+
+    Raises UnknownName, ConfigError.
+    """
+    whole = find_collection(name)
+    if whole is None:
+        return [(name, settings, overrides)]
+    for what in ("source", "domains"):
+        if overrides.get(what) is not None:
+            raise ConfigError(f"--{what}: the suites of {name} have their own; choose one: {', '.join(whole.members)}.")
+    return [
+        (member, (*whole.settings, *settings), {**overrides, "name": f"{member}{whole.suffix}"})
+        for member in whole.members
+    ]
+
+
+def find_collection(name: str) -> Collection | None:
+    """The collection called `name`; None where that is a suite. Raises UnknownName, ConfigError."""
+    raw = _read(name)
+    return validated(Collection, raw, f"suite {_short(name)}") if "members" in raw else None
+
+
+def load_suite(
+    name: str,
+    settings: Sequence[str] = (),
+    overrides: Mapping[str, Any] | None = None,
+    plugins: Sequence[str] = (),
+) -> tuple[Suite, list[Method]]:
+    """The suite called `name` (or in the YAML file `name`) and its methods.
+
+    `settings` are texts like "train.kimg=8" or "fixnoise.weight=0.1"; `overrides` replace top-level fields (None values
+    are ignored); `plugins` are files or modules with further methods. A method's field comes from `settings`, else from
+    the suite's `fields`, else it has its default; in a composition such as "a+b" it is set for the part.
+    Raises UnknownName, ConfigError, or MethodError for a method that cannot be imported.
+    """
+    raw = _read(name) | {k: v for k, v in (overrides or {}).items() if v is not None}
+    if "members" in raw:
+        raise ConfigError(f"{_short(name)} is several suites, {SHORTEN.repr(raw['members'])}: choose one of them.")
+    fields: dict[str, dict[str, Any]] = {}
+    for text in settings:
+        _apply(text, raw, fields)
+    suite = validated(Suite, raw, f"suite {_short(name)}")
+    kinds = [find_method(method, plugins) for method in suite.methods]
+    suite = suite.model_copy(update={"methods": tuple(kind.name for kind in kinds)})  # "b+a" is "a+b"
+    _check_lists(suite)
+    suite = rehearsal(suite) if suite.is_rehearsal else suite
+    parts = {name for kind in kinds for name in part_kinds(kind)}
+    plain = {base_name(part) for part in parts}
+    for method in suite.budgets:
+        find_method(method, plugins)
+    for method in (*fields, *suite.fields):
+        kind = find_method(method, plugins)  # a misspelt name gets its hint
+        if method in plain:
+            continue
+        if len(part_kinds(kind)) > 1:
+            raise ConfigError(
+                f"setting {method}.*: fields belong to a part. Set those of {' or '.join(part_kinds(kind))}."
+            )
+        if method in fields:
+            raise ConfigError(
+                f"--set {method}.*: {method} is not among the methods of this run ({', '.join(suite.methods)}); "
+                "add it with --methods or leave the setting out."
+            )
+    chosen = {part: _fields(part, suite.fields) | _fields(part, fields) for part in parts}
+    chosen_methods = [_configured(kind, chosen) for kind in kinds]
+    _check_different(chosen_methods)
+    return suite, chosen_methods
+
+
+def _fields(part: str, given: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """What is given for a method; a variant keeps what its name says."""
+    own = given_fields(part)
+    return {name: value for name, value in given.get(base_name(part), {}).items() if name not in own}
+
+
+def _check_different(methods: Sequence[Method]) -> None:
+    """Refuse two rows that would show the same method."""
+    seen: dict[str, str] = {}
+    for method in methods:
+        same = seen.setdefault(json.dumps(described(method), sort_keys=True), method.name)
+        if same != method.name:
+            raise ConfigError(f"{same} and {method.name} are the same method with the same fields. Leave one out.")
+
+
+def rehearsal(suite: Suite) -> Suite:
+    """The suite with all lengths in kimg and all numbers of samples at its `scale`, and a name that says so."""
+
+    def kimg(length: float, steps: int = 1) -> float:
+        return max(round(length * suite.scale, 6), steps * suite.train.batch / 1000)
+
+    def images(count: int, least: int) -> int:
+        return min(count, max(round(count * suite.scale), least))
+
+    train, measured = suite.train, suite.eval
+    lengths = {name: kimg(getattr(train, name)) for name in ("tick_kimg", "ema_kimg", "ada_kimg")}
+    lengths["kimg"] = kimg(train.kimg, LEAST_STEPS)
+    samples = images(measured.samples, LEAST_SAMPLES)
+    sizes = {"samples": samples, "pairs": min(samples, images(measured.pairs, LEAST_PAIRS))}
+    sizes["curve_samples"] = images(measured.curve_samples, LEAST_SAMPLES)
+    snapshots = tuple(dict.fromkeys(kimg(length) for length in train.snapshot_kimg))
+    return suite.model_copy(
+        update={
+            "name": f"{suite.name}-scale-{suite.scale:g}",
+            "train": train.model_copy(update={**lengths, "snapshot_kimg": snapshots}),
+            "budgets": {name: kimg(length, LEAST_STEPS) for name, length in suite.budgets.items()},
+            "eval": measured.model_copy(update=sizes),
+        }
+    )
+
+
+def _configured(kind: type[Method], chosen: Mapping[str, dict[str, Any]]) -> Method:
+    """A method with its chosen fields; a composition from its parts' ones."""
+    parts = {name: validated(part, chosen[name], f"settings of {name}") for name, part in part_kinds(kind).items()}
+    return parts[kind.name] if kind.name in parts else kind.model_validate(parts)
+
+
+def _read(name: str) -> dict[str, Any]:
+    """The mapping in a suite's YAML file."""
+    path = SHELF / f"{name}.yaml"
+    if name not in suite_names():
+        if not name.endswith((".yaml", ".yml")):
+            raise UnknownName("suite", name, suite_names())
+        path = Path(name)
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        text = data.decode()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not a text file in UTF-8"
+        raise ConfigError(
+            f"suite file {_short(name)} cannot be read: {why}. Known suites: {', '.join(suite_names())}."
+        ) from None
+    if len(data) > MAX_BYTES:
+        raise ConfigError(f"suite file {name} is larger than {MAX_BYTES >> 10} KiB, so it is not a suite.")
+    raw = _yaml(text, f"suite file {name}")
+    if not isinstance(raw, dict):
+        raise ConfigError(
+            f"suite file {name} must hold a mapping of settings; found {SHORTEN.repr(raw)}. "
+            "Begin with a copy of one of benchmark/suites."
+        )
+    return raw
+
+
+class _Plain(yaml.SafeLoader):
+    """Plain values only, and no key twice in one mapping: one of its values would be lost without a word."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """As read, before aliases are resolved and merged."""
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in seen:
+                twice = f"{_short(key.value)} stands there twice"
+                raise yaml.constructor.ConstructorError(problem=twice, problem_mark=key.start_mark)
+            seen.add((key.tag, str(key.value)))
+        return node
+
+
+def _yaml(text: str, what: str) -> Any:
+    """The plain value that a YAML text describes."""
+    try:
+        return _Plain(text).get_single_data()
+    except Exception as error:  # a hostile text makes PyYAML raise nearly anything, RecursionError included
+        problem = getattr(error, "problem", None) or type(error).__name__
+        mark = getattr(error, "problem_mark", None)
+        place = f" in line {mark.line + 1}" if mark else ""
+        raise ConfigError(
+            f"{what}: not valid YAML{place} ({problem}). Write plain values, lists and mappings."
+        ) from None
+
+
+def _apply(text: str, raw: dict[str, Any], fields: dict[str, dict[str, Any]]) -> None:
+    """Put one `--set` text into the suite's raw mapping or the methods' fields."""
+    name, equals, value = text.partition("=")
+    path = name.strip().split(".")
+    if not equals or not all(path) or len(path) > 2:
+        raise ConfigError(f"--set {_short(text)}: expected NAME=VALUE such as train.kimg=8 or METHOD.FIELD=0.1.")
+    parsed = _yaml(value, f"--set {_short(text)}")
+    if len(path) == 1 and path[0] in _settings_of(Suite):
+        raw[path[0]] = parsed
+    elif len(path) == 1:
+        known = [*_settings_of(Suite), *(f"{section}.*" for section in SECTIONS), "METHOD.FIELD"]
+        raise UnknownName("setting", _short(path[0]), known)
+    elif path[0] in SECTIONS:
+        section = raw.get(path[0])
+        raw[path[0]] = {**(section if isinstance(section, dict) else {}), path[1]: parsed}
+    else:
+        fields.setdefault(path[0], {})[path[1]] = parsed
+
+
+def _check_lists(suite: Suite) -> None:
+    """What the types do not say: a name that can be a folder's; lists with something in them, nothing twice."""
+    if not re.fullmatch(r"\w[\w.-]{0,63}", suite.name):
+        raise ConfigError(f"suite name {_short(suite.name)!r}: use at most 64 letters, digits, '-', '_' and '.'.")
+    lists: dict[str, tuple[object, ...]] = {
+        "domains": suite.domains,
+        "methods": suite.methods,
+        "seeds": suite.seeds,
+        "eval.metrics": suite.eval.metrics,
+    }
+    for what, items in lists.items():
+        twice = [item for item in items if items.count(item) > 1]
+        if not items or twice:
+            found = f"{twice[0]!r} is named twice" if twice else "the list is empty"
+            raise ConfigError(f"suite {suite.name}, {what}: {found}. Name at least one, and each once.")
+
+
+def validated(kind: type[T], raw: Mapping[str, Any], what: str) -> T:
+    """`raw` as a `kind`, or a ConfigError of one line: field, found value, what is allowed."""
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        problems = [_problem(kind, e["type"], e["loc"], e["input"], e["msg"]) for e in error.errors()[:4]]
+        raise ConfigError(f"{what}: {'; '.join(problems)}.".replace("?.", "?")) from None
+
+
+def _problem(kind: type[Any], error: str, place: tuple[int | str, ...], found: object, message: str) -> str:
+    """One complaint of pydantic in plain words."""
+    where = ".".join(_short(str(part)) for part in place)
+    if error == "extra_forbidden":
+        return str(UnknownName("setting", where, _settings_of(kind, place[:-1]))).rstrip(".")
+    if error == "missing":
+        return f"{where} {SAID[error]}"
+    return f"{where} = {_short(SHORTEN.repr(found))}: {SAID.get(error) or message[:1].lower() + message[1:]}"
+
+
+def _settings_of(kind: type[Any], section: Sequence[int | str] = ()) -> list[str]:
+    """Names under which the fields of a (nested) object are set."""
+    for name in section:
+        kind = kind.model_fields[name].annotation
+    prefix = "".join(f"{name}." for name in section)
+    return [prefix + (field.alias or name) for name, field in kind.model_fields.items()]
+
+
+def _short(text: str) -> str:
+    """A text of any length and with any characters, for one line of a message."""
+    shown = "".join(c if c.isprintable() else "?" for c in text)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."

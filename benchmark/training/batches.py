@@ -1,0 +1,55 @@
+"""Which real images a step shows, and in what order: the same for all methods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from benchmark.config import TrainConfig
+from benchmark.errors import ConfigError
+from benchmark.system.random_streams import derive_seed
+from benchmark.training import dist
+
+
+def images_per_round(cfg: TrainConfig, group: int) -> int:
+    """Images that this process handles at a time; ConfigError where the batch does not divide so.
+
+    `group` is the discriminator's minibatch-std group, whose statistics need whole groups.
+    """
+    parts = cfg.accumulate * dist.world()
+    n, remainder = divmod(cfg.batch, parts)
+    if remainder or n % min(n, group):
+        raise ConfigError(
+            f"train.batch={cfg.batch} in {parts} parts (train.accumulate={cfg.accumulate} x {dist.world()} processes) "
+            f"gives {cfg.batch / parts:g} images each; a part must be 1 to {group} images or a multiple of {group} "
+            "(the minibatch-std group). Change train.batch or train.accumulate."
+        )
+    return n
+
+
+def real_batches(
+    data: Tensor, n: int, mirror: bool, seed: Sequence[object], start: int, rng: torch.Generator
+) -> Iterator[Tensor]:
+    """This rank's batches of uint8 `data` [M, 3, R, R], from image `start` on: float32 [n, 3, R, R] in [-1, 1].
+
+    Endless; each epoch is a permutation given by (seed, epoch) alone. `mirror` flips left-right with
+    probability 1/2, drawn from `rng`, on whose device the batches are.
+    """
+    position = start + dist.rank() * n
+    epoch, order = -1, torch.empty(0)
+    while True:
+        picks = []
+        for i in range(position, position + n):
+            if i // len(data) != epoch:
+                epoch = i // len(data)
+                shuffle = torch.Generator().manual_seed(derive_seed(*seed, "epoch", epoch))
+                order = torch.randperm(len(data), generator=shuffle)
+            picks.append(order[i % len(data)])
+        position += n * dist.world()
+        x = data[torch.stack(picks)].to(rng.device).float() / 127.5 - 1
+        if mirror:
+            flips = torch.rand(n, generator=rng, device=rng.device) < 0.5
+            x = torch.where(flips[:, None, None, None], x.flip(3), x)
+        yield x

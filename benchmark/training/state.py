@@ -1,0 +1,170 @@
+"""What a training consists of at a moment: its log, and its file, so that the same command goes on where it stopped."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmark.api.extra import Extra, load_extra
+from benchmark.config import TrainConfig
+from benchmark.errors import MethodError, WeightsError
+from benchmark.stylegan2 import Nets
+from benchmark.stylegan2.augment import Ada
+from benchmark.stylegan2.weights import read_tensors, write_tensors
+from benchmark.system.random_streams import Streams
+
+
+@dataclass(frozen=True)
+class Tick:
+    """One interval of the log."""
+
+    images: int
+    seconds: float
+    """Wall time of the interval."""
+    seconds_per_kimg: float
+    losses: dict[str, float]
+    """Mean of each named loss over the interval."""
+    ada_p: float
+
+
+@dataclass
+class Interval:
+    """What was logged since the last tick."""
+
+    images: int = 0
+    """Of the training when it began."""
+    seconds: float = 0.0
+    """Spent in it by processes that were interrupted."""
+    terms: dict[str, list[Tensor]] = field(default_factory=dict)
+    begun: float = field(default_factory=time.perf_counter)
+
+    def elapsed(self) -> float:
+        """Seconds of training in it until now."""
+        return self.seconds + time.perf_counter() - self.begun
+
+
+@dataclass
+class State:
+    """All that a training consists of at a moment; `save_state` stores it, `restore_state` brings it back."""
+
+    nets: Nets
+    opt_g: torch.optim.Adam
+    opt_d: torch.optim.Adam
+    streams: Streams
+    ada: Ada
+    pl_mean: Tensor
+    images: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    ticks: list[Tick] = field(default_factory=list)
+    extra: Extra = field(default_factory=Extra)
+    interval: Interval = field(default_factory=Interval)
+
+
+class Log:
+    """Running means of named losses; a tick every `tick_kimg`."""
+
+    def __init__(self, state: State, cfg: TrainConfig) -> None:
+        self.state, self.cfg = state, cfg
+        state.interval.begun = time.perf_counter()
+
+    def add(self, terms: dict[str, Tensor]) -> None:
+        for name, value in terms.items():
+            self.state.interval.terms.setdefault(name, []).append(value.detach())
+
+    def due(self) -> bool:
+        done = self.state.images >= self.cfg.kimg * 1000
+        return done or self.state.images - self.state.interval.images >= self.cfg.tick_kimg * 1000
+
+    def close(self) -> None:
+        """Turn the interval into a Tick; a loss or weight that is not finite ends the training."""
+        means = {name: torch.stack(values).float().mean().item() for name, values in self.state.interval.terms.items()}
+        bad = [f"{name} = {value}" for name, value in means.items() if not np.isfinite(value)]
+        nets, extra = self.state.nets, self.state.extra
+        for name, net in (("generator", nets.g), ("discriminator", nets.d), ("method's own", extra)):
+            if not all(p.isfinite().all() for p in net.parameters()):
+                bad.append(f"{name} weights not finite")
+        if bad:
+            raise MethodError(
+                f"training diverged before {self.state.images} images: {', '.join(bad)}. "
+                "Lower the learning rate, raise r1_gamma or use precision=fp32."
+            )
+        seconds = self.state.interval.elapsed()
+        kimg = (self.state.images - self.state.interval.images) / 1000
+        self.state.seconds += seconds
+        self.state.ticks.append(Tick(self.state.images, seconds, seconds / kimg, means, float(self.state.ada.p)))
+        self.state.interval = Interval(self.state.images)
+
+
+def _moments(optimiser: torch.optim.Adam, prefix: str) -> dict[str, Tensor]:
+    return {
+        f"{prefix}.{i}.{name}": torch.as_tensor(value)
+        for i, entry in optimiser.state_dict()["state"].items()
+        for name, value in entry.items()
+    }
+
+
+def _load_moments(optimiser: torch.optim.Adam, tensors: dict[str, Tensor], prefix: str) -> None:
+    entries: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        head, *rest = key.split(".")
+        if head == prefix:
+            entries.setdefault(int(rest[0]), {})[rest[1]] = value
+    optimiser.load_state_dict({"state": entries, "param_groups": optimiser.state_dict()["param_groups"]})
+    # Fused Adam walks through memory side by side: moments must lie in it as their parameter does (channels_last).
+    for parameter, entry in optimiser.state.items():
+        for name in ("exp_avg", "exp_avg_sq"):
+            entry[name] = torch.empty_like(parameter).copy_(entry[name])
+
+
+def save_state(path: Path, state: State, key: str) -> None:
+    """Write everything that `train` needs to go on; `key` names the run that it belongs to."""
+    tensors = {f"nets.{k}": t for k, t in state.nets.state_dict().items()}
+    tensors |= {f"extra.{k}": t for k, t in state.extra.state_dict().items()}
+    tensors |= _moments(state.opt_g, "opt_g") | _moments(state.opt_d, "opt_d")
+    tensors |= {f"streams.{k}": t for k, t in state.streams.state_dict().items()}
+    tensors |= {f"interval.{k}": torch.stack(values) for k, values in state.interval.terms.items()}
+    tensors["pl_mean"] = state.pl_mean
+    meta = {
+        "key": key,
+        "images": state.images,
+        "step": state.step,
+        "seconds": state.seconds,
+        "ada": state.ada.state_dict(),
+        "ticks": [asdict(t) for t in state.ticks],
+        "interval": {"images": state.interval.images, "seconds": state.interval.elapsed()},
+    }
+    write_tensors(path, tensors, meta)
+
+
+def restore_state(path: Path, state: State, key: str) -> bool:
+    """Put a stored state back; False where there is none. WeightsError where the file belongs to another run."""
+    if not path.is_file():
+        return False
+    tensors, meta = read_tensors(path)
+    if meta.get("key") != key:
+        raise WeightsError(
+            f"{path} belongs to another training (other settings or data). Move it away or choose another folder."
+        )
+
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
+
+    state.nets.load_state_dict(part("nets."), where=f"training state {path}")
+    load_extra(state.extra, part("extra."), where=f"training state {path}")
+    _load_moments(state.opt_g, tensors, "opt_g")
+    _load_moments(state.opt_d, tensors, "opt_d")
+    state.streams.load_state_dict(part("streams."))
+    state.pl_mean.copy_(tensors["pl_mean"])
+    state.images, state.step, state.seconds = meta["images"], meta["step"], meta["seconds"]  # type: ignore[assignment]
+    state.ada.load_state_dict(meta["ada"])  # type: ignore[arg-type]
+    state.ticks[:] = [Tick(**t) for t in meta["ticks"]]  # type: ignore[attr-defined]
+    terms = {name: [*values.to(state.pl_mean.device)] for name, values in part("interval.").items()}
+    begun = meta.get("interval", {"images": state.images})  # states of earlier versions end with a tick
+    state.interval = Interval(**begun, terms=terms)  # type: ignore[arg-type]
+    return True

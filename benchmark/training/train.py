@@ -1,0 +1,295 @@
+"""The one training loop. Methods differ only in the hooks that it calls.
+
+One step shows `batch` real images to the discriminator:
+generator main phase (adversarial + the method's losses), lazy path length, discriminator main phase, lazy R1, weight
+average, ADA.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchmark.api import DiscriminatorStep, GeneratorStep, Method, Turn
+from benchmark.api.extra import Extra, checked
+from benchmark.api.reparametrise import bake
+from benchmark.config import TrainConfig
+from benchmark.errors import MethodError, WeightsError
+from benchmark.stylegan2 import Generator, Nets
+from benchmark.stylegan2.augment import Ada, augment
+from benchmark.stylegan2.diffaug import diffaug
+from benchmark.system.random_streams import Streams
+from benchmark.training import dist, losses
+from benchmark.training.batches import images_per_round, real_batches
+from benchmark.training.state import Log, State
+
+
+def train(
+    nets: Nets,
+    reals: np.ndarray,
+    method: Method,
+    cfg: TrainConfig,
+    seed: Sequence[object],
+    restore: Callable[[State], None] = lambda state: None,
+    on_tick: Callable[[State], None] = lambda state: None,
+    on_step: Callable[[State], None] = lambda state: None,
+) -> State:
+    """Adapt `nets` in place to `reals`, uint8 [N, 3, R, R].
+
+    `seed` names the run: all random streams derive from it. `restore` may put a stored state back before the first
+    step; `on_tick` is called after each log interval, `on_step` after each step. Raises ConfigError when the batch
+    cannot be shared out, MethodError when a loss or a weight is not finite.
+    """
+    per_round = images_per_round(cfg, nets.cfg.mbstd_group)
+    device = nets.g.mapping.w_avg.device
+    source = freeze_copy(nets.g_ema)
+    data = torch.from_numpy(np.array(reals))  # a copy: a mapped file is not writable
+    extra = checked(method.prepare(nets, data, Streams(*seed, "prepare", device=device).method), method.name, device)
+    g_params, d_params = trainable(nets, method, extra)
+    g_scale, d_scale = method.lr_scale()
+    state = State(
+        nets,
+        adam(g_params, cfg.lr_g * g_scale, cfg.pl_every if cfg.pl_weight else None),
+        adam(d_params, cfg.lr_d * d_scale, cfg.r1_every if cfg.r1_gamma else None),
+        Streams(*seed, dist.rank(), device=device),
+        Ada(target=cfg.ada_target, kimg=cfg.ada_kimg),
+        torch.zeros([], device=device),
+        extra=extra,
+    )
+    restore(state)
+    if not dist.agree(state.images):
+        raise WeightsError(
+            "the stored states of the processes are of different steps: remove them all and start again."
+        )
+    set_precision(nets, cfg.precision)
+    source.synthesis.dtype = nets.g.synthesis.dtype
+    batches = real_batches(data, per_round, cfg.mirror, seed, state.images, state.streams.data)
+    trains = {id(p) for p in g_params}
+    tracks_w = any(id(p) in trains for p in nets.g.mapping.parameters())
+    averaged = [(a, p) for a, p in zip(nets.g_ema.parameters(), nets.g.parameters(), strict=True) if id(p) in trains]
+    log = Log(state, cfg)
+
+    while state.images < cfg.kimg * 1000:
+        rounds = [next(batches) for _ in range(cfg.accumulate)]
+        labels = None  # conditional training needs labelled domains; the networks themselves support c
+        turn = Turn(nets, extra, state.streams.method, state.step, state.images)
+        g_active, d_active = active(method, turn, g_params, d_params)
+
+        with phase(state.opt_g, g_active):
+            for x in rounds:
+                z = method.latents(turn, usual := latents(nets.g, len(x), state.streams.latents))
+                plain = z is usual
+                fakes, _ = generate(nets.g, z, labels, cfg, state.streams, update_avg=tracks_w and plain, mix=plain)
+                logits = method.judge(turn, augmented(fakes, cfg, state), labels)
+                terms = {"g_adversarial": losses.generator_adversarial(logits)}
+                step = GeneratorStep(nets, source, z, labels, fakes, state.streams.method, state.images, extra)
+                terms |= extra_terms(method, method.generator_loss(step), terms)
+                log.add(terms)
+                (total(terms) / cfg.accumulate).backward()
+
+        if cfg.pl_weight and state.step % cfg.pl_every == 0:
+            with phase(state.opt_g, g_active):
+                for x in rounds:
+                    z = latents(nets.g, max(len(x) // 2, 1), state.streams.latents)
+                    fakes, ws = generate(nets.g, z, labels, cfg, state.streams)
+                    noise = torch.randn(fakes.shape, generator=state.streams.noise, device=device)
+                    lengths = losses.path_lengths(fakes, ws, noise)
+                    state.pl_mean.lerp_(lengths.detach().mean(), 0.01)
+                    penalty = (lengths - state.pl_mean).square().mean()
+                    log.add({"path_length": penalty})
+                    (penalty * (cfg.pl_weight * cfg.pl_every / cfg.accumulate)).backward()
+
+        signs = torch.zeros([], device=device)
+        with phase(state.opt_d, d_active):
+            for x in rounds:
+                with torch.no_grad():
+                    z = method.latents(turn, usual := latents(nets.g, len(x), state.streams.latents))
+                    fakes, _ = generate(nets.g, z, labels, cfg, state.streams, mix=z is usual)
+                    fakes, x = augmented(fakes, cfg, state), augmented(x, cfg, state)
+                fake_logits, real_logits = method.judge(turn, fakes, labels), method.judge(turn, x, labels)
+                terms = {"d_adversarial": losses.discriminator_adversarial(real_logits, fake_logits)}
+                step_d = DiscriminatorStep(
+                    nets, source, x, fakes, real_logits, fake_logits, state.streams.method, state.images, z, extra
+                )
+                terms |= extra_terms(method, method.discriminator_loss(step_d), terms)
+                signs = signs + real_logits.detach().sign().mean(dim=1).sum()
+                log.add(terms)
+                (total(terms) / cfg.accumulate).backward()
+
+        if cfg.r1_gamma and state.step % cfg.r1_every == 0:
+            with phase(state.opt_d, d_active):
+                for x in rounds:
+                    x = x.clone().requires_grad_(True)
+                    penalty = losses.r1(method.judge(turn, augmented(x, cfg, state), labels), x).mean()
+                    log.add({"r1": penalty})
+                    (penalty * (cfg.r1_gamma / 2 * cfg.r1_every / cfg.accumulate)).backward()
+
+        state.images += cfg.batch
+        state.step += 1
+        update_average(nets, averaged, cfg, state.images)
+        if cfg.augment == "ada":
+            dist.average_([signs])
+            state.ada.update(signs * dist.world(), cfg.batch)
+        if log.due():
+            log.close()
+            on_tick(state)
+        on_step(state)
+
+    set_precision(nets, "fp32")
+    for net in (nets.g, nets.g_ema, nets.d):
+        bake(net)
+    return state
+
+
+def trainable(nets: Nets, method: Method, extra: Extra) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Parameters that train with G and with D. Outside of their phases no parameter requires gradients.
+
+    A frozen generator parameter takes the average's value, so that the trained and the evaluated network hold the same.
+    """
+    frozen = {id(p) for p in method.frozen(nets)}
+    known = {id(p) for p in (*nets.g.parameters(), *nets.d.parameters())}
+    if frozen - known:
+        raise MethodError(
+            f"{method.name}.frozen() returned {len(frozen - known)} tensors that are not parameters of nets.g or nets.d"
+        )
+    with torch.no_grad():
+        for p, average in zip(nets.g.parameters(), nets.g_ema.parameters(), strict=True):
+            if id(p) in frozen:
+                p.copy_(average)
+    for net in (nets.g, nets.g_ema, nets.d, extra):
+        net.requires_grad_(False)
+        net.zero_grad(set_to_none=True)  # what `prepare` may have left
+    g_params, d_params = ([p for p in net.parameters() if id(p) not in frozen] for net in (nets.g, nets.d))
+    return g_params + list(extra.g.parameters()), d_params + list(extra.d.parameters())
+
+
+def active(
+    method: Method, turn: Turn, g_params: list[nn.Parameter], d_params: list[nn.Parameter]
+) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Those parameters that train in this step; MethodError where of a network there are none.
+
+    A step without any would be no training of G that anyone notices, and none of D that can be computed.
+    """
+    resting = {id(p) for p in method.resting(turn)}
+    known = {id(p) for p in (*turn.nets.g.parameters(), *turn.nets.d.parameters(), *g_params, *d_params)}
+    if resting - known:
+        raise MethodError(
+            f"{method.name}.resting() returned {len(resting - known)} tensors "
+            "that are not parameters of nets.g or nets.d"
+        )
+    lists = [[p for p in params if id(p) not in resting] for params in (g_params, d_params)]
+    idle = [what for what, params in zip(("generator", "discriminator"), lists, strict=True) if not params]
+    if idle:
+        raise MethodError(
+            f"{method.name}: what is frozen and what rests in step {turn.index} are together all of the "
+            f"{' and the '.join(idle)}. Leave something to train; of a composition, leave one part out."
+        )
+    return lists[0], lists[1]
+
+
+def adam(parameters: list[nn.Parameter], lr: float, lazy_every: int | None) -> torch.optim.Adam:
+    """Adam with betas (0, 0.99), corrected for a regulariser every `lazy_every` steps (Karras et al. 2020, app. B)."""
+    ratio = lazy_every / (lazy_every + 1) if lazy_every else 1.0
+    return torch.optim.Adam([{"params": parameters}], lr=lr * ratio, betas=(0.0, 0.99**ratio), eps=1e-8, fused=True)
+
+
+@contextlib.contextmanager
+def phase(optimiser: torch.optim.Adam, parameters: list[nn.Parameter]) -> Iterator[None]:
+    """Gradients for exactly `parameters`, averaged over ranks, then one optimiser step.
+
+    Explicit lists, because `module.requires_grad_(True)` would thaw frozen layers; and nothing else gets a gradient,
+    because the other network's weight gradients would cost a third of its backward pass.
+    """
+    for p in parameters:
+        p.requires_grad_(True)
+    yield
+    for p in parameters:
+        p.requires_grad_(False)
+    dist.average_gradients(parameters)
+    optimiser.step()
+    optimiser.zero_grad(set_to_none=True)
+
+
+def extra_terms(method: Method, extra: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A method's named losses, or a MethodError where one is no scalar or takes the name of the loop's own."""
+    for name, value in extra.items():
+        if name in own or not isinstance(value, Tensor) or value.numel() != 1:
+            raise MethodError(
+                f"{method.name} returned the loss {name!r} as {getattr(value, 'shape', type(value).__name__)}; "
+                f"a loss is a scalar tensor under a name other than {', '.join(own)}."
+            )
+    return {name: value.reshape([]) for name, value in extra.items()}
+
+
+def total(terms: dict[str, Tensor]) -> Tensor:
+    """The sum of named scalars."""
+    return torch.stack(list(terms.values())).sum()
+
+
+def latents(g: Generator, n: int, rng: torch.Generator) -> Tensor:
+    """Unit normal float32 [n, z_dim]."""
+    return torch.randn(n, g.cfg.z_dim, generator=rng, device=rng.device)
+
+
+def generate(
+    g: Generator,
+    z: Tensor,
+    c: Tensor | None,
+    cfg: TrainConfig,
+    streams: Streams,
+    update_avg: bool = False,
+    mix: bool = True,
+) -> tuple[Tensor, Tensor]:
+    """Training images with style mixing and random noise: (images [N, 3, R, R], ws [N, L, w_dim]).
+
+    Without `mix` nothing is mixed, but as much is drawn: the streams stay in step between methods.
+    """
+    ws = g.mapping(z, c, update_avg=update_avg)
+    if cfg.style_mixing:
+        draw = torch.rand(2, generator=streams.latents, device=z.device).tolist()
+        other = g.mapping(latents(g, len(z), streams.latents), c)
+        if mix and draw[0] < cfg.style_mixing:
+            cutoff = 1 + int(draw[1] * (g.synthesis.num_ws - 1))
+            ws = torch.cat([ws[:, :cutoff], other[:, cutoff:]], dim=1)
+    ws.requires_grad_(torch.is_grad_enabled())  # path length needs it, also where the mapping network is frozen
+    images, _ = g.synthesis(ws, "random", rng=streams.noise)
+    return images, ws
+
+
+def augmented(images: Tensor, cfg: TrainConfig, state: State) -> Tensor:
+    """What D sees: ADA's transformations at the current probability, DiffAugment's, or the images themselves."""
+    if cfg.augment == "diffaug":
+        return diffaug(images, state.streams.augment)
+    return augment(images, state.ada.p, state.streams.augment) if cfg.augment == "ada" else images
+
+
+@torch.no_grad()
+def update_average(nets: Nets, pairs: Sequence[tuple[Tensor, Tensor]], cfg: TrainConfig, images: int) -> None:
+    """g_ema moves towards g with a half-life of `ema_kimg`; buffers are copied.
+
+    `pairs`: (average, trained) parameters, without the frozen ones.
+    """
+    half_life = cfg.ema_kimg * 1000
+    if cfg.ema_rampup is not None:
+        half_life = min(half_life, images * cfg.ema_rampup)
+    weight = 1 - 0.5 ** (cfg.batch / max(half_life, 1e-8))
+    if pairs:
+        torch._foreach_lerp_([a for a, _ in pairs], [p for _, p in pairs], weight)
+    for a, b in zip(nets.g_ema.buffers(), nets.g.buffers(), strict=True):
+        a.copy_(b)
+
+
+def freeze_copy(g: Generator) -> Generator:
+    """A copy that never needs gradients."""
+    return copy.deepcopy(g).eval().requires_grad_(False)
+
+
+def set_precision(nets: Nets, precision: str) -> None:
+    """Compute type of the convolutions in G and D; weights, mapping, RGB and logits stay float32."""
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    nets.g.synthesis.dtype = nets.d.dtype = dtype

@@ -1,0 +1,221 @@
+"""Methods from outside: they are found, named, and cannot harm the shelf or each other."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import benchmark.methods
+from benchmark.conformity.new_method import write_method
+from benchmark.errors import ConfigError, MethodError, UnknownName
+from benchmark.registry import SHELF, catalogue, find_method, method_names
+from benchmark.registry.composition import fields_of
+from benchmark.registry.plugins import package_entries
+from benchmark.suites import load_suite
+
+GOOD = """
+from __future__ import annotations
+from typing import Literal
+from benchmark.api import Field, Method
+
+class Mine(Method):
+    name = "mine"
+    side: Literal["left", "right"] = Field("left", description="which")
+"""
+BROKEN = {
+    "does not parse": ("class Mine(Method:\n", r"cannot be imported \(SyntaxError"),
+    "raises": ("raise RuntimeError('boom')\n", "RuntimeError: boom"),
+    "ends the process": ("raise SystemExit(3)\n", "SystemExit: 3"),
+    "needs what is not there": ("import no_such_package\n", "no_such_package"),
+    "has no method": ("x = 1\n", "no Method that has a name"),
+    "has only another's method": ("from benchmark.methods.finetune import Finetune\n", "no Method that has a name"),
+    "has no name": (GOOD.replace('name = "mine"', ""), "no Method that has a name"),
+    "has the name of a hook": (GOOD.replace('"mine"', '"noise"'), "'noise': this word has a meaning"),
+    "has the name of settings": (GOOD.replace('"mine"', '"train"'), "'train': this word has a meaning"),
+    "has a name with a plus": (GOOD.replace('"mine"', '"a+b"'), "small letters, digits"),
+    "has a name that is no text": (GOOD.replace('"mine"', "7"), "7: a name has"),
+    "has two of one name": (GOOD + "\nclass Other(Method):\n    name = 'mine'\n", "2 methods called 'mine'"),
+}
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.py"
+    path.write_text(GOOD)
+    return path
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder in which packages count as installed."""
+    monkeypatch.syspath_prepend(tmp_path)
+    package_entries.cache_clear()
+    yield tmp_path
+    package_entries.cache_clear()
+    for name in ("lab_methods", "lab_methods.deep"):
+        sys.modules.pop(name, None)
+
+
+def install(site: Path, text: str, *points: str) -> None:
+    """Put a package with these entry points where pip would."""
+    (site / "lab_methods.py").write_text(text)
+    info = site / "lab-1.2.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lab\nVersion: 1.2\n")
+    (info / "entry_points.txt").write_text("[benchmark.methods]\n" + "".join(f"{point}\n" for point in points))
+
+
+def test_a_file_is_a_method(plugin: Path) -> None:
+    kind = find_method("mine", [str(plugin)])
+    assert kind(side="right").side == "right"  # type: ignore[call-arg, attr-defined]
+    assert catalogue([str(plugin)])["mine"].origin == f"plug-in {plugin}"
+    with pytest.raises(UnknownName):
+        find_method("mine")
+    assert find_method("mine", [str(plugin)]) is kind, "one file, one class"
+
+
+def test_a_suite_runs_it_and_sets_its_fields(plugin: Path) -> None:
+    _, made = load_suite("smoke", ["mine.side=right"], {"methods": ["mine", "finetune"]}, [str(plugin)])
+    assert fields_of(made[0]) == {"side": "right"}
+
+
+def test_a_changed_file_is_read_again(plugin: Path) -> None:
+    find_method("mine", [str(plugin)])
+    plugin.write_text(GOOD.replace('"left", "right"', '"left", "right", "middle"'))
+    assert find_method("mine", [str(plugin)])(side="middle")  # type: ignore[call-arg]
+
+
+def test_a_file_takes_nobodys_place_among_modules(tmp_path: Path) -> None:
+    (tmp_path / "json.py").write_text(GOOD)
+    assert find_method("mine", [str(tmp_path / "json.py")])
+    assert sys.modules["json"] is json
+
+
+def test_a_file_may_hold_several_methods_and_a_module_those_below_it(site: Path) -> None:
+    (site / "lab_methods").mkdir()
+    (site / "lab_methods" / "__init__.py").write_text("from lab_methods.deep import Mine\n")
+    (site / "lab_methods" / "deep.py").write_text(GOOD)
+    other = site / "several.py"
+    other.write_text(GOOD.replace("mine", "one") + "\nclass Two(Mine):\n    name = 'two'\n")
+    known = catalogue(["lab_methods", str(other)])
+    assert {n: e.origin for n, e in known.items() if e.origin != SHELF} == {
+        "mine": "plug-in lab_methods", "one": f"plug-in {other}", "two": f"plug-in {other}",
+    }  # fmt: skip
+    assert {known[name].load().name for name in ("mine", "one", "two")} == {"mine", "one", "two"}
+
+
+@pytest.mark.parametrize(("text", "reason"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_file_is_unavailable_with_its_reason_and_harms_nobody(plugin: Path, text: str, reason: str) -> None:
+    good = plugin.with_name("good.py")
+    good.write_text(GOOD.replace("mine", "good"))
+    plugin.write_text(text)
+    plugins = [str(plugin), str(good)]
+    with pytest.raises(MethodError, match=f"method mine: plug-in .*mine.py .*{reason}"):
+        find_method("mine", plugins)
+    assert find_method("good", plugins).name == "good" and find_method("finetune", plugins).name == "finetune"
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "reason"),
+    [
+        ("no/such/file.py", "file", "does not exist"),
+        ("file.py", "file", "does not exist"),
+        ("no.such.module", "module", "ModuleNotFoundError"),
+        ("folder/file", "file", "does not exist"),
+        ("", "", "cannot be imported"),
+        ("..", "", "cannot be imported"),
+    ],
+)
+def test_what_is_not_there_is_said(given: str, name: str, reason: str) -> None:
+    with pytest.raises(MethodError, match=reason):
+        catalogue([given])[name].load()
+
+
+def test_nobody_takes_the_name_of_another(plugin: Path, tmp_path: Path) -> None:
+    plugin.write_text(GOOD.replace("mine", "finetune"))
+    with pytest.raises(ConfigError, match=r"mine.py: its method finetune has the name of another \(shelf\)"):
+        catalogue([str(plugin)])
+    plugin.write_text(GOOD)
+    (tmp_path / "again.py").write_text(GOOD)
+    with pytest.raises(ConfigError, match=r"again.py: its method mine .* \(plug-in .*mine.py\)"):
+        catalogue([str(plugin), str(tmp_path / "again.py")])
+    assert catalogue([str(plugin), str(plugin)])["mine"].load()
+
+
+def test_an_installed_package_is_found_by_its_entry_point_and_imported_when_asked(site: Path) -> None:
+    install(site, GOOD, "mine = lab_methods:Mine")
+    assert catalogue()["mine"].origin == "package lab 1.2"
+    assert "lab_methods" not in sys.modules
+    assert find_method("mine").name == "mine"
+
+
+def test_an_entry_point_may_name_a_module(site: Path) -> None:
+    install(site, GOOD, "mine = lab_methods")
+    assert find_method("mine").name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "point", "reason"),
+    [
+        ("import no_such_package\n", "mine = lab_methods:Mine", "no_such_package"),
+        (GOOD, "mine = lab_methods:Yours", "AttributeError"),
+        (GOOD, "mine = no_such_module", "ModuleNotFoundError"),
+        (GOOD, "yours = lab_methods:Mine", "has no Method called 'yours'"),
+        ("mine = 3\n", "mine = lab_methods:mine", "has no Method called 'mine'"),
+    ],
+)
+def test_a_broken_package_is_unavailable_with_its_reason(site: Path, text: str, point: str, reason: str) -> None:
+    install(site, text, point)
+    name = point.split()[0]
+    with pytest.raises(MethodError, match=f"method {name}: package lab 1.2 .*{reason}"):
+        find_method(name)
+    assert find_method("finetune").name == "finetune"
+
+
+def test_a_package_with_the_name_of_another_is_listed_and_refused(site: Path, plugin: Path) -> None:
+    install(site, GOOD, "finetune = lab_methods:Mine", "mine = lab_methods:Mine")
+    known = catalogue([str(plugin)])
+    assert known["finetune"].origin == SHELF and known["mine"].origin == f"plug-in {plugin}"
+    for name in ("finetune", "mine"):
+        with pytest.raises(MethodError, match=f"method {name}: the name belongs to another"):
+            known[f"{name} (package lab 1.2)"].load()
+    with pytest.raises(UnknownName):
+        find_method("finetune (package lab 1.2)")
+
+
+# The first version of somebody's method
+
+
+def test_new_method_writes_a_method_that_is_found(tmp_path: Path) -> None:
+    paths = write_method("my_idea", tmp_path)
+    assert [p.name for p in paths] == ["my_idea.py", "test_my_idea.py"]
+    kind = find_method("my_idea", [str(paths[0])])
+    assert (kind.__name__, kind.title) == ("MyIdea", "My idea")
+    assert all(len(line) <= 120 for p in paths for line in p.read_text().splitlines())
+
+
+@pytest.mark.parametrize(
+    "name", ["", "Mine", "my idea", "../mine", "mine.py", "1st", "noise", "train", "source", "a+b"]
+)
+def test_new_method_refuses_names_that_would_not_work(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="new-method"):
+        write_method(name, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_new_method_replaces_nothing(tmp_path: Path) -> None:
+    (tmp_path / "test_mine.py").write_text("precious")
+    with pytest.raises(ConfigError, match=r"test_mine\.py exists already"):
+        write_method("mine", tmp_path)
+    assert [p.read_text() for p in tmp_path.iterdir()] == ["precious"]
+    for name in method_names()[:2]:
+        with pytest.raises(ConfigError, match="the shelf has a method of this name"):
+            write_method(name, tmp_path)
+    with pytest.raises(ConfigError, match="this is the shelf itself"):
+        write_method("mine", Path(benchmark.methods.__path__[-1]))
+    with pytest.raises(ConfigError, match="cannot write into"):
+        write_method("mine", tmp_path / "nowhere")

@@ -1,0 +1,108 @@
+"""Which methods differ significantly: differences, tests and their correction are those of the records."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmark.report.differences import pairs_table
+from benchmark.report.tables import MISSING, Table
+from benchmark.results import MetricValue, RunRecord
+
+BASE = [0.010, 0.014, 0.012, 0.011, 0.016, 0.013, 0.018]
+PLAIN, TUNED = "plain", {"weight": 1}
+
+
+def make(method: str, seed: int, value: float | None, domain: str = "d", **changes: Any) -> RunRecord:
+    key = hashlib.sha256(repr((method, domain, seed, changes.get("control"))).encode()).hexdigest()
+    metric = MetricValue(value=value, n=9, reason=None if value is not None else "no weights")
+    values: dict[str, Any] = {
+        "record_key": key,
+        "train_key": key,
+        "status": "done",
+        "suite": "smoke",
+        "method": method,
+        "fields": {} if method == PLAIN else TUNED,
+        "domain": domain,
+        "domain_digest": "ab" * 32,
+        "source": "src",
+        "source_sha256": "cd" * 32,
+        "seed": seed,
+        "metrics": {"kid_net": metric, "fid": MetricValue(value=seed, n=9)},
+    }
+    return RunRecord(**(values | changes))
+
+
+def runs(values: Mapping[str, Sequence[float]], domain: str = "d") -> list[RunRecord]:
+    return [make(m, s, v, domain) for m, own in values.items() for s, v in enumerate(own)]
+
+
+def table_of(records: Sequence[RunRecord]) -> Table:
+    found = pairs_table(records)
+    assert found is not None
+    return found
+
+
+def texts(table: Table) -> dict[str, list[str]]:
+    return {row.label: [("*" if c.best else "") + c.text for c in row.cells] for row in table.rows}
+
+
+def test_against_the_plain_method_by_hand() -> None:
+    better, same = [v - 0.004 for v in BASE], [v + 0.002 * (-1) ** s for s, v in enumerate(BASE)]
+    table = table_of(runs({"better": better, PLAIN: BASE, "same": same}))
+    assert table.title == "Differences from plain: kid_net"
+    assert [(c.group, c.name) for c in table.columns][:2] == [("d", "difference"), ("d", "95 % interval")]
+    shown = texts(table)
+    assert shown["better"] == ["*-4.000", "-4.000 to -4.000", "0.0156", "0.0312", "7"]
+    assert shown["same"][0] == "+0.286" and shown["same"][3] == "1" and PLAIN not in shown
+    assert "Holm-corrected over the 2 tests" in " ".join(table.caption)
+    assert table.rows[0].cells[0].keys == tuple(r.record_key for m in ("better", PLAIN) for r in runs({m: BASE}))
+
+
+def test_the_correction_goes_over_all_domains_of_the_table() -> None:
+    better = [v - 0.004 for v in BASE]
+    table = table_of([r for d in ("d", "e", "f") for r in runs({"better": better, PLAIN: BASE}, d)])
+    assert [c.text for c in table.rows[0].cells][3::5] == [f"{3 * 2 / 2**7:.3g}"] * 3
+    assert not any(c.best for c in table.rows[0].cells[1:5]), "a difference is marked once"
+
+
+def test_seeds_too_few_for_significance_are_said() -> None:
+    table = table_of(runs({PLAIN: BASE[:3], "other": [v + 1 for v in BASE[:3]]}))
+    caption = " ".join(table.caption)
+    assert texts(table)["other"][2] == "0.25" and not table.rows[0].cells[0].best
+    assert "With 3 seeds the two-sided sign-flip test cannot go below p = 0.25" in caption
+    assert "at least 6 seeds are needed" in caption and "3 seeds: the bootstrap interval covers less" in caption
+
+
+def test_without_a_plain_method_all_stand_against_the_best_of_each_domain() -> None:
+    worse = [v + 0.004 for v in BASE]
+    table = table_of([*runs({"a": BASE, "b": worse}, "d"), *runs({"a": worse, "b": BASE}, "e")])
+    assert table.title == "Differences from the best: kid_net"
+    assert [c.name for c in table.columns[::5]] == ["difference from a", "difference from b"]
+    shown = texts(table)
+    assert shown["a"][0] == shown["b"][5] == "reference"
+    assert shown["b"][0] == shown["a"][5] == "*+4.000"
+    assert "picked by looking" in " ".join(table.caption)
+
+
+def test_gaps_failures_and_further_controls() -> None:
+    records = [*runs({PLAIN: BASE, "fix": [v + 0.004 for v in BASE], "late": BASE[:2]})]
+    records += [make("fix", s, 9.0, control=1.0, is_default_control=False, control_name="alpha") for s in range(7)]
+    records += [make("dead", 0, None, status="failed", reason="no memory", metrics={})]
+    records += [make("source", s, 0.5, zero_step=True) for s in range(7)]
+    shown = texts(table_of(records))
+    assert set(shown) == {"dead", "fix", "late"}
+    assert shown["dead"] == [MISSING] * 5
+    assert shown["late"][4] == "2" and shown["late"][2] == "1"
+
+
+def test_where_nothing_can_be_tested_there_is_no_table() -> None:
+    assert pairs_table(runs({PLAIN: BASE[:1], "b": BASE[:1]})) is None, "one seed"
+    assert pairs_table(runs({PLAIN: BASE})) is None, "one method"
+    assert pairs_table([make("a", s, None, metrics={}) for s in range(3)]) is None, "no metric"
+
+
+def test_a_metric_without_any_value_is_passed_over() -> None:
+    records = [r for m in (PLAIN, "b") for s in range(3) for r in [make(m, s, None)]]
+    assert table_of(records).title == "Differences from plain: fid"

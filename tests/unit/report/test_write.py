@@ -1,0 +1,430 @@
+"""Tables and pictures: the numbers are those of the records, whatever the records are called."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_records import SETTINGS, key_of, kid, make
+from PIL import Image
+from rich.console import Console
+
+from benchmark.errors import ConfigError, DataError
+from benchmark.report import rich_table, show, write_report
+from benchmark.report.render import latex, markdown
+from benchmark.report.tables import MISSING, TIMES, Cell, Column, Row, Section, Table, cost_table, primary_table
+from benchmark.report.write import conditions
+from benchmark.results import Doctor, MetricValue, ResultStore, RunRecord, Timing
+
+ROOT = Path(__file__).parents[3]
+
+
+def sick(*failed: str) -> dict[str, Any]:
+    return {"doctor": Doctor(passed=False, checks=9, failed=failed)}
+
+
+def quality(value: float, n: int = 100) -> dict[str, MetricValue]:
+    return {"quality": MetricValue(value=value, n=n, better="higher")}
+
+
+def texts(table: Table) -> dict[str, list[str]]:
+    return {row.label: [("*" if c.best else "") + c.text for c in row.cells] for row in table.rows}
+
+
+def small_set() -> list[RunRecord]:
+    """By hand: kid x 1000 of `a` is 10, 14 (mean 12, std 2.83), of `b` 11 and 15; quality is better higher."""
+    zero = [make("source", seed=s, zero_step=True, metrics=kid(0.001) | quality(0.99)) for s in (0, 1)]
+    a = [make("a", seed=s, metrics=kid(v) | quality(q)) for s, v, q in ((0, 0.010, 0.2), (1, 0.014, 0.4))]
+    b = [make("b", seed=s, metrics=kid(v) | quality(q)) for s, v, q in ((0, 0.011, 0.3), (1, 0.015, 0.5))]
+    return zero + a + b
+
+
+def test_mean_std_scale_direction_and_best() -> None:
+    table = primary_table(small_set())
+    assert [(c.group, c.name, c.detail) for c in table.columns] == [
+        ("d", "kid_net", f"{TIMES}10³ ↓ (N=1000)"),
+        ("d", "quality", "↑ (N=100)"),
+    ]
+    assert texts(table) == {
+        "source (zero-step)": ["1.00 ± 0.00", "0.9900 ± 0.0000"],  # best in both columns, and never marked
+        "a": ["*12.00 ± 2.83", "*0.3000 ± 0.1414"],  # two seeds cannot tell a from b: the whole tie is marked
+        "b": ["*13.00 ± 2.83", "*0.4000 ± 0.1414"],
+    }
+    assert any("2 seeds" in note for note in table.footnotes)
+    assert next(iter(texts(table))) == "source (zero-step)"
+
+
+def test_only_what_is_significantly_better_is_marked_alone() -> None:
+    values = {"a": 0.010, "b": 0.012, "c": 0.0101}
+    records = [
+        make(m, seed=s, metrics=kid(v + 0.001 * (s % 3) + (0.0004 * (-1) ** s if m == "c" else 0)))
+        for m, v in values.items()
+        for s in range(8)
+    ]
+    marks = {row.label: row.cells[0].best for row in primary_table(records).rows}
+    assert marks == {"a": True, "b": False, "c": True}
+
+
+def test_one_seed_has_no_spread_and_no_mark_and_says_so() -> None:
+    table = primary_table([r for r in small_set() if r.seed == 0])
+    assert not any(c.best for row in table.rows for c in row.cells) and "nothing is marked" in table.caption[0]
+    assert "±" not in "".join(c.text for row in table.rows for c in row.cells)
+    assert "One seed" in table.caption[0]
+
+
+def test_missing_failed_skipped_and_not_available_are_told_apart() -> None:
+    records = [
+        make("a", metrics=kid(0.010) | quality(1)),
+        make("b", metrics=kid(None)),
+        make("c", status="failed", reason="loss is\nnot finite"),
+        make("e", status="skipped", reason="needs labels"),
+        make("f", "other", metrics=kid(0.020)),
+    ]
+    table = primary_table(records)
+    assert texts(table) == {
+        "a": ["10.00", "1.000", MISSING],
+        "b": ["not available", MISSING, MISSING],
+        "c": ["failed", "failed", MISSING],
+        "e": ["skipped", "skipped", MISSING],
+        "f": [MISSING, MISSING, "20.00"],
+    }
+    rows = {row.label: row.cells for row in table.rows}
+    assert [table.footnotes[n - 1] for n in rows["b"][0].notes] == ["kid_net: no weights"]
+    assert [table.footnotes[n - 1] for n in rows["c"][0].notes] == ["c on d, seed 0: failed: loss is not finite"]
+    assert rows["c"][0].notes == rows["c"][1].notes, "one reason, one footnote"
+
+
+def test_a_failed_seed_leaves_the_mean_of_the_others_with_their_number() -> None:
+    records = [make("a", seed=s, metrics=kid(v)) for s, v in ((0, 0.010), (1, 0.014))]
+    records.append(make("a", seed=2, status="failed", reason="out of memory"))
+    (row,) = primary_table(records).rows
+    assert (row.cells[0].text, row.cells[0].notes) == ("12.00 ± 2.83 (n=2)", (1,))
+
+
+def test_controls_stand_under_their_method_default_first() -> None:
+    def at(control: float, value: float) -> RunRecord:
+        return make("fix", control=control, is_default_control=control == 0.5, metrics=kid(value))
+
+    records = [at(10.0, 0.04), at(0.25, 0.02), at(0.5, 0.03), make("a", metrics=kid(0.05))]
+    records.append(make("fix", "other", status="failed", reason="died in training"))  # before its controls were known
+    table = primary_table(records, controls=True)
+    assert [row.label for row in table.rows] == ["a", "fix (noise=0.5, default)", "fix (noise=0.25)", "fix (noise=10)"]
+    assert texts(table)["fix (noise=0.25)"] == ["20.00", "failed"], "a domain where all failed keeps its columns"
+    assert texts(primary_table(records)) == {
+        "a": ["50.00", MISSING],
+        "fix (noise=0.5, default)": ["30.00", "failed"],
+    }
+
+
+def test_a_run_in_which_everything_failed_still_has_a_table() -> None:
+    table = primary_table([make("a", status="failed", reason="no disk")])
+    assert texts(table) == {"a": ["failed"]} and table.footnotes == ("a on d, seed 0: failed: no disk",)
+
+
+def test_variants_of_a_method_are_told_apart_by_what_differs() -> None:
+    records = [make("fix", fields={"weight": w, "depth": 3}, metrics=kid(w)) for w in (0.05, 0.1)]
+    assert [row.label for row in primary_table(records).rows] == ["fix [weight=0.05]", "fix [weight=0.1]"]
+
+
+@pytest.mark.parametrize(
+    ("odd", "named"),
+    [
+        ({"metrics": kid(0.02, n=500)}, "N of kid_net is 1000 and 500"),
+        ({"metrics": kid(0.02, better="higher")}, "direction of kid_net"),
+        ({"domain_digest": "00" * 32}, "digest of the domain"),
+        ({"settings": {**SETTINGS, "train": {"kimg": 8, "batch": 16}}}, "train.kimg is 4 and 8"),
+        ({"settings": {**SETTINGS, "eval": {"samples": 1001}}}, "eval.samples is 1000 and 1001"),
+        ({"metrics": kid(0.02, title="KID, net 2")}, "title of kid_net is KID, net 1 and KID, net 2"),
+        ({"settings": {**SETTINGS, "protocol": 2}}, "protocol is 1 and 2"),
+        ({"settings": {**SETTINGS, "metric_versions": {"kid_net": "2"}}}, "metric_versions.kid_net is 1 and 2"),
+        (
+            {"settings": {**SETTINGS, "eval": {"samples": 1000, "snapshot": "selected"}}},
+            "eval.snapshot is last and selected",  # a record without this setting is older than it
+        ),
+    ],
+)
+def test_refuses_to_put_unlike_numbers_into_one_column(odd: dict[str, Any], named: str) -> None:
+    settings = {**SETTINGS, "protocol": 1, "metric_versions": {"kid_net": "1"}}
+    records = [make("a", metrics=kid(0.01, title="KID, net 1"), settings=settings)]
+    records.append(make("b", **({"metrics": kid(0.02)} | odd)))
+    with pytest.raises(ConfigError, match=re.escape(named)) as error:
+        primary_table(records)
+    assert all(r.record_key[:12] in str(error.value) for r in records)
+    apart = [records[0], make("b", "other", **({"metrics": kid(0.02)} | odd))]
+    assert len(primary_table(apart).columns) == 2, "another domain is another column"
+
+
+def test_settings_that_change_no_number_may_differ() -> None:
+    train = {"kimg": 4.0, "batch": 16, "tick_kimg": 9, "snapshot_kimg": [1, 2]}
+    more = {**SETTINGS, "train": train, "eval": {"samples": 1000, "metrics": ["kid_net"], "curve_samples": 7}}
+    records = [make("a", metrics=kid(0.01)), make("b", metrics=kid(0.02), settings=more)]
+    assert len(primary_table(records).rows) == 2
+
+
+def test_rows_measured_although_the_doctor_failed_are_marked() -> None:
+    records = [make("a", metrics=kid(0.01), **sick("hash of the\nextractor")), make("b", metrics=kid(0.01))]
+    records += [make("c", seed=s, metrics=kid(0.01), **(sick("hash of the extractor") if s else {})) for s in (0, 1)]
+    records += [make("e", status="failed", reason="x", **sick("no number was measured"))]
+    table = primary_table(records)
+    noted = {row.label: [table.footnotes[n - 1] for n in row.notes] for row in table.rows}
+    line = "measured although the doctor failed: hash of the extractor"
+    assert noted == {"a": [line], "b": [], "c": [f"1 of 2 records {line}"], "e": []}
+    section = Section(table, table, ())
+    n = table.rows[0].notes[0]
+    assert f"| a \\[{n}\\] | " in markdown([section]) and rf"a\textsuperscript{{{n}}} &" in latex([section])
+    assert line in show(records[0])
+    assert "Doctor: 2 of 4 records failed, 2 of 4 records not examined." in conditions(records)
+
+
+def test_a_metrics_note_is_a_footnote_of_its_cell() -> None:
+    noted = kid(0.01, note="two clusters\nare empty") | quality(1)
+    table = primary_table([make("a", metrics=noted), make("b", metrics=kid(0.02) | quality(1))])
+    assert [[c.notes for c in row.cells] for row in table.rows] == [[(1,), ()], [(), ()]]
+    assert table.footnotes == ("kid_net: two clusters are empty",)
+
+
+def test_the_best_snapshot_on_the_test_split_is_called_optimistic() -> None:
+    settings = {**SETTINGS, "eval": {"samples": 1000, "snapshot": "legacy_best_on_test"}}
+    records = [make(m, metrics=kid(0.01), settings=settings) for m in "ab"]
+    assert primary_table(records).title.endswith("; best snapshot on the test split: optimistic")
+    both = [*records, *(make(m, "e", metrics=kid(0.01)) for m in "ab")]
+    assert primary_table(both).title.endswith("; d: best snapshot on the test split: optimistic")
+    assert "optimistic" not in primary_table(both[2:]).title
+
+
+def test_times_of_several_devices_are_called_so() -> None:
+    def on(device: str) -> RunRecord:
+        return make(device, timing=Timing(seconds_per_kimg=1), environment={"device": device})
+
+    assert not any("Several devices" in text for text in cost_table([on("a")]).caption)
+    assert any("Several devices" in text for text in cost_table([on("a"), on("b")]).caption)
+
+
+def test_refuses_twins_and_records_of_several_sources() -> None:
+    a = make("a", metrics=kid(0.01))
+    with pytest.raises(ConfigError, match="two records for a on d, seed 0"):
+        primary_table([a, a.model_copy(update={"record_key": "99" * 32})])
+    with pytest.raises(ConfigError, match="belong to several"):
+        primary_table([a, make("b", suite="paper")])
+    with pytest.raises(DataError, match="no records"):
+        primary_table([])
+
+
+def test_the_untouched_source_needs_no_training_settings() -> None:
+    zero = make("source", zero_step=True, metrics=kid(0.2), settings={**SETTINGS, "train": {"kimg": 0}})
+    assert len(primary_table([zero, make("a", metrics=kid(0.01))]).rows) == 2
+
+
+def test_cost_is_averaged_over_domains_then_seeds_and_shared_training_is_named() -> None:
+    def cost(method: str, domain: str, seed: int, seconds: float, **more: Any) -> RunRecord:
+        timing = Timing(seconds_per_kimg=seconds, shipped_params=1_234_567, reused_training=method == "swap")
+        return make(method, domain, seed, timing=timing, train_key=key_of("tune", domain, seed), **more)
+
+    records = [cost("tune", d, s, v) for d, s, v in (("d", 0, 10), ("e", 0, 20), ("d", 1, 18), ("e", 1, 20))]
+    records += [cost("swap", "d", 0, 10), cost("tune", "f", 0, 1, environment={"device": "H100"})]
+    table = cost_table(records)
+    cells = [(row.label, row.cells[0].text, row.cells[5].text, row.cells[-1].text) for row in table.rows]
+    assert cells == [
+        ("swap", "10.00", "1,234,567", "cpu, 2 threads"),
+        ("tune", "1.00", "1,234,567", "H100"),  # never averaged over devices
+        ("tune", "17.00 ± 2.83", "1,234,567", "cpu, 2 threads"),
+    ]
+    assert table.rows[0].cells[0].notes == (1,) and "it uses that of tune" in table.footnotes[0]
+
+
+HOSTILE = "a_b%<script>|$x$*"
+
+
+def strip(store: ResultStore, record: RunRecord, px: int = 16) -> RunRecord:
+    path = store.samples_path(record.record_key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (8 * px, px), (200, 60, 60)).save(path)
+    return record.model_copy(update={"grid": f"samples/{path.name}"})
+
+
+def fill(folder: Path) -> ResultStore:
+    """A run with a source row, a method of hostile name with a control, a failure, two domains (one climbs)."""
+    store = ResultStore(folder)
+    for domain in ("d", "../../up & <b>"):
+        metrics = kid(0.2) | {"consistency_net": MetricValue(value=0.0, n=50)}
+        store.write(strip(store, make("source", domain, zero_step=True, metrics=metrics)))
+        store.write(make("c", domain, status="failed", reason="50% \\input{x} [x](y)"))
+        for control in (0.0, 1.0):
+            metrics = kid(0.01 + control / 100) | {"consistency_net": MetricValue(value=0.4, n=50)}
+            timing = Timing(seconds_per_kimg=2, train_seconds=8, trainable_params=9, shipped_params=5, kimg=4)
+            record = make(HOSTILE, domain, 0, control, is_default_control=control == 0, metrics=metrics, timing=timing)
+            store.write(strip(store, record))
+    return store
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report") / "a" / "b" / "run"
+    fill(folder)
+    write_report(folder)
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_files_stay_in_the_folder_and_every_picture_is_drawn(written: Path) -> None:
+    assert [p.name for p in written.parents[2].iterdir()] == ["a"], "a domain called ../../up climbs nowhere"
+    names = sorted(p.name for p in (written / "figures").iterdir())
+    assert len(names) == 6 and {"cost.png", "fidelity_consistency.png", "grid_d.png"} < set(names)
+    with Image.open(written / "figures" / "grid_d.png") as grid:
+        assert grid.width > 8 * 32 and grid.height > 2 * 32, "16 px strips are doubled, two rows"
+
+
+def test_same_bytes_in_another_process_without_torch(written: Path, tmp_path: Path) -> None:
+    before = contents(written)
+    code = (
+        "import sys; from pathlib import Path; from benchmark.report import write_report\n"
+        f"write_report(Path({str(written)!r}), Path({str(tmp_path)!r}))\n"
+        "assert not {'torch', 'torchvision'} & set(sys.modules), 'report imported torch'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": "7"})
+    again = contents(tmp_path)
+    assert len(again) == 11
+    assert again == {name: data for name, data in before.items() if name in again}
+
+
+def test_markdown(written: Path) -> None:
+    text = (written / "tables.md").read_text(encoding="utf-8")
+    assert "a_b%&lt;script&gt;\\|\\$x\\$\\* (noise=0, default) | 10.00 |" in text
+    assert "<script" not in text and "[x](y)" not in text
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    widths = [len(re.findall(r"(?<!\\)\|", line)) for line in table]
+    assert len(set(widths)) == 3, "the tables of quality, of control curves and of cost are rectangular"
+    assert "failed \\[1\\]" in text and "train.kimg 4" in text and "noise: c" not in text.split("### Conditions")[0]
+
+
+def test_latex(written: Path) -> None:
+    text = (written / "tables.tex").read_text(encoding="utf-8")
+    assert r"a\_b\%\textless{}script\textgreater{}\textbar{}\$x\${*} (noise=0, default)" in text
+    assert r"\multicolumn{2}{c}{../../up \& \textless{}b\textgreater{}}" in text
+    assert r"50\% \textbackslash{}input\{x\}" in text
+    assert r"\cmidrule(lr){2-3}" in text and r"\cmidrule(lr){4-5}" in text
+    unescaped = re.sub(r"\\[&%$#_{}]", "", text)
+    assert unescaped.count("{") == unescaped.count("}") and "#" not in unescaped
+    for environment in ("table", "tabular", "itemize"):
+        assert text.count(rf"\begin{{{environment}}}") == text.count(rf"\end{{{environment}}}") > 0
+    for body in re.findall(r"\\midrule\n(.*?)\\bottomrule", text, re.S):
+        assert (
+            len({re.sub(r"\\&", "", row).count("&") for row in body.split("\\\\\n") if "midrule" not in row and row})
+            == 1
+        )
+
+
+def test_marked_cells_are_bold() -> None:
+    table = Table("t", (Column("d", "kid"),), (Row("m", (Cell("1.00", best=True),)), Row("n", (Cell("2.00"),))))
+    section = Section(table, table, ())
+    assert "| m | **1.00** |" in markdown([section]) and "| n | 2.00 |" in markdown([section])
+    assert r"\textbf{1.00}" in latex([section]) and r"\textbf{2.00}" not in latex([section])
+
+
+def test_csv_is_long_and_unscaled(written: Path) -> None:
+    rows = list(csv.DictReader(io.StringIO((written / "tables.csv").read_text(encoding="utf-8"))))
+    assert len(rows) == 2 * (2 + 1 + 2 * 2), "a row per record and metric, one for a failure"
+    (row,) = [r for r in rows if r["domain"] == "d" and r["control"] == "0.0" and r["metric"] == "kid_net"]
+    assert (row["method"], row["value"], row["n"], row["status"]) == (HOSTILE, "0.01", "1000", "done")
+    assert [r["reason"] for r in rows if r["method"] == "c"] == ["50% \\input{x} [x](y)"] * 2
+
+
+def test_every_number_names_its_records(written: Path) -> None:
+    """By recomputing the cells of the main table from the records that provenance.csv names."""
+    records = {r.record_key: r for r in ResultStore(written).read_all()[0]}
+    rows = list(csv.DictReader(io.StringIO((written / "provenance.csv").read_text(encoding="utf-8"))))
+    checked = 0
+    for row in rows:
+        behind = [records[key] for key in row["record_keys"].split()]
+        assert behind and all(r.domain == row["group"] for r in behind if row["group"])
+        if row["column"] == "kid_net" and behind[0].status == "done":
+            assert row["cell"] == f"{behind[0].metrics['kid_net'].value * 1000:.2f}" and len(behind) == 1
+            checked += 1
+    assert checked == 2 * 3, "the source and two values of a control, on two domains"
+    assert {row["table"] for row in rows} >= {"Control curves", "Cost"}
+    assert "provenance.csv" in (written / "tables.md").read_text(encoding="utf-8")
+    assert "provenance.csv" in (written / "tables.tex").read_text(encoding="utf-8")
+    html = (written / "page.html").read_text(encoding="utf-8")
+    assert all(f'title="record {key[:12]}"' in html for key, r in records.items() if r.metrics)
+
+
+def test_latex_of_what_tex_reads_as_a_command_or_a_ligature() -> None:
+    table = Table("t", (Column("", "x"),), (Row("*--out\x00\x1b[1]", (Cell("a---b\u200b"),)),))
+    text = latex([Section(table, table, ())])
+    assert r"{*}-{}-out{[}1{]} & a-{}-{}-b \\" in text, "a star after a line break, dashes, control characters"
+
+
+def test_terminal_and_show_print_hostile_names_as_they_are() -> None:
+    record = make("[red]a[/red]", metrics=kid(0.01) | {"fid": MetricValue(reason="put [it] there")}, notes=("n [b]",))
+    console = Console(file=io.StringIO(), width=200, force_terminal=False)
+    console.print(rich_table(primary_table([record])))
+    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "[red]a[/red]" in printed and "fid: put [it] there" in printed and "10.00" in printed
+    assert "not available: put [it] there" in show(record) and "train.kimg" in show(record)
+
+
+def test_conditions_name_what_differs() -> None:
+    other = {**SETTINGS, "reals": 7}
+    text = "\n".join(conditions([make("a"), make("b", "e", settings=other), make("b", "d", settings=SETTINGS)]))
+    assert "train.kimg 4" in text and "reals 7" in text and "a: noise: a" in text and "device cpu" in text
+    assert "train.batch: 16 (d); 32 (e)" in "\n".join(
+        conditions([make("a"), make("a", "e", settings={"train": {"batch": 32}})])
+    )
+
+
+def test_conditions_say_what_the_machine_was_and_leave_out_what_each_record_has_of_its_own() -> None:
+    facts = {"device": "cpu", "dependencies": {"numpy": "2.0"}}
+    own = {"started": "2026-01-01T00:00:00", "ended": "2026-01-01T01:00:00", "command": "x --out y", "load_at_start": 3}
+    text = "\n".join(conditions([make("a", environment=facts | own), make("b", environment=facts | {"command": "z"})]))
+    assert "Environment: device cpu, dependencies.numpy 2.0." in text
+    assert not [word for word in (*own, "2026", "x --out y") if word in text]
+
+
+def test_bad_strips_cost_a_row_and_a_line_never_the_report(tmp_path: Path) -> None:
+    store = fill(tmp_path / "run")
+    (tmp_path / "secret.png").write_bytes(b"x")
+    records = [r for r in store.read_all()[0] if r.domain == "d" and r.grid]
+    store.samples_path(records[0].record_key).write_bytes(b"\x89PNG\r\n\x1a\n" + b"\0" * 50)
+    Image.new("RGB", (17, 16)).save(store.samples_path(records[1].record_key))
+    climbing = store.samples_path(records[2].record_key)
+    climbing.unlink()
+    climbing.symlink_to(tmp_path / "secret.png")
+    (store.records / "stray.json").write_text("{")
+    report = write_report(store.out)
+    text = "\n".join(report.problems)
+    assert "stray.json" in text and "17 x 16 px" in text and "not a file in the results folder" in text
+    assert (store.out / "tables.md").is_file() and not (store.out / "figures" / "grid_d.png").exists()
+
+
+def test_a_report_of_several_sources_and_of_some_records(tmp_path: Path) -> None:
+    store = ResultStore(tmp_path)
+    records = [make("a", metrics=kid(0.01)), make("b", source="other", metrics=kid(0.02))]
+    odd = make("a", metrics=kid(0.01), settings={"train": {"kimg": 9}}, record_key="77" * 32)
+    for record in (*records, odd):
+        store.write(record)
+    with pytest.raises(ConfigError, match=r"train\.kimg is"):
+        write_report(tmp_path)
+    assert not (tmp_path / "tables.md").exists(), "refused means nothing written"
+    report = write_report(tmp_path, keys={r.record_key for r in records})
+    assert [s.quality.title.split(" (")[0] for s in report.sections] == [
+        "smoke suite, source other",
+        "smoke suite, source src",
+    ]
+
+
+def test_no_records_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no results in"):
+        write_report(tmp_path)
+    ResultStore(tmp_path).ensure_writable()
+    with pytest.raises(DataError, match="run a suite into this folder first"):
+        write_report(tmp_path)

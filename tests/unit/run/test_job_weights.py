@@ -1,0 +1,140 @@
+"""Files of a training that are damaged, missing or left over: it is done again or goes on, and never stumbles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from benchmark.methods.finetune import Finetune
+from rich.console import Console
+
+from benchmark.config import NetConfig, TrainConfig
+from benchmark.domains import Domain
+from benchmark.domains.cards import list_cards
+from benchmark.metrics import Evaluator
+from benchmark.results import ResultStore
+from benchmark.run.plan import Job, make_job
+from benchmark.run.setup import Run
+from benchmark.run.weights import Progress, trained
+from benchmark.sources import SourceCard
+from benchmark.stylegan2 import Nets
+from benchmark.stylegan2.weights import load_generator, read_tensors
+from benchmark.suites import load_suite
+from benchmark.system.progress import Bars
+from benchmark.system.signals import Stopped
+
+NETS = NetConfig(resolution=16, z_dim=8, w_dim=8, mapping_layers=1, channel_base=64, channel_max=8)
+TRAIN = TrainConfig(
+    kimg=0.024, batch=4, tick_kimg=0.008, r1_every=3, precision="fp32", checkpoint_minutes=0, snapshot_kimg=(0.008,)
+)
+
+
+def images(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (8, 3, 16, 16), np.uint8)
+
+
+DOMAIN = Domain("toy-rings", images(0), images(1), "digest", list_cards()["toy-rings"])
+SUITE = load_suite("smoke")[0].model_copy(update={"train": TRAIN})
+JOB: Job = make_job(SUITE, Finetune(), DOMAIN, 0, "sha")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    bars = Bars(Console(quiet=True))
+    card = SourceCard(title="t", licence="none")
+    nets = Nets.create(NETS, seed=0).to("cpu")
+    return Run(ResultStore(tmp_path / "res"), card, nets, {"toy-rings": DOMAIN}, Evaluator((), tmp_path), "cpu", bars)
+
+
+def paths(run: Run) -> tuple[Path, Path, Path]:
+    """Final weights, snapshot, training state."""
+    path = run.store.out / "checkpoints" / f"{JOB.train_key}.safetensors"
+    return path, path.with_name(f"{path.stem}-0.008kimg.safetensors"), path.with_suffix(".progress")
+
+
+def tensors(run: Run) -> list[torch.Tensor]:
+    path, snapshot, _ = paths(run)
+    return [*read_tensors(path)[0].values(), *load_generator(snapshot).state_dict().values()]
+
+
+def interrupt(run: Run, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """End the training after a step, as SIGTERM does."""
+    whole = Progress.on_step
+
+    def on_step(self: Progress, state: object) -> None:
+        self.told = lambda: 15 if state.step == step else None  # type: ignore[attr-defined]
+        whole(self, state)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(Progress, "on_step", on_step)
+        trained(JOB, run)
+
+
+@pytest.fixture
+def expected(run: Run, tmp_path: Path) -> list[torch.Tensor]:
+    other = Run(ResultStore(tmp_path / "quiet"), run.card, run.source, run.domains, run.evaluator, "cpu", run.bars)
+    trained(JOB, other)
+    return tensors(other)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def fill(path: Path) -> None:
+    path.write_text("hello")
+
+
+@pytest.mark.parametrize("damage", [cut, fill, Path.unlink])
+@pytest.mark.parametrize("which", [0, 1])
+def test_damaged_weights_are_trained_again(
+    run: Run, expected: list[torch.Tensor], damage: Callable[[Path], None], which: int
+) -> None:
+    trained(JOB, run)
+    damage(paths(run)[which])
+    trained(JOB, run)
+    assert all(a.equal(b) for a, b in zip(tensors(run), expected, strict=True))
+
+
+@pytest.mark.parametrize(("which", "damage"), [(None, cut), (2, cut), (2, fill), (1, Path.unlink), (1, cut)])
+def test_an_interrupted_training_goes_on_or_begins_anew_to_the_same_weights(
+    run: Run,
+    expected: list[torch.Tensor],
+    monkeypatch: pytest.MonkeyPatch,
+    which: int | None,
+    damage: Callable[[Path], None],
+) -> None:
+    interrupt(run, monkeypatch, step=4)
+    assert paths(run)[2].is_file() and not paths(run)[0].exists()
+    if which is not None:
+        damage(paths(run)[which])
+    trained(JOB, run)
+    assert all(a.equal(b) for a, b in zip(tensors(run), expected, strict=True))
+    assert not paths(run)[2].exists()
+
+
+def test_it_does_not_begin_anew_where_it_can_go_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupt(run, monkeypatch, step=4)
+    steps: list[int] = []
+    whole = Progress.on_step
+
+    def on_step(self: Progress, state: object) -> None:
+        steps.append(state.step)  # type: ignore[attr-defined]
+        whole(self, state)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Progress, "on_step", on_step)
+    trained(JOB, run)
+    assert steps == [5, 6]
+
+
+def test_what_a_killed_write_left_is_gone_afterwards(run: Run) -> None:
+    folder = run.store.out / "checkpoints"
+    folder.mkdir(parents=True)
+    (folder / f".{JOB.train_key}.progress.{'0' * 32}.tmp").write_text("half")
+    trained(JOB, run)
+    paths(run)[2].write_text("of before the end")
+    trained(JOB, run)
+    assert {p.name for p in folder.iterdir()} == {p.name for p in paths(run)[:2]}
