@@ -30,6 +30,7 @@ from pydantic import Field
 from benchmark.config import Filter, Frozen
 from benchmark.domains.assets import list_targets
 from benchmark.domains.cards import Card, Pictures, Skipped, list_cards
+from benchmark.domains.media import in_medium
 from benchmark.domains.prepared import PreparedPictures, Wanted, open_target
 from benchmark.errors import ConfigError, DataError, UnknownName
 from benchmark.system.files import SCRATCH, clear_temporaries, new_file, reserve
@@ -167,15 +168,6 @@ def _machine(card: Card, resolution: int) -> Pictures:
 
         pictures = Drawings(card.name, card.style, card.options, card.seeds, resolution)
     return in_medium(pictures, card.medium, resolution)
-
-
-def in_medium(pictures: Pictures, medium: str, resolution: int) -> Pictures:
-    """The pictures drawn in a medium, if there is one."""
-    if not medium:
-        return pictures
-    from benchmark.domains.media import InMedium
-
-    return InMedium(pictures, medium, resolution)
 
 
 def _unique(pictures: Pictures, need: int, skipped: list[tuple[str, str]]) -> Iterator[np.ndarray]:

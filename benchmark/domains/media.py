@@ -16,7 +16,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from benchmark.errors import DataError, UnknownName
 
@@ -64,12 +63,16 @@ def _smooth(white: np.ndarray, width: float) -> np.ndarray:
     """Periodic Gaussian smoothing that keeps the variance."""
     if not width:
         return white
+    from scipy.ndimage import gaussian_filter
+
     return gaussian_filter(white, width, mode="wrap") / _shrinkage(len(white), width)
 
 
 @lru_cache(maxsize=64)
 def _shrinkage(r: int, width: float) -> float:
     """Standard deviation of smoothed white noise."""
+    from scipy.ndimage import gaussian_filter
+
     impulse = np.zeros((r, r))
     impulse[0, 0] = 1
     return float(np.sqrt((gaussian_filter(impulse, width, mode="wrap") ** 2).sum()))
@@ -175,6 +178,11 @@ class InMedium:
         """Yields (label, uint8 [3,R,R]), or (label, reason) for a picture that cannot be used."""
         for label, image in self.pictures.draw(start, stop):
             yield label, image if isinstance(image, str) else drawn_in(self.medium, image)
+
+
+def in_medium(pictures: Pictures, medium: str, resolution: int) -> Pictures:
+    """The pictures drawn in `medium`, or as they are where none is named; errors as `InMedium`."""
+    return InMedium(pictures, medium, resolution) if medium else pictures
 
 
 def drawn_in(medium: str, image: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,6 @@ from pydantic import Field, model_validator
 
 from benchmark.config import Frozen
 from benchmark.errors import DataError
-
-if TYPE_CHECKING:
-    from benchmark.metrics.translation import Translations
 
 Images = NDArray[np.uint8]
 """uint8 [n, 3, R, R], RGB, 0..255."""
@@ -62,6 +59,25 @@ class Score(Frozen):
     def missing(cls, reason: str) -> Score:
         """No value; ``reason`` names the file and where to put it."""
         return cls(value=None, n=0, reason=reason)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the right translation of n latents looks like."""
+
+    mean: np.ndarray  # float32 [n,3,R,R], 0 to 1, averaged over the medium's fields
+    again: np.ndarray  # the same with other fields
+    drawn: np.ndarray  # uint8 [n,3,R,R], with one draw of the fields
+    drawn_again: np.ndarray  # uint8 [n,3,R,R], with another
+
+
+@dataclass(frozen=True)
+class Translations:
+    """Averaged images of n latents, float32 [n,3,R,R] in 0 to 1, and the right answers or why there are none."""
+
+    sources: np.ndarray
+    adapted: np.ndarray
+    answers: Answers | str
 
 
 @dataclass(frozen=True)

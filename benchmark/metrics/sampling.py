@@ -14,10 +14,10 @@ from torch import Tensor
 from benchmark.config import EvalConfig
 from benchmark.domains import media
 from benchmark.domains.answers import KnownAnswer
-from benchmark.metrics.base import Samples
+from benchmark.metrics.base import Answers, Samples, Translations
 from benchmark.metrics.catalogue import find_metric
 from benchmark.metrics.paired import LEGACY
-from benchmark.metrics.translation import DRAWS, LATENTS, NO_TRANSLATIONS, TRANSLATED, Answers, Translations
+from benchmark.metrics.translation import DRAWS, LATENTS, NO_TRANSLATIONS, TRANSLATED
 from benchmark.stylegan2 import Generator, Noise
 from benchmark.system.random_streams import derive_seed, generator
 

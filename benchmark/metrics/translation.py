@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from benchmark.metrics.base import Kind, MetricInfo, Score
+from benchmark.metrics.base import Answers, Kind, MetricInfo, Score, Translations
 
 LATENTS, DRAWS = 100, 8
 """Latents that are compared, and noises that each image is averaged over."""
@@ -21,25 +20,6 @@ TRANSLATED: tuple[Kind, ...] = ("distance_averaged", "translation_error_l1", "sh
 """Kinds of metrics that compare averaged images; no network."""
 NO_TRANSLATIONS = "not available: no averaged images were drawn"
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What the right translation of n latents looks like."""
-
-    mean: np.ndarray  # float32 [n,3,R,R], 0 to 1, averaged over the medium's fields
-    again: np.ndarray  # the same with other fields
-    drawn: np.ndarray  # uint8 [n,3,R,R], with one draw of the fields
-    drawn_again: np.ndarray  # uint8 [n,3,R,R], with another
-
-
-@dataclass(frozen=True)
-class Translations:
-    """Averaged images of n latents, float32 [n,3,R,R] in 0 to 1, and the right answers or why there are none."""
-
-    sources: np.ndarray
-    adapted: np.ndarray
-    answers: Answers | str
 
 
 def translations_to_scores(infos: Sequence[MetricInfo], found: Translations | None) -> dict[str, Score]:

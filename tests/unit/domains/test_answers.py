@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from benchmark.answers import KnownAnswer, known_answer, mean_response
 
+from benchmark.domains.answers import KnownAnswer, known_answer, mean_response
 from benchmark.domains.cards import Card, list_cards
 from benchmark.domains.media import apply_medium, draw_fields
 

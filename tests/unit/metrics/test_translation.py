@@ -8,14 +8,9 @@ import numpy as np
 import pytest
 
 from benchmark.metrics import Evaluator, Samples
+from benchmark.metrics.base import Answers, Translations
 from benchmark.metrics.catalogue import find_metric
-from benchmark.metrics.translation import (
-    NO_TRANSLATIONS,
-    TRANSLATED,
-    Answers,
-    Translations,
-    translations_to_scores,
-)
+from benchmark.metrics.translation import NO_TRANSLATIONS, TRANSLATED, translations_to_scores
 
 N, R = 20, 32
 NAMES = ("distance_averaged_l1", "translation_error_l1", "share_of_the_way_l2", "identity_retrieval_edges")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from benchmark.variants import split_names
 
 from benchmark.errors import BenchmarkError
 from benchmark.registry import find_method
 from benchmark.registry.composition import described
+from benchmark.registry.variants import split_names
 from benchmark.suites import load_suite
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from benchmark.methods.fixnoise import FixNoise
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -86,7 +87,7 @@ def test_settings_reach_the_typed_objects_in_one_hop() -> None:
     texts = ["train.kimg=8", "eval.psi=0.7", "seeds=[3, 4]", "methods=[fixnoise, layer_swap]", "fixnoise.weight=1e-3"]
     suite, (fixnoise, swap) = load_suite("smoke", [*texts, "layer_swap.grid=[8]", "train.kimg=9", "split.test=7"])
     assert (suite.train.kimg, suite.eval.psi, suite.seeds, suite.split.test) == (9.0, 0.7, (3, 4), 7)
-    assert fixnoise.model_dump() == {"weight": 0.001, "interpolation": "linear"}
+    assert fixnoise.model_dump() == {**FixNoise().model_dump(), "weight": 0.001}
     assert swap.controls == (8, 16)
     plain, _ = load_suite("smoke")
     assert suite.train == plain.train.model_copy(update={"kimg": 9.0})
