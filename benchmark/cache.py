@@ -1,4 +1,4 @@
-"""Looking after folders: does a results folder hold what was stored, what is in the cache, what may go."""
+"""What the suite keeps in its cache: which entries there are, whether they are sound, what may go."""
 
 from __future__ import annotations
 

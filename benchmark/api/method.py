@@ -1,4 +1,4 @@
-"""All that a method file imports.
+"""The class that a method inherits, and what its hooks are handed.
 
 A method is one frozen, typed class in one file. Its fields are its hyper-parameters: they are validated, become
 `--set name.field=value`, enter the hash of a job and appear in the results. Its hooks are no-ops here; override those

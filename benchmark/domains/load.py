@@ -1,6 +1,6 @@
 """Target image sets: from a card's name, or a user's folder or ZIP, to uint8 images.
 
-Standard targets (`targets`) come from what `datasets prepare` made, with splits of their own: see `prepared`.
+Standard targets (`assets`) come from what `datasets prepare` made, with splits of their own: see `prepared`.
 
 A domain is drawn once and kept in a content-addressed cache. How the splits are made:
 

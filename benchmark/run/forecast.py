@@ -1,4 +1,7 @@
-"""`run --plan`: what a suite would train, how long that takes, and what this machine still lacks for it."""
+"""`run --plan`: what a suite would train, how long that takes, and what this machine still lacks for it.
+
+Also what a training will ask of this machine: seconds and memory, found by trying one image.
+"""
 
 from __future__ import annotations
 

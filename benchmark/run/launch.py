@@ -57,9 +57,9 @@ def run_all(
     if workers and chosen:
         size = min(workers, len(chosen))
         threads = max(1, torch.get_num_threads() // size)
-        crew = Supervisor(jobs, order(threads), size, launch.limits, bars, fail, launch.fail_fast)
-        crew.waiting = chosen
-        crew.do()
+        supervisor = Supervisor(jobs, order(threads), size, launch.limits, bars, fail, launch.fail_fast)
+        supervisor.waiting = chosen
+        supervisor.do()
     else:
         here(jobs, chosen, run, bars, fail, launch.fail_fast)
     return [r for job in jobs for key in job.record_keys.values() if (r := store.read(key)) is not None]

@@ -31,6 +31,20 @@ FLOORS = (
 """Rooms from top to bottom: folders of the engine, and single files beside them. What each is for says its `__init__`.
 A module imports from its own room or from a lower floor: never from above, never from the room next door."""
 
+STAIRS = (
+    "plan",
+    "forecast",
+    "setup",
+    "weights",
+    "selection",
+    "make_record",
+    "job",
+    "worker",
+    "supervisor",
+    "launch",
+    "suite",
+)
+"""The modules of `run/` from the first to the last."""
 MOST_MODULES = 16
 FILE_LINES = {"stylegan2": 450, "methods": 80}
 FUNCTION_LINES = {"train": 120}
@@ -101,6 +115,14 @@ def test_nothing_imports_in_a_circle() -> None:
     assert not below, f"a circle among {sorted(below)}"
 
 
+def test_a_run_is_a_staircase() -> None:
+    """Each module of `run/` imports earlier ones only."""
+    assert {f"run.{step}" for step in STAIRS} == {name for name in MODULES if room(name) == "run"} - {"run"}
+    for i, step in enumerate(STAIRS):
+        inside = {other for other in imports(f"run.{step}") if room(other) == "run"}
+        assert inside <= {f"run.{earlier}" for earlier in STAIRS[:i]}, step
+
+
 def test_a_room_can_be_seen_at_a_glance() -> None:
     full = Counter(path.parent for path in MODULES.values() if path.name != "__init__.py")
     assert {folder.name: n for folder, n in full.items() if n > MOST_MODULES} == {}
@@ -146,7 +168,8 @@ def loaded_by(statement: str) -> set[str]:
 
 
 def test_importing_the_package_the_reports_and_the_command_line_costs_no_torch() -> None:
-    loaded = loaded_by("import benchmark, benchmark.cli, benchmark.metrics, benchmark.results, benchmark.report")
+    doors = ("cli", "metrics", "results", "report", "sources", "domains")
+    loaded = loaded_by(f"import benchmark, {', '.join(f'benchmark.{door}' for door in doors)}")
     assert {"benchmark", "pandas"} <= loaded
     assert not {"torch", "torchvision"} & loaded
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmark.api import feature_matching
 from benchmark.training import losses
 
 
@@ -58,12 +59,12 @@ def test_path_lengths_keep_their_graph() -> None:
 def test_feature_matching_sums_channels_and_averages_the_rest() -> None:
     ours = {4: torch.full((2, 5, 4, 4), 3.0), 8: torch.full((2, 7, 8, 8), 1.0)}
     theirs = {4: torch.full((2, 5, 4, 4), 1.0), 8: torch.full((2, 7, 8, 8), 0.0)}
-    assert losses.feature_matching(ours, theirs).item() == pytest.approx((5 * 4 + 7 * 1) / 2)
-    assert losses.feature_matching(ours, ours).item() == 0
+    assert feature_matching(ours, theirs).item() == pytest.approx((5 * 4 + 7 * 1) / 2)
+    assert feature_matching(ours, ours).item() == 0
 
 
 def test_feature_matching_works_in_float32() -> None:
     ours, theirs = ({4: torch.full((1, 4, 4, 4), value, dtype=torch.bfloat16)} for value in (256.0, 254.0))
-    loss = losses.feature_matching(ours, theirs)
+    loss = feature_matching(ours, theirs)
     assert loss.dtype == torch.float32
     assert loss.item() == 16
