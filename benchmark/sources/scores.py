@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from benchmark.config import EvalConfig
@@ -14,8 +15,10 @@ from benchmark.errors import ConfigError
 from benchmark.metrics import Evaluator
 from benchmark.metrics.sampling import Sampler
 from benchmark.sources.source import find_source
-from benchmark.stylegan2 import load
+from benchmark.sources.training import noise_strengths
+from benchmark.stylegan2 import Generator, load
 from benchmark.system.files import new_file
+from benchmark.system.random_streams import generator
 
 METRICS = ("kid_effnetlite0_128", "fd_effnetlite0_128")
 COLUMNS, ROWS = 12, 8
@@ -40,6 +43,22 @@ def score_snapshots(name: str, snapshots: Sequence[Path], samples: int, cache: P
             if s.value is not None
         ]
         yield f"{path.name}  N={samples} against {len(domain.test)} held out  " + "  ".join(parts)
+        yield f"  {noise_effect(g)}"
+
+
+@torch.inference_mode()
+def noise_effect(g: Generator, n: int = 64) -> str:
+    """How much a generator listens to its noise: grey levels (mean absolute difference, 0 to 255) and strengths.
+
+    Two random noises at the same n latents, against two latents at the same noise.
+    """
+    rng = generator("noise effect", device=g.mapping.w_avg.device)
+    z = torch.randn(n, g.cfg.z_dim, generator=rng, device=rng.device)
+    noises = [g.synthesis.random_noise(n, rng) for _ in range(2)]
+    one, other = ((g(z, noise=noise) * 127.5).clamp(-127.5, 127.5) for noise in noises)
+    strengths = ", ".join(f"{px} px {float(s.detach().abs()):.3g}" for px, s in noise_strengths(g))
+    moves, latents = ((one - x).abs().mean() for x in (other, one.roll(1, 0)))
+    return f"noise moves a pixel by {moves:.1f} grey levels, another latent by {latents:.1f}; strengths: {strengths}"
 
 
 def write_grid(path: Path, images: np.ndarray) -> None:

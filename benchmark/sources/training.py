@@ -46,7 +46,7 @@ def train_source(
     domain = load_domain(recipe.domain, recipe.networks.resolution, recipe.split.train, recipe.split.test, cache)
     key = _key(recipe, domain.digest)
     state_path = out / f"state.{dist.rank()}.safetensors"
-    nets = _start(recipe).to(device)
+    nets = start_of(recipe).to(device)
     out.mkdir(parents=True, exist_ok=True)
 
     def restore(state: State) -> None:
@@ -85,7 +85,7 @@ def noise_strengths(g: Generator) -> list[tuple[int, nn.Parameter]]:
     ]
 
 
-def _start(recipe: Recipe) -> Nets:
+def start_of(recipe: Recipe) -> Nets:
     """The networks that a recipe begins with."""
     if not recipe.start:
         nets = Nets.create(recipe.networks, seed=recipe.seed)
