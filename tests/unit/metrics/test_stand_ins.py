@@ -67,10 +67,11 @@ def test_a_stand_in_is_never_found_by_itself(folder: Path, tmp_path: Path, monke
 
 
 def test_a_suite_is_renamed_where_the_folder_has_other_files(folder: Path) -> None:
-    suite, _ = load_suite("avatars", ["eval.curve_metrics=[intra_st_lpips_alex, kid_effnetlite0_128]"])
+    suite, _ = load_suite("avatars-report", ["eval.curve_metrics=[intra_st_lpips_alex, kid_effnetlite0_128]"])
     named = with_stand_ins(suite, folder)
     assert [name for name in named.eval.metrics if name.startswith("standin_")] == [
-        "standin_consistency_st_lpips_alex", "standin_consistency_anchor_st_lpips_alex",
+        "standin_consistency_st_lpips_alex", "standin_consistency_anchor_st_lpips_alex", "standin_step_st_lpips_alex",
+        "standin_intra_st_lpips_alex", "standin_translation_error_st_lpips_alex",
     ]  # fmt: skip
     assert {"fid", "lpips_vgg", "kid_effnetlite0_128"} < set(named.eval.metrics)
     assert named.eval.curve_metrics == ("standin_intra_st_lpips_alex", "kid_effnetlite0_128")
@@ -90,7 +91,7 @@ def test_the_published_file_is_no_stand_in(tmp_path: Path) -> None:
 def test_each_stand_in_says_so_and_networks_that_need_no_file_have_none(folder: Path) -> None:
     infos = list_metrics()
     plain = {name for name in infos if not name.startswith("standin_")}
-    assert {name for name in plain if f"standin_{name}" not in infos} == {n for n in plain if "randconv" in n}
+    assert {name for name in plain if f"standin_{name}" not in infos} == {n for n in plain if infos[n].needs == "nothing"}
     assert all("STAND-IN" in infos[name].title for name in infos.keys() - plain)
     assert stood_in(folder) == {"st_lpips_alex"}
 
