@@ -146,7 +146,7 @@ def doctor(suite_name: str, metrics: list[str] | None, device: str, cache: Path)
     """
     from benchmark.metrics import Evaluator
     from benchmark.metrics.doctor import examine, verdict
-    from benchmark.run.setup import usable_device
+    from benchmark.running.setup import usable_device
     from benchmark.suites import load_suites
 
     if metrics is None:

@@ -12,8 +12,8 @@ import click
 from benchmark.cli.options import OUT, cache_option, comma, plugin_option, wide_console
 
 if TYPE_CHECKING:
-    from benchmark.run.forecast import Forecast
-    from benchmark.run.plan import Job
+    from benchmark.running.forecast import Forecast
+    from benchmark.running.plan import Job
 
 
 @click.command(
@@ -132,11 +132,11 @@ def run(
 
     What is finished is kept: the same command goes on where it stopped.
     """
-    from benchmark.run.forecast import forecast, require_patience
-    from benchmark.run.launch import Launch
-    from benchmark.run.setup import Request, prepare
-    from benchmark.run.suite import run_suites
-    from benchmark.run.supervisor import Limits
+    from benchmark.running.forecast import forecast, require_patience
+    from benchmark.running.launch import Launch
+    from benchmark.running.setup import Request, prepare
+    from benchmark.running.suite import run_suites
+    from benchmark.running.supervisor import Limits
 
     console = wide_console()
     seconds, megabytes = (n and n * unit for n, unit in ((time_limit, 60), (memory_limit, 1024)))

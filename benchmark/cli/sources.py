@@ -161,7 +161,7 @@ def train(name: str, out: Path | None, kimg: float | None, device: str, cache: P
 
     On several devices or cores: torchrun --nproc-per-node=2 -m benchmark sources train NAME
     """
-    from benchmark.run.setup import usable_device
+    from benchmark.running.setup import usable_device
     from benchmark.sources.training import train_source
 
     folder = out or cache / "sources" / name

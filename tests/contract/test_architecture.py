@@ -20,7 +20,7 @@ ROOT = ENGINE.parent
 FLOORS = (
     ("__main__",),
     ("cli",),
-    ("run", "cache"),
+    ("running", "cache"),
     ("conformity", "sources", "suites"),
     ("registry", "training", "report"),
     ("api", "metrics", "checkpoints", "fetch"),
@@ -152,7 +152,7 @@ def test_importing_the_package_the_reports_and_the_command_line_costs_no_torch()
 
 
 def test_a_run_imports_no_metric_package_that_it_does_not_need() -> None:
-    loaded = loaded_by("import benchmark.run.suite")
+    loaded = loaded_by("import benchmark.running.suite")
     assert "torch" in loaded
     assert not {"torchvision", "lpips", "cleanfid", "efficientnet_lite_pytorch", "stlpips_pytorch", "dicebear"} & loaded
 

@@ -31,8 +31,8 @@ from benchmark.api.reparametrise import bake
 from benchmark.config import NetConfig, TrainConfig
 from benchmark.errors import MethodError, WeightsError
 from benchmark.results import ResultStore
-from benchmark.run.setup import Request, prepare
-from benchmark.run.suite import run_suites
+from benchmark.running.setup import Request, prepare
+from benchmark.running.suite import run_suites
 from benchmark.stylegan2 import Discriminator
 from benchmark.stylegan2.weights import load, load_generator
 from benchmark.training.state import State, restore_state, save_state

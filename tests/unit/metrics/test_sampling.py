@@ -16,8 +16,8 @@ from benchmark.domains import load_domain
 from benchmark.metrics import Evaluator
 from benchmark.metrics.sampling import Sampler, to_uint8
 from benchmark.results import ResultStore
-from benchmark.run.plan import plan
-from benchmark.run.setup import Run
+from benchmark.running.plan import plan
+from benchmark.running.setup import Run
 from benchmark.sources import list_sources
 from benchmark.stylegan2 import Generator, Nets, Noise
 from benchmark.suites import load_suite

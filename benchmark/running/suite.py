@@ -12,9 +12,9 @@ from benchmark.report import rich_table, write_report
 from benchmark.report.tables import brief
 from benchmark.results import ResultStore, RunRecord
 from benchmark.results.verify import tidy_results
-from benchmark.run.launch import Launch, run_all
-from benchmark.run.setup import Prepared, new_run
-from benchmark.run.worker import Order
+from benchmark.running.launch import Launch, run_all
+from benchmark.running.setup import Prepared, new_run
+from benchmark.running.worker import Order
 from benchmark.system.hardware import environment
 from benchmark.system.progress import Bars
 

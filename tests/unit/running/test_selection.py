@@ -15,11 +15,11 @@ from benchmark.config import EvalConfig
 from benchmark.errors import BenchmarkError, DataError
 from benchmark.metrics import Score
 from benchmark.results import ResultStore, RunRecord
-from benchmark.run import weights as training_job
-from benchmark.run.selection import best_of
-from benchmark.run.setup import Prepared, Request, prepare
-from benchmark.run.suite import run_suites
-from benchmark.run.weights import seconds_at
+from benchmark.running import weights as training_job
+from benchmark.running.selection import best_of
+from benchmark.running.setup import Prepared, Request, prepare
+from benchmark.running.suite import run_suites
+from benchmark.running.weights import seconds_at
 from benchmark.stylegan2.weights import load, load_generator
 
 QUIET = Console(quiet=True)

@@ -23,8 +23,8 @@ from benchmark.metrics.catalogue import find_metric
 from benchmark.metrics.networks.weight_files import stood_in
 from benchmark.metrics.sampling import Sampler
 from benchmark.results import Doctor, ResultStore
-from benchmark.run.forecast import GIB, memory_gib
-from benchmark.run.plan import Job, check, plan
+from benchmark.running.forecast import GIB, memory_gib
+from benchmark.running.plan import Job, check, plan
 from benchmark.sources import Source, SourceCard, find_source, load_source
 from benchmark.stylegan2 import Nets
 from benchmark.suites import load_suite, members

@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from benchmark.results import Doctor
-    from benchmark.run.plan import Job
-    from benchmark.run.setup import Request, Run
+    from benchmark.running.plan import Job
+    from benchmark.running.setup import Request, Run
 
 Item = TypeVar("Item")
 DUMP = signal.SIGUSR1
@@ -81,7 +81,7 @@ def equip(pipe: Connection, order: Order) -> tuple[list[Job], Run]:
     from rich.console import Console
 
     from benchmark.errors import ConfigError
-    from benchmark.run.setup import new_run, prepare
+    from benchmark.running.setup import new_run, prepare
 
     request = replace(order.request, threads=order.threads)
     prepared = prepare(request, Console(quiet=True))
@@ -96,7 +96,7 @@ def attempt(job: Job, run: Run) -> tuple[str, ...]:
     """("done",), or ("failed", status, reason). Once more with half the images at a time where a GPU is too small."""
     import torch
 
-    from benchmark.run.job import run_job
+    from benchmark.running.job import run_job
 
     try:
         try:

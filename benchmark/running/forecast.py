@@ -21,7 +21,7 @@ from benchmark.metrics.catalogue import find_metric
 from benchmark.metrics.networks.weight_files import NETWORK_FILES, WEIGHT_FILES, locate
 from benchmark.registry.composition import described
 from benchmark.results import ResultStore, RunRecord
-from benchmark.run.plan import Job, budgeted
+from benchmark.running.plan import Job, budgeted
 from benchmark.sources import find_source
 from benchmark.stylegan2 import Nets
 

@@ -23,8 +23,8 @@ import numpy as np
 from benchmark.api.reparametrise import baked
 from benchmark.errors import WeightsError
 from benchmark.results.hashes import hash_file, hash_lines, hashes_of
-from benchmark.run.plan import Job
-from benchmark.run.setup import Run
+from benchmark.running.plan import Job
+from benchmark.running.setup import Run
 from benchmark.stylegan2 import Generator
 from benchmark.stylegan2.weights import load, load_generator, read_header, save, save_generator
 from benchmark.system.files import clear_temporaries, write_atomic

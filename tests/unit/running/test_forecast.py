@@ -15,9 +15,9 @@ from benchmark.domains.assets import target_folder
 from benchmark.domains.cards import list_cards
 from benchmark.errors import ConfigError
 from benchmark.results import ResultStore, Timing
-from benchmark.run import forecast as demand
-from benchmark.run.forecast import Forecast, forecast
-from benchmark.run.plan import Job, plan
+from benchmark.running import forecast as demand
+from benchmark.running.forecast import Forecast, forecast
+from benchmark.running.plan import Job, plan
 from benchmark.stylegan2 import Nets
 from benchmark.suites import load_suite
 

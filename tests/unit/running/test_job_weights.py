@@ -16,9 +16,9 @@ from benchmark.domains import Domain
 from benchmark.domains.cards import list_cards
 from benchmark.metrics import Evaluator
 from benchmark.results import ResultStore
-from benchmark.run.plan import Job, make_job
-from benchmark.run.setup import Run
-from benchmark.run.weights import Progress, trained
+from benchmark.running.plan import Job, make_job
+from benchmark.running.setup import Run
+from benchmark.running.weights import Progress, trained
 from benchmark.sources import SourceCard
 from benchmark.stylegan2 import Nets
 from benchmark.stylegan2.weights import load_generator, read_tensors

@@ -12,12 +12,12 @@ import torch
 
 from benchmark.errors import BenchmarkError
 from benchmark.results import RunRecord, Timing
-from benchmark.run.job import run_job
-from benchmark.run.make_record import ZeroStep, make_record
-from benchmark.run.plan import Job
-from benchmark.run.setup import Run
-from benchmark.run.supervisor import Limits, Supervisor
-from benchmark.run.worker import Order, failure
+from benchmark.running.job import run_job
+from benchmark.running.make_record import ZeroStep, make_record
+from benchmark.running.plan import Job
+from benchmark.running.setup import Run
+from benchmark.running.supervisor import Limits, Supervisor
+from benchmark.running.worker import Order, failure
 from benchmark.system.progress import Bars
 
 MOST_WORKERS = 4

@@ -18,11 +18,11 @@ from benchmark.domains import Domain
 from benchmark.metrics import Samples, list_metrics
 from benchmark.metrics.sampling import Sampler
 from benchmark.results import RunRecord, Timing
-from benchmark.run.make_record import ZeroStep, make_record
-from benchmark.run.plan import Job, uses_training_of_another
-from benchmark.run.selection import Counted, counted
-from benchmark.run.setup import Run
-from benchmark.run.weights import trained
+from benchmark.running.make_record import ZeroStep, make_record
+from benchmark.running.plan import Job, uses_training_of_another
+from benchmark.running.selection import Counted, counted
+from benchmark.running.setup import Run
+from benchmark.running.weights import trained
 from benchmark.stylegan2 import Generator
 from benchmark.system.files import clear_temporaries, new_file
 from benchmark.system.hardware import circumstances, environment

@@ -9,9 +9,9 @@ from benchmark.domains import Domain
 from benchmark.metrics import Score, list_metrics
 from benchmark.registry.composition import fields_of
 from benchmark.results import MetricValue, RunRecord, Timing
-from benchmark.run.plan import PROTOCOL, Job
-from benchmark.run.selection import Counted
-from benchmark.run.setup import Run
+from benchmark.running.plan import PROTOCOL, Job
+from benchmark.running.selection import Counted
+from benchmark.running.setup import Run
 from benchmark.sources import SourceCard
 from benchmark.system.hardware import environment, now
 

@@ -13,9 +13,9 @@ from benchmark.config import EvalConfig
 from benchmark.errors import DataError
 from benchmark.metrics import Score, list_metrics
 from benchmark.results import CurvePoint, MetricValue
-from benchmark.run.plan import Job
-from benchmark.run.setup import Run
-from benchmark.run.weights import Trained, snapshot
+from benchmark.running.plan import Job
+from benchmark.running.setup import Run
+from benchmark.running.weights import Trained, snapshot
 from benchmark.stylegan2 import Generator
 
 
