@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from benchmark.cli.options import OUT, cache_option, comma, plugin_option, wide_console
+from benchmark.cli.options import cache_option, comma, plugin_option, wide_console
+from benchmark.system.places import RUNS
 
 if TYPE_CHECKING:
     from benchmark.running.forecast import Forecast
@@ -134,7 +135,7 @@ def run(
     """
     from benchmark.running.forecast import forecast, require_patience
     from benchmark.running.launch import Launch
-    from benchmark.running.setup import Request, prepare
+    from benchmark.running.setup import Request, folder_name, prepare
     from benchmark.running.suite import run_suites
     from benchmark.running.supervisor import Limits
 
@@ -144,7 +145,7 @@ def run(
     overrides = {"source": source, "methods": methods, "domains": domains, "seeds": seeds, "scale": scale}
     asked = Request(suite_name, settings, overrides, device, cache, threads, plugins, stand_ins).members()
     loaded = [request.load() for request in asked]
-    out = out or OUT / folder_name(suite_name, [suite.name for suite, _ in loaded])
+    out = out or RUNS / folder_name(suite_name, [suite.name for suite, _ in loaded])
     if only_plan:
         click.echo(summary([forecast(suite, chosen, cache, out, seconds_per_kimg) for suite, chosen in loaded]))
         return
@@ -155,14 +156,6 @@ def run(
     if said := require_patience([(suite.nets, suite.jobs) for suite in ready], out, yes):
         click.echo(f"note: {said}", err=True)
     sys.exit(run_suites(ready, out, console, board is not None, launch))
-
-
-def folder_name(asked: str, suites: Sequence[str]) -> str:
-    """Of the results: the suite's name, or that of the collection with what was added to its members' names."""
-    if len(suites) == 1:
-        return suites[0]
-    _, scale, share = suites[0].partition("-scale-")
-    return f"{Path(asked).stem}{scale}{share}"
 
 
 def summary(plans: Sequence[Forecast]) -> str:

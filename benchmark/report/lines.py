@@ -115,6 +115,13 @@ def tidy(records: Sequence[RunRecord]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*columns, *last], dtype=object)
 
 
+def frame(records: Sequence[RunRecord]) -> pd.DataFrame:
+    """`tidy` to compute with: numbers and truth values have columns of their own type, with NaN for None."""
+    table = tidy(records)
+    numbers = ("seed", "value", "n", "std_error", "interval_low", "interval_high", *COSTS)
+    return table.assign(**{name: pd.to_numeric(table[name]) for name in numbers}).infer_objects()
+
+
 def machine(record: RunRecord) -> dict[str, str]:
     """The environment without what differs from one record to the next: the time, the command, the load."""
     each = ("started", "ended", "command", "load_at_start", "device_memory_in_use_at_start_mb")

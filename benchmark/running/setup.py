@@ -94,6 +94,14 @@ def prepare(request: Request, console: Console) -> Prepared:
     return Prepared(request, suite, jobs, domains, source, nets, evaluator, curve, device)
 
 
+def folder_name(asked: str, suites: Sequence[str]) -> str:
+    """Of the results: the suite's name, or that of the collection with what was added to its members' names."""
+    if len(suites) == 1:
+        return suites[0]
+    _, scale, share = suites[0].partition("-scale-")
+    return f"{Path(asked).stem}{scale}{share}"
+
+
 def with_stand_ins(suite: Suite, folder: Path | None) -> Suite:
     """The suite with the names of those metrics changed whose weight files the folder has stand-ins for."""
     if folder is None:

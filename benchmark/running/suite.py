@@ -59,6 +59,13 @@ def run_suite(prepared: Prepared, out: Path, console: Console, tensorboard: bool
         return run_all(prepared.jobs, run, bars, launch, order)
 
 
+def records_of(prepared: Sequence[Prepared], out: Path) -> list[RunRecord]:
+    """What the folder `out` holds of these suites, in the order of their jobs, failed ones included."""
+    store = ResultStore(out)
+    keys = [key for suite in prepared for job in suite.jobs for key in job.record_keys.values()]
+    return [record for key in keys if (record := store.read(key)) is not None]
+
+
 def print_tables(records: Sequence[RunRecord], store: ResultStore, console: Console) -> None:
     """Write the report of these records, show its tables and say where everything lies."""
     made = write_report(store.out, keys={r.record_key for r in records})

@@ -145,6 +145,17 @@ def loaded_by(statement: str) -> set[str]:
     return set(done.stdout.split())
 
 
+def test_importing_the_package_costs_next_to_nothing() -> None:
+    """Its functions import what they need. The quickest of three counts, since machines are busy."""
+    code = (
+        "import sys, time; begun = time.perf_counter(); import benchmark; print(time.perf_counter() - begun);"
+        "assert callable(benchmark.run) and not {'torch', 'numpy', 'pandas', 'PIL', 'pydantic'} & set(sys.modules)"
+    )
+    times = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT) for _ in range(3)]
+    assert [done.stderr for done in times if done.returncode] == []
+    assert min(float(done.stdout) for done in times) < 0.1
+
+
 def test_importing_the_package_the_reports_and_the_command_line_costs_no_torch() -> None:
     loaded = loaded_by("import benchmark, benchmark.cli, benchmark.metrics, benchmark.results, benchmark.report")
     assert {"benchmark", "pandas"} <= loaded
