@@ -111,7 +111,7 @@ def run(
     from benchmark.running.forecast import require_patience
     from benchmark.running.launch import Launch
     from benchmark.running.setup import Request, folder_name, prepare
-    from benchmark.running.suite import records_of, run_suites
+    from benchmark.running.suite import run_suites
     from benchmark.system.places import RUNS, cache_folder
 
     named = None if domains is None else [str(domain) for domain in domains]
@@ -120,11 +120,10 @@ def run(
     request = Request(str(suite), _texts(settings), overrides, device, cache_folder(cache), threads, plain)
     console, asked = Console(quiet=quiet), request.members()
     folder = Path(out or RUNS / folder_name(str(suite), [member.load()[0].name for member in asked]))
-    ready = [prepare(member, console) for member in asked]
-    if said := require_patience([(prepared.nets, prepared.jobs) for prepared in ready], folder, yes):
+    ready = [prepare(member, folder, console) for member in asked]
+    if said := require_patience([(each.nets, each.jobs) for each in ready], folder, yes):
         console.print(f"note: {said}", markup=False)
-    run_suites(ready, folder, console, launch=Launch(jobs or 0, fail_fast=fail_fast))
-    return Results(folder, tuple(records_of(ready, folder)))
+    return Results(folder, tuple(run_suites(ready, console, launch=Launch(jobs or 0, fail_fast=fail_fast))))
 
 
 def load_results(path: str | Path) -> pd.DataFrame:

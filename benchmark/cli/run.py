@@ -149,13 +149,14 @@ def run(
     if only_plan:
         click.echo(summary([forecast(suite, chosen, cache, out, seconds_per_kimg) for suite, chosen in loaded]))
         return
-    ready = [prepare(request, console) for request in asked]
+    ready = [prepare(request, out, console) for request in asked]
     if dry_run:
-        print_jobs([job for suite in ready for job in suite.jobs])
+        print_jobs([job for run in ready for job in run.jobs])
         return
-    if said := require_patience([(suite.nets, suite.jobs) for suite in ready], out, yes):
+    if said := require_patience([(run.nets, run.jobs) for run in ready], out, yes):
         click.echo(f"note: {said}", err=True)
-    sys.exit(run_suites(ready, out, console, board is not None, launch))
+    records = run_suites(ready, console, board is not None, launch)
+    sys.exit(1 if any(record.status != "done" for record in records) else 0)
 
 
 def summary(plans: Sequence[Forecast]) -> str:

@@ -52,7 +52,7 @@ def make_record(
             "source": job.suite.source,
             "source_sha256": job.source_sha256,
             "source_origin_sha256": run.card.origin.sha256 if run.card.origin else None,
-            "architecture": run.source.cfg.model_dump(),
+            "architecture": run.nets.cfg.model_dump(),
             "seed": job.seed,
             "control": control,
             "control_name": method.control_name,
@@ -63,7 +63,7 @@ def make_record(
                 for name, score in scores.items()
             },
             "timing": timing,
-            "environment": (run.environment or environment(run.device)) | {"ended": now()},
+            "environment": {**(run.environment or environment(run.device)), "ended": now()},
             "settings": settings(job, domain),
             "notes": [
                 *notes(method, domain, run.card),

@@ -70,7 +70,7 @@ def measure(job: Job, adapted: Generator, run: Run, cfg: EvalConfig) -> Measured
     few = cfg.model_copy(
         update={"samples": cfg.curve_samples, "pairs": min(cfg.pairs, cfg.curve_samples), "metrics": cfg.moment_metrics}
     )
-    g = method.finalize(run.source.g_ema, adapted, method.default_control).eval()
+    g = method.finalize(run.nets.g_ema, adapted, method.default_control).eval()
     samples, _ = run.sampler_for(job, few)(g, lambda n, rng: method.noise(g, n, method.default_control, rng))
     scores = run.curve_evaluator(samples, domain.test, domain.digest, training=domain.train).scores
     curve = {name: scores[name] for name in cfg.curve_metrics}

@@ -139,7 +139,7 @@ def train_checkpoint(job: Job, run: Run, path: Path) -> None:
     logs = run.store.out / "logs"
     board = logs / "tensorboard" / f"{method.name}-{job.domain[:40]}-seed{job.seed}-{job.train_key[:8]}"
     log = TrainingLog(logs / f"{job.train_key}.jsonl", board if run.tensorboard else None)
-    nets = run.source.copy()
+    nets = run.nets.copy()
     reset_peak_memory(run.device)
     text = f"train {method.name} on {job.domain}, seed {job.seed}"
     with run.bars.stage(text, cfg.kimg * 1000) as advance, finishing_steps() as told:

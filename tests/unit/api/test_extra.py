@@ -434,8 +434,9 @@ def test_a_snapshot_is_the_average_that_a_shorter_training_ends_with(tmp_path: P
     for kimg in (0.032, 0.016):
         chosen = {"methods": (method,), "domains": ["toy-rings"]}
         settings = [*sizes, f"train.kimg={kimg}"]
-        ready = prepare(Request("smoke", settings, chosen, "cpu", tmp_path / "cache", threads=1), Console(quiet=True))
-        assert run_suites([ready], tmp_path / f"{kimg}", Console(quiet=True)) == 0
+        request = Request("smoke", settings, chosen, "cpu", tmp_path / "cache", threads=1)
+        ready = prepare(request, tmp_path / f"{kimg}", Console(quiet=True))
+        assert all(record.status == "done" for record in run_suites([ready], Console(quiet=True)))
         (record,) = [r for r in ResultStore(tmp_path / f"{kimg}").read_all()[0] if not r.zero_step]
         files.append(tmp_path / f"{kimg}/checkpoints/{record.train_key}.safetensors")
         end, held = load(files[-1]).g_ema, dict(ready.nets.g_ema.named_parameters())
