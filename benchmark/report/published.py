@@ -19,8 +19,8 @@ from pydantic import Field, ValidationError, model_validator
 from benchmark.config import Frozen
 from benchmark.errors import DataError
 from benchmark.report.cautions import cautions
-from benchmark.report.lines import value_of
-from benchmark.report.tables import MISSING, TIMES, Cell, Column, Footnotes, Row, Table, scale
+from benchmark.report.lines import scale, value_of
+from benchmark.report.tables import MISSING, TIMES, Cell, Column, Footnotes, Row, Table
 from benchmark.results import RunRecord
 
 SHELF = Path(__file__).parent / "published"

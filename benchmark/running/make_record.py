@@ -8,7 +8,7 @@ from benchmark.api import Control, Method
 from benchmark.domains import Domain
 from benchmark.metrics import Score, list_metrics
 from benchmark.registry.composition import fields_of
-from benchmark.results import MetricValue, RunRecord, Timing
+from benchmark.results import RunRecord, Timing
 from benchmark.running.plan import PROTOCOL, Job
 from benchmark.running.selection import Counted
 from benchmark.running.setup import Run
@@ -58,10 +58,7 @@ def make_record(
             "control_name": method.control_name,
             "is_default_control": control == method.default_control,
             "zero_step": job.method is None,
-            "metrics": {
-                name: MetricValue(**score.model_dump(), better=infos[name].better, title=infos[name].title)
-                for name, score in scores.items()
-            },
+            "metrics": {name: infos[name].value_of(score) for name, score in scores.items()},
             "timing": timing,
             "environment": {**(run.environment or environment(run.device)), "ended": now()},
             "settings": settings(job, domain),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from benchmark.config import EvalConfig
 from benchmark.errors import DataError
 from benchmark.metrics import Score, list_metrics
-from benchmark.results import CurvePoint, MetricValue
+from benchmark.results import CurvePoint
 from benchmark.running.plan import Job
 from benchmark.running.setup import Run
 from benchmark.running.weights import Trained, snapshot
@@ -96,8 +96,5 @@ def best_of(scores: dict[float, Score | None], cfg: EvalConfig) -> float:
 def point(kimg: float, seconds: float, scores: dict[str, Score]) -> CurvePoint:
     """A point of a record's curve."""
     infos = list_metrics()
-    values = {
-        name: MetricValue(**score.model_dump(), better=infos[name].better, title=infos[name].title)
-        for name, score in scores.items()
-    }
+    values = {name: infos[name].value_of(score) for name, score in scores.items()}
     return CurvePoint(kimg=kimg, seconds=seconds, metrics=values)
