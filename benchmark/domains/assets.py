@@ -117,7 +117,6 @@ class Asset(Frozen):
     layout: Layout = Layout()
     splits: Splits = Splits(rule="by_name_hash")
     few_shot: FewShot | None = None
-    align: Literal["ffhq"] | None = Field(None, description="how faces are cut out of raw pictures; null: they are")
     notes: str = ""
 
     @model_validator(mode="after")

@@ -110,7 +110,7 @@ class RunRecord(Frozen):
     schema_version: Literal[1] = Field(1, alias="schema")
     record_key: Key
     train_key: Key
-    status: Literal["done", "failed", "timed-out", "out-of-memory", "skipped"]
+    status: Literal["done", "failed", "timed-out", "out-of-memory", "skipped"]  # the last is read, not written any more
     reason: Text | None = None
     suite: Text
     method: Text
