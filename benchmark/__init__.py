@@ -1,1 +1,187 @@
-"""A benchmark of StyleGAN2 transfer-learning methods."""
+"""A benchmark of StyleGAN2 transfer-learning methods.
+
+    import benchmark
+
+    results = benchmark.run(["fixnoise", "freezed"], suite="smoke", settings={"train.kimg": 0.2})
+    table = results.frame()                                   # one row per record and metric
+    table = benchmark.load_results("results/runs/smoke")      # the same, of a run of any time
+
+Importing this costs next to nothing: torch, numpy and pandas are imported by the functions that need them.
+What a method file imports is in `benchmark.api`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.errors import BenchmarkError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from benchmark.results import RunRecord
+
+    __version__: str
+
+__all__ = [
+    "BenchmarkError",
+    "Results",
+    "__version__",
+    "list_domains",
+    "list_methods",
+    "list_suites",
+    "load_results",
+    "run",
+]
+DISTRIBUTION = "stylegan-transfer-benchmark"
+
+
+@dataclass(frozen=True)
+class Results:
+    """What `run` gives back: the records in the order of the jobs, failed ones included, and the folder they lie in."""
+
+    out: Path
+    records: tuple[RunRecord, ...]
+
+    @property
+    def failed(self) -> tuple[RunRecord, ...]:
+        """The records of jobs that did not end well; each has a `reason`."""
+        return tuple(record for record in self.records if record.status != "done")
+
+    def frame(self) -> pd.DataFrame:
+        """The records as a table with the columns of `load_results`."""
+        from benchmark.report.lines import frame
+
+        return frame(self.records)
+
+
+def run(
+    methods: Sequence[str] | None = None,
+    domains: Sequence[str | Path] | None = None,
+    *,
+    suite: str | Path = "avatars",
+    source: str | None = None,
+    seeds: Sequence[int] | None = None,
+    settings: Mapping[str, object] | Sequence[str] = (),
+    scale: float | None = None,
+    plugins: Sequence[str | Path] = (),
+    out: str | Path | None = None,
+    cache: str | Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    jobs: int | None = None,
+    fail_fast: bool = False,
+    yes: bool = False,
+    quiet: bool = False,
+) -> Results:
+    """Adapt the source to each domain with each method and measure: `python -m benchmark run` as a function.
+
+    None means what the suite says. Finished records are kept: the same call goes on where it stopped. The tables,
+    figures and the page are written into `out`, too.
+
+    Args:
+        methods: names (see `list_methods`); "a+b" is one method made of both, "a[field=1]" a variant.
+        domains: names (see `list_domains`), or folders or ZIPs of images.
+        suite: a suite's name (see `list_suites`) or a YAML file.
+        source: name of the GAN to adapt.
+        seeds: one repetition for each.
+        settings: what to change, {"train.kimg": 8, "fixnoise.weight": 0.1} or ["train.kimg=8", ...].
+        scale: between 0 and 1; a rehearsal in which lengths and numbers of samples are this share.
+        plugins: Python files or modules with methods of yours.
+        out: folder for records, samples and tables; results/runs/SUITE by default.
+        cache: folder for drawn domains, features and weights; BENCHMARK_CACHE or the user's cache folder by default.
+        device: auto, cpu, cuda or cuda:N.
+        threads: of the CPU; all cores by default.
+        jobs: how many side by side, each in a process of its own; such a call has to stand below
+            `if __name__ == "__main__":` in a script. None: one after the other in this process.
+        fail_fast: stop at the first job that fails; otherwise the others go on and `Results.failed` names it.
+        yes: begin although it takes hours on this CPU.
+        quiet: print nothing.
+
+    Raises BenchmarkError before anything was trained: for an unknown name, a wrong setting, a missing file.
+    """
+    from benchmark.system.startup import prepare_process
+
+    prepare_process()  # before torch, as the command line does
+    from rich.console import Console
+
+    from benchmark.running.forecast import require_patience
+    from benchmark.running.launch import Launch
+    from benchmark.running.setup import Request, folder_name, prepare
+    from benchmark.running.suite import run_suites
+    from benchmark.system.places import RUNS, cache_folder
+
+    named = None if domains is None else [str(domain) for domain in domains]
+    overrides = {"source": source, "methods": methods, "domains": named, "seeds": seeds, "scale": scale}
+    plain = tuple(map(str, plugins))
+    request = Request(str(suite), _texts(settings), overrides, device, cache_folder(cache), threads, plain)
+    console, asked = Console(quiet=quiet), request.members()
+    folder = Path(out or RUNS / folder_name(str(suite), [member.load()[0].name for member in asked]))
+    ready = [prepare(member, folder, console) for member in asked]
+    if said := require_patience([(each.nets, each.jobs) for each in ready], folder, yes):
+        console.print(f"note: {said}", markup=False)
+    return Results(folder, tuple(run_suites(ready, console, launch=Launch(jobs or 0, fail_fast=fail_fast))))
+
+
+def load_results(path: str | Path) -> pd.DataFrame:
+    """The records of a results folder as a table: one row per record and metric, with the columns of tables.csv.
+
+    Values are as measured, in the metric's own unit; a record without metrics has one row, a failed one its `reason`.
+    A file that is no record is left out with a warning. Raises BenchmarkError where there is no folder of records.
+    """
+    import warnings
+
+    from benchmark.report.lines import frame
+    from benchmark.results import ResultStore
+
+    records, problems = ResultStore(Path(path)).read_all()
+    for problem in problems:
+        warnings.warn(problem, stacklevel=2)
+    return frame(records)
+
+
+def list_methods(plugins: Sequence[str | Path] = ()) -> list[str]:
+    """Names of the methods that `run` knows: the shelf's, those of `plugins`, those of installed packages."""
+    from benchmark.registry import catalogue
+
+    return [name for name in catalogue(tuple(map(str, plugins))) if " " not in name]
+
+
+def list_domains() -> list[str]:
+    """Names of the domains that can be drawn on any machine; folders and ZIPs of images are domains, too."""
+    from benchmark.domains.cards import list_cards
+
+    return list(list_cards())
+
+
+def list_suites() -> list[str]:
+    """Names of the suites, and of collections of suites, that come with the package."""
+    from benchmark.suites import suite_names
+
+    return suite_names()
+
+
+def _texts(settings: Mapping[str, object] | Sequence[str]) -> tuple[str, ...]:
+    """As texts like "train.kimg=8"."""
+    import json
+
+    if isinstance(settings, str):
+        return (settings,)
+    if isinstance(settings, Mapping):
+        return tuple(f"{name}={json.dumps(value)}" for name, value in settings.items())
+    return tuple(settings)
+
+
+def __getattr__(name: str) -> str:
+    """`__version__`: finding it out takes longer than all the rest of this file."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import metadata
+
+    try:
+        return metadata.version(DISTRIBUTION)
+    except metadata.PackageNotFoundError:  # a checkout that is not installed
+        return "0+unknown"

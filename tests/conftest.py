@@ -6,6 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")
+"""Seconds say nothing where several tests share a machine; what is slow shows in `--durations`."""
 
 
 @pytest.fixture(autouse=True)

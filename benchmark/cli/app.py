@@ -12,11 +12,12 @@ import click
 
 from benchmark.cli.datasets import datasets
 from benchmark.cli.methods import conform, new_method
-from benchmark.cli.options import OUT, cache_option, comma, plugin_option, wide_console
+from benchmark.cli.options import cache_option, comma, plugin_option, wide_console
 from benchmark.cli.run import run
 from benchmark.cli.sources import sources
 from benchmark.cli.upkeep import cache, results
 from benchmark.errors import BenchmarkError, DataError, UnknownName
+from benchmark.system.places import RUNS
 from benchmark.system.signals import Stopped, stoppable
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def show(record: str, results: Path | None) -> None:
     if record.endswith(".json"):
         file = Path(record)
         results, record = file.parent.parent, file.stem
-    folders = [results] if results else sorted(p.parent for p in OUT.glob("*/records"))
+    folders = [results] if results else sorted(p.parent for p in RUNS.glob("*/records"))
     for folder in folders:
         try:
             click.echo(text_of(ResultStore(folder).find(record)))
@@ -125,7 +126,7 @@ def show(record: str, results: Path | None) -> None:
         except UnknownName:
             if folder == folders[-1]:
                 raise
-    raise DataError(f"no results in {OUT}: run a suite first, or name the folder with --results.")
+    raise DataError(f"no results in {RUNS}: run a suite first, or name the folder with --results.")
 
 
 @cli.command(
@@ -146,7 +147,7 @@ def doctor(suite_name: str, metrics: list[str] | None, device: str, cache: Path)
     """
     from benchmark.metrics import Evaluator
     from benchmark.metrics.doctor import examine, verdict
-    from benchmark.run.setup import usable_device
+    from benchmark.running.setup import usable_device
     from benchmark.suites import load_suites
 
     if metrics is None:

@@ -12,6 +12,7 @@ from benchmark.config import Filter
 
 if TYPE_CHECKING:
     from benchmark.domains.assets import Asset
+    from benchmark.fetch.download import Patience
 
 
 @click.group(
@@ -63,18 +64,29 @@ def fetch(
 
     What is here is kept: the same command goes on where it stopped.
     """
-    from benchmark.domains.assets import find_target, owner
-    from benchmark.fetch.download import Line, Patience
+    from benchmark.domains.assets import find_target
+    from benchmark.fetch.download import Patience
+
+    target = find_target(name)
+    patience = Patience(connect=min(stall, Patience.connect), stall=stall, tries=tries)
+    get(target, cache, accept_licence, given, patience, retry_dead)
+    click.echo(f"next: {next_step(target)}")
+
+
+def get(
+    target: Asset, cache: Path, accept_licence: bool, given: Path | None, patience: Patience, retry_dead: bool = False
+) -> None:
+    """Fetch a target's files, with bars, and print what was got; `given` is where they lie on the person's disk."""
+    from benchmark.domains.assets import owner
+    from benchmark.fetch.download import Line
     from benchmark.fetch.fetch import NeedsPerson
     from benchmark.fetch.fetch import fetch as fetch_target
     from benchmark.fetch.licences import require_licence, terms
     from benchmark.system.progress import Bars
 
-    target = find_target(name)
     card = owner(target)
     require_licence(card, cache, accept_licence)
     click.echo(terms(card))
-    patience = Patience(connect=min(stall, Patience.connect), stall=stall, tries=tries)
     with Bars(wide_console()) as bars:
         try:
             said = fetch_target(target, cache, given, Line(patience), bars.stage, retry_dead)
@@ -83,7 +95,6 @@ def fetch(
             raise
     for text in said:
         click.echo(text)
-    click.echo(f"next: {next_step(target)}")
 
 
 def next_step(target: Asset) -> str:
@@ -97,9 +108,10 @@ def next_step(target: Asset) -> str:
     epilog="""\b
 Examples:
   python -m benchmark datasets prepare metfaces --resolution 256
-  python -m benchmark datasets prepare metfaces --resolution 256 --filter squash_bilinear"""
+  python -m benchmark datasets prepare metfaces --resolution 256 --filter squash_bilinear
+  python -m benchmark datasets prepare path/to/my/images --resolution 256 --out prepared"""
 )
-@click.argument("name")
+@click.argument("name", metavar="NAME_OR_FOLDER")
 @click.option(
     "--resolution", "resolutions", type=int, multiple=True, required=True, metavar="PX", help="Side. Repeatable."
 )
@@ -113,19 +125,37 @@ Examples:
     "but squashed, as the suite paper wants it.",
 )
 @click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: all cores]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the ZIPs of a folder of yours go.  [default: the current folder]",
+)
 @cache_option
-def prepare(name: str, resolutions: tuple[int, ...], resized: str, workers: int | None, cache: Path) -> None:
-    """Make fetched images square, at the wanted sizes, in NVIDIA's ZIP layout; then they can be trained on."""
-    from benchmark.domains.assets import find_target
+def prepare(
+    name: str, resolutions: tuple[int, ...], resized: str, workers: int | None, out: Path | None, cache: Path
+) -> None:
+    """Make images square, at the wanted sizes, in NVIDIA's ZIP layout; then they can be trained on.
+
+    NAME is a set that `datasets fetch NAME` got; FOLDER (or a ZIP) holds images of yours, the ZIPs go to --out.
+    """
+    from benchmark.domains.assets import find_target, list_targets
+    from benchmark.domains.prepare import prepare as prepare_raw
     from benchmark.domains.prepare import prepare_target
+    from benchmark.domains.raw_images import raw_set
     from benchmark.errors import ConfigError
     from benchmark.system.progress import Bars
 
-    target = find_target(name)
-    if target.kind == "source":
+    own = name not in list_targets() and Path(name).exists()
+    if not own and (target := find_target(name)).kind == "source":
         raise ConfigError(f"{name} is a pretrained network, no image set; do: {next_step(target)}")
+    if not own and out:
+        raise ConfigError(f"--out {out}: {name} is prepared to where runs look for it. Leave the option out.")
+    how = cast(Filter, resized)
     with Bars(wide_console()) as bars:
-        made = prepare_target(target, cache, resolutions, cast(Filter, resized), workers, bars.over)
+        if own:
+            made = prepare_raw(raw_set(Path(name)), resolutions, out or Path(), how, workers, bars.over)
+        else:
+            made = prepare_target(target, cache, resolutions, how, workers, bars.over)
     for px, one in made.items():
         skipped = f", {one.skipped} skipped (named in the ZIP's provenance)" if one.skipped else ""
         click.echo(f"{px} px: {one.images} images{skipped} in {one.path}" + ("" if one.new else " (was there)"))

@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from platformdirs import user_cache_path
 from rich.console import Console
 
-CACHE = user_cache_path("stylegan-transfer-benchmark")
-OUT = Path("results/runs")
+from benchmark.system.places import CACHE
 
 
 def cache_option(command: Any) -> Any:

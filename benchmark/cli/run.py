@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from benchmark.cli.options import OUT, cache_option, comma, plugin_option, wide_console
+from benchmark.cli.options import cache_option, comma, plugin_option, wide_console
+from benchmark.system.places import RUNS
 
 if TYPE_CHECKING:
-    from benchmark.run.forecast import Forecast
-    from benchmark.run.plan import Job
+    from benchmark.running.forecast import Forecast
+    from benchmark.running.plan import Job
 
 
 @click.command(
@@ -132,11 +133,11 @@ def run(
 
     What is finished is kept: the same command goes on where it stopped.
     """
-    from benchmark.run.forecast import forecast, require_patience
-    from benchmark.run.launch import Launch
-    from benchmark.run.setup import Request, prepare
-    from benchmark.run.suite import run_suites
-    from benchmark.run.supervisor import Limits
+    from benchmark.running.forecast import forecast, require_patience
+    from benchmark.running.launch import Launch
+    from benchmark.running.setup import Request, folder_name, prepare
+    from benchmark.running.suite import run_suites
+    from benchmark.running.supervisor import Limits
 
     console = wide_console()
     seconds, megabytes = (n and n * unit for n, unit in ((time_limit, 60), (memory_limit, 1024)))
@@ -144,25 +145,18 @@ def run(
     overrides = {"source": source, "methods": methods, "domains": domains, "seeds": seeds, "scale": scale}
     asked = Request(suite_name, settings, overrides, device, cache, threads, plugins, stand_ins).members()
     loaded = [request.load() for request in asked]
-    out = out or OUT / folder_name(suite_name, [suite.name for suite, _ in loaded])
+    out = out or RUNS / folder_name(suite_name, [suite.name for suite, _ in loaded])
     if only_plan:
         click.echo(summary([forecast(suite, chosen, cache, out, seconds_per_kimg) for suite, chosen in loaded]))
         return
-    ready = [prepare(request, console) for request in asked]
+    ready = [prepare(request, out, console) for request in asked]
     if dry_run:
-        print_jobs([job for suite in ready for job in suite.jobs])
+        print_jobs([job for run in ready for job in run.jobs])
         return
-    if said := require_patience([(suite.nets, suite.jobs) for suite in ready], out, yes):
+    if said := require_patience([(run.nets, run.jobs) for run in ready], out, yes):
         click.echo(f"note: {said}", err=True)
-    sys.exit(run_suites(ready, out, console, board is not None, launch))
-
-
-def folder_name(asked: str, suites: Sequence[str]) -> str:
-    """Of the results: the suite's name, or that of the collection with what was added to its members' names."""
-    if len(suites) == 1:
-        return suites[0]
-    _, scale, share = suites[0].partition("-scale-")
-    return f"{Path(asked).stem}{scale}{share}"
+    records = run_suites(ready, console, board is not None, launch)
+    sys.exit(1 if any(record.status != "done" for record in records) else 0)
 
 
 def summary(plans: Sequence[Forecast]) -> str:

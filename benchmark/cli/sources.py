@@ -14,13 +14,14 @@ from benchmark.cli.options import cache_option, wide_console
     no_args_is_help=False,
     epilog="""\b
 Examples:
+  python -m benchmark sources fetch stylegan2-church-config-f --accept-licence
   python -m benchmark sources import ffhq-res256-mirror-paper256-noaug.pkl --out ffhq-256
   python -m benchmark sources verify ffhq-256
   python -m benchmark run --source ffhq-256 --set resolution=256 --domains path/to/paintings
   python -m benchmark sources export ffhq-256 --to rosinality""",
 )
 def sources() -> None:
-    """Pretrained generators: import, check, export, train."""
+    """Pretrained generators: fetch, import, check, export, train."""
 
 
 @sources.command(name="list", epilog="\b\nExample:\n  python -m benchmark sources list")
@@ -41,6 +42,46 @@ def show(name: str, cache: Path) -> None:
     from benchmark.sources import find_source
 
     click.echo(card_text(find_source(name, cache)))
+
+
+@sources.command(
+    epilog="""\b
+Examples:
+  python -m benchmark sources fetch stylegan2-church-config-f --accept-licence
+  python -m benchmark sources fetch stylegan2-church-config-f --from ~/Downloads"""
+)
+@click.argument("name")
+@click.option("--accept-licence", is_flag=True, help="You have read the licence that `datasets info NAME` shows.")
+@click.option(
+    "--from",
+    "given",
+    type=click.Path(path_type=Path),
+    metavar="FILE_OR_FOLDER",
+    help="Take what you downloaded yourself; the net is not used.",
+)
+@cache_option
+def fetch(name: str, accept_licence: bool, given: Path | None, cache: Path) -> None:
+    """Download a pretrained network of the field, check it and make a source of it.
+
+    It is `datasets fetch NAME` and `sources import NAME` in one; what is here is kept.
+    """
+    from benchmark.cli.datasets import get
+    from benchmark.cli.listing import card_text
+    from benchmark.domains.assets import fetched_checkpoint, list_targets
+    from benchmark.errors import UnknownName
+    from benchmark.fetch.download import Patience
+    from benchmark.sources import list_sources
+    from benchmark.sources.importing import import_source
+
+    networks = list_targets("source")
+    if name not in networks:
+        raise UnknownName("pretrained network", name, networks)
+    card, here = networks[name], list_sources(cache)
+    if name not in here:
+        get(card, cache, accept_licence, given, Patience())
+    source = here.get(name) or import_source(fetched_checkpoint(card, cache), name, cache, (), card.licence)
+    click.echo(card_text(source))
+    click.echo(f"{'was here' if name in here else 'imported'}; use it with: python -m benchmark run --source {name}")
 
 
 @sources.command(
@@ -161,7 +202,7 @@ def train(name: str, out: Path | None, kimg: float | None, device: str, cache: P
 
     On several devices or cores: torchrun --nproc-per-node=2 -m benchmark sources train NAME
     """
-    from benchmark.run.setup import usable_device
+    from benchmark.running.setup import usable_device
     from benchmark.sources.training import train_source
 
     folder = out or cache / "sources" / name

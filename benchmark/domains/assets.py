@@ -15,13 +15,13 @@ from io import BufferedReader, BytesIO
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
 
 from benchmark.config import Frozen
 from benchmark.domains.cards import card_shelf
 from benchmark.errors import DataError, UnknownName
 from benchmark.system.files import new_file
+from benchmark.system.plain_yaml import plain_yaml
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 Role = Literal["train", "test"]
@@ -117,7 +117,6 @@ class Asset(Frozen):
     layout: Layout = Layout()
     splits: Splits = Splits(rule="by_name_hash")
     few_shot: FewShot | None = None
-    align: Literal["ffhq"] | None = Field(None, description="how faces are cut out of raw pictures; null: they are")
     notes: str = ""
 
     @model_validator(mode="after")
@@ -231,8 +230,8 @@ def list_targets(kind: Literal["target", "source"] | None = None) -> dict[str, A
 def read_card(path: Path) -> Asset:
     """The card in this file; `DataError` where it does not read or does not carry the file's name."""
     try:
-        card = Asset.model_validate(yaml.safe_load(path.read_text("utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
+        card = Asset.model_validate(plain_yaml(path.read_text("utf-8")))
+    except (OSError, ValueError) as error:
         raise DataError(f"card {path.name} cannot be read: {' '.join(str(error).split())}") from error
     if card.name != path.stem:
         raise DataError(f"card {path.name} names itself {card.name!r}; rename the file or the card")

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from benchmark.config import Frozen
 from benchmark.errors import DataError
+from benchmark.system.plain_yaml import plain_yaml
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,8 +62,8 @@ def list_cards() -> dict[str, Card]:
     cards = {}
     for path in sorted(card_shelf().glob("*.yaml")):
         try:
-            card = Card.model_validate(yaml.safe_load(path.read_text("utf-8")))
-        except (OSError, yaml.YAMLError, ValidationError) as error:
+            card = Card.model_validate(plain_yaml(path.read_text("utf-8")))
+        except (OSError, ValueError) as error:
             raise DataError(f"card {path.name} cannot be read: {' '.join(str(error).split())}") from error
         if card.name != path.stem:
             raise DataError(f"card {path.name} names itself {card.name!r}; rename the file or the card")

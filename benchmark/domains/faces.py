@@ -47,16 +47,6 @@ class Face:
         return eyes + 0.1 * down, direction / abs(direction) * max(2.0 * abs(across), 1.8 * abs(down))
 
 
-def face_of_68(landmarks: NDArray[np.floating]) -> Face:
-    """The face behind 68 landmarks, [68, 2] (x, y) in the order of iBUG 300-W: means of the eyes' outlines, corners of
-    the mouth's outer one. Raises DataError for another shape."""
-    if landmarks.shape != (68, 2):
-        raise DataError(f"landmarks: expected 68 points (x, y), found an array of shape {landmarks.shape}.")
-    points = landmarks[:, 0] + 1j * landmarks[:, 1]
-    places = (points[36:42].mean(), points[42:48].mean(), points[48], points[54])
-    return Face(*(complex(place) for place in places))
-
-
 def align(image: Image.Image, face: Face, output_px: int = OUTPUT_PX, sampled_px: int = SUPERSAMPLED_PX) -> Image.Image:
     """The face's square as an RGB image of `output_px`; beyond the picture's border it is mirrored and blurred away.
 

@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from filelock import FileLock
 from pydantic import Field
 
 from benchmark.config import Filter, Frozen
@@ -34,6 +33,7 @@ from benchmark.domains.media import in_medium
 from benchmark.domains.prepared import PreparedPictures, Wanted, open_target
 from benchmark.errors import ConfigError, DataError, UnknownName
 from benchmark.system.files import SCRATCH, clear_temporaries, new_file, reserve
+from benchmark.system.locks import alone
 
 Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
 LAYOUT = 1  # version of the splits and of the cache files; raise it when either changes
@@ -98,7 +98,7 @@ def load_domain(
     if stored is None:
         try:
             entry.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{entry}.lock"):
+            with alone(Path(f"{entry}.lock")):
                 clear_temporaries(entry.parent, entry.name)
                 stored = _read(entry)
                 if stored is None:

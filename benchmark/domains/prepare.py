@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 import PIL
-from filelock import FileLock
 from PIL import Image
 
 from benchmark.config import Filter
@@ -27,6 +26,7 @@ from benchmark.domains.images import FORMATS, check_size, cropped, reason_of, sc
 from benchmark.domains.prepared import Entry, Writer, new_prepared, png, read_provenance
 from benchmark.domains.raw_images import Raw, RawSet, raw_target
 from benchmark.errors import ConfigError, DataError
+from benchmark.system.locks import alone
 from benchmark.system.pool import cores, in_processes
 
 RESAMPLING: dict[str, Image.Resampling] = {
@@ -72,7 +72,7 @@ def prepare(
     request, made = _request(raw, filter), dict[int, Made]()
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with FileLock(out / f".{raw.name}.lock"):
+        with alone(out / f".{raw.name}.lock"):
             wanted = []
             for px in dict.fromkeys(resolutions):
                 path = prepared_path(out, raw.name, px, filter)

@@ -14,8 +14,6 @@ from pathlib import Path
 from threading import Lock as Mutex
 from typing import TypeVar
 
-from filelock import FileLock, Timeout
-
 from benchmark.domains.assets import (
     Asset,
     Lock,
@@ -33,6 +31,7 @@ from benchmark.fetch.download import Absent, ForNow, Line, Stage, download, requ
 from benchmark.fetch.from_disk import PICTURES, fitting, put
 from benchmark.fetch.verify import raw_files, wrong_count
 from benchmark.system.files import sha256_of
+from benchmark.system.locks import alone
 
 CONNECTIONS = 4
 IN_A_ROW = 20
@@ -112,17 +111,19 @@ def fetch(
     instructions, and DataError for everything else that keeps the set from being whole.
     """
     card, folder = owner(target), raw_folder(cache, target)
+
+    def busy() -> None:
+        raise DataError(f"{card.name} is being fetched by another process; wait for it")
+
     try:
         folder.raw.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.path / ".fetch.lock", timeout=0):
+        with alone(folder.path / ".fetch.lock", busy):
             lock = folder.read_lock()
             raw = _Raw(card, folder, line or Line(), stage, dict(lock.files), {} if retry_dead else dict(lock.dead))
             try:
                 notes = _take(raw, given) if given else _download(raw)
             finally:
                 raw.save()
-    except Timeout:
-        raise DataError(f"{card.name} is being fetched by another process; wait for it") from None
     except OSError as error:
         raise DataError(
             f"{folder.path} cannot be written: {error.strerror or error}; choose another --cache"

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from benchmark.config import Frozen
 from benchmark.errors import DataError
+from benchmark.results.record import Measurement, MetricValue
 
 Images = NDArray[np.uint8]
 """uint8 [n, 3, R, R], RGB, 0..255."""
@@ -21,7 +21,10 @@ Kind = Literal[
     "memorisation", "authenticity",
     "consistency", "consistency_anchor", "step", "legacy_consistency", "legacy_consistency_face", "intra",
     "distance_averaged", "translation_error", "translation_error_l1", "share_of_the_way", "identity_retrieval",
+    "unknown",
 ]  # fmt: skip
+DISTANCES: tuple[Kind, ...] = ("consistency", "consistency_anchor")
+"""Kinds of the distance between an adapted image and the source's."""
 STAND_IN = "standin_"
 """Names of metrics and networks begin so where another file takes the place of published weights."""
 NO_TRAINING = "not available: the training images were not given"
@@ -29,17 +32,9 @@ LARGEST = np.float64(1e100)
 """Squares and sums of larger numbers leave float64."""
 
 
-class Score(Frozen):
+class Score(Measurement):
     """One number with its size and its uncertainty, or the reason why there is none."""
 
-    value: float | None = Field(description="None only together with a reason")
-    n: int = Field(ge=0, description="generated images or pairs that were used; 0 where there is no value")
-    std_error: float | None = Field(default=None, ge=0)
-    interval: tuple[float, float] | None = Field(
-        default=None, description="95 %, normal approximation: value +- 1.96 std_error"
-    )
-    floor: float | None = Field(default=None, description="what the best possible images score")
-    ceiling: float | None = Field(default=None, description="the other end of the scale, as the metric says")
     reason: str | None = None
     note: str | None = Field(default=None, description="what has to be known beside the value")
 
@@ -137,6 +132,20 @@ class MetricInfo:
     better: Literal["lower", "higher"] = "lower"
     unit: str = ""
     version: int = 1
+
+    @property
+    def scale(self) -> int:
+        """What numbers are multiplied with where people read them: kernel distances are small."""
+        return 1000 if self.kind == "kid" else 1
+
+    @property
+    def any_count(self) -> bool:
+        """Whether the expected value is the same at any number of images, so that numbers at different N compare."""
+        return self.kind in ("kid", *DISTANCES)
+
+    def value_of(self, score: Score) -> MetricValue:
+        """A score as a record holds it."""
+        return MetricValue(**score.model_dump(), better=self.better, title=self.title)
 
 
 def distances_to_score(distances: NDArray[np.float64]) -> Score:

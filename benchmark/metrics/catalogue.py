@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from types import MappingProxyType
+from typing import get_args
 
 from benchmark.errors import UnknownName
 from benchmark.metrics.base import STAND_IN, Kind, MetricInfo
@@ -184,6 +185,19 @@ _STAND_INS = tuple(
     if info.needs != "nothing"
 )
 METRICS: MappingProxyType[str, MetricInfo] = MappingProxyType({info.name: info for info in (*_METRICS, *_STAND_INS)})
+
+
+def info_of(name: str) -> MetricInfo:
+    """How to show a record's metric called ``name``; one that only another version knows is taken by its name's begin.
+
+    Only the kind and what follows from it are told of such a metric: title, network and direction are the record's.
+    """
+    if name in METRICS:
+        return METRICS[name]
+    kinds: tuple[Kind, ...] = get_args(Kind)
+    begins: dict[str, Kind] = {**dict(zip(kinds, kinds, strict=True)), "lpips": "consistency"}
+    word = max((word for word in begins if name.startswith(word)), key=len, default="unknown")
+    return MetricInfo(name, name, begins[word], "unknown", "another version")
 
 
 def find_metric(name: str) -> MetricInfo:

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-import yaml
 from pydantic import ValidationError, create_model
 
 from benchmark.api import Method
 from benchmark.errors import ConfigError, UnknownName
+from benchmark.system.plain_yaml import NotPlainYaml, plain_yaml
 
 EXAMPLE = "fixnoise[match=all,weight=0.2]"
 
@@ -43,8 +43,8 @@ def given_fields(name: str) -> dict[str, Any]:
     for text in split_names(found[1]) if found else [""]:
         field, equals, value = text.partition("=")
         try:
-            parsed = yaml.safe_load(value)
-        except yaml.YAMLError:
+            parsed = plain_yaml(value)
+        except NotPlainYaml:
             equals = ""
         if not equals or not field.strip() or not value.strip() or field.strip() in given:
             raise ConfigError(

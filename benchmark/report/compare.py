@@ -14,11 +14,11 @@ from pathlib import Path
 from benchmark.errors import ConfigError, DataError, UnknownName
 from benchmark.report.cautions import cautions
 from benchmark.report.differences import interval_text, p_text
-from benchmark.report.lines import COSTS, groups, lines, machine, metric_names
+from benchmark.report.lines import COSTS, groups, lines, machine, metric_names, scale
 from benchmark.report.matching import Entry, entries_of
 from benchmark.report.render import markdown_tables
 from benchmark.report.statistics import smallest_p
-from benchmark.report.tables import MISSING, TIMES, Cell, Column, Footnotes, Row, Table, digits_of, scale
+from benchmark.report.tables import MISSING, TIMES, Cell, Column, Footnotes, Row, Table, digits_of
 from benchmark.results import ResultStore, RunRecord
 from benchmark.results.store import sort_key
 from benchmark.system.files import write_atomic

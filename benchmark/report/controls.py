@@ -18,14 +18,18 @@ from itertools import pairwise
 
 import pandas as pd
 
+from benchmark.metrics.base import DISTANCES, Kind
 from benchmark.report.cautions import cautions
-from benchmark.report.lines import Line, lines, metric_names
+from benchmark.report.lines import Line, lines, metric_of
 from benchmark.report.tables import MISSING, Cell, Column, Footnotes, Row, Table, doctor_notes, mean_std
 from benchmark.results import RunRecord
 from benchmark.results.record import control_order
 
 COLUMNS = {"path": 3, "unevenness": 2, "directness": 2, "dominated": 3}
 """Column: digits after the point."""
+DIRECTIONS = {"path": "", "unevenness": "↓", "directness": "↑", "dominated": "↑"}
+METRICS: dict[str, tuple[Kind, ...]] = {"kid": ("kid",), "far": DISTANCES, "step": ("step",)}
+"""What a curve is made of, and the kinds of metrics that measure it."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ def control_table(records: Sequence[RunRecord]) -> Table | None:
 
     Records belong to one suite and source.
     """
-    names = {kind: _metric(records, *words) for kind, words in METRICS.items()}
+    names = {what: metric_of(records, *kinds) for what, kinds in METRICS.items()}
     found = _curves(records, names)
     if not found:
         return None
@@ -64,10 +68,6 @@ def control_table(records: Sequence[RunRecord]) -> Table | None:
     columns = [Column("", "generators kept")]
     columns += [Column(domain, column, DIRECTIONS[column]) for domain in domains for column in COLUMNS]
     return Table("Control curves", tuple(columns), tuple(rows), tuple(notes), (*_caption(names), *cautions(records)))
-
-
-METRICS = {"kid": ("kid",), "far": ("consistency", "lpips"), "step": ("step",)}
-DIRECTIONS = {"path": "", "unevenness": "↓", "directness": "↑", "dominated": "↑"}
 
 
 def measures(curve: Curve, corner: tuple[float, float] | None) -> dict[str, float | None]:
@@ -95,10 +95,6 @@ def dominated_share(points: Sequence[tuple[float, float]], corner: tuple[float, 
             area += (x_end - x) * (lowest - y)
             lowest = y
     return area / (x_end * y_end)
-
-
-def _metric(records: Sequence[RunRecord], *words: str) -> str | None:
-    return next((name for word in words for name in metric_names(records) if name.startswith(word)), None)
 
 
 def _curves(records: Sequence[RunRecord], names: Mapping[str, str | None]) -> dict[tuple[str, str, int], Curve]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from benchmark.report.cautions import cautions
-from benchmark.report.lines import Line, lines, primary_metric, value_of
+from benchmark.report.lines import Line, lines, primary_metric, scale, value_of
 from benchmark.report.statistics import Better, Paired, holm, paired, ties_with_best, unreachable
 from benchmark.report.tables import (
     MISSING,
@@ -19,7 +19,6 @@ from benchmark.report.tables import (
     by_seed,
     digits_of,
     doctor_notes,
-    scale,
 )
 from benchmark.results import RunRecord
 

@@ -12,13 +12,13 @@ import pandas as pd
 
 from benchmark.config import EvalConfig, TrainConfig
 from benchmark.errors import ConfigError
+from benchmark.metrics.base import Kind
+from benchmark.metrics.catalogue import info_of
 from benchmark.results import RunRecord
 from benchmark.results.record import control_order
 from benchmark.results.store import sort_key
 
 COSTS = ("seconds_per_kimg", "train_seconds", "ms_per_image", "peak_mem_mb", "trainable_params", "shipped_params")
-STEPS = "step"
-"""Metrics called so belong to pairs of control values; they are in the table of control curves."""
 NO_EFFECT = {"train.tick_kimg", "train.checkpoint_minutes", "eval.metrics", "eval.curve_metrics", "eval.curve_samples"}
 """Settings of what else is logged or measured: they change no number of a table."""
 VERSIONS = "metric_versions."
@@ -80,8 +80,23 @@ def metric_names(records: Iterable[RunRecord]) -> list[str]:
 def primary_metric(records: Iterable[RunRecord]) -> str | None:
     """The first metric, in the suite's order, that any adapted generator has a value of."""
     adapted = [r for r in records if not r.zero_step]
-    names = (name for name in metric_names(adapted) if not name.startswith(STEPS))
+    names = (name for name in metric_names(adapted) if not of_steps(name))
     return next((name for name in names if any(value_of(r, name) is not None for r in adapted)), None)
+
+
+def metric_of(records: Iterable[RunRecord], *kinds: Kind) -> str | None:
+    """The records' first metric of these kinds, in the suite's order."""
+    return next((name for name in metric_names(records) if info_of(name).kind in kinds), None)
+
+
+def of_steps(metric: str) -> bool:
+    """Whether a metric belongs to pairs of control values; such are in the table of control curves only."""
+    return info_of(metric).kind == "step"
+
+
+def scale(metric: str) -> int:
+    """What a metric's values are multiplied with where they are shown."""
+    return info_of(metric).scale
 
 
 def value_of(record: RunRecord, metric: str) -> float | None:
@@ -113,6 +128,13 @@ def tidy(records: Sequence[RunRecord]) -> pd.DataFrame:
             row = whole | values | {"metric": name, "interval_low": low, "interval_high": high}
             rows.append(row | {"metric_reason": m.reason if m else None, "metric_note": m.note if m else None})
     return pd.DataFrame(rows, columns=[*columns, *last], dtype=object)
+
+
+def frame(records: Sequence[RunRecord]) -> pd.DataFrame:
+    """`tidy` to compute with: numbers and truth values have columns of their own type, with NaN for None."""
+    table = tidy(records)
+    numbers = ("seed", "value", "n", "std_error", "interval_low", "interval_high", *COSTS)
+    return table.assign(**{name: pd.to_numeric(table[name]) for name in numbers}).infer_objects()
 
 
 def machine(record: RunRecord) -> dict[str, str]:

@@ -13,15 +13,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from benchmark.config import Frozen
 from benchmark.errors import DataError
 from benchmark.report.cautions import cautions
-from benchmark.report.lines import value_of
-from benchmark.report.tables import MISSING, TIMES, Cell, Column, Footnotes, Row, Table, scale
+from benchmark.report.lines import scale, value_of
+from benchmark.report.tables import MISSING, TIMES, Cell, Column, Footnotes, Row, Table
 from benchmark.results import RunRecord
+from benchmark.system.plain_yaml import plain_yaml
 
 SHELF = Path(__file__).parent / "published"
 Mark = Literal["P", "R", "C", "A", "M"]
@@ -99,8 +99,8 @@ def list_published() -> list[Value]:
     found: list[Value] = []
     for path in sorted(SHELF.glob("*.yaml")):
         try:
-            found += values_of(Publication.model_validate(yaml.safe_load(path.read_text("utf-8"))))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
+            found += values_of(Publication.model_validate(plain_yaml(path.read_text("utf-8"))))
+        except (OSError, ValueError) as error:
             raise DataError(f"published/{path.name} cannot be read: {' '.join(str(error).split())}") from error
     return found
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchmark.errors import ConfigError, DataError
 from benchmark.report.cautions import cautions
-from benchmark.report.lines import STEPS, Line, device_of, groups, lines, metric_names, value_of
+from benchmark.report.lines import Line, device_of, groups, lines, metric_names, of_steps, scale, value_of
 from benchmark.report.statistics import Better, ties_with_best
 from benchmark.results import RunRecord
 
@@ -122,7 +122,7 @@ def primary_table(records: Sequence[RunRecord], controls: bool = False) -> Table
     columns, cells = [], []
     for domain in sorted({r.domain for r in records}):
         here = [r for r in records if r.domain == domain]
-        shown_metrics = [m for m in metric_names(here) or metric_names(records) if not m.startswith(STEPS)]
+        shown_metrics = [m for m in metric_names(here) or metric_names(records) if not of_steps(m)]
         for metric in shown_metrics or ["result"]:  # failures need a column, too
             columns.append(_column(records, domain, metric))
             cells.append(_metric_cells(shown, domain, metric, notes, len({r.seed for r in records})))
@@ -170,11 +170,6 @@ def doctor_notes(records: Sequence[RunRecord], notes: Footnotes) -> tuple[int, .
         )
         for line, count in found.items()
     )
-
-
-def scale(metric: str) -> int:
-    """Kernel distances are shown times 1000."""
-    return 1000 if metric.startswith("kid") else 1
 
 
 def _column(records: Sequence[RunRecord], domain: str, metric: str) -> Column:

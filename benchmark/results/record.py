@@ -38,15 +38,25 @@ Key = Annotated[str, Field(pattern=f"^{KEY}$")]
 Count = Annotated[int, Field(ge=0)]
 
 
-class MetricValue(Frozen):
-    """One measured number, or the reason why there is none."""
+class Measurement(Frozen):
+    """One measured number, with its size and its uncertainty: what a metric's score and a record's value share.
 
-    value: float | None = None
-    n: Count = Field(0, description="generated images (or pairs) it was measured on")
+    A score has also a reason and a note; a value of a record has them after what it says of its metric.
+    """
+
+    value: float | None = Field(None, description="None only together with a reason")
+    n: Count = Field(0, description="generated images or pairs that it was measured on; 0 where there is no value")
     std_error: float | None = Field(None, ge=0)
-    interval: tuple[float, float] | None = Field(None, description="lo, hi")
+    interval: tuple[float, float] | None = Field(
+        None, description="lo, hi: 95 %, normal approximation, value +- 1.96 std_error"
+    )
     floor: float | None = Field(None, description="what the best possible images score")
     ceiling: float | None = Field(None, description="the other end of the scale, as the metric says")
+
+
+class MetricValue(Measurement):
+    """One measured number of a record, or the reason why there is none, and how its metric is read."""
+
     better: Literal["lower", "higher"] = "lower"
     title: Text = ""
     reason: Text | None = Field(None, description="why value is None: which file is missing, where to put it")
@@ -100,7 +110,7 @@ class RunRecord(Frozen):
     schema_version: Literal[1] = Field(1, alias="schema")
     record_key: Key
     train_key: Key
-    status: Literal["done", "failed", "timed-out", "out-of-memory", "skipped"]
+    status: Literal["done", "failed", "timed-out", "out-of-memory", "skipped"]  # the last is read, not written any more
     reason: Text | None = None
     suite: Text
     method: Text

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
 from pydantic import Field, ValidationError
 
 from benchmark.config import DomainConfig, Frozen, NetConfig, TrainConfig
 from benchmark.domains.assets import list_targets
 from benchmark.errors import ConfigError, UnknownName, WeightsError
 from benchmark.system.files import sha256_of
+from benchmark.system.plain_yaml import NotPlainYaml, plain_yaml
 
 if TYPE_CHECKING:
     from benchmark.stylegan2 import Nets
@@ -105,7 +105,10 @@ class Source:
 
 def list_sources(cache: Path | None = None) -> dict[str, Source]:
     """{name: source}: those of sources.yaml, then those imported into `cache`. Raises ConfigError for a broken card."""
-    raw: Mapping[str, object] = yaml.safe_load((HERE / "sources.yaml").read_text())
+    try:
+        raw: Mapping[str, object] = plain_yaml((HERE / "sources.yaml").read_text("utf-8"))
+    except NotPlainYaml as error:
+        raise ConfigError(f"sources.yaml: {error}; mend the file") from None
     found = {name: Source(name, _card(card, "sources.yaml"), HERE) for name, card in raw.items()}
     for path in sorted((cache / IMPORTED).glob(f"*/{CARD}")) if cache else ():
         name = path.parent.name

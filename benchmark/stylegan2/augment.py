@@ -256,11 +256,6 @@ def _down_matrix(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     return (weight * ((lag >= 0) & (lag <= 2 * MARGIN))).to(device)
 
 
-def sign_sum(logits: Tensor) -> Tensor:
-    """Sum of sign(D(real)) over logits of any shape and dtype: a detached float32 scalar, for ``Ada.update``."""
-    return logits.detach().sign().sum(dtype=torch.float32)
-
-
 @dataclass
 class Ada:
     """The controller of ``p`` (Karras et al. 2020, section 3), which watches r_t = E[sign(D(real))]."""

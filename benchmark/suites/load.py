@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import ValidationError
 
 from benchmark.api import Method
@@ -18,6 +17,7 @@ from benchmark.errors import ConfigError, UnknownName
 from benchmark.registry import find_method
 from benchmark.registry.composition import described, part_kinds
 from benchmark.registry.variants import base_name, given_fields
+from benchmark.system.plain_yaml import NotPlainYaml, plain_yaml, short
 
 T = TypeVar("T", Method, Suite, Collection)
 SHELF = Path(__file__).parent
@@ -78,7 +78,7 @@ def members(
 def find_collection(name: str) -> Collection | None:
     """The collection called `name`; None where that is a suite. Raises UnknownName, ConfigError."""
     raw = _read(name)
-    return validated(Collection, raw, f"suite {_short(name)}") if "members" in raw else None
+    return validated(Collection, raw, f"suite {short(name)}") if "members" in raw else None
 
 
 def load_suite(
@@ -96,11 +96,11 @@ def load_suite(
     """
     raw = _read(name) | {k: v for k, v in (overrides or {}).items() if v is not None}
     if "members" in raw:
-        raise ConfigError(f"{_short(name)} is several suites, {SHORTEN.repr(raw['members'])}: choose one of them.")
+        raise ConfigError(f"{short(name)} is several suites, {SHORTEN.repr(raw['members'])}: choose one of them.")
     fields: dict[str, dict[str, Any]] = {}
     for text in settings:
         _apply(text, raw, fields)
-    suite = validated(Suite, raw, f"suite {_short(name)}")
+    suite = validated(Suite, raw, f"suite {short(name)}")
     kinds = [find_method(method, plugins) for method in suite.methods]
     suite = suite.model_copy(update={"methods": tuple(kind.name for kind in kinds)})  # "b+a" is "a+b"
     _check_lists(suite)
@@ -189,7 +189,7 @@ def _read(name: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "not a text file in UTF-8"
         raise ConfigError(
-            f"suite file {_short(name)} cannot be read: {why}. Known suites: {', '.join(suite_names())}."
+            f"suite file {short(name)} cannot be read: {why}. Known suites: {', '.join(suite_names())}."
         ) from None
     if len(data) > MAX_BYTES:
         raise ConfigError(f"suite file {name} is larger than {MAX_BYTES >> 10} KiB, so it is not a suite.")
@@ -202,32 +202,12 @@ def _read(name: str) -> dict[str, Any]:
     return raw
 
 
-class _Plain(yaml.SafeLoader):
-    """Plain values only, and no key twice in one mapping: one of its values would be lost without a word."""
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        """As read, before aliases are resolved and merged."""
-        node = super().compose_mapping_node(anchor)
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in seen:
-                twice = f"{_short(key.value)} stands there twice"
-                raise yaml.constructor.ConstructorError(problem=twice, problem_mark=key.start_mark)
-            seen.add((key.tag, str(key.value)))
-        return node
-
-
 def _yaml(text: str, what: str) -> Any:
     """The plain value that a YAML text describes."""
     try:
-        return _Plain(text).get_single_data()
-    except Exception as error:  # a hostile text makes PyYAML raise nearly anything, RecursionError included
-        problem = getattr(error, "problem", None) or type(error).__name__
-        mark = getattr(error, "problem_mark", None)
-        place = f" in line {mark.line + 1}" if mark else ""
-        raise ConfigError(
-            f"{what}: not valid YAML{place} ({problem}). Write plain values, lists and mappings."
-        ) from None
+        return plain_yaml(text)
+    except NotPlainYaml as error:
+        raise ConfigError(f"{what}: {error}. Write plain values, lists and mappings.") from None
 
 
 def _apply(text: str, raw: dict[str, Any], fields: dict[str, dict[str, Any]]) -> None:
@@ -235,13 +215,13 @@ def _apply(text: str, raw: dict[str, Any], fields: dict[str, dict[str, Any]]) ->
     name, equals, value = text.partition("=")
     path = name.strip().split(".")
     if not equals or not all(path) or len(path) > 2:
-        raise ConfigError(f"--set {_short(text)}: expected NAME=VALUE such as train.kimg=8 or METHOD.FIELD=0.1.")
-    parsed = _yaml(value, f"--set {_short(text)}")
+        raise ConfigError(f"--set {short(text)}: expected NAME=VALUE such as train.kimg=8 or METHOD.FIELD=0.1.")
+    parsed = _yaml(value, f"--set {short(text)}")
     if len(path) == 1 and path[0] in _settings_of(Suite):
         raw[path[0]] = parsed
     elif len(path) == 1:
         known = [*_settings_of(Suite), *(f"{section}.*" for section in SECTIONS), "METHOD.FIELD"]
-        raise UnknownName("setting", _short(path[0]), known)
+        raise UnknownName("setting", short(path[0]), known)
     elif path[0] in SECTIONS:
         section = raw.get(path[0])
         raw[path[0]] = {**(section if isinstance(section, dict) else {}), path[1]: parsed}
@@ -252,7 +232,7 @@ def _apply(text: str, raw: dict[str, Any], fields: dict[str, dict[str, Any]]) ->
 def _check_lists(suite: Suite) -> None:
     """What the types do not say: a name that can be a folder's; lists with something in them, nothing twice."""
     if not re.fullmatch(r"\w[\w.-]{0,63}", suite.name):
-        raise ConfigError(f"suite name {_short(suite.name)!r}: use at most 64 letters, digits, '-', '_' and '.'.")
+        raise ConfigError(f"suite name {short(suite.name)!r}: use at most 64 letters, digits, '-', '_' and '.'.")
     lists: dict[str, tuple[object, ...]] = {
         "domains": suite.domains,
         "methods": suite.methods,
@@ -277,12 +257,12 @@ def validated(kind: type[T], raw: Mapping[str, Any], what: str) -> T:
 
 def _problem(kind: type[Any], error: str, place: tuple[int | str, ...], found: object, message: str) -> str:
     """One complaint of pydantic in plain words."""
-    where = ".".join(_short(str(part)) for part in place)
+    where = ".".join(short(str(part)) for part in place)
     if error == "extra_forbidden":
         return str(UnknownName("setting", where, _settings_of(kind, place[:-1]))).rstrip(".")
     if error == "missing":
         return f"{where} {SAID[error]}"
-    return f"{where} = {_short(SHORTEN.repr(found))}: {SAID.get(error) or message[:1].lower() + message[1:]}"
+    return f"{where} = {short(SHORTEN.repr(found))}: {SAID.get(error) or message[:1].lower() + message[1:]}"
 
 
 def _settings_of(kind: type[Any], section: Sequence[int | str] = ()) -> list[str]:
@@ -291,9 +271,3 @@ def _settings_of(kind: type[Any], section: Sequence[int | str] = ()) -> list[str
         kind = kind.model_fields[name].annotation
     prefix = "".join(f"{name}." for name in section)
     return [prefix + (field.alias or name) for name, field in kind.model_fields.items()]
-
-
-def _short(text: str) -> str:
-    """A text of any length and with any characters, for one line of a message."""
-    shown = "".join(c if c.isprintable() else "?" for c in text)
-    return shown if len(shown) <= 60 else f"{shown[:57]}..."

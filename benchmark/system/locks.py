@@ -13,7 +13,7 @@ from benchmark.errors import DataError
 
 @contextmanager
 def alone(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold the lock file `path` while inside; `waiting` is called once where another process holds it.
+    """Hold the lock file `path` while inside; `waiting` is called once where another process holds it, and may raise.
 
     The operating system holds the lock for the process, so it ends with its owner, however that dies. Makes the folder.
     Raises DataError where the folder cannot be written or its file system knows no locks.

@@ -63,6 +63,7 @@ def test_the_page_works_from_top_to_bottom(user: User) -> None:
         for command in text.splitlines() if language == "bash" else ():
             printed[command] = user.does(command)
     assert (user.site / "benchmark" / "methods" / "finetune.py").is_file(), "the shelf is not in the wheel"
+    assert (user.site / "benchmark" / "py.typed").is_file(), "type checkers would not look into the wheel"
     assert (user.site / "keep_latents.py").is_file()
     said: dict[str, list[str]] = {}
     for command, out in printed.items():

@@ -15,9 +15,12 @@ import pytest
 import yaml
 from command_line import Done
 from hostile_site import Site, file, open_site, page, status
+from nvidia_pickle import write_pickle
 from PIL import Image
 
+from benchmark.config import NetConfig
 from benchmark.domains import assets as targets
+from benchmark.stylegan2 import Nets
 
 Command = Callable[..., Done]
 FETCH = ("datasets", "fetch")
@@ -194,7 +197,7 @@ def test_a_list_of_pictures_with_dead_links(command: Command, shelf: Path, site:
     site.says("/art/7.png", status(500))
     layout = {"images": ["pictures/*"], "landmarks": "faces.json"}
     entry = {"name": "faces.json", "url": site.says("/faces.json", file(faces, kind="application/json"))}
-    card(shelf, entry, layout=layout, align="ffhq")
+    card(shelf, entry, layout=layout)
 
     said = bad(command(*FETCH, "birds", "--accept-licence", *QUICK))
     assert "1 of 9 pictures did not come this time" in said and "/art/7.png: HTTP 500" in said
@@ -223,7 +226,7 @@ def test_a_site_that_is_down_is_left_alone_soon(command: Command, shelf: Path, s
     for i in range(200):
         site.says(f"/art/{i}.png", status(503))
     layout = {"images": ["pictures/*"], "landmarks": "faces.json"}
-    card(shelf, {"name": "faces.json", "url": site.says("/faces.json", file(faces))}, layout=layout, align="ffhq")
+    card(shelf, {"name": "faces.json", "url": site.says("/faces.json", file(faces))}, layout=layout)
     said = bad(command(*FETCH, "birds", "--accept-licence", *QUICK))
     assert "of 200 pictures did not come this time" in said and "HTTP 503" in said
     assert len(site.asked) < 40
@@ -242,7 +245,7 @@ def test_a_site_that_is_down_is_left_alone_soon(command: Command, shelf: Path, s
 )
 def test_a_list_that_leads_astray_is_refused(faces: bytes, why: str, command: Command, shelf: Path, site: Site) -> None:
     layout = {"images": ["pictures/*"], "landmarks": "faces.json"}
-    card(shelf, {"name": "faces.json", "url": site.says("/faces.json", file(faces))}, layout=layout, align="ffhq")
+    card(shelf, {"name": "faces.json", "url": site.says("/faces.json", file(faces))}, layout=layout)
     assert why in bad(command(*FETCH, "birds", "--accept-licence"))
     assert len(site.asked) == 1
 
@@ -264,3 +267,33 @@ def test_a_pretrained_network_is_fetched_and_the_next_step_named(command: Comman
     assert "next: python -m benchmark sources import net\n" in said
     assert "1 files as first fetched" in good(command("datasets", "verify", "net"))
     assert "is a pretrained network, no image set" in bad(command("datasets", "prepare", "net", "--resolution", "16"))
+
+
+def test_a_pretrained_network_becomes_a_source_in_one_command(
+    command: Command, shelf: Path, site: Site, tmp_path: Path
+) -> None:
+    sizes = {"z_dim": 8, "w_dim": 8, "mapping_layers": 2, "channel_base": 64, "channel_max": 8, "mbstd_group": 1}
+    whole = write_pickle(tmp_path / "net.pkl", Nets.create(NetConfig(resolution=16, **sizes), seed=0)).read_bytes()
+    card(shelf.parent / "sources", {"name": "net.pkl", "url": site.says("/net.pkl", file(whole))}, name="net",
+         kind="source", layout={})  # fmt: skip
+    assert "--accept-licence" in bad(command("sources", "fetch", "net")) and not site.asked
+    said = good(command("sources", "fetch", "net", "--accept-licence"))
+    assert "imported; use it with: python -m benchmark run --source net\n" in said and "CC BY-NC 4.0" in said
+    asked = len(site.asked)
+    assert "was here; use it with" in good(command("sources", "fetch", "net")) and len(site.asked) == asked
+    assert "did you mean net?" in bad(command("sources", "fetch", "nett"))
+
+
+def test_images_of_ones_own_are_prepared_like_a_set(command: Command, shelf: Path, site: Site, tmp_path: Path) -> None:
+    folder = tmp_path / "my drawings"
+    folder.mkdir()
+    for i in range(3):
+        (folder / f"{i}.png").write_bytes(picture(i))
+    (folder / "notes.png").write_text("no picture")
+    made = good(command("datasets", "prepare", str(folder), "--resolution", "16", "--resolution", "32", "--out", "out"))
+    assert "16 px: 3 images, 1 skipped" in made and "32 px: 3 images" in made
+    with zipfile.ZipFile(tmp_path / "out/my drawings-16-lanczos.zip") as archive:
+        assert sum(name.endswith(".png") for name in archive.namelist()) == 3
+    card(shelf, {"name": "set.zip", "url": site.says("/set.zip", file(zip_of(1)))})
+    assert "Leave the option out" in bad(command("datasets", "prepare", "birds", "--resolution", "16", "--out", "out"))
+    assert "nowhere" in bad(command("datasets", "prepare", "nowhere", "--resolution", "16"))

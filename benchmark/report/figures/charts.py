@@ -16,8 +16,9 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from benchmark.report.lines import control_text, device_of, lines, metric_names
-from benchmark.report.tables import TIMES, scale
+from benchmark.metrics.base import DISTANCES
+from benchmark.report.lines import control_text, device_of, lines, metric_of, scale
+from benchmark.report.tables import TIMES
 from benchmark.results import RunRecord
 from benchmark.results.record import control_order
 
@@ -80,8 +81,7 @@ def cost_bars(records: Sequence[RunRecord]) -> Figure | None:
 
 def fidelity_curves(records: Sequence[RunRecord]) -> Figure | None:
     """The first kernel distance against the first consistency, a panel per domain; lines join a method's controls."""
-    kid = next((m for m in metric_names(records) if m.startswith("kid")), None)
-    far = next((m for word in ("consistency", "lpips") for m in metric_names(records) if m.startswith(word)), None)
+    kid, far = metric_of(records, "kid"), metric_of(records, *DISTANCES)
     frame = _curve_frame(records, far, kid) if kid and far else pd.DataFrame()
     if kid is None or far is None or frame.empty:
         return None

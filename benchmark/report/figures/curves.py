@@ -20,17 +20,16 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from benchmark.metrics.catalogue import info_of
 from benchmark.report.figures.charts import Style, spread, styles, tame
-from benchmark.report.lines import device_of, lines
-from benchmark.report.tables import MISSING, TIMES, Cell, Column, Row, Table, scale
+from benchmark.report.lines import device_of, lines, scale
+from benchmark.report.tables import MISSING, TIMES, Cell, Column, Row, Table
 from benchmark.results import MetricValue, RunRecord
 
 MAX_BYTES = 16 * 2**20  # a log has a line of some 300 bytes per interval
 MAX_PANELS = 12
 MAX_NAME = 200
 MAX_POINTS = 100  # of a record; a run keeps some five or ten
-ANY_COUNT = ("kid", "consistency", "lpips")
-"""Metrics called so expect the same value at any number of images; the others are only compared at equal numbers."""
 SOURCE = "source (zero-step)"
 
 
@@ -94,7 +93,7 @@ def _source(records: Sequence[RunRecord], kinds: dict[str, MetricValue]) -> tupl
     values, notes = {}, []
     for name, kind in kinds.items():
         found = [m for r in records if r.zero_step and (m := r.metrics.get(name)) and m.value is not None]
-        fit = [m.value for m in found if m.value is not None and (m.n == kind.n or name.startswith(ANY_COUNT))]
+        fit = [m.value for m in found if m.value is not None and (m.n == kind.n or info_of(name).any_count)]
         if fit:
             values[name] = scale(name) * sum(fit) / len(fit)
         elif found:

@@ -16,8 +16,8 @@ from PIL import Image
 
 from benchmark.report.figures.curves import four_digits
 from benchmark.report.figures.grids import REAL, REFERENCE_LABELS, RIGHT, read_extremes, read_strip
-from benchmark.report.lines import STEPS, Line, control_text, lines
-from benchmark.report.tables import TIMES, brief, scale
+from benchmark.report.lines import Line, control_text, lines, of_steps, scale
+from benchmark.report.tables import TIMES, brief
 from benchmark.results import RunRecord
 from benchmark.results.record import control_order
 
@@ -214,7 +214,5 @@ def _id(id: str, record: RunRecord) -> str:
 
 def _measured(record: RunRecord) -> list[tuple[str, str]]:
     """The record's own numbers, for the lines under its slider."""
-    known = {
-        k: m.value * scale(k) for k, m in record.metrics.items() if m.value is not None and not k.startswith(STEPS)
-    }
+    known = {k: m.value * scale(k) for k, m in record.metrics.items() if m.value is not None and not of_steps(k)}
     return [(brief(k) + (f" {TIMES}10³" if scale(k) > 1 else ""), four_digits(v)) for k, v in known.items()]

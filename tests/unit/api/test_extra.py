@@ -31,8 +31,9 @@ from benchmark.api.reparametrise import bake
 from benchmark.config import NetConfig, TrainConfig
 from benchmark.errors import MethodError, WeightsError
 from benchmark.results import ResultStore
-from benchmark.run.setup import Request, prepare
-from benchmark.run.suite import run_suites
+from benchmark.running.launch import Launch
+from benchmark.running.setup import Request, prepare
+from benchmark.running.suite import run_suite
 from benchmark.stylegan2 import Discriminator
 from benchmark.stylegan2.weights import load, load_generator
 from benchmark.training.state import State, restore_state, save_state
@@ -434,8 +435,9 @@ def test_a_snapshot_is_the_average_that_a_shorter_training_ends_with(tmp_path: P
     for kimg in (0.032, 0.016):
         chosen = {"methods": (method,), "domains": ["toy-rings"]}
         settings = [*sizes, f"train.kimg={kimg}"]
-        ready = prepare(Request("smoke", settings, chosen, "cpu", tmp_path / "cache", threads=1), Console(quiet=True))
-        assert run_suites([ready], tmp_path / f"{kimg}", Console(quiet=True)) == 0
+        request = Request("smoke", settings, chosen, "cpu", tmp_path / "cache", threads=1)
+        ready = prepare(request, tmp_path / f"{kimg}", Console(quiet=True))
+        assert all(record.status == "done" for record in run_suite(ready, Console(quiet=True), False, Launch()))
         (record,) = [r for r in ResultStore(tmp_path / f"{kimg}").read_all()[0] if not r.zero_step]
         files.append(tmp_path / f"{kimg}/checkpoints/{record.train_key}.safetensors")
         end, held = load(files[-1]).g_ema, dict(ready.nets.g_ema.named_parameters())

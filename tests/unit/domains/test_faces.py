@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.domains.faces import Face, align, face_of_68, read_face_list
+from benchmark.domains.faces import Face, align, read_face_list
 from benchmark.errors import DataError
 
 PX = 128
@@ -122,16 +122,6 @@ def test_faces_inside_are_not_blurred() -> None:
     face = Face(*(p + 200 + 220j for p in (face.eye_left, face.eye_right, face.mouth_left, face.mouth_right)))
     out = np.asarray(align(Image.fromarray(noise), face, 256, 512)).astype(float)
     assert out[:40, :40].std() == pytest.approx(out[100:140, 100:140].std(), rel=0.2)
-
-
-def test_68_landmarks_give_the_means_of_the_eyes_and_the_corners_of_the_mouth() -> None:
-    points = np.full((68, 2), 9999.0)
-    points[36:42], points[42:48] = (10, 20), (40, 22)
-    points[36], points[37] = (4, 20), (16, 20)
-    points[48], points[54] = (15, 50), (36, 51)
-    assert face_of_68(points) == Face(10 + 20j, 40 + 22j, 15 + 50j, 36 + 51j)
-    with pytest.raises(DataError, match=r"expected 68 points .* \(5, 2\)"):
-        face_of_68(points[:5])
 
 
 @pytest.mark.parametrize(

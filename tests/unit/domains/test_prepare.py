@@ -321,7 +321,7 @@ def test_faces_are_cut_out_by_the_list_and_dead_links_recorded(tmp_path: Path) -
     saved(raw / "images" / "raw_0.jpg", noise(0, (120, 100)))
     (raw / "faces.json").write_text(json.dumps(listed))
     files = [{"name": "faces.json", "url": "http://x/faces.json"}]
-    target = card(files=files, layout={"images": ["images/*"], "landmarks": "faces.json"}, align="ffhq")
+    target = card(files=files, layout={"images": ["images/*"], "landmarks": "faces.json"})
     target_folder(tmp_path, "cats").write_lock(Lock(schema=1, dead={"raw_1.jpg": "HTTP 404"}))
     made = prepare_target(target, tmp_path, [16], filter="squash_bilinear", workers=1)[16]
     note = note_of(made.path)

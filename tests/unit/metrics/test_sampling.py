@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
 from torch import Tensor
 
 from benchmark.config import EvalConfig, NetConfig
@@ -16,12 +15,11 @@ from benchmark.domains import load_domain
 from benchmark.metrics import Evaluator
 from benchmark.metrics.sampling import Sampler, to_uint8
 from benchmark.results import ResultStore
-from benchmark.run.plan import plan
-from benchmark.run.setup import Run
+from benchmark.running.plan import plan
+from benchmark.running.setup import Request, Run
 from benchmark.sources import list_sources
 from benchmark.stylegan2 import Generator, Nets, Noise
 from benchmark.suites import load_suite
-from benchmark.system.progress import Bars
 
 CFG = NetConfig(resolution=16, z_dim=8, w_dim=8, mapping_layers=1, channel_base=64, channel_max=8, conv_clamp=None)
 CARD = list_sources()["smoke-32"].card
@@ -66,9 +64,8 @@ def test_latents_depend_on_the_seed_alone() -> None:
 def test_every_method_of_a_group_gets_the_same_sampler(tmp_path: Path) -> None:
     suite, methods = load_suite("smoke", ["seeds=[0, 1]"])
     domains = {name: load_domain(name, 32, 8, 8, tmp_path) for name in suite.domains}
-    run = Run(
-        ResultStore(tmp_path), CARD, Nets.create(CFG, 0), domains, Evaluator([], tmp_path), "cpu", Bars(Console())
-    )
+    request, nets = Request("smoke", (), {}, "cpu", tmp_path), Nets.create(CFG, 0)
+    run = Run(request, ResultStore(tmp_path), CARD, nets, domains, Evaluator([], tmp_path), "cpu")
     latents: dict[tuple[str, int], Tensor] = {}
     for job in plan(suite, methods, domains, "sha"):
         z = run.sampler_for(job, suite.eval).z

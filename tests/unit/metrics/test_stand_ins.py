@@ -14,7 +14,7 @@ from benchmark.metrics import Evaluator, Samples, list_metrics
 from benchmark.metrics.doctor import examine, verdict
 from benchmark.metrics.networks.weight_files import WEIGHT_FILES, locate, stood_in
 from benchmark.report.cautions import cautions
-from benchmark.run.setup import with_stand_ins
+from benchmark.running.setup import with_stand_ins
 from benchmark.suites import load_suite
 
 NAMES = ["consistency_st_lpips_alex", "intra_st_lpips_alex"]

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from benchmark.methods.finetune import Finetune
-from rich.console import Console
 
 from benchmark.config import NetConfig, TrainConfig
 from benchmark.domains import Domain
 from benchmark.domains.cards import list_cards
 from benchmark.metrics import Evaluator
 from benchmark.results import ResultStore
-from benchmark.run.plan import Job, make_job
-from benchmark.run.setup import Run
-from benchmark.run.weights import Progress, trained
+from benchmark.running.plan import Job, make_job
+from benchmark.running.setup import Request, Run
+from benchmark.running.weights import Progress, trained
 from benchmark.sources import SourceCard
 from benchmark.stylegan2 import Nets
 from benchmark.stylegan2.weights import load_generator, read_tensors
 from benchmark.suites import load_suite
-from benchmark.system.progress import Bars
 from benchmark.system.signals import Stopped
 
 NETS = NetConfig(resolution=16, z_dim=8, w_dim=8, mapping_layers=1, channel_base=64, channel_max=8)
@@ -43,10 +42,11 @@ JOB: Job = make_job(SUITE, Finetune(), DOMAIN, 0, "sha")
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    bars = Bars(Console(quiet=True))
+    request = Request("smoke", (), {}, "cpu", tmp_path)
     card = SourceCard(title="t", licence="none")
     nets = Nets.create(NETS, seed=0).to("cpu")
-    return Run(ResultStore(tmp_path / "res"), card, nets, {"toy-rings": DOMAIN}, Evaluator((), tmp_path), "cpu", bars)
+    store, domains = ResultStore(tmp_path / "res"), {"toy-rings": DOMAIN}
+    return Run(request, store, card, nets, domains, Evaluator((), tmp_path), "cpu")
 
 
 def paths(run: Run) -> tuple[Path, Path, Path]:
@@ -75,7 +75,7 @@ def interrupt(run: Run, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
 
 @pytest.fixture
 def expected(run: Run, tmp_path: Path) -> list[torch.Tensor]:
-    other = Run(ResultStore(tmp_path / "quiet"), run.card, run.source, run.domains, run.evaluator, "cpu", run.bars)
+    other = replace(run, store=ResultStore(tmp_path / "quiet"))
     trained(JOB, other)
     return tensors(other)
 

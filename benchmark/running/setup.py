@@ -23,9 +23,9 @@ from benchmark.metrics.catalogue import find_metric
 from benchmark.metrics.networks.weight_files import stood_in
 from benchmark.metrics.sampling import Sampler
 from benchmark.results import Doctor, ResultStore
-from benchmark.run.forecast import GIB, memory_gib
-from benchmark.run.plan import Job, check, plan
-from benchmark.sources import Source, SourceCard, find_source, load_source
+from benchmark.running.forecast import GIB, memory_gib
+from benchmark.running.plan import Job, check, plan
+from benchmark.sources import SourceCard, find_source, load_source
 from benchmark.stylegan2 import Nets
 from benchmark.suites import load_suite, members
 from benchmark.system.hardware import pick_device, pick_precision, prepare_torch
@@ -58,22 +58,49 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """Everything that was checked before the first job starts."""
+class Run:
+    """A suite, checked and ready before its first job starts: what is adapted to what, how it is measured, and where
+    results go. `prepare` makes it; who starts the jobs replaces `bars` and what follows it.
+    """
 
     request: Request
-    suite: Suite
-    jobs: list[Job]
-    domains: dict[str, Domain]
-    source: Source
+    store: ResultStore
+    card: SourceCard
     nets: Nets
+    """Of the source, on the device."""
+    domains: Mapping[str, Domain]
     evaluator: Evaluator
-    curve_evaluator: Evaluator | None
     device: str
+    curve_evaluator: Evaluator | None = None
+    """Of the points of training curves; None where nothing asks for them."""
+    jobs: Sequence[Job] = ()
+    bars: Stages = field(default_factory=lambda: Bars(Console(quiet=True)))
+    tensorboard: bool = False
+    doctor: Doctor | None = None
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    """What else the records have to say."""
+    samplers: dict[EvalConfig, Sampler] = field(default_factory=dict)
+    """Those of the job in hand, made where they are first asked for."""
+
+    def sampler_for(self, job: Job, cfg: EvalConfig) -> Sampler:
+        """The sampler of the job's (domain, seed); jobs come grouped, so those of the last one are kept."""
+        if any(sampler.seed != job.streams for sampler in self.samplers.values()):
+            self.samplers.clear()
+        if cfg not in self.samplers:
+            self.samplers[cfg] = Sampler(self.nets.g_ema, cfg, job.streams, self._answer(job))
+        return self.samplers[cfg]
+
+    def _answer(self, job: Job) -> KnownAnswer | str:
+        """The right translation to the job's domain, or why it is not known."""
+        return known_answer(list_cards().get(self.card.domain), self.domains[job.domain].card)
 
 
-def prepare(request: Request, console: Console) -> Prepared:
-    """Arguments -> typed suite, source, drawn domains and jobs. Raises BenchmarkError before anything was trained."""
+def prepare(request: Request, out: Path, console: Console) -> Run:
+    """Arguments -> typed suite, source, drawn domains and jobs, with the folder `out` for their results.
+
+    Writes nothing there. Raises BenchmarkError before anything was trained.
+    """
     suite, methods = request.load()
     prepare_torch(request.threads)
     device, cache = usable_device(request.device), request.cache
@@ -91,7 +118,15 @@ def prepare(request: Request, console: Console) -> Prepared:
     nets = nets.to(device)
     if device != "cpu" and (said := warning_of_memory(suite, nets, device)):
         console.print(said, style="red", markup=False, soft_wrap=True)
-    return Prepared(request, suite, jobs, domains, source, nets, evaluator, curve, device)
+    return Run(request, ResultStore(out), source.card, nets, domains, evaluator, device, curve, jobs)
+
+
+def folder_name(asked: str, suites: Sequence[str]) -> str:
+    """Of the results: the suite's name, or that of the collection with what was added to its members' names."""
+    if len(suites) == 1:
+        return suites[0]
+    _, scale, share = suites[0].partition("-scale-")
+    return f"{Path(asked).stem}{scale}{share}"
 
 
 def with_stand_ins(suite: Suite, folder: Path | None) -> Suite:
@@ -152,52 +187,3 @@ def load_domains(suite: Suite, cache: Path, bars: Bars) -> dict[str, Domain]:
             file, why = domain.skipped[0]
             bars.say(f"{domain.name}: {len(domain.skipped)} files skipped, the first: {file} ({why})")
     return domains
-
-
-def new_run(prepared: Prepared, out: Path, bars: Stages, tensorboard: bool, doctor: Doctor | None) -> Run:
-    """What the jobs of a command share."""
-    return Run(
-        ResultStore(out),
-        prepared.source.card,
-        prepared.nets,
-        prepared.domains,
-        prepared.evaluator,
-        prepared.device,
-        bars,
-        prepared.curve_evaluator,
-        tensorboard,
-        doctor,
-    )
-
-
-@dataclass
-class Run:
-    """Where results go, what is adapted to what, and how it is measured."""
-
-    store: ResultStore
-    card: SourceCard
-    source: Nets
-    domains: dict[str, Domain]
-    evaluator: Evaluator
-    device: str
-    bars: Stages
-    curve_evaluator: Evaluator | None = None
-    """Of the points of training curves; None where nothing asks for them."""
-    tensorboard: bool = False
-    doctor: Doctor | None = None
-    environment: dict[str, Any] = field(default_factory=dict)
-    samplers: dict[EvalConfig, Sampler] = field(default_factory=dict)
-    remarks: tuple[str, ...] = ()
-    """What else the records have to say."""
-
-    def sampler_for(self, job: Job, cfg: EvalConfig) -> Sampler:
-        """The sampler of the job's (domain, seed); jobs come grouped, so those of the last one are kept."""
-        if any(sampler.seed != job.streams for sampler in self.samplers.values()):
-            self.samplers.clear()
-        if cfg not in self.samplers:
-            self.samplers[cfg] = Sampler(self.source.g_ema, cfg, job.streams, self._answer(job))
-        return self.samplers[cfg]
-
-    def _answer(self, job: Job) -> KnownAnswer | str:
-        """The right translation to the job's domain, or why it is not known."""
-        return known_answer(list_cards().get(self.card.domain), self.domains[job.domain].card)

@@ -15,9 +15,9 @@ from benchmark.domains.assets import target_folder
 from benchmark.domains.cards import list_cards
 from benchmark.errors import ConfigError
 from benchmark.results import ResultStore, Timing
-from benchmark.run import forecast as demand
-from benchmark.run.forecast import Forecast, forecast
-from benchmark.run.plan import Job, plan
+from benchmark.running import forecast as demand
+from benchmark.running.forecast import Forecast, forecast
+from benchmark.running.plan import Job, plan, trainings
 from benchmark.stylegan2 import Nets
 from benchmark.suites import load_suite
 
@@ -42,6 +42,18 @@ def test_trainings_are_counted_once_and_records_for_every_control(tmp_path: Path
     seeds = foreseen("paper-metfaces", tmp_path, 36.0, ("seeds=[0, 1, 2]", "methods=[finetune, layer_swap]"))
     assert (seeds.jobs, seeds.trainings, seeds.kimg, seeds.hours) == (9, 3, 6_000, pytest.approx(60))
     assert seeds.records == 3 * (1 + 1 + 3)
+
+
+def test_what_is_foreseen_is_what_is_planned(tmp_path: Path) -> None:
+    chosen = ["seeds=[0, 1]", "methods=[finetune, layer_swap, weight_interpolation, fixnoise]"]
+    suite, methods = load_suite("smoke", [*chosen, "budgets={fixnoise: 0.5}"])
+    images = np.zeros((4, 3, 32, 32), np.uint8)
+    domains = {name: Domain(name, images, images, f"digest of {name}", list_cards()[name]) for name in suite.domains}
+    jobs = plan(suite, methods, domains, "sha")
+    found = forecast(suite, methods, tmp_path / "cache", tmp_path / "results")
+    assert (found.jobs, found.trainings) == (len(jobs), len(trainings(jobs))) == (2 * 2 * 5, 2 * 2 * 2)
+    assert found.records == sum(len(job.record_keys) for job in jobs)
+    assert found.kimg == pytest.approx(demand.remaining_kimg(jobs, tmp_path)) == pytest.approx(4 * (0.128 + 0.5))
 
 
 def test_each_budget_counts(tmp_path: Path) -> None:

@@ -5,9 +5,10 @@ Also what a training will ask of this machine: seconds and memory, found by tryi
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +23,8 @@ from benchmark.errors import BenchmarkError, ConfigError, DataError
 from benchmark.metrics.base import STAND_IN
 from benchmark.metrics.catalogue import find_metric
 from benchmark.metrics.networks.weight_files import NETWORK_FILES, WEIGHT_FILES, locate
-from benchmark.registry.composition import described
 from benchmark.results import ResultStore, RunRecord
-from benchmark.run.plan import Job, budgeted
+from benchmark.running.plan import Job, plan, trainings
 from benchmark.sources import find_source
 from benchmark.stylegan2 import Nets
 
@@ -66,33 +66,51 @@ class Forecast:
         )
 
 
+@dataclass(frozen=True)
+class Unseen:
+    """A domain of which nothing but the name is known; its keys are no keys of records."""
+
+    name: str
+    selection: tuple[()] = ()
+
+    @property
+    def digest(self) -> str:
+        """Different for each."""
+        return f"unseen {self.name}"
+
+
 def forecast(
     suite: Suite, methods: Sequence[Method], cache: Path, results: Path, given: float | None = None
 ) -> Forecast:
-    """`given` are seconds per kimg of any training; without, they come from the records in the folder `results`."""
-    places = len(suite.domains) * len(suite.seeds)
-    own = {str(described(method.training())): method for method in methods}
-    lengths = {m.training().name: budgeted(suite, m).train.kimg for m in own.values()}
-    speeds, speed = speeds_of(suite, lengths, results, given)
-    seconds = sum(kimg * speeds[name] for name, kimg in lengths.items()) * places if speeds else None
-    records = (1 + sum(len(method.controls) for method in methods)) * places
+    """What the plan of a run amounts to, without its images and its source.
+
+    `given` are seconds per kimg of any training; without, they come from the records in the folder `results`.
+    """
+    jobs = plan(suite, methods, {name: Unseen(name) for name in suite.domains}, "unseen")
+    lengths = [(name_of(job), job.training.kimg) for job in trainings(jobs).values()]
+    speeds, speed = speeds_of(suite, dict(lengths), results, given)
+    seconds = math.fsum(kimg * speeds[name] for name, kimg in lengths) if speeds else None
+    kimg = [kimg for _, kimg in lengths]
     return Forecast(
         suite=suite,
-        jobs=(1 + len(methods)) * places,
-        trainings=len(own) * places,
-        kimg=sum(lengths.values()) * places,
-        records=records,
-        gigabytes=gigabytes(suite, lengths, cache) * places
-        + sum(data_gigabytes(name, suite) for name in suite.domains),
+        jobs=len(jobs),
+        trainings=len(lengths),
+        kimg=math.fsum(kimg),
+        records=sum(len(job.record_keys) for job in jobs),
+        gigabytes=gigabytes(suite, kimg, cache) + sum(data_gigabytes(name, suite) for name in suite.domains),
         hours=None if seconds is None else seconds / 3600,
         speed=speed,
         missing=(*missing_source(suite, cache), *missing_domains(suite, cache), *missing_files(suite, cache)),
     )
 
 
-def speeds_of(
-    suite: Suite, names: Mapping[str, float], results: Path, given: float | None
-) -> tuple[dict[str, float], str]:
+def name_of(job: Job) -> str:
+    """Of the method whose training a job uses."""
+    assert job.method is not None
+    return job.method.training().name
+
+
+def speeds_of(suite: Suite, names: Collection[str], results: Path, given: float | None) -> tuple[dict[str, float], str]:
     """Seconds per kimg of each training and where they come from; nothing where neither says it."""
     if given is not None:
         return dict.fromkeys(names, given), f"{given:g} s/kimg as given"
@@ -118,8 +136,8 @@ def stored(results: Path) -> list[RunRecord]:
         return []
 
 
-def gigabytes(suite: Suite, lengths: Mapping[str, float], cache: Path) -> float:
-    """Of the weights that a (domain, seed) leaves: three networks at the end, G at each snapshot."""
+def gigabytes(suite: Suite, lengths: Sequence[float], cache: Path) -> float:
+    """Of the weights that trainings of these lengths (kimg) leave: three networks at the end, G at each snapshot."""
     import torch
 
     from benchmark.stylegan2 import Discriminator, Generator
@@ -133,7 +151,7 @@ def gigabytes(suite: Suite, lengths: Mapping[str, float], cache: Path) -> float:
         pass  # it is reported as missing
     with torch.device("meta"):
         g, d = (sum(p.numel() for p in net(cfg).parameters()) for net in (Generator, Discriminator))
-    snapshots = sum(kimg < length for length in lengths.values() for kimg in set(suite.train.snapshot_kimg))
+    snapshots = sum(kimg < length for length in lengths for kimg in set(suite.train.snapshot_kimg))
     return 4e-9 * (len(lengths) * (2 * g + d) + snapshots * g)
 
 
@@ -187,9 +205,8 @@ def missing_files(suite: Suite, cache: Path) -> list[str]:
 
 def remaining_kimg(jobs: Sequence[Job], out: Path) -> float:
     """Lengths of the trainings whose weights are not in the folder `out` yet, each once."""
-    lengths = {job.train_key: job.suite.train.kimg for job in jobs if job.method is not None}
-    done = {key for key in lengths if (out / "checkpoints" / f"{key}.safetensors").is_file()}
-    return sum(kimg for key, kimg in lengths.items() if key not in done)
+    left = (job for key, job in trainings(jobs).items() if not (out / "checkpoints" / f"{key}.safetensors").is_file())
+    return sum(job.training.kimg for job in left)
 
 
 @torch.no_grad()

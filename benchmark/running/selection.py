@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from benchmark.config import EvalConfig
 from benchmark.errors import DataError
 from benchmark.metrics import Score, list_metrics
-from benchmark.results import CurvePoint, MetricValue
-from benchmark.run.plan import Job
-from benchmark.run.setup import Run
-from benchmark.run.weights import Trained, snapshot
+from benchmark.results import CurvePoint
+from benchmark.running.plan import Job
+from benchmark.running.setup import Run
+from benchmark.running.weights import Trained, snapshot
 from benchmark.stylegan2 import Generator
 
 
@@ -70,7 +70,7 @@ def measure(job: Job, adapted: Generator, run: Run, cfg: EvalConfig) -> Measured
     few = cfg.model_copy(
         update={"samples": cfg.curve_samples, "pairs": min(cfg.pairs, cfg.curve_samples), "metrics": cfg.moment_metrics}
     )
-    g = method.finalize(run.source.g_ema, adapted, method.default_control).eval()
+    g = method.finalize(run.nets.g_ema, adapted, method.default_control).eval()
     samples, _ = run.sampler_for(job, few)(g, lambda n, rng: method.noise(g, n, method.default_control, rng))
     scores = run.curve_evaluator(samples, domain.test, domain.digest, training=domain.train).scores
     curve = {name: scores[name] for name in cfg.curve_metrics}
@@ -96,8 +96,5 @@ def best_of(scores: dict[float, Score | None], cfg: EvalConfig) -> float:
 def point(kimg: float, seconds: float, scores: dict[str, Score]) -> CurvePoint:
     """A point of a record's curve."""
     infos = list_metrics()
-    values = {
-        name: MetricValue(**score.model_dump(), better=infos[name].better, title=infos[name].title)
-        for name, score in scores.items()
-    }
+    values = {name: infos[name].value_of(score) for name, score in scores.items()}
     return CurvePoint(kimg=kimg, seconds=seconds, metrics=values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -12,33 +12,36 @@ from benchmark.report import rich_table, write_report
 from benchmark.report.tables import brief
 from benchmark.results import ResultStore, RunRecord
 from benchmark.results.verify import tidy_results
-from benchmark.run.launch import Launch, run_all
-from benchmark.run.setup import Prepared, new_run
-from benchmark.run.worker import Order
+from benchmark.running.launch import Launch, run_all
+from benchmark.running.setup import Run
+from benchmark.running.worker import Order, keys_of
 from benchmark.system.hardware import environment
 from benchmark.system.progress import Bars
 
 
 def run_suites(
-    prepared: Sequence[Prepared], out: Path, console: Console, tensorboard: bool = False, launch: Launch | None = None
-) -> int:
-    """Run all jobs, write tables and pictures, print them; 1 if a job failed, else 0. Default: in this process."""
-    store, launch = ResultStore(out), launch or Launch()
+    runs: Sequence[Run], console: Console, tensorboard: bool = False, launch: Launch | None = None
+) -> list[RunRecord]:
+    """Run all jobs, write tables and pictures, print them; the records, failed ones included.
+
+    The suites share one results folder. By default everything happens in this process.
+    """
+    store, launch = runs[0].store, launch or Launch()
     store.ensure_writable()
-    if said := tidy_results(out):
+    if said := tidy_results(store.out):
         console.print(f"note: {said}", markup=False, highlight=False, soft_wrap=True)
     records: list[RunRecord] = []
-    for suite in prepared:
-        records += run_suite(suite, out, console, tensorboard, launch)
+    for run in runs:
+        records += run_suite(run, console, tensorboard, launch)
         if launch.fail_fast and any(r.status != "done" for r in records):
             break
     print_tables(records, store, console)
-    return 1 if any(r.status != "done" for r in records) else 0
+    return records
 
 
-def run_suite(prepared: Prepared, out: Path, console: Console, tensorboard: bool, launch: Launch) -> list[RunRecord]:
+def run_suite(run: Run, console: Console, tensorboard: bool, launch: Launch) -> list[RunRecord]:
     """The records of a suite's jobs, failed ones included."""
-    doctor = verdict(examine(prepared.evaluator))
+    doctor = verdict(examine(run.evaluator))
     if not doctor.passed:
         console.print(
             f"The measuring on this machine is doubtful, records are marked so: {'; '.join(doctor.failed)}. "
@@ -47,16 +50,14 @@ def run_suite(prepared: Prepared, out: Path, console: Console, tensorboard: bool
             markup=False,
             soft_wrap=True,
         )
-    facts = environment(prepared.device)
+    facts = environment(run.device)
 
     def order(threads: int) -> Order:
-        keys = tuple(next(iter(job.record_keys.values())) for job in prepared.jobs)
-        return Order(prepared.request, keys, out, threads, tensorboard, doctor, facts)
+        return Order(run.request, keys_of(run.jobs), run.store.out, threads, tensorboard, doctor, facts)
 
     with Bars(console) as bars:
-        run = new_run(prepared, out, bars, tensorboard, doctor)
-        run.environment = facts
-        return run_all(prepared.jobs, run, bars, launch, order)
+        equipped = replace(run, bars=bars, tensorboard=tensorboard, doctor=doctor, environment=facts)
+        return run_all(equipped, bars, launch, order)
 
 
 def print_tables(records: Sequence[RunRecord], store: ResultStore, console: Console) -> None:

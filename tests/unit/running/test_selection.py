@@ -15,11 +15,12 @@ from benchmark.config import EvalConfig
 from benchmark.errors import BenchmarkError, DataError
 from benchmark.metrics import Score
 from benchmark.results import ResultStore, RunRecord
-from benchmark.run import weights as training_job
-from benchmark.run.selection import best_of
-from benchmark.run.setup import Prepared, Request, prepare
-from benchmark.run.suite import run_suites
-from benchmark.run.weights import seconds_at
+from benchmark.running import weights as training_job
+from benchmark.running.launch import Launch
+from benchmark.running.selection import best_of
+from benchmark.running.setup import Request, Run, prepare
+from benchmark.running.suite import run_suite
+from benchmark.running.weights import seconds_at
 from benchmark.stylegan2.weights import load, load_generator
 
 QUIET = Console(quiet=True)
@@ -33,13 +34,16 @@ SMALL = [
 SELECT = ["split={train: 32, test: 24, selection: 16}"]
 
 
-def prepared(cache: Path, settings: Sequence[str], methods: Sequence[str] = ("finetune",)) -> Prepared:
+def prepared(out: Path, settings: Sequence[str], methods: Sequence[str] = ("finetune",)) -> Run:
     chosen = {"methods": methods, "domains": ["toy-rings"]}
-    return prepare(Request("smoke", [*SMALL, *settings], chosen, "cpu", cache, threads=1), QUIET)
+    request = Request("smoke", [*SMALL, *settings], chosen, "cpu", out.parent / "cache", threads=1)
+    return prepare(request, out, QUIET)
 
 
-def run(tmp_path: Path, settings: Sequence[str], out: str = "out", **more: bool) -> list[RunRecord]:
-    assert run_suites([prepared(tmp_path / "cache", settings)], tmp_path / out, QUIET, **more) == 0
+def run(tmp_path: Path, settings: Sequence[str], out: str = "out", tensorboard: bool = False) -> list[RunRecord]:
+    """The jobs without the report, whose charts take most of the time of so small a run."""
+    records = run_suite(prepared(tmp_path / out, settings), QUIET, tensorboard, Launch())
+    assert all(r.status == "done" for r in records)
     return [r for r in ResultStore(tmp_path / out).read_all()[0] if not r.zero_step]
 
 
@@ -122,7 +126,7 @@ def test_settings_that_cannot_be_met_are_refused_before_training(
     tmp_path: Path, settings: list[str], words: str
 ) -> None:
     with pytest.raises(BenchmarkError, match=words):
-        prepared(tmp_path, settings)
+        prepared(tmp_path / "out", settings)
 
 
 def test_seconds_lie_on_straight_lines_between_ticks() -> None:

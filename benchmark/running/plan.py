@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
+from typing import Protocol
 
 from benchmark.api import Control, Method
 from benchmark.config import NetConfig, Suite, TrainConfig
-from benchmark.domains import Domain
 from benchmark.errors import ConfigError
 from benchmark.metrics import list_metrics
 from benchmark.metrics.catalogue import find_metric
@@ -24,6 +24,22 @@ NO_EFFECT = {"tick_kimg", "snapshot_kimg", "checkpoint_minutes"}
 """Training settings that change the log or what is kept on the way, but not the weights."""
 LEAST_TO_CHOOSE_BY = 10
 """Images of a selection split."""
+
+
+class Place(Protocol):
+    """What a plan needs to know of a domain; the images themselves are needed by nobody before a job starts."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def digest(self) -> str:
+        """Hash of its images."""
+
+    @property
+    def selection(self) -> Sized:
+        """The images set apart to choose weights by: the digest knows them, but they are not trained on."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +123,7 @@ def check(
         method.check(facts)
 
 
-def plan(suite: Suite, methods: Sequence[Method], domains: Mapping[str, Domain], source_sha256: str) -> list[Job]:
+def plan(suite: Suite, methods: Sequence[Method], domains: Mapping[str, Place], source_sha256: str) -> list[Job]:
     """All jobs, grouped by domain and seed so that what they share is made once; the zero-step row comes first."""
     return [
         make_job(suite, method, domain, seed, source_sha256)
@@ -117,9 +133,9 @@ def plan(suite: Suite, methods: Sequence[Method], domains: Mapping[str, Domain],
     ]
 
 
-def make_job(suite: Suite, method: Method | None, domain: Domain, seed: int, source_sha256: str) -> Job:
+def make_job(suite: Suite, method: Method | None, domain: Place, seed: int, source_sha256: str) -> Job:
     """A job with its keys; no paths, hosts or dates enter them."""
-    apart = len(domain.selection)  # images that the digest knows, but that are not trained on
+    apart = len(domain.selection)
     suite = budgeted(suite, method)
     train_key = key(
         [PROTOCOL, source_sha256, domain.digest, apart, seed],
@@ -141,6 +157,15 @@ def budgeted(suite: Suite, method: Method | None) -> Suite:
     """The suite with the length of this method's training as `train.kimg`."""
     kimg = suite.budgets.get(base_name(method.training().name)) if method else None
     return suite if kimg is None else suite.model_copy(update={"train": suite.train.model_copy(update={"kimg": kimg})})
+
+
+def trainings(jobs: Sequence[Job]) -> dict[str, Job]:
+    """{train_key: a job that trains it}: each training once, however many jobs use its weights."""
+    found: dict[str, Job] = {}
+    for job in jobs:
+        if job.method is not None:
+            found.setdefault(job.train_key, job)
+    return found
 
 
 def uses_training_of_another(job: Job) -> bool:

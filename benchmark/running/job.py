@@ -18,11 +18,11 @@ from benchmark.domains import Domain
 from benchmark.metrics import Samples, list_metrics
 from benchmark.metrics.sampling import Sampler
 from benchmark.results import RunRecord, Timing
-from benchmark.run.make_record import ZeroStep, make_record
-from benchmark.run.plan import Job, uses_training_of_another
-from benchmark.run.selection import Counted, counted
-from benchmark.run.setup import Run
-from benchmark.run.weights import trained
+from benchmark.running.make_record import ZeroStep, make_record
+from benchmark.running.plan import Job, uses_training_of_another
+from benchmark.running.selection import Counted, counted
+from benchmark.running.setup import Run
+from benchmark.running.weights import trained
 from benchmark.stylegan2 import Generator
 from benchmark.system.files import clear_temporaries, new_file
 from benchmark.system.hardware import circumstances, environment
@@ -49,9 +49,9 @@ def make_missing(job: Job, run: Run) -> None:
     todo = [control for control, key in job.record_keys.items() if run.store.has(key) is None]
     if not todo:
         return
-    run = replace(run, environment=(run.environment or environment(run.device)) | circumstances(run.device))
+    run = replace(run, environment={**(run.environment or environment(run.device)), **circumstances(run.device)})
     if job.method is None:
-        weights, cost = Counted(run.source.g_ema), {}
+        weights, cost = Counted(run.nets.g_ema), {}
     else:
         found = trained(job, run)
         weights, cost = counted(job, found, run), found.cost
@@ -66,7 +66,7 @@ def evaluate(job: Job, control: Control, weights: Counted, cost: dict[str, Any],
     count = job.suite.eval.samples
     with run.bars.stage(text, count) as advance:  # sampling is about two fifths of the work
         sampler = run.sampler_for(job, job.suite.eval)
-        g = method.finalize(run.source.g_ema, adapted, control).eval()
+        g = method.finalize(run.nets.g_ema, adapted, control).eval()
         before = images_before(job, control, adapted, run, sampler)
         samples, ms = sampler(g, lambda n, rng: method.noise(g, n, control, rng), lambda n: advance(0.4 * n), before)
         done = 0.0
@@ -77,7 +77,7 @@ def evaluate(job: Job, control: Control, weights: Counted, cost: dict[str, Any],
             done = seen
 
         found = run.evaluator(samples, domain.test, domain.digest, tick, training=domain.train)
-    held = dict(run.source.g_ema.named_parameters())
+    held = dict(run.nets.g_ema.named_parameters())
     shipped = sum(p.numel() for name, p in g.named_parameters() if name not in held or not p.equal(held[name]))
     timing = Timing.model_validate(
         {
@@ -123,7 +123,7 @@ def images_before(job: Job, control: Control, adapted: Generator, run: Run, samp
     if at == 0:
         return None
     value = method.controls[at - 1]
-    g = method.finalize(run.source.g_ema, adapted, value).eval()
+    g = method.finalize(run.nets.g_ema, adapted, value).eval()
     return sampler.pairs(g, lambda n, rng: method.noise(g, n, value, rng))
 
 

@@ -12,12 +12,12 @@ import torch
 
 from benchmark.errors import BenchmarkError
 from benchmark.results import RunRecord, Timing
-from benchmark.run.job import run_job
-from benchmark.run.make_record import ZeroStep, make_record
-from benchmark.run.plan import Job
-from benchmark.run.setup import Run
-from benchmark.run.supervisor import Limits, Supervisor
-from benchmark.run.worker import Order, failure
+from benchmark.running.job import run_job
+from benchmark.running.make_record import ZeroStep, make_record
+from benchmark.running.plan import Job
+from benchmark.running.setup import Run
+from benchmark.running.supervisor import Limits, Supervisor
+from benchmark.running.worker import Order, failure
 from benchmark.system.progress import Bars
 
 MOST_WORKERS = 4
@@ -37,11 +37,9 @@ class Launch:
     """Jobs that have no finished record: all of them, those never tried, or those that failed."""
 
 
-def run_all(
-    jobs: Sequence[Job], run: Run, bars: Bars, launch: Launch, order: Callable[[int], Order]
-) -> list[RunRecord]:
+def run_all(run: Run, bars: Bars, launch: Launch, order: Callable[[int], Order]) -> list[RunRecord]:
     """Records of all jobs, failed ones included; `order` is what to tell workers of so many threads."""
-    store = run.store
+    store, jobs = run.store, run.jobs
     todo = [sum(store.has(key) is None for key in job.record_keys.values()) for job in jobs]
     stored = sum(len(job.record_keys) for job in jobs) - sum(todo)
     bars.say(f"{len(jobs)} jobs, {sum(todo)} records to make" + (f", {stored} stored already" if stored else ""))
@@ -61,14 +59,13 @@ def run_all(
         supervisor.waiting = chosen
         supervisor.do()
     else:
-        here(jobs, chosen, run, bars, fail, launch.fail_fast)
+        here(run, chosen, bars, fail, launch.fail_fast)
     return [r for job in jobs for key in job.record_keys.values() if (r := store.read(key)) is not None]
 
 
 def here(
-    jobs: Sequence[Job],
-    chosen: Sequence[int],
     run: Run,
+    chosen: Sequence[int],
     bars: Bars,
     fail: Callable[[int, str, str], None],
     fail_fast: bool,
@@ -76,10 +73,10 @@ def here(
     """One after the other in this process."""
     for number in chosen:
         try:
-            run_job(jobs[number], run)
+            run_job(run.jobs[number], run)
         except Exception as error:  # whatever a method does must not take down the others
             _, status, reason = failure(error)
-            fail(number, status, reason + traceback_note(jobs[number], run, error))
+            fail(number, status, reason + traceback_note(run.jobs[number], run, error))
             if fail_fast:
                 return
         bars.job_done(number)

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing import parent_process
@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from benchmark.results import Doctor
-    from benchmark.run.plan import Job
-    from benchmark.run.setup import Request, Run
+    from benchmark.running.plan import Job
+    from benchmark.running.setup import Request, Run
 
 Item = TypeVar("Item")
 DUMP = signal.SIGUSR1
@@ -62,41 +62,45 @@ def work(pipe: Connection, order: Order) -> None:
     try:
         with stoppable():
             try:
-                jobs, run = equip(pipe, order)
+                run = equip(pipe, order)
             except Exception as error:
                 pipe.send(("unfit", failure(error)[2]))
                 return
             pipe.send(("ready",))
             while (number := pipe.recv()) is not None:
-                with captured(run.store.out, jobs[number]):
-                    pipe.send(attempt(jobs[number], run))
+                job = run.jobs[number]
+                with captured(run.store.out, job):
+                    pipe.send(attempt(job, run))
     except Stopped as stopped:
         sys.exit(stopped.code)
     except (BrokenPipeError, EOFError):
         sys.exit(1)  # nobody listens any more
 
 
-def equip(pipe: Connection, order: Order) -> tuple[list[Job], Run]:
+def equip(pipe: Connection, order: Order) -> Run:
     """The jobs and what they share, made anew from the arguments of the command."""
     from rich.console import Console
 
     from benchmark.errors import ConfigError
-    from benchmark.run.setup import new_run, prepare
+    from benchmark.running.setup import prepare
 
-    request = replace(order.request, threads=order.threads)
-    prepared = prepare(request, Console(quiet=True))
-    run = new_run(prepared, order.out, RemoteBars(pipe), order.tensorboard, order.doctor)
-    run.environment = {**order.environment, "threads": order.threads}
-    if order.keys != tuple(next(iter(job.record_keys.values())) for job in prepared.jobs):
+    run = prepare(replace(order.request, threads=order.threads), order.out, Console(quiet=True))
+    if order.keys != keys_of(run.jobs):
         raise ConfigError("the suite, a domain or a method's file has changed since the command began; start it again.")
-    return prepared.jobs, run
+    facts = {**order.environment, "threads": order.threads}
+    return replace(run, bars=RemoteBars(pipe), tensorboard=order.tensorboard, doctor=order.doctor, environment=facts)
+
+
+def keys_of(jobs: Sequence[Job]) -> tuple[str, ...]:
+    """The first record's key of each job."""
+    return tuple(next(iter(job.record_keys.values())) for job in jobs)
 
 
 def attempt(job: Job, run: Run) -> tuple[str, ...]:
     """("done",), or ("failed", status, reason). Once more with half the images at a time where a GPU is too small."""
     import torch
 
-    from benchmark.run.job import run_job
+    from benchmark.running.job import run_job
 
     try:
         try:

@@ -8,10 +8,10 @@ from benchmark.api import Control, Method
 from benchmark.domains import Domain
 from benchmark.metrics import Score, list_metrics
 from benchmark.registry.composition import fields_of
-from benchmark.results import MetricValue, RunRecord, Timing
-from benchmark.run.plan import PROTOCOL, Job
-from benchmark.run.selection import Counted
-from benchmark.run.setup import Run
+from benchmark.results import RunRecord, Timing
+from benchmark.running.plan import PROTOCOL, Job
+from benchmark.running.selection import Counted
+from benchmark.running.setup import Run
 from benchmark.sources import SourceCard
 from benchmark.system.hardware import environment, now
 
@@ -52,18 +52,15 @@ def make_record(
             "source": job.suite.source,
             "source_sha256": job.source_sha256,
             "source_origin_sha256": run.card.origin.sha256 if run.card.origin else None,
-            "architecture": run.source.cfg.model_dump(),
+            "architecture": run.nets.cfg.model_dump(),
             "seed": job.seed,
             "control": control,
             "control_name": method.control_name,
             "is_default_control": control == method.default_control,
             "zero_step": job.method is None,
-            "metrics": {
-                name: MetricValue(**score.model_dump(), better=infos[name].better, title=infos[name].title)
-                for name, score in scores.items()
-            },
+            "metrics": {name: infos[name].value_of(score) for name, score in scores.items()},
             "timing": timing,
-            "environment": (run.environment or environment(run.device)) | {"ended": now()},
+            "environment": {**(run.environment or environment(run.device)), "ended": now()},
             "settings": settings(job, domain),
             "notes": [
                 *notes(method, domain, run.card),

@@ -21,8 +21,8 @@ from benchmark.config import EvalConfig, NetConfig, Suite, TrainConfig
 from benchmark.domains import Domain, set_apart
 from benchmark.domains.cards import list_cards
 from benchmark.errors import ConfigError, DataError
-from benchmark.run import plan as planning
-from benchmark.run.plan import Job, check, make_job, plan, uses_training_of_another
+from benchmark.running import plan as planning
+from benchmark.running.plan import Job, check, make_job, plan, uses_training_of_another
 from benchmark.suites import load_suite
 
 SUITE, METHODS = load_suite("smoke")

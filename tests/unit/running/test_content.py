@@ -16,7 +16,7 @@ from benchmark.api import Control
 from benchmark.config import NetConfig
 from benchmark.domains import load_domain
 from benchmark.errors import WeightsError
-from benchmark.run.plan import make_job
+from benchmark.running.plan import make_job
 from benchmark.sources import Source, file_source, load_source
 from benchmark.stylegan2 import Nets, save
 from benchmark.suites import load_suite

@@ -23,8 +23,8 @@ import numpy as np
 from benchmark.api.reparametrise import baked
 from benchmark.errors import WeightsError
 from benchmark.results.hashes import hash_file, hash_lines, hashes_of
-from benchmark.run.plan import Job
-from benchmark.run.setup import Run
+from benchmark.running.plan import Job
+from benchmark.running.setup import Run
 from benchmark.stylegan2 import Generator
 from benchmark.stylegan2.weights import load, load_generator, read_header, save, save_generator
 from benchmark.system.files import clear_temporaries, write_atomic
@@ -139,7 +139,7 @@ def train_checkpoint(job: Job, run: Run, path: Path) -> None:
     logs = run.store.out / "logs"
     board = logs / "tensorboard" / f"{method.name}-{job.domain[:40]}-seed{job.seed}-{job.train_key[:8]}"
     log = TrainingLog(logs / f"{job.train_key}.jsonl", board if run.tensorboard else None)
-    nets = run.source.copy()
+    nets = run.nets.copy()
     reset_peak_memory(run.device)
     text = f"train {method.name} on {job.domain}, seed {job.seed}"
     with run.bars.stage(text, cfg.kimg * 1000) as advance, finishing_steps() as told:

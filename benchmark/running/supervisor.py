@@ -17,8 +17,8 @@ from multiprocessing.context import SpawnProcess
 import psutil
 
 from benchmark.errors import ConfigError
-from benchmark.run.plan import Job
-from benchmark.run.worker import DUMP, Order, log_path, work
+from benchmark.running.plan import Job
+from benchmark.running.worker import DUMP, Order, log_path, work
 from benchmark.system.progress import Advance, Bars
 
 GRACE = 30.0
