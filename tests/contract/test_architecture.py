@@ -116,11 +116,11 @@ def test_nothing_imports_in_a_circle() -> None:
 
 
 def test_a_run_is_a_staircase() -> None:
-    """Each module of `run/` imports earlier ones only."""
-    assert {f"run.{step}" for step in STAIRS} == {name for name in MODULES if room(name) == "run"} - {"run"}
+    """Each module of `running/` imports earlier ones only."""
+    assert {f"running.{step}" for step in STAIRS} == {name for name in MODULES if room(name) == "running"} - {"running"}
     for i, step in enumerate(STAIRS):
-        inside = {other for other in imports(f"run.{step}") if room(other) == "run"}
-        assert inside <= {f"run.{earlier}" for earlier in STAIRS[:i]}, step
+        inside = {other for other in imports(f"running.{step}") if room(other) == "running"}
+        assert inside <= {f"running.{earlier}" for earlier in STAIRS[:i]}, step
 
 
 def test_a_room_can_be_seen_at_a_glance() -> None:

@@ -91,7 +91,8 @@ def test_the_published_file_is_no_stand_in(tmp_path: Path) -> None:
 def test_each_stand_in_says_so_and_networks_that_need_no_file_have_none(folder: Path) -> None:
     infos = list_metrics()
     plain = {name for name in infos if not name.startswith("standin_")}
-    assert {name for name in plain if f"standin_{name}" not in infos} == {n for n in plain if infos[n].needs == "nothing"}
+    without = {name for name in plain if f"standin_{name}" not in infos}
+    assert without == {name for name in plain if infos[name].needs == "nothing"}
     assert all("STAND-IN" in infos[name].title for name in infos.keys() - plain)
     assert stood_in(folder) == {"st_lpips_alex"}
 
