@@ -64,16 +64,25 @@ def suites() -> str:
     """Every suite that comes with the package."""
     from benchmark.suites import find_collection, load_suites, suite_names
 
-    rows = ["| suite | what it is | source | domains | training |", "|:--|:--|:--|:--|:--|"]
+    parts = []
     for name in suite_names():
         whole, loaded = find_collection(name), [suite for suite, _ in load_suites(name)]
         kimg = dict.fromkeys(f"{k:g}" for s in loaded for k in (s.train.kimg, *s.budgets.values()))
-        said = whole.description + f" Members: {', '.join(whole.members)}." if whole else loaded[0].description
         sources = ", ".join(dict.fromkeys(f"`{s.source}`" for s in loaded))
         domains = ", ".join(f"`{domain}`" for s in loaded for domain in s.domains)
-        budget = f"{', '.join(kimg)} kimg, {loaded[0].resolution} px, {len(loaded[0].seeds)} seed(s)"
-        rows.append(f"| `{name}` | {cell(said)} | {sources} | {domains} | {budget} |")
-    return "\n".join(rows)
+        lines = [
+            f"### {name}",
+            "",
+            whole.description if whole else loaded[0].description,
+            "",
+            f"- members: {', '.join(f'[`{member}`](#{member})' for member in whole.members)}" if whole else "",
+            f"- source: {sources}, {loaded[0].resolution} px",
+            f"- domains: {domains}",
+            f"- methods: {', '.join(f'`{method}`' for method in loaded[0].methods)}",
+            f"- training: {', '.join(kimg)} kimg; seeds: {', '.join(map(str, loaded[0].seeds))}",
+        ]
+        parts.append("\n".join(line for at, line in enumerate(lines) if line or at < 4))
+    return "\n\n".join(parts)
 
 
 def settings(section: str) -> str:
