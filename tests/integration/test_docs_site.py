@@ -18,7 +18,18 @@ import benchmark
 ENGINE = Path(benchmark.__file__).parent
 ROOT = ENGINE.parent
 DOCS = ROOT / "docs"
-TOY = ("--suite", "smoke", "--set", "train.kimg=0.032", "--set", "eval.samples=32", "--set", "eval.pairs=16")
+TOY = (
+    "--suite",
+    "smoke",
+    "--jobs",
+    "0",
+    "--set",
+    "train.kimg=0.032",
+    "--set",
+    "eval.samples=32",
+    "--set",
+    "eval.pairs=16",
+)
 GAP = "…"
 
 
