@@ -1,1 +1,1 @@
-"""A benchmark of StyleGAN2 transfer-learning methods."""
+"""The engine of a benchmark of StyleGAN2 transfer-learning methods."""

@@ -1,4 +1,4 @@
-"""Looking after folders: does a results folder hold what was stored, what is in the cache, what may go."""
+"""Entries of the cache and leftovers of interrupted writes: listing, checking, pruning."""
 
 from __future__ import annotations
 

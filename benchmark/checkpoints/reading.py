@@ -1,4 +1,4 @@
-"""From a checkpoint file to networks under our names, whichever code base wrote it."""
+"""Checkpoint files as networks under our names, whichever code base wrote them."""
 
 from __future__ import annotations
 

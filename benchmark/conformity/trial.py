@@ -1,4 +1,4 @@
-"""Two steps on a toy domain with tiny networks, and neighbours of a method: what `conform.py` looks at."""
+"""Trials of a method: two steps on a toy domain with tiny networks, and its neighbours for comparison."""
 
 from __future__ import annotations
 

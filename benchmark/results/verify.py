@@ -1,4 +1,4 @@
-"""Is what lies in a results folder what was stored?"""
+"""Verification of a results folder against the hashes noted when it was written."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""A job's weights: trained now, or read from the files of an earlier run.
+"""Weights of a job: trained now, or read from the files of an earlier run.
 
 <out>/checkpoints/<train_key>.safetensors            all networks at the end of the training
 <out>/checkpoints/<train_key>-0.5kimg.safetensors    the weight average at one of train.snapshot_kimg
-<out>/checkpoints/<train_key>.progress               a training that was interrupted, to go on from
+<out>/checkpoints/<train_key>.progress               an interrupted training, to resume from
 <out>/logs/<train_key>.jsonl                         its ticks
 <out>/hashes/<train_key>.sha256                      hashes of the weights
 <out>/locks/<train_key>.lock                         held by the process that trains
@@ -89,7 +89,7 @@ def snapshot(file: Path, device: str) -> Generator:
 
 
 class Progress:
-    """What a training leaves on its way: its log, the weight averages asked for, and a state to go on from."""
+    """What a training leaves on its way: its log, the weight averages asked for, and a state to resume from."""
 
     def __init__(
         self, job: Job, path: Path, log: TrainingLog, advance: Advance, told: Callable[[], int | None]
@@ -132,7 +132,7 @@ class Progress:
 
 
 def train_checkpoint(job: Job, run: Run, path: Path) -> None:
-    """Train and write `path`; a training state beside it lets the same command go on after an interruption."""
+    """Train and write `path`; a training state beside it lets the same command resume after an interruption."""
     assert job.method is not None
     method = job.method.training()
     cfg, reals = job.training, run.domains[job.domain].train
