@@ -15,6 +15,7 @@ import click
 
 ROOT = Path(__file__).resolve().parents[1]
 MARK = re.compile(r"^<!-- generated: ([a-z-]+)(?: (.+?))? -->$", re.MULTILINE)
+NAMED_BLOCK = re.compile(r"^```(\w+) ([\w.-]+)$", re.MULTILINE)
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 
 
@@ -112,7 +113,9 @@ def all_commands(group: click.Group, path: str) -> list[tuple[click.Command, str
 
 
 def command_text(command: click.Command, path: str) -> str:
-    ctx = click.Context(command, info_name=path, terminal_width=96, max_content_width=96)
+    ctx = click.Context(
+        command, info_name=path, terminal_width=96, max_content_width=96, help_option_names=["-h", "--help"]
+    )
     title = path.removeprefix("python -m benchmark ")
     return f"## {title}\n\n```text\n{command.get_help(ctx)}\n```"
 
@@ -149,7 +152,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
         return LINK.sub(lambda link: linked(link, ROOT, config, files), text)
 
     written = LINK.sub(lambda link: linked(link, folder, config, files), markdown)
-    return MARK.sub(part, written)
+    return NAMED_BLOCK.sub(r'```\1 title="\2"', MARK.sub(part, written))
 
 
 def linked(match: re.Match[str], folder: Path, config: Any, files: Any) -> str:

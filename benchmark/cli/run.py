@@ -36,7 +36,9 @@ Examples:
 )
 @click.option("--source", help="The GAN to adapt (see: sources list).  [default: the suite's]")
 @click.option(
-    "--methods", callback=comma, help="Comma-separated; a+b combines two methods.  [default: those of the suite]"
+    "--methods",
+    callback=comma,
+    help="Comma-separated; a+b combines two methods, a[field=1] sets a field.  [default: those of the suite]",
 )
 @click.option(
     "--domains", callback=comma, help="Comma-separated names, folders or ZIPs of images.  [default: those of the suite]"

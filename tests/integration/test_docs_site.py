@@ -42,7 +42,7 @@ def test_the_site_builds_strictly_and_asks_the_network_for_nothing(tmp_path: Pat
     assert {"index.html", "methods.html", "metrics.html", "api.html", "your-pictures.html"} <= pages.keys()
     for name, html in pages.items():
         assert not re.search(r"<(?:script|img|link rel=\"stylesheet\")[^>]*(?:src|href)=\"(?:https?:)?//", html), name
-        assert "<!-- generated:" not in html, name
+        assert "<!-- generated:" not in html and "```" not in html, name
     assert 'id="fixnoise"' in pages["methods.html"] and "fixnoise.interpolation" in pages["methods.html"]
     assert "share_of_the_way_l2" in pages["metrics.html"]
 
