@@ -92,7 +92,7 @@ def toy_reals() -> np.ndarray:
 
 
 def global_random_state() -> tuple[bytes, str, str]:
-    """The states of the generators that nobody may use."""
+    """The states of the generators that no method may use."""
     return torch.get_rng_state().numpy().tobytes(), repr(get_state()), repr(random.getstate())
 
 

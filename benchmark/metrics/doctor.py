@@ -150,7 +150,7 @@ def weights(network: str, cache: Path, files: Mapping[str, WeightFile] = WEIGHT_
         published = f"sha256 {file.sha256[:12]}…"
         try:
             place = locate(file, {}, cache)
-        except WeightsError as error:  # somebody named a file, and it is not this one
+        except WeightsError as error:  # the user named a file, and it is not this one
             checks.append(Check(name, "failed", str(error), published))
             continue
         if place.path:

@@ -90,7 +90,7 @@ class Value:
 
     @cached_property
     def verified(self) -> bool:
-        """Whether somebody of this project read it where it stands."""
+        """Whether it was read for this project in the place that it cites."""
         return self.mark != "M"
 
 

@@ -22,7 +22,7 @@ class Verified:
     """Changed, damaged or unreadable."""
     gone: tuple[str, ...]
     unhashed: tuple[str, ...]
-    """Stored before there were hashes, or by somebody else."""
+    """Stored before there were hashes, or by another program."""
 
 
 def verify_results(out: Path) -> Verified:

@@ -117,8 +117,11 @@ class Progress:
         self.log.extend(state.ticks[-1:])
 
     def on_step(self, state: State) -> None:
-        """Save what is due; Stopped where somebody told this process to end."""
-        for kimg, file in self.files.items():  # before the state: what goes on from it does not come by here again
+        """Save what is due; Stopped if this process was told to end."""
+        for (
+            kimg,
+            file,
+        ) in self.files.items():  # before the state: a training that resumes from it does not pass here again
             if kimg not in self.kept and kimg * 1000 <= state.images:
                 save_generator(file, baked(state.nets.g_ema), {"train_key": self.key, "kimg": state.images / 1000})
                 self.kept.add(kimg)

@@ -41,7 +41,7 @@ def new_file(path: Path) -> Iterator[Path]:
 
 
 def is_temporary(path: Path) -> bool:
-    """Whether this is a name of `new_file`: what an interrupted write left, or what somebody writes just now."""
+    """Whether this is a name of `new_file`: left by an interrupted write, or being written now."""
     return re.fullmatch(r"\..+\.[0-9a-f]{32}\.tmp", path.name) is not None
 
 
