@@ -1,4 +1,4 @@
-"""What the suite keeps in its cache: which entries there are, whether they are sound, what may go."""
+"""Entries of the cache and leftovers of interrupted writes: listing, checking, pruning."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Entry:
 
     @property
     def idle_days(self) -> float:
-        """Since somebody last read or wrote it, as far as the file system keeps that."""
+        """Time since it was last read or written, as far as the file system keeps that."""
         last = [max(file.stat().st_atime, file.stat().st_mtime) for file in self.files if file.is_file()]
         return (time.time() - max(last, default=0.0)) / DAY
 

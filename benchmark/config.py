@@ -35,7 +35,7 @@ class NetConfig(Frozen):
     channel_max: int = Field(128, ge=1, description="but never more than this")
     conv_clamp: float | None = Field(256.0, description="clamp of convolution outputs; None = off")
     mbstd_group: int = Field(4, ge=1, description="minibatch-std group size")
-    miner_layers: int = Field(0, ge=0, description="layers of a miner in front of z; 0 = none, as a rule")
+    miner_layers: int = Field(0, ge=0, description="layers of a miner in front of z; 0 = none, the usual case")
 
     def channels(self, px: int) -> int:
         """Feature maps at resolution ``px``."""
@@ -93,7 +93,7 @@ class EvalConfig(Frozen):
     snapshot: Literal["last", "selected", "legacy_best_on_test"] = Field(
         "last",
         description="which weights count: the last, those best in the first of metrics on the selection split, or "
-        "(the way of many published tables, optimistic) those best on the test split itself",
+        "(as in many published tables, optimistic) those best on the test split itself",
     )
 
     @property
@@ -142,7 +142,7 @@ class Suite(Frozen):
 
 
 class Collection(Frozen):
-    """Suites that are run one after the other and reported together, because one has a single source and length."""
+    """Suites that run one after the other and are reported together, since a suite has a single source and length."""
 
     schema_version: Literal[1] = Field(1, alias="schema")
     name: str

@@ -1,8 +1,8 @@
-"""Every error that the suite raises on purpose.
+"""The tree of errors that the suite raises on purpose.
 
 BenchmarkError            anything that the command line prints on one line, exit code 2
 ├── ConfigError           a suite, setting or option does not make sense
-├── UnknownName           a method, domain, suite, metric or source that nobody registered
+├── UnknownName           a method, domain, suite, metric or source that is not registered
 ├── DataError             a folder, ZIP or image that cannot be used
 ├── WeightsError          a weight file that is missing, altered or of the wrong shape
 └── MethodError           a method file that breaks its contract, or a training that diverged
@@ -17,7 +17,7 @@ from collections.abc import Iterable
 
 
 class BenchmarkError(Exception):
-    """Base of all errors that are meant to be read by a person."""
+    """Base of all errors that are meant for the user."""
 
 
 class ConfigError(BenchmarkError):

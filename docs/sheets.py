@@ -1,6 +1,6 @@
 """Draws the sheets of docs/images: media, domains and the source of the avatars suites.
 
-    python docs/sheets.py        # needs the package and its drawing libraries; about a minute
+python docs/sheets.py        # needs the package and its drawing libraries; about a minute
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """FixNoise: keep the source's features only where the noise is the anchor; the rest of the noise space is the target's.
 
-Lee, Lee, Kim, Choi and Kim, "Fix the Noise: Disentangling Source Feature for Controllable Domain Translation" (CVPR
-2023, arXiv 2303.11545). Loss of section 3.2: features of all blocks, the source's constant noise in both networks, the
-same z, no style mixing; only in the main generator phase. Control of section 3.3: interpolating the noise from the
-anchor (0) to random (1) goes from source-like to target-like. Unlike the authors' code the loss does not move w_avg a
-second time, and random noise is new for each image instead of one stored map.
+Lee, Lee, Kim, Choi, Yoo and Kim, "Fix the Noise: Disentangling Source Feature for Controllable Domain Translation"
+(CVPR 2023, arXiv 2303.11545). Loss of section 3.2: features of all blocks, the source's constant noise in both
+networks, the same z, no style mixing; only in the main generator phase. Control of section 3.3: interpolating the noise
+from the anchor (0) to random (1) goes from source-like to target-like. Unlike the authors' code the loss does not move
+w_avg a second time, and random noise is new for each image instead of one stored map.
 """
 
 import math

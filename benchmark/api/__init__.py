@@ -1,4 +1,4 @@
-"""All that a method file imports: the class to inherit, what its hooks are handed, networks and helpers.
+"""The names that a method file imports: the class to inherit, what its hooks receive, networks and helpers.
 
 A method is one file on the shelf `methods/`, or a plug-in; nothing else of the engine is promised to it.
 """

@@ -1,4 +1,4 @@
-"""What a method trains or remembers besides the networks."""
+"""`Extra`: what a method trains or remembers besides the networks."""
 
 from __future__ import annotations
 

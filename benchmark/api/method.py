@@ -1,4 +1,4 @@
-"""The class that a method inherits, and what its hooks are handed.
+"""The class `Method` with its hooks, and what the hooks receive.
 
 A method is one frozen, typed class in one file. Its fields are its hyper-parameters: they are validated, become
 `--set name.field=value`, enter the hash of a job and appear in the results. Its hooks are no-ops here; override those
@@ -56,7 +56,7 @@ class DiscriminatorStep:
     fakes: Tensor
     """float32 [N, 3, R, R], likewise, without gradient."""
     real_logits: Tensor
-    """float32 [N, P], as `Method.judge` gave them; P = 1 as a rule."""
+    """float32 [N, P], as `Method.judge` gave them; P is usually 1."""
     fake_logits: Tensor
     rng: torch.Generator
     images_seen: int
@@ -143,7 +143,7 @@ class Method(Frozen):
         return z
 
     def judge(self, turn: Turn, images: Tensor, c: Tensor | None) -> Tensor:
-        """Logits float32 [N, P] of images [N, 3, R, R], by which G and D train and R1 is measured; P = 1 as a rule."""
+        """Logits float32 [N, P] of images [N, 3, R, R], by which G and D train and R1 is measured; P is usually 1."""
         return turn.nets.d(images, c)
 
     def generator_loss(self, step: GeneratorStep) -> dict[str, Tensor]:

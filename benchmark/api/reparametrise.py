@@ -1,4 +1,4 @@
-"""Training a function of a weight's few new parameters instead of the weight.
+"""Reparametrised weights: training a function of few new parameters instead of the weight itself.
 
 A reparametrised module computes its weight from the one that it had, `parametrizations.NAME.original`, and from the
 parameters of a small module, `parametrizations.NAME.0...`. Average, optimiser and training state run over these; at the

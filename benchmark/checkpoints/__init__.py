@@ -1,4 +1,4 @@
-"""The field's checkpoint formats, read without running anything.
+"""Readers of the field's checkpoint formats; nothing in a file is executed.
 
 file -> containers.py (pickle, PyTorch, safetensors) -> inert data
      -> nvidia.py, rosinality.py or tensorflow.py    -> tensors under our names

@@ -1,4 +1,4 @@
-"""From a file to inert data: which container it is, by its first bytes and not by its name."""
+"""Containers of checkpoints, recognised by their first bytes and not by the file's name, read as inert data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Strictly from a checkpoint's tensors to our networks: every name and shape has to fit, or to be allowed by name."""
+"""Strict conversion of a checkpoint's tensors to our networks: every name and shape must fit, or be allowed by name."""
 
 from __future__ import annotations
 

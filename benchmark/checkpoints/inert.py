@@ -1,4 +1,4 @@
-"""What the names in a checkpoint become: tensors, arrays, numbers and records, never objects that can act.
+"""Inert values for the names in a checkpoint: tensors, arrays, numbers and records, never objects that can act.
 
 `NAMES` is the whole list of names that a checkpoint may use.
 """

@@ -118,7 +118,7 @@ class Machine:
         return self.stack[0]
 
     def count_bytes(self, value: bytes) -> None:
-        """Bound what tensors are made of."""
+        """Bound the data of tensors."""
         self.bytes += len(value)
         if self.bytes > MAX_BYTES:
             raise WeightsError(f"{self.where} holds more than {MAX_BYTES >> 20} MB of weights; no StyleGAN2 does.")

@@ -1,4 +1,4 @@
-"""One pickle from a file: its opcodes, one after the other, for the machine."""
+"""A reader of one pickle: its opcodes, one after the other, for the machine."""
 
 from __future__ import annotations
 

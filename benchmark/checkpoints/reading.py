@@ -1,4 +1,4 @@
-"""From a checkpoint file to networks under our names, whichever code base wrote it."""
+"""Checkpoint files as networks under our names, whichever code base wrote them."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def drop_stored_noise(checkpoint: Checkpoint) -> None:
 def from_state_dicts(
     kind: str, parts: Mapping[str, dict[str, Tensor]], where: str, architecture: Mapping[str, Any] | None = None
 ) -> Checkpoint:
-    """State dicts under NVIDIA's names or rosinality's; `architecture` is what a file of this suite says of itself."""
+    """State dicts under NVIDIA's names or rosinality's; `architecture` is what a file of this suite records."""
     if not parts or not all(parts.values()):
         raise WeightsError(
             f"{where} holds no networks: expected G, D, G_ema (NVIDIA's names) or g, d, g_ema (rosinality's)."

@@ -58,9 +58,11 @@ def list_(what: str, plugins: tuple[str, ...], cache: Path) -> None:
 
 @cli.command(epilog="\b\nExample:\n  python -m benchmark report results/runs/avatars")
 @click.argument("results", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Where to write; default: the results folder itself.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder to write to.  [default: the results folder itself]"
+)
 def report(results: Path, out: Path | None) -> None:
-    """Make the tables and pictures of a results folder again, from its records alone."""
+    """Write the tables and figures of a results folder again, from its records alone."""
     from benchmark.report import rich_table, write_report
 
     console = wide_console()
@@ -80,9 +82,9 @@ Examples:
 @click.argument("a", type=click.Path(path_type=Path))
 @click.argument("b", type=click.Path(path_type=Path))
 @click.option("--metric", "metrics", multiple=True, help="Only this metric or cost. Repeatable; default: all.")
-@click.option("--out", type=click.Path(path_type=Path), help="Also write it to FILE.md or FILE.csv.")
+@click.option("--out", type=click.Path(path_type=Path), help="Also write the comparison to FILE.md or FILE.csv.")
 def compare(a: Path, b: Path, metrics: tuple[str, ...], out: Path | None) -> None:
-    """Compare the results folders A and B: differences (B - A) with intervals and tests, and what stands in the way."""
+    """Compare the results folders A and B: differences (B - A) with intervals and tests, and what does not compare."""
     from benchmark.report import compare as engine
     from benchmark.report import rich_table
 
@@ -94,7 +96,7 @@ def compare(a: Path, b: Path, metrics: tuple[str, ...], out: Path | None) -> Non
     for table in found.tables:
         console.print(rich_table(table))
     if not found.tables:
-        console.print("nothing could be compared:")
+        console.print("nothing can be compared:")
     for line in found.lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if out is not None:
@@ -108,10 +110,10 @@ def compare(a: Path, b: Path, metrics: tuple[str, ...], out: Path | None) -> Non
     "--results",
     type=click.Path(path_type=Path),
     default=None,
-    help="Results folder; default: every folder in results/runs.",
+    help="Results folder.  [default: every folder in results/runs]",
 )
 def show(record: str, results: Path | None) -> None:
-    """Show one record: RECORD is its key, or the beginning of it, or its JSON file."""
+    """Show one record. RECORD is its key, the beginning of its key, or its JSON file."""
     from benchmark.report import show as text_of
     from benchmark.results import ResultStore
 
@@ -136,14 +138,14 @@ Examples:
   python -m benchmark doctor --suite smoke
   python -m benchmark doctor --metrics kid_effnetlite0_128,fid --device cpu"""
 )
-@click.option("--suite", "suite_name", default="avatars", show_default=True, help="Examine what this suite measures.")
-@click.option("--metrics", callback=comma, help="Comma-separated metrics to examine instead (see: list metrics).")
+@click.option("--suite", "suite_name", default="avatars", show_default=True, help="Check the metrics of this suite.")
+@click.option("--metrics", callback=comma, help="Comma-separated metrics to check instead (see: list metrics).")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @cache_option
 def doctor(suite_name: str, metrics: list[str] | None, device: str, cache: Path) -> None:
-    """Ask this machine's metrics questions with known answers; exit code 1 if one is answered wrongly.
+    """Check this machine's metrics on inputs with known answers; exit code 1 if one is wrong.
 
-    A run does the same before it starts and writes the verdict into its records.
+    A run makes the same checks before it starts and writes the verdict into its records.
     """
     from benchmark.metrics import Evaluator
     from benchmark.metrics.doctor import examine, verdict
@@ -161,7 +163,7 @@ def doctor(suite_name: str, metrics: list[str] | None, device: str, cache: Path)
 
 
 def print_checks(checks: Sequence[Check]) -> None:
-    """A table of all checks; below it why some could not be made."""
+    """A table of all checks; below it why some are unavailable."""
     from rich.console import Group
     from rich.text import Text
 
@@ -190,7 +192,7 @@ def _problems(problems: tuple[str, ...]) -> None:
 
 
 def main() -> None:
-    """Run the command line; errors that a person can mend are one line and exit code 2, Ctrl-C is 130, SIGTERM 143."""
+    """Run the command line; errors that a user can fix are one line and exit code 2, Ctrl-C is 130, SIGTERM 143."""
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)  # type: ignore[assignment]
     try:
         with stoppable():
@@ -203,7 +205,7 @@ def main() -> None:
     except click.ClickException as error:
         stop(error.format_message())
     except (KeyboardInterrupt, click.Abort) as error:
-        click.echo("interrupted; finished records are kept, the same command goes on.", err=True)
+        click.echo("interrupted; finished records are kept, run the same command again to resume.", err=True)
         told = error.__cause__ or error  # click makes an Abort of what was raised
         sys.exit(told.code if isinstance(told, Stopped) else 130)
 

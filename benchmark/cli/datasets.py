@@ -26,7 +26,7 @@ Examples:
   python -m benchmark run --domains afhq-cat --set resolution=256""",
 )
 def datasets() -> None:
-    """The field's target sets and pretrained networks: get, prepare, check."""
+    """The field's target sets and pretrained networks: download, prepare, check."""
 
 
 @datasets.command(
@@ -37,32 +37,36 @@ Examples:
   python -m benchmark datasets fetch stylegan2-church-config-f --accept-licence"""
 )
 @click.argument("name")
-@click.option("--accept-licence", is_flag=True, help="You have read the licence that `info` shows. Needed once a set.")
+@click.option("--accept-licence", is_flag=True, help="Accept the licence that `info` shows. Required once per set.")
 @click.option(
     "--from",
     "given",
     type=click.Path(path_type=Path),
     metavar="FILE_OR_FOLDER",
-    help="Take what you downloaded yourself; the net is not used.",
+    help="Use files that you downloaded yourself; the network is not used.",
 )
-@click.option("--retry-dead", is_flag=True, help="Ask again for listed pictures that could not be had.")
+@click.option("--retry-dead", is_flag=True, help="Retry listed images whose links were dead.")
 @click.option(
-    "--stall", type=click.FloatRange(min=0.1), default=60.0, show_default=True, help="Seconds without a byte."
+    "--stall",
+    type=click.FloatRange(min=0.1),
+    default=60.0,
+    show_default=True,
+    help="Abort a transfer after this many seconds without data.",
 )
 @click.option(
     "--tries",
     type=click.IntRange(min=1),
     default=6,
     show_default=True,
-    help="Attempts in a row that may bring nothing, each after twice the wait of the one before.",
+    help="Give up after this many attempts without progress (exponential back-off).",
 )
 @cache_option
 def fetch(
     name: str, accept_licence: bool, given: Path | None, retry_dead: bool, stall: float, tries: int, cache: Path
 ) -> None:
-    """Download the files of a set or a pretrained network, or take them from your disk, and check them.
+    """Download the files of a set or a pretrained network, or copy them from your disk, and check them.
 
-    What is here is kept: the same command goes on where it stopped.
+    Finished files are kept: run the same command again to resume.
     """
     from benchmark.domains.assets import find_target
     from benchmark.fetch.download import Patience
@@ -113,7 +117,13 @@ Examples:
 )
 @click.argument("name", metavar="NAME_OR_FOLDER")
 @click.option(
-    "--resolution", "resolutions", type=int, multiple=True, required=True, metavar="PX", help="Side. Repeatable."
+    "--resolution",
+    "resolutions",
+    type=int,
+    multiple=True,
+    required=True,
+    metavar="PX",
+    help="Side of the square. Repeatable.",
 )
 @click.option(
     "--filter",
@@ -121,10 +131,10 @@ Examples:
     type=click.Choice(get_args(Filter)),
     default="lanczos",
     show_default=True,
-    help="lanczos: centre crop, antialiased. box: so FFHQ's FID was published. squash_bilinear: not cropped "
-    "but squashed, as the suite paper wants it.",
+    help="lanczos: centre crop, antialiased. box: as in FFHQ's published FID. squash_bilinear: squashed instead "
+    "of cropped, for the suite paper.",
 )
-@click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: all cores]")
+@click.option("--workers", type=click.IntRange(min=1), help="Number of processes.  [default: all cores]")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -134,9 +144,9 @@ Examples:
 def prepare(
     name: str, resolutions: tuple[int, ...], resized: str, workers: int | None, out: Path | None, cache: Path
 ) -> None:
-    """Make images square, at the wanted sizes, in NVIDIA's ZIP layout; then they can be trained on.
+    """Crop and resize images to the given sizes, into ZIPs in NVIDIA's layout, ready for training.
 
-    NAME is a set that `datasets fetch NAME` got; FOLDER (or a ZIP) holds images of yours, the ZIPs go to --out.
+    NAME is a set fetched with `datasets fetch NAME`; FOLDER (or a ZIP) holds your own images, whose ZIPs go to --out.
     """
     from benchmark.domains.assets import find_target, list_targets
     from benchmark.domains.prepare import prepare as prepare_raw
@@ -147,7 +157,7 @@ def prepare(
 
     own = name not in list_targets() and Path(name).exists()
     if not own and (target := find_target(name)).kind == "source":
-        raise ConfigError(f"{name} is a pretrained network, no image set; do: {next_step(target)}")
+        raise ConfigError(f"{name} is a pretrained network, not an image set; run: {next_step(target)}")
     if not own and out:
         raise ConfigError(f"--out {out}: {name} is prepared to where runs look for it. Leave the option out.")
     how = cast(Filter, resized)
@@ -158,14 +168,14 @@ def prepare(
             made = prepare_target(target, cache, resolutions, how, workers, bars.over)
     for px, one in made.items():
         skipped = f", {one.skipped} skipped (named in the ZIP's provenance)" if one.skipped else ""
-        click.echo(f"{px} px: {one.images} images{skipped} in {one.path}" + ("" if one.new else " (was there)"))
+        click.echo(f"{px} px: {one.images} images{skipped} in {one.path}" + ("" if one.new else " (already there)"))
 
 
 @datasets.command(epilog="\b\nExample:\n  python -m benchmark datasets verify metfaces")
 @click.argument("name")
 @cache_option
 def verify(name: str, cache: Path) -> None:
-    """Read all files of a set: hashes as locked and as published, number of images, prepared pixels."""
+    """Check all files of a set: locked and published hashes, number of images, prepared pixels."""
     from benchmark.domains.assets import find_target
     from benchmark.fetch.verify import verify as verify_target
     from benchmark.system.progress import Bars
@@ -179,7 +189,7 @@ def verify(name: str, cache: Path) -> None:
 @click.argument("name")
 @cache_option
 def info(name: str, cache: Path) -> None:
-    """The card of a set or pretrained network: origin, licence, files, splits; and what of it is here."""
+    """Show the card of a set or pretrained network: origin, licence, files, splits, and what is available locally."""
     from benchmark.domains.assets import find_target
     from benchmark.fetch.info import target_text
 

@@ -1,4 +1,4 @@
-"""What `list` shows: a table of short facts, and below it a line for each longer one."""
+"""Tables of `list`: short facts in columns, and below them a line for each longer one."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ def trains(kind: type[Method]) -> tuple[str, str]:
             return f"as {method.training().name}", ""
         shares = trainable_shares(method).items()
         return ", ".join(f"{net} {share:.0f} %" if share >= 10 else f"{net} {share:.2g} %" for net, share in shares), ""
-    except Exception as error:  # a method may fail in any way, and the list is not the place to mend it
+    except Exception as error:  # a method may fail in any way, and the list has to be shown all the same
         why = " ".join(f"{type(error).__name__}: {error}".split())
         return "unknown", f"what trains is unknown ({why}). Try: python -m benchmark conform {kind.name}"
 
 
 def domains(cache: Path) -> Group:
-    """Name, creator, licence; attribution. Then the standard targets and what of them is here."""
+    """Name, creator, licence; attribution. Then the standard targets and which are available locally."""
     from benchmark.domains.assets import list_targets
     from benchmark.domains.cards import list_cards
     from benchmark.domains.prepared import state
@@ -96,12 +96,12 @@ def suites(cache: Path) -> Group:
         budget = f"{', '.join(kimg)} kimg at {loaded[0].resolution} px"
         domains = ", ".join(domain for suite in loaded for domain in suite.domains)
         table.add_row(name, domains, ", ".join(loaded[0].methods), budget)
-        said[name] = whole.description + f" Made of {', '.join(whole.members)}." if whole else loaded[0].description
+        said[name] = whole.description + f" Members: {', '.join(whole.members)}." if whole else loaded[0].description
     return Group(table, *lines(said))
 
 
 def metrics(cache: Path) -> Group:
-    """Name, what it is, whether its files are here; if not, why."""
+    """Name, what it is, whether its files are available locally; if not, why."""
     from benchmark.metrics import Evaluator, list_metrics
     from benchmark.metrics.base import STAND_IN
 
@@ -114,7 +114,7 @@ def metrics(cache: Path) -> Group:
 
 
 def sources(cache: Path) -> Group:
-    """Name, training, licence; scores. Then the pretrained networks of the field and whether they are here."""
+    """Name, training, licence; scores. Then the field's pretrained networks and whether each is available."""
     from benchmark.domains.assets import list_targets, raw_folder
     from benchmark.sources import list_sources
 
@@ -154,7 +154,7 @@ def card_text(source: Source) -> str:
     }
     if origin:
         facts |= {
-            "made of": f"{origin.file} ({origin.bytes:,} bytes, {origin.format})",
+            "made from": f"{origin.file} ({origin.bytes:,} bytes, {origin.format})",
             "its sha256": origin.sha256,
             "networks": ", ".join(origin.networks),
             "left out": ", ".join(origin.left_out),

@@ -1,4 +1,4 @@
-"""`python -m benchmark conform` and `new-method`: your own method."""
+"""`python -m benchmark conform` and `new-method`: checking and beginning a method of your own."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ Examples:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @plugin_option
 def conform(names: tuple[str, ...], plugins: tuple[str, ...]) -> None:
-    """Try what methods promise on tiny networks: that they train, freeze, store, repeat and differ as they should.
+    """Check the promises of methods on tiny networks: they train, freeze, store, repeat and differ as they should.
 
-    Without NAME: every method that is known. Exit code 1 if one breaks a promise.
+    Without NAME: all known methods. Exit code 1 if one breaks a promise.
     """
     from benchmark.conformity import conform as examine
     from benchmark.errors import BenchmarkError
@@ -72,7 +72,7 @@ def text_of(verdict: Verdict) -> str:
 @click.command(name="new-method", epilog="\b\nExample:\n  python -m benchmark new-method mine")
 @click.argument("name")
 def new_method(name: str) -> None:
-    """Write NAME.py, a method that works and waits for your idea, and its test, into this folder."""
+    """Write NAME.py, a working method to start from, and its test, into the current folder."""
     from benchmark.conformity.new_method import write_method
 
     for path in write_method(name, Path()):

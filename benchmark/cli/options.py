@@ -1,4 +1,4 @@
-"""What commands share: --cache, --plugin, lists such as "a,b", the wide console."""
+"""Options that commands share: --cache, --plugin, lists such as "a,b", the wide console."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def cache_option(command: Any) -> Any:
         envvar="BENCHMARK_CACHE",
         default=CACHE,
         show_default="the user's cache folder",
-        help="Folder for rendered domains, features, weight files and imported sources (also BENCHMARK_CACHE).",
+        help="Folder for drawn domains, features, weight files and imported sources (also BENCHMARK_CACHE).",
     )(command)
 
 
 def wide_console() -> Console:
-    """Standard output; where that is no terminal, wide enough for tables, because nothing there folds well."""
+    """Standard output; if it is not a terminal, wide enough for tables."""
     console = Console()
     return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=200)
 
@@ -37,7 +37,7 @@ def plugin_option(command: Any) -> Any:
         "plugins",
         multiple=True,
         metavar="FILE|MODULE",
-        help="A Python file or importable module with methods of yours. Repeatable.",
+        help="A Python file or importable module with your own methods. Repeatable.",
     )(command)
 
 

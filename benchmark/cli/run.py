@@ -35,14 +35,16 @@ Examples:
     show_default=True,
     help="A suite's name (see: list suites) or a YAML file.",
 )
-@click.option("--source", help="The GAN to adapt (see: sources list); default: the suite's.")
+@click.option("--source", help="The GAN to adapt (see: sources list).  [default: the suite's]")
 @click.option(
-    "--methods", callback=comma, help="Comma-separated; a+b is one method made of both; default: those of the suite."
+    "--methods",
+    callback=comma,
+    help="Comma-separated; a+b combines two methods, a[field=1] sets a field.  [default: those of the suite]",
 )
 @click.option(
-    "--domains", callback=comma, help="Comma-separated names, folders or ZIPs of images; default: those of the suite."
+    "--domains", callback=comma, help="Comma-separated names, folders or ZIPs of images.  [default: those of the suite]"
 )
-@click.option("--seeds", callback=comma, help="Comma-separated numbers; default: those of the suite.")
+@click.option("--seeds", callback=comma, help="Comma-separated numbers.  [default: those of the suite]")
 @click.option(
     "--set",
     "settings",
@@ -59,49 +61,50 @@ Examples:
 @click.option(
     "--threads",
     type=click.IntRange(min=1),
-    help="CPU threads; default: all cores. Use fewer on a shared machine: waiting for a busy core is slow.",
+    help="CPU threads of all jobs together. Use fewer on a shared machine: waiting for a busy core is slow.  "
+    "[default: all cores]",
 )
-@click.option(
-    "--log", "board", type=click.Choice(["tensorboard"]), help="Also write the training's losses as TensorBoard files."
-)
+@click.option("--log", "board", type=click.Choice(["tensorboard"]), help="Also write the losses as TensorBoard files.")
 @click.option(
     "--jobs",
     "workers",
     type=click.IntRange(min=0),
     envvar="BENCHMARK_JOBS",
-    help="Jobs side by side, each in a process of its own that shares the threads; 0: all in this process.  "
+    help="Jobs at a time, each in its own process; they share the threads. 0: all in this process.  "
     "[default: one on a GPU; on a CPU one for each core, up to 4]",
 )
-@click.option("--time-limit", type=float, metavar="MINUTES", help="End a job that takes longer; the others go on.")
-@click.option("--memory-limit", type=float, metavar="GB", help="End a job that takes more memory; the others go on.")
+@click.option("--time-limit", type=float, metavar="MINUTES", help="End a job that takes longer; the others continue.")
+@click.option("--memory-limit", type=float, metavar="GB", help="End a job that takes more memory; the others continue.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first job that fails.")
-@click.option("--only-missing", "which", flag_value="missing", help="Leave jobs alone that failed before.")
-@click.option("--retry-failed", "which", flag_value="failed", help="Only jobs that failed before.")
-@click.option("--dry-run", is_flag=True, help="Print the jobs and their keys, run nothing.")
+@click.option(
+    "--only-missing", "which", flag_value="missing", help="Skip jobs that failed before; run only those never tried."
+)
+@click.option("--retry-failed", "which", flag_value="failed", help="Run only jobs that failed before.")
+@click.option("--dry-run", is_flag=True, help="Print the jobs and their keys; run nothing.")
 @click.option(
     "--plan",
     "only_plan",
     is_flag=True,
-    help="Print how much there is to do, how long it takes and what is missing here; run nothing, fetch nothing.",
+    help="Print the number of jobs, their duration, and what is missing on this machine; run and fetch nothing.",
 )
 @click.option(
     "--seconds-per-kimg",
     type=click.FloatRange(min=0, min_open=True),
-    help="For --plan: how fast this machine trains; default: as records in the results folder say.",
+    help="For --plan: how fast this machine trains.  [default: from the records in the results folder]",
 )
 @click.option(
     "--scale",
     type=click.FloatRange(min=0, max=1, min_open=True),
-    help="Rehearse: lengths, samples and pairs are this share of the suite's. Names and titles say so.",
+    help="Rehearse with this share of the suite's lengths, samples and pairs. Names and titles say so.",
 )
 @click.option(
     "--stand-in-weights",
     "stand_ins",
     type=click.Path(path_type=Path, file_okay=False),
     envvar="BENCHMARK_STANDIN_WEIGHTS",
-    help="For rehearsals: a folder of files that take the place of published ones; their metrics are called standin_*.",
+    help="For rehearsals: a folder of placeholders for published weight files; their metrics are called standin_*.",
 )
-@click.option("--yes", is_flag=True, help="Begin although it takes hours on this CPU.")
+@click.option("--yes", is_flag=True, help="Start even if it will take hours on this CPU.")
 @plugin_option
 @cache_option
 def run(
@@ -131,7 +134,7 @@ def run(
 ) -> None:
     """Adapt the source to each domain with each method, evaluate, print and write the comparison table.
 
-    What is finished is kept: the same command goes on where it stopped.
+    Finished records are kept: run the same command again to resume.
     """
     from benchmark.running.forecast import forecast, require_patience
     from benchmark.running.launch import Launch

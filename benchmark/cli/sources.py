@@ -27,7 +27,7 @@ def sources() -> None:
 @sources.command(name="list", epilog="\b\nExample:\n  python -m benchmark sources list")
 @cache_option
 def list_(cache: Path) -> None:
-    """All sources: those of the suite and those you imported."""
+    """List all sources: those of the suite and those you imported."""
     from benchmark.cli import listing
 
     wide_console().print(listing.TABLES["sources"](cache))
@@ -37,7 +37,7 @@ def list_(cache: Path) -> None:
 @click.argument("name")
 @cache_option
 def show(name: str, cache: Path) -> None:
-    """The card of a source: origin, architecture, licence, scores."""
+    """Show the card of a source: origin, architecture, licence, scores."""
     from benchmark.cli.listing import card_text
     from benchmark.sources import find_source
 
@@ -101,16 +101,16 @@ Examples:
     metavar="NAME",
     help="Accept that this tensor is missing, unexpected or misshapen; a pattern such as 'd.b4.*'. Repeatable.",
 )
-@click.option("--licence", help="Of the weights, for the card; files do not say it. NAME has its own.")
-@click.option("--replace", is_flag=True, help="Give up an earlier import of the same name.")
+@click.option("--licence", help="Licence of the weights, for the card; a FILE does not state it, and NAME has its own.")
+@click.option("--replace", is_flag=True, help="Replace an earlier import of the same name.")
 @cache_option
 def import_(
     file: Path, name: str | None, allow: tuple[str, ...], licence: str | None, replace: bool, cache: Path
 ) -> None:
-    """Make a source of a StyleGAN2 checkpoint: NVIDIA's .pkl (PyTorch or TensorFlow), rosinality's .pt, .safetensors.
+    """Import a StyleGAN2 checkpoint: NVIDIA's .pkl (PyTorch or TensorFlow), rosinality's .pt, .safetensors.
 
-    NAME is a pretrained network that `datasets fetch NAME` got. Nothing in the file is run. Every tensor has to fit;
-    what was written is read again and compared.
+    NAME is a pretrained network that `datasets fetch NAME` downloaded. Nothing in the file is executed. Every tensor
+    must fit; what was written is read again and compared.
     """
     from benchmark.cli.listing import card_text
     from benchmark.domains.assets import fetched_checkpoint, list_targets
@@ -175,7 +175,7 @@ Examples:
 )
 @cache_option
 def export(name: str, layout: str, out: Path | None, cache: Path) -> None:
-    """Write a source, or an adapted network (NAME is its path), for other tools; it is re-read and compared."""
+    """Write a source, or an adapted network (NAME is its path), for other tools; then read it again and compare."""
     from benchmark.sources.exporting import SUFFIXES, export_source
 
     source = find_or_file(name, cache)
@@ -198,7 +198,7 @@ def export(name: str, layout: str, out: Path | None, cache: Path) -> None:
 @click.option("--device", default="auto", show_default=True)
 @cache_option
 def train(name: str, out: Path | None, kimg: float | None, device: str, cache: Path) -> None:
-    """Train a source from scratch by its recipe; the same command goes on where it stopped.
+    """Train a source by its recipe; run the same command again to resume.
 
     On several devices or cores: torchrun --nproc-per-node=2 -m benchmark sources train NAME
     """
@@ -216,7 +216,7 @@ def train(name: str, out: Path | None, kimg: float | None, device: str, cache: P
 @click.option("--samples", type=click.IntRange(min=2), default=1000, show_default=True)
 @cache_option
 def score(name: str, snapshots: tuple[Path, ...], samples: int, cache: Path) -> None:
-    """KID and FD of snapshots to the held-out images of the recipe's domain, with a sample grid beside each."""
+    """Print KID and FD of snapshots to the held-out images of the recipe's domain; draw a sample grid for each."""
     from benchmark.sources.scores import score_snapshots
 
     for line in score_snapshots(name, snapshots, samples, cache):

@@ -1,4 +1,4 @@
-"""`python -m benchmark results ...` and `cache ...`: looking after what is stored."""
+"""`python -m benchmark results ...` and `cache ...`: checking and cleaning what is stored."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ SHOWN = 20
 
 @click.group(no_args_is_help=False, epilog="\b\nExample:\n  python -m benchmark results verify results/runs/avatars")
 def results() -> None:
-    """Results folders: check them."""
+    """Check results folders."""
 
 
 @results.command(epilog="\b\nExample:\n  python -m benchmark results verify results/runs/avatars")
 @click.argument("folder", type=click.Path(path_type=Path))
 def verify(folder: Path) -> None:
-    """Hash records, samples and checkpoints in FOLDER again and compare with what the run noted; exit code 1 if not.
+    """Compare the hashes of records, samples and checkpoints in FOLDER with those noted by the run.
 
-    Files that are gone and files without a hash are named, and are no error.
+    Exit code 1 if one differs. Missing files and files without a hash are named and are not an error.
     """
     from benchmark.results.verify import verify_results
 
@@ -45,13 +45,13 @@ def verify(folder: Path) -> None:
     epilog="\b\nExamples:\n  python -m benchmark cache info\n  python -m benchmark cache prune --days 90",
 )
 def cache() -> None:
-    """The cache of drawn domains, features, weights and imported sources: look, check, tidy up."""
+    """The cache of drawn domains, features, weights and imported sources: show, check, clean."""
 
 
 @cache.command(epilog="\b\nExample:\n  python -m benchmark cache info")
 @cache_option
 def info(cache: Path) -> None:
-    """Where the cache is and how much is in it."""
+    """Show where the cache is and how much is in it."""
     from benchmark.cache import cache_entries, cache_leftovers, sizes
 
     click.echo(f"cache: {cache}")
@@ -64,7 +64,7 @@ def info(cache: Path) -> None:
 @cache.command(name="verify", epilog="\b\nExample:\n  python -m benchmark cache verify")
 @cache_option
 def verify_cache(cache: Path) -> None:
-    """Check the content of all entries; exit code 1 if one is damaged. A run never uses damaged ones."""
+    """Check the content of all entries; exit code 1 if one is damaged. A run never uses damaged entries."""
     from benchmark.cache import cache_entries
 
     checked = [(entry, entry.check()) for entry in cache_entries(cache)]
@@ -76,10 +76,14 @@ def verify_cache(cache: Path) -> None:
 
 
 @cache.command(epilog="\b\nExamples:\n  python -m benchmark cache prune\n  python -m benchmark cache prune --days 90")
-@click.option("--days", type=click.FloatRange(min=0), help="Also remove drawings and features unread for so long.")
+@click.option(
+    "--days",
+    type=click.FloatRange(min=0),
+    help="Also remove drawings and features that were not read for this many days.",
+)
 @cache_option
 def prune(days: float | None, cache: Path) -> None:
-    """Remove damaged entries and old leftovers. Weights and imported sources stay."""
+    """Remove damaged entries and old leftovers. Weights and imported sources are kept."""
     from benchmark.cache import prune
 
     removed, freed = prune(cache, days)

@@ -1,4 +1,4 @@
-"""Does a method keep its promises? `conform` says so, for the command line, our tests and those of plug-ins.
+"""Conformity: checks of a method's promises, for the command line, our tests and those of plug-ins.
 
 Each promise is tried on tiny networks and a toy domain; `new-method` writes a method that keeps them all.
 """

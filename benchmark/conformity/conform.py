@@ -1,4 +1,4 @@
-"""Does a method keep its promises? One answer for `python -m benchmark conform`, tests/contract and plug-ins' tests."""
+"""`conform()`: one verdict on a method's promises for the command line, tests/contract and plug-ins' tests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmark.conformity.trial import run_trial
 
 @dataclass
 class Verdict:
-    """What came of it."""
+    """The result of conform()."""
 
     name: str
     kept: list[str] = field(default_factory=list)

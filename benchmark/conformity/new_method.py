@@ -1,4 +1,4 @@
-"""The first version of somebody's own method, and its test."""
+"""The templates of `new-method`: a first version of a method, and its test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every method promises: each promise is tried by a function, on tiny networks.
+"""The promises of every method, each with a function that tries it on tiny networks.
 
 It returns, or raises Broken with what was expected, what was found and what to do. `conform.py` tries them all.
 """

@@ -1,4 +1,4 @@
-"""Two steps on a toy domain with tiny networks, and neighbours of a method: what `conform.py` looks at."""
+"""Trials of a method: two steps on a toy domain with tiny networks, and its neighbours for comparison."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def toy_reals() -> np.ndarray:
 
 
 def global_random_state() -> tuple[bytes, str, str]:
-    """The states of the generators that nobody may use."""
+    """The states of the generators that no method may use."""
     return torch.get_rng_state().numpy().tobytes(), repr(get_state()), repr(random.getstate())
 
 

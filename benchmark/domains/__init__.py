@@ -1,7 +1,7 @@
 """The images that a generator is adapted to: from a name to uint8 images, split and cached.
 
 They are drawn, or read from a user's folder or ZIP, or prepared from the files of the field's standard sets.
-`load` is imported when somebody asks for it: who needs cards and files only does without NumPy and Pillow.
+`load` is imported on first use, so that cards and files alone need neither NumPy nor Pillow.
 """
 
 from typing import TYPE_CHECKING

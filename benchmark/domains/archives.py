@@ -1,4 +1,4 @@
-"""Files of a folder or ZIP that somebody else made, without harm: no way out of it, no bomb, no device file."""
+"""Files of a foreign folder or ZIP, read safely: no way out of it, no bomb, no device file."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
         parts = re.split(r"[/\\]", info.orig_filename)
         if not parts[0] or ":" in parts[0] or ".." in parts:
             archive.close()
-            raise DataError(f"ZIP {str(path)!r} refused: member {info.orig_filename!r} leads out of it; pack it anew")
+            raise DataError(f"ZIP {str(path)!r} refused: member {info.orig_filename!r} leads out of it; pack it again")
     packed, unpacked = path.stat().st_size, sum(info.file_size for info in archive.infolist())
     if unpacked > max(FREE_ZIP_BYTES, MAX_ZIP_RATIO * packed):
         archive.close()

@@ -1,7 +1,7 @@
 """The standard target sets and pretrained networks of the field: one YAML card each, and where their files lie.
 
 Their files are not part of the suite: `python -m benchmark datasets fetch NAME` gets them. Cards of image sets are on
-the shelf `datasets/targets/`, cards of checkpoints on `datasets/sources/`. A value that nobody published is null.
+the shelf `datasets/targets/`, cards of checkpoints on `datasets/sources/`. A value that was never published is null.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class RemoteFile(Frozen):
     """One file to get."""
 
     name: SafeName = Field(description="what it is called in raw/")
-    url: str | None = Field(None, description="null: it cannot be had without a person, see login")
+    url: str | None = Field(None, description="null: it needs a manual download, see login")
     mirrors: tuple[str, ...] = Field((), description="tried in this order when the url fails")
     bytes: int | None = Field(None, ge=1, description="null: not published")
     sha256: Sha256 | None = Field(None, description="null: not published; the first download is trusted and locked")
@@ -149,7 +149,7 @@ class Lock(Frozen):
 
     schema_version: Literal[1] = Field(1, alias="schema")
     files: dict[SafeName, LockedFile] = Field(default_factory=dict, description="by path in raw/")
-    dead: dict[str, str] = Field(default_factory=dict, description="listed pictures that could not be had: reason")
+    dead: dict[str, str] = Field(default_factory=dict, description="listed images whose links were dead: reason")
     digest: str | None = Field(None, description="sha256 over names and hashes of all files, in order of names")
 
 
@@ -183,7 +183,7 @@ class TargetFolder:
         except (OSError, ValidationError) as error:
             raise DataError(
                 f"target {self.name}: {self.lock} cannot be read ({type(error).__name__}); "
-                "remove it and fetch again to trust the files anew"
+                "remove it and fetch again to trust the new files"
             ) from error
 
     def write_lock(self, lock: Lock) -> None:
@@ -206,7 +206,7 @@ def raw_folder(cache: Path, target: Asset) -> TargetFolder:
 
 
 def fetched_checkpoint(card: Asset, cache: Path) -> Path:
-    """The fetched file of a pretrained network; `DataError` where it is not here, with the command that gets it."""
+    """The fetched file of a pretrained network; `DataError` if it was not fetched, with the command that does."""
     path = target_folder(cache, card.name).raw / card.files[0].name
     if not path.is_file():
         raise DataError(f"{card.name} was not fetched; first: python -m benchmark datasets fetch {card.name}")
@@ -261,7 +261,7 @@ def require_same(file: RemoteFile, path: Path, size: int, sha256: str, locked: s
         raise DataError(f"{file.name} has MD5 {md5_of(path)}, its card says {file.md5}; fetch it again")
     if locked is not None and sha256 != locked:
         raise DataError(
-            f"{file.name} has sha256 {sha256}, it had {locked} when it was first fetched: was it published anew, or "
+            f"{file.name} has sha256 {sha256}, it had {locked} when it was first fetched: was it published again, or "
             "altered? To trust it as it is now, remove lock.json"
         )
     if file.name.lower().endswith(".zip") and not zipfile.is_zipfile(path):

@@ -1,4 +1,4 @@
-"""What a domain shows, who made it and under which licence: one YAML card per domain on the shelf `datasets/`."""
+"""Cards of domains: what each shows, who made it, under which licence; one YAML file each on the shelf `datasets/`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faces cut out as in FFHQ: a square that turns with the head, from the places of eyes and mouth.
+"""Alignment of faces as in FFHQ: a square that turns with the head, from the places of eyes and mouth.
 
 Written from Karras et al. 2018 (Progressive growing of GANs, appendix C) and the constants of FFHQ (ibid. 2019).
 Points of the plane are complex numbers, x to the right and y downwards: multiplying by 1j turns a quarter clockwise.

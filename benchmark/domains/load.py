@@ -80,7 +80,7 @@ def load_domain(
     than asked for is split 2:1; a standard target has its own splits, of which the numbers are upper limits, and is
     read as it was prepared with ``filter``. A user's own images are drawn in ``medium``, where one is named (`media`).
     Raises `UnknownName` for a name without a card, `ConfigError` for settings that make no sense and `DataError` for
-    images that cannot be had.
+    images that are unavailable.
     """
     if resolution < 4 or train < 1 or test < 0:
         raise ConfigError(

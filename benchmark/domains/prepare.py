@@ -60,7 +60,7 @@ def prepare(
 ) -> dict[int, Made]:
     """Write ``out/NAME-RESOLUTION-FILTER.zip`` for each resolution; by resolution what became of it.
 
-    A ZIP that was made of the same files with the same settings is kept. ``workers`` processes, default: all cores.
+    A ZIP made from the same files with the same settings is kept. ``workers`` processes, default: all cores.
     A ZIP appears when it is whole. Raises ConfigError for settings that make no sense, DataError where no image is
     usable or nothing can be written.
     """
@@ -112,7 +112,7 @@ def _kept(path: Path, request: str) -> Made | None:
     try:
         note = read_provenance(path)
     except DataError:
-        return None  # made anew
+        return None  # it is prepared again
     if note is None or note.request != request:
         return None
     return Made(path, len(note.images), len(note.skipped), new=False)
@@ -235,5 +235,5 @@ def _why(error: Exception) -> str:
 
 @lru_cache(maxsize=4)
 def _archive(path: Path, changed_ns: int) -> Archive:
-    """An archive, opened once per process; of a changed file anew."""
+    """An archive, opened once per process, and again if the file changed."""
     return Archive(path)

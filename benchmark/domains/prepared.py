@@ -1,4 +1,4 @@
-"""Prepared images: a ZIP in the layout of NVIDIA's dataset tool, with a note of what it was made of.
+"""Prepared images: a ZIP in the layout of NVIDIA's dataset tool, with a note of what it was made from.
 
 `00000/img00000000.png` and so on, stored and uncompressed; `dataset.json` with labels; and `provenance.json`, which
 NVIDIA's code does not look at, with each image's own file name, split and pixel hash, and all files that were skipped.
@@ -45,14 +45,14 @@ class Entry(Frozen):
 
 
 class Provenance(Frozen):
-    """What a prepared ZIP was made of, and how."""
+    """What a prepared ZIP was made from, and how."""
 
     schema_version: Literal[1] = Field(1, alias="schema")
     name: str
     resolution: int = Field(ge=4)
     filter: str
     rule: Rule = Field(description="who decided on the splits: the authors, a published list of shots, or we by names")
-    request: str = Field(description="sha256 of settings and of names and sizes of the files that it was made of")
+    request: str = Field(description="sha256 of settings and of names and sizes of the files that it was made from")
     pillow: str = Field(description="version of the library that decoded and resized")
     images: tuple[Entry, ...]
     skipped: tuple[tuple[str, str], ...] = Field(description="(file, reason)")
@@ -253,7 +253,7 @@ def open_target(target: Asset, wanted: Wanted, cache: Path) -> tuple[Card, Prepa
 
 
 def state(target: Asset, cache: Path) -> str:
-    """What of a target is here, in a few words."""
+    """How much of a target is available locally, in a few words."""
     folder = target_folder(cache, target.name).prepared(0, "").parent
     start = f"{target.name}-"
     prepared = [path.stem.removeprefix(start).replace("-", " px ") for path in sorted(folder.glob(f"{start}*.zip"))]

@@ -1,4 +1,4 @@
-"""Which raw files are the images of a set, and which split each belongs to: what `prepare` starts from."""
+"""The raw images of a set and the split of each: what `prepare` starts from."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _is_image(name: str) -> bool:
 
 
 def _faces(listed: Path, files: Iterable[Raw], dead: dict[str, str]) -> tuple[list[Raw], Skipped]:
-    """The listed faces whose pictures are here, and those whose are not."""
+    """The listed faces whose images are available locally, and the others."""
     here = {image.file.rpartition("/")[2]: image for image in files}
     images, missing = list[Raw](), Skipped()
     for name, face in read_face_list(listed).items():

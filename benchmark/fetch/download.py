@@ -1,8 +1,8 @@
-"""One file from the net: resumed by ranges, retried with back-off, and refused where it is not what was asked for.
+"""Download of one file: resumed by ranges, retried with back-off, refused if it is not what was asked for.
 
 A file is written as `.NAME.part` beside its place and renamed when it is whole and right, so what has its name can be
 used. Beside the part lies a note of where it is from and which version (ETag or Last-Modified) it is of: a part is
-only continued with the same version (`If-Range`, RFC 9110 section 13.1.5), otherwise it is started anew.
+only continued with the same version (`If-Range`, RFC 9110 section 13.1.5), otherwise it starts again.
 """
 
 from __future__ import annotations
@@ -248,7 +248,7 @@ class _Transfer:
                 advance(start)
             for chunk in response.iter_content(CHUNK):
                 if self.line.stopped.is_set():
-                    raise DataError(f"{self.url}: stopped; the same command goes on from here")
+                    raise DataError(f"{self.url}: stopped; run the same command again to resume")
                 if size == 0:
                     self._require_start(chunk)
                 out.write(chunk)
@@ -281,7 +281,7 @@ class _Transfer:
         return Got(self.url, size, found)
 
     def forget(self) -> None:
-        """Start anew next time."""
+        """Start again next time."""
         self.part.unlink(missing_ok=True)
         self.note.unlink(missing_ok=True)
 

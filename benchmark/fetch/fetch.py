@@ -1,7 +1,7 @@
-"""All files of a target: downloaded or given by a person, checked, and locked on the first use.
+"""Fetching of all files of a target: downloaded or given by the user, checked, and locked on first use.
 
-The same command goes on where an earlier one stopped. Files that are there are not asked for again; what the lock says
-of a file holds for every later copy of it.
+The same command resumes where an earlier one stopped. Complete files are not requested again; what the lock says of a
+file holds for every later copy of it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Item = TypeVar("Item")
 
 
 class NeedsPerson(DataError):
-    """A file that cannot be had without a person; `instructions` fill at most one screen."""
+    """A file that needs a manual download; `instructions` fill at most one screen."""
 
     def __init__(self, message: str, instructions: str) -> None:
         super().__init__(message)
@@ -63,7 +63,7 @@ class _Raw:
     mutex: Mutex = field(default_factory=Mutex)
 
     def save(self) -> None:
-        """Write the lock: of what is here, and of what was here before."""
+        """Write the lock: of the files now, and of those before."""
         state = hashlib.sha256()
         for name, file in sorted(self.files.items()):
             state.update(f"{name}\0{file.sha256}\n".encode())
@@ -71,7 +71,7 @@ class _Raw:
         self.folder.write_lock(Lock(schema=1, files=self.files, dead=self.dead, digest=digest))
 
     def get(self, file: RemoteFile) -> None:
-        """Download one file and note it; nothing where it is here."""
+        """Download one file and note it, unless it is already there."""
         path = self.folder.raw / file.name
         if path.is_file():
             self.note(file)
@@ -82,7 +82,7 @@ class _Raw:
             self.files[file.name] = LockedFile(url=got.url, bytes=got.bytes, sha256=got.sha256)
 
     def note(self, file: RemoteFile) -> None:
-        """Note a file that is here; where it was noted before, DataError unless it has the same size."""
+        """Note a file that is already there; if it was noted before, DataError unless it has the same size."""
         path, known = self.folder.raw / file.name, self.files.get(file.name)
         size = path.stat().st_size
         if known is None:
@@ -132,11 +132,11 @@ def fetch(
 
 
 def _summary(target: Asset, cache: Path, raw: _Raw, strict: bool) -> list[str]:
-    """What is here now; DataError where images are missing that should be."""
+    """What is available locally now; DataError if images are missing."""
     said = f"{raw.card.name}: {len(raw.files)} files, {sum(f.bytes for f in raw.files.values()) / 1e9:.3g} GB"
     lines = [f"{said} in {raw.folder.raw}"]
     if raw.dead:
-        lines.append(f"{len(raw.dead)} listed pictures could not be had; see {raw.folder.lock}")
+        lines.append(f"{len(raw.dead)} listed images could not be downloaded; see {raw.folder.lock}")
     if target.kind == "target" and (problem := wrong_count(target, cache)):
         if strict:
             raise DataError(problem)
@@ -159,7 +159,7 @@ def _take(raw: _Raw, given: Path) -> list[str]:
 
 
 def _lacking(raw: _Raw, file: RemoteFile) -> bool:
-    """Whether a file has to be had yet; loose images may stand for an archive that only a person can get."""
+    """Whether a file still has to be fetched; loose images may replace an archive that needs a manual download."""
     if file.optional or (raw.folder.raw / file.name).is_file():
         return False
     loose = any(name not in {f.name for f in raw.card.files} for name in raw_files(raw.folder))
@@ -201,7 +201,7 @@ def _help(card: Asset, file: RemoteFile, error: DataError | None) -> DataError:
     if file.login and (error is None or isinstance(error, Absent)):
         return NeedsPerson(f"{card.name}: {why}; get it as described and give it with --from", file.login)
     if isinstance(error, ForNow):
-        return DataError(f"{card.name}: {why}; the same command tries again and goes on from where it stopped")
+        return DataError(f"{card.name}: {why}; run the same command again to resume")
     if isinstance(error, Absent):
         return DataError(
             f"{card.name}: {why}; get {file.name} elsewhere ({card.homepage}) and give it with --from FILE"
@@ -243,8 +243,8 @@ def _pictures(raw: _Raw, listed: Path) -> None:
         _each(get, todo, raw.line)
     if later:
         raise DataError(
-            f"{raw.card.name}: {len(later)} of {len(wanted)} pictures did not come this time, the first: {later[0]}; "
-            "the same command tries them again"
+            f"{raw.card.name}: {len(later)} of {len(wanted)} images could not be downloaded this time, the first: "
+            f"{later[0]}; run the same command again to retry them"
         )
 
 

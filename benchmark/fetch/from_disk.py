@@ -1,4 +1,4 @@
-"""Files that a person downloaded: which of them belong to a target, and into its raw/ with them.
+"""Files that the user downloaded: which of them belong to a target, and copying them into its raw/.
 
 They are hard links where the disk allows it, so a second copy of many gigabytes is not made.
 """

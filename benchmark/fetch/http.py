@@ -1,4 +1,4 @@
-"""What a server's answer says: whether to come again, and when, and which version of a file it is (RFC 9110)."""
+"""HTTP answers read: whether and when to retry, and which version of a file it is (RFC 9110)."""
 
 from __future__ import annotations
 

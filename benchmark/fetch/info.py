@@ -1,4 +1,4 @@
-"""What `datasets info` says of a target or pretrained network."""
+"""The text of `datasets info` about a target or pretrained network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmark.fetch.licences import terms
 
 
 def target_text(target: Asset, cache: Path) -> Iterator[str]:
-    """Lines: what it is, whose, where from, how it is split, what of it is here."""
+    """Lines: what it is, whose, where from, how it is split, what is available locally."""
     card, folder = owner(target), raw_folder(cache, target)
     yield f"{target.name}: {target.title}"
     facts = {"homepage": target.homepage, "paper": target.paper}
@@ -30,7 +30,7 @@ def target_text(target: Asset, cache: Path) -> Iterator[str]:
         yield f"    {file.name}: {_origin(file)}; {'here' if (folder.raw / file.name).is_file() else 'not here'}"
     lock = folder.read_lock()
     if lock.files:
-        dead = f", {len(lock.dead)} listed pictures could not be had" if lock.dead else ""
+        dead = f", {len(lock.dead)} listed images could not be downloaded" if lock.dead else ""
         yield f"  locked: {len(lock.files)} files{dead}; digest {lock.digest}"
     yield f"  state: {_state(target, cache)}"
     for file in card.files:

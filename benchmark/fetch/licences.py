@@ -1,4 +1,4 @@
-"""Licences of data sets that a person has read and accepted: noted once for each, below the cache."""
+"""Accepted licences of data sets, noted once for each, below the cache."""
 
 from __future__ import annotations
 

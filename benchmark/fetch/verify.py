@@ -1,4 +1,4 @@
-"""Whether fetched and prepared files are what their publishers, an earlier run and our own notes say."""
+"""Checks of fetched and prepared files against their publishers, an earlier run and our own notes."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def verify(target: Asset, cache: Path, progress: Progress) -> Iterator[str]:
         return
     yield _checked_images(target, cache, folder, progress)
     if lock.dead:
-        yield f"{len(lock.dead)} listed pictures could not be had"
+        yield f"{len(lock.dead)} listed images could not be downloaded"
     for path in sorted(target_folder(cache, target.name).prepared(0, "").parent.glob("*.zip")):
         yield f"{path.name}: {_checked_prepared(path, progress)} images as prepared"
 

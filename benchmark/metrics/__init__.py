@@ -1,4 +1,4 @@
-"""What is measured: distances between image sets (fd, kid) and between image pairs (consistency), memorisation.
+"""Metrics: distances between image sets (fd, kid) and between image pairs (consistency), translation, memorisation.
 
 Importing this package, and listing its metrics, does not import torch; making an ``Evaluator`` does.
 """

@@ -1,4 +1,4 @@
-"""The words of measuring: a score, the images that are scored, what a metric is. No torch here."""
+"""The types of evaluation: a score, the images that are scored, what a metric is. No torch here."""
 
 from __future__ import annotations
 

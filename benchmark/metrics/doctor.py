@@ -1,8 +1,8 @@
-"""`doctor`: does the measuring chain of this machine give the answers that it has to give?
+"""`doctor`: checks of this machine's metrics, networks, resizing and rounding against known answers.
 
 Each check takes the function or network that it examines as an argument and compares its answer with a known one:
 worked out (known_answers.py) or stored (doctor.json). Stored ones belong to ``pictures``, which are drawn by integer
-formulas; maintainers make them anew with `python -m benchmark.metrics.doctor CACHE` after a change that is meant to
+formulas; maintainers compute them again with `python -m benchmark.metrics.doctor CACHE` after a change that is meant to
 move them.
 """
 
@@ -88,7 +88,7 @@ def finished(name: str, group: Callable[[], list[Check]]) -> list[Check]:
     """The group's checks, or one failed check if it ends in an error."""
     try:
         return group()
-    except Exception as error:  # whatever is broken, the other checks and the run go on
+    except Exception as error:  # whatever is broken, the other checks and the run continue
         return [Check(name, "failed", " ".join(f"{type(error).__name__}: {error}".split()), "an answer")]
 
 
@@ -150,7 +150,7 @@ def weights(network: str, cache: Path, files: Mapping[str, WeightFile] = WEIGHT_
         published = f"sha256 {file.sha256[:12]}…"
         try:
             place = locate(file, {}, cache)
-        except WeightsError as error:  # somebody named a file, and it is not this one
+        except WeightsError as error:  # the user named a file, and it is not this one
             checks.append(Check(name, "failed", str(error), published))
             continue
         if place.path:
@@ -248,6 +248,6 @@ def measure_stored(evaluator: Evaluator) -> Values:
     return {name: np.vectorize(lambda x: float(f"{x:.7g}"))(values).tolist() for name, values in found.items()}
 
 
-if __name__ == "__main__":  # values of networks that are not here stay as they are
+if __name__ == "__main__":  # values of networks that are unavailable stay as they are
     mine = measure_stored(Evaluator(list(list_metrics()), Path(sys.argv[1])))
     STORED.write_text(json.dumps({"schema": 1, "values": (read_stored() if STORED.is_file() else {}) | mine}) + "\n")

@@ -1,4 +1,4 @@
-"""Samples and a reference set in, one score per metric out."""
+"""The `Evaluator`: samples and a reference set in, one score per metric out."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Evaluator:
     files by key (see weight_files.py). ``files`` replaces the published files by others and exists for tests.
     ``stand_ins`` is the folder of the files for metrics called ``standin_*``.
     Raises UnknownName for a metric or weight key, WeightsError for a named file that is missing or altered.
-    A metric whose network cannot be had is decided here, once, and scored as ``not available: ...``.
+    A metric whose network is unavailable is decided here, once, and scored as ``not available: ...``.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""How sure a Fréchet distance is, and what it would be with endless images.
+"""The Fréchet distance's standard error, and its extrapolation to endless images.
 
 The distance of n generated images is biased upwards by about slope / n, and the slope depends on the generator (Chong
 and Forsyth 2020), so it ranks generators only at equal n, and even then partly by their bias. FD-infinity is the
@@ -41,7 +41,7 @@ class FdInfinity:
 
     ``std_error`` joins two independent parts: ``fit_error``, of the intercept given these images, from the scatter
     about the line; and ``sampling_error``, of drawing the images. ``interval`` is 95 %. ``straight`` is False where the
-    larger half of the sizes points to another intercept: as a rule N is then too small against the number of features
+    larger half of the sizes points to another intercept: usually N is then too small against the number of features
     for a straight line, and the value is wrong by more than the interval says (a few in a hundred are false alarms).
     """
 

@@ -20,8 +20,8 @@ def features_to_kid(x: NDArray[np.floating], y: NDArray[np.floating]) -> tuple[f
     """Unbiased MMD^2 of features [m, d] and [n, d], m, n >= 3, and its standard error.
 
     May be negative for sets that are alike. The standard error is the two-sample delete-one jackknife, as if both sets
-    were drawn anew. Its square errs on the large side on average (Efron and Stein 1981), by up to a factor of two where
-    the sets come from one distribution. Raises DataError for fewer than three rows.
+    were drawn again. Its square is too large on average (Efron and Stein 1981), by up to a factor of two where the
+    sets come from one distribution. Raises DataError for fewer than three rows.
     """
     if min(len(x), len(y)) < 3:
         raise DataError(f"the kernel distance needs at least three images a side; found {len(x)} and {len(y)}.")

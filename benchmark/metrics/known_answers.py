@@ -1,4 +1,4 @@
-"""Questions whose answers are known by hand or in closed form, put to the functions that score a run.
+"""Inputs with answers known by hand or in closed form, for the functions that score a run.
 
 Small sets of features for the metrics of sets, images of one colour for the metrics of pairs: values and the order of
 arguments are examined together.

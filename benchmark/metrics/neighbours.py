@@ -1,4 +1,4 @@
-"""What nearest neighbours in feature space tell: precision, recall, density, coverage, memorisation, and an order.
+"""Metrics of nearest neighbours in feature space: precision, recall, density, coverage, memorisation, and an order.
 
 All distances are Euclidean and come from |a - b|^2 = |a|^2 + |b|^2 - 2 a.b in float64, one square block at a time, so
 memory beside the features is that of a few blocks. The features are centred first, which keeps the cancellation small.
@@ -111,7 +111,7 @@ def nearest_training(fake: Floats, train: Floats, held_out: Floats, block: int =
         copies = int((held_distances == 0).sum())
         raise DataError(
             f"held-out images must not be in the training set: {copies} of {len(held_distances)} are copies of "
-            "training images; split the domain anew or remove its duplicates."
+            "training images; split the domain again or remove its duplicates."
         )
     return Memorisation(
         median_ratio=float(np.median(distances) / np.median(held_distances)),

@@ -1,4 +1,4 @@
-"""Scores of pairs of images: which images each metric compares, and what comes of it."""
+"""Scores of pairs of images: which images each metric compares, and the result."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Comparison:
 def comparisons(
     infos: Sequence[MetricInfo], samples: Samples, least_px: int
 ) -> tuple[list[Comparison], dict[str, Score]]:
-    """What to compare for the metrics of pairs among ``infos``, and the scores of those that cannot be had.
+    """What to compare for the metrics of pairs among ``infos``, and the scores of those that are unavailable.
 
     ``least_px`` is the size of the smallest images that the network takes.
     """

@@ -1,4 +1,4 @@
-"""How far a generator translates the source's images, and whether it translates them rightly.
+"""Metrics of translation: how far a generator moves the source's images, and whether it moves them rightly.
 
 Images are compared after their grain was averaged away: each is the mean over several noises at one latent, slightly
 blurred. So a shared or a different grain counts for nothing, and what remains is what was drawn.

@@ -1,4 +1,4 @@
-"""From a name to a method: those on the shelf, plug-ins, installed packages, and `a+b` made of several."""
+"""The registry of methods by name: the shelf, plug-ins, installed packages, and compositions `a+b`."""
 
 from benchmark.registry.find import SHELF, catalogue, find_method, method_names
 

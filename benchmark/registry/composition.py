@@ -1,4 +1,4 @@
-"""`a+b`: one method made of several.
+"""Compositions `a+b`: one method that combines several.
 
 Losses add, frozen sets unite, everything is prepared. What only one can decide (the generator and the noise that are
 evaluated, the control, the learning rates, whose training is re-used) has at most one owner; two are refused by name.
@@ -76,7 +76,7 @@ class Composition(Method):
 
     @property
     def parts(self) -> tuple[Method, ...]:
-        """The methods it is made of."""
+        """The methods that it combines."""
         return tuple(getattr(self, name) for name in type(self).model_fields)
 
     def owner(self, hook: str) -> Method | None:
@@ -210,7 +210,7 @@ def united(methods: Sequence[Method]) -> Method:
 
 
 def parts_of(method: Method) -> tuple[Method, ...]:
-    """What a method is made of: itself, or the parts of a composition."""
+    """The parts of a method: itself, or those of a composition."""
     return method.parts if isinstance(method, Composition) else (method,)
 
 

@@ -1,6 +1,6 @@
-"""Name -> method. A method is known because its file lies on the shelf; nothing has to be listed anywhere.
+"""Lookup of methods by name. A file on the shelf is enough; nothing has to be listed anywhere.
 
-Beside the shelf there are plug-ins and installed packages (`plugins.py`), and `a+b` is made of several methods.
+Beside the shelf there are plug-ins and installed packages (`plugins.py`), and `a+b` combines several methods.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _on_shelf(name: str) -> type[Method]:
         module = importlib.import_module(f"benchmark.methods.{name}")
     except Exception as error:  # a method file may fail in any way; the message must name it
         raise MethodError(
-            f"method {name}: its file cannot be imported ({type(error).__name__}: {error}). Mend the file."
+            f"method {name}: its file cannot be imported ({type(error).__name__}: {error}). Correct the file."
         ) from error
     return _method_in(module, name)
 

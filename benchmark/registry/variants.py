@@ -1,4 +1,4 @@
-"""`name[field=value,...]`: a method with some of its fields given, as a row of its own beside the plain one."""
+"""Variants `name[field=value,...]`: a method with some fields given, as a row of its own beside the plain one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From records to tables, figures and one page; also two results folders compared. Never imports torch."""
+"""Reports: tables, figures and one page from records; comparison of two results folders. Never imports torch."""
 
 from benchmark.report.render import rich_table
 from benchmark.report.write import Report, show, write_report

@@ -1,4 +1,4 @@
-"""What has to be said wherever numbers of certain records stand. No torch here."""
+"""Cautions that stand beside the numbers of certain records. No torch here."""
 
 from __future__ import annotations
 

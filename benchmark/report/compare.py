@@ -1,4 +1,4 @@
-"""Two folders of records -> what changed from one to the other, number by number. Never imports torch.
+"""Comparison of two folders of records, number by number. Never imports torch.
 
 Numbers are subtracted only where everything that makes them is the same; where it is not, it is said what differs.
 """

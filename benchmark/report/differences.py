@@ -1,4 +1,4 @@
-"""Records -> by how much methods differ from the plain one in the suite's first metric, and whether that is chance."""
+"""Differences of the methods from the plain one in the suite's first metric, and whether they are chance."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def scale(metric: str) -> int:
 
 
 def value_of(record: RunRecord, metric: str) -> float | None:
-    """What a finished record says of ``metric``, not scaled."""
+    """The value of ``metric`` in a finished record, not scaled."""
     return record.metrics[metric].value if record.status == "done" and metric in record.metrics else None
 
 

@@ -1,4 +1,4 @@
-"""Two sets of records -> the numbers of both, side by side: which ones meet, and whether they may be subtracted."""
+"""Matching of two sets of records: which numbers correspond, and whether they may be subtracted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sections and their records -> one HTML page that needs nothing else, neither network nor files. Never imports torch.
+"""The HTML page: sections and their records in one file without network or other files. Never imports torch.
 
 The templates lie in benchmark/report/templates/. All text of a record is escaped; a Content-Security-Policy forbids
 every request and every script but the page's own.

@@ -1,4 +1,4 @@
-"""What papers printed: values with their protocol and provenance, and a table of them beside ours. No torch here.
+"""Published numbers: values with protocol and provenance, and a table of them beside ours. No torch here.
 
 One YAML file per publication in `benchmark/report/published/`. A value counts as verified when it was read where it was
 published (P: paper, R: project page or repository, C: code) or where others list it (A); what is only remembered (M)
@@ -90,7 +90,7 @@ class Value:
 
     @cached_property
     def verified(self) -> bool:
-        """Whether somebody of this project read it where it stands."""
+        """Whether it was read for this project in the place that it cites."""
         return self.mark != "M"
 
 
@@ -141,7 +141,7 @@ def published_table(records: Sequence[RunRecord], values: Sequence[Value] | None
     ]
     caption = (
         "Not measured here, and not to be ranked together: see each row's note for what differs. Here: mean over seeds "
-        f"at the default control. {UNVERIFIED}: a number is said to exist, but nobody of this project has read it.",
+        f"at the default control. {UNVERIFIED}: a number is said to exist, but was not read for this project.",
         *cautions(records),
     )
     return Table("Published numbers", tuple(columns), tuple(rows), tuple(notes), caption)

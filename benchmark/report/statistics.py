@@ -1,4 +1,4 @@
-"""Comparisons between methods over seeds: how large, how certain, and whether there are seeds enough to tell.
+"""Statistics of comparisons over seeds: effect, certainty, and whether there are enough seeds to tell.
 
 Repeated calls give identical results: what is drawn at random comes from generators with a fixed seed, and neither the
 order of seeds nor that of methods matters. Sources:

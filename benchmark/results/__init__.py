@@ -1,4 +1,4 @@
-"""What lies on disk after a run: records, pictures, hashes.
+"""Results on disk: records, pictures, hashes.
 
 A record is one row of results, a `ResultStore` the folder of them; nothing in here is computed, and nothing trusted.
 """

@@ -1,4 +1,4 @@
-"""One row of results: what a record says, and what it has to say to be one.
+"""The record, one row of results: its fields, and the rules that they keep.
 
 The format is described in docs/results-format.md.
 """
@@ -60,7 +60,7 @@ class MetricValue(Measurement):
     better: Literal["lower", "higher"] = "lower"
     title: Text = ""
     reason: Text | None = Field(None, description="why value is None: which file is missing, where to put it")
-    note: Text | None = Field(None, description="what has to be known beside the value")
+    note: Text | None = Field(None, description="what must be known to read the value")
 
     @model_validator(mode="after")
     def _explained(self) -> MetricValue:
@@ -120,7 +120,7 @@ class RunRecord(Frozen):
     domain_digest: Text
     source: Text
     source_sha256: Text
-    source_origin_sha256: Text | None = Field(None, description="of the file that an imported source was made of")
+    source_origin_sha256: Text | None = Field(None, description="of the file that was imported as the source")
     architecture: JsonDict = Field(default_factory=dict, description="of the source: resolution, widths, channels ...")
     seed: int
     control: float | str | None = Field(None, description="value of the method's inference-time knob")

@@ -4,7 +4,7 @@
     <out>/samples/<record_key>.png      adapted(z_0..z_7) side by side; the zero-step record shows the source
     <out>/hashes/<record_key>.sha256    hashes of both
 
-Whatever lies in that folder is treated as hostile: a reader reports what it cannot use and goes on.
+Whatever lies in that folder is treated as hostile: a reader reports what it cannot use and continues.
 The format is described in docs/results-format.md.
 """
 

@@ -1,4 +1,4 @@
-"""Is what lies in a results folder what was stored?"""
+"""Verification of a results folder against the hashes noted when it was written."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Verified:
     """Changed, damaged or unreadable."""
     gone: tuple[str, ...]
     unhashed: tuple[str, ...]
-    """Stored before there were hashes, or by somebody else."""
+    """Stored before there were hashes, or by another program."""
 
 
 def verify_results(out: Path) -> Verified:

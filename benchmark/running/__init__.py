@@ -1,3 +1,4 @@
-"""One run, one straight line: plan, forecast, setup, weights, selection, make_record, job, worker, supervisor, launch,
-suite. Each of these modules imports earlier ones only.
+"""One run, a straight line of modules, each of which imports earlier ones only.
+
+They are plan, forecast, setup, weights, selection, make_record, job, worker, supervisor, launch, suite.
 """

@@ -1,6 +1,6 @@
-"""`run --plan`: what a suite would train, how long that takes, and what this machine still lacks for it.
+"""The forecast of `run --plan`: what a suite would train, how long that takes, and what this machine still lacks for it.
 
-Also what a training will ask of this machine: seconds and memory, found by trying one image.
+It also estimates the seconds and memory of a training by trying one image.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from benchmark.stylegan2 import Nets
 
 RUN = "python -m benchmark"
 FULL_WIDTH = {"channel_base": 32768, "channel_max": 512}
-"""Of the networks of a source that is not here: the widest that are usual."""
+"""Widths assumed for a source that is not available locally: the widest usual ones."""
 LARGE_PX = 256
 """From here on a training on a CPU is tried before it starts."""
 PATIENCE_HOURS = 2.0
@@ -238,7 +238,7 @@ def device_of(nets: Nets) -> torch.device:
 def require_patience(prepared: Sequence[tuple[Nets, Sequence[Job]]], out: Path, yes: bool) -> str | None:
     """What is to be said before long trainings on a CPU; None where they are short or small.
 
-    Raises ConfigError where they take hours and nobody said `yes`.
+    Raises ConfigError if they would take hours and `yes` is false.
     """
     hours = sum(
         remaining_kimg(jobs, out) * seconds_per_kimg(nets) / 3600

@@ -1,4 +1,4 @@
-"""How jobs are started, and what becomes of those that fail: each costs its own cells, not the run."""
+"""The launcher: starts jobs, here or in worker processes; a job that fails costs its own cells, not the run."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from benchmark.system.progress import Bars
 
 MOST_WORKERS = 4
 WORKER_BYTES = 3 << 30
-"""Memory to leave for each process where nobody says how many there should be."""
+"""Memory to reserve for each process if their number is not given."""
 
 
 @dataclass(frozen=True)
 class Launch:
-    """How to go about it."""
+    """How jobs are started."""
 
     workers: int | None = 0
     """Processes side by side; 0: no other process than this one; None: as many as suit the device."""

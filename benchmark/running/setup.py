@@ -1,4 +1,4 @@
-"""From the arguments of a command to everything that its jobs need, checked before the first one starts."""
+"""The set-up of a run: from the arguments of a command to all that its jobs need, checked before the first starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `run` does between its arguments and its exit code."""
+"""Running of suites: from checked arguments to the exit code."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def run_suite(run: Run, console: Console, tensorboard: bool, launch: Launch) -> 
     doctor = verdict(examine(run.evaluator))
     if not doctor.passed:
         console.print(
-            f"The measuring on this machine is doubtful, records are marked so: {'; '.join(doctor.failed)}. "
+            f"Metric checks failed on this machine; the records will say so: {'; '.join(doctor.failed)}. "
             "See: python -m benchmark doctor",
             style="red",
             markup=False,

@@ -1,4 +1,4 @@
-"""Jobs in processes of their own: who does what, how long it may take and how much memory, and what failed."""
+"""The supervisor of worker processes: who does which job, limits of time and memory, failures."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""A job's weights: trained now, or read from the files of an earlier run.
+"""Weights of a job: trained now, or read from the files of an earlier run.
 
 <out>/checkpoints/<train_key>.safetensors            all networks at the end of the training
 <out>/checkpoints/<train_key>-0.5kimg.safetensors    the weight average at one of train.snapshot_kimg
-<out>/checkpoints/<train_key>.progress               a training that was interrupted, to go on from
+<out>/checkpoints/<train_key>.progress               an interrupted training, to resume from
 <out>/logs/<train_key>.jsonl                         its ticks
 <out>/hashes/<train_key>.sha256                      hashes of the weights
 <out>/locks/<train_key>.lock                         held by the process that trains
@@ -89,7 +89,7 @@ def snapshot(file: Path, device: str) -> Generator:
 
 
 class Progress:
-    """What a training leaves on its way: its log, the weight averages asked for, and a state to go on from."""
+    """What a training leaves on its way: its log, the weight averages asked for, and a state to resume from."""
 
     def __init__(
         self, job: Job, path: Path, log: TrainingLog, advance: Advance, told: Callable[[], int | None]
@@ -117,8 +117,11 @@ class Progress:
         self.log.extend(state.ticks[-1:])
 
     def on_step(self, state: State) -> None:
-        """Save what is due; Stopped where somebody told this process to end."""
-        for kimg, file in self.files.items():  # before the state: what goes on from it does not come by here again
+        """Save what is due; Stopped if this process was told to end."""
+        for (
+            kimg,
+            file,
+        ) in self.files.items():  # before the state: a training that resumes from it does not pass here again
             if kimg not in self.kept and kimg * 1000 <= state.images:
                 save_generator(file, baked(state.nets.g_ema), {"train_key": self.key, "kimg": state.images / 1000})
                 self.kept.add(kimg)
@@ -132,7 +135,7 @@ class Progress:
 
 
 def train_checkpoint(job: Job, run: Run, path: Path) -> None:
-    """Train and write `path`; a training state beside it lets the same command go on after an interruption."""
+    """Train and write `path`; a training state beside it lets the same command resume after an interruption."""
     assert job.method is not None
     method = job.method.training()
     cfg, reals = job.training, run.domains[job.domain].train

@@ -1,4 +1,4 @@
-"""The process that does jobs: one after the other, until there are no more or something breaks.
+"""The worker process: does jobs one after the other until none are left or one breaks it.
 
 Whatever a method does, it does it here: a hang, a crash or a leak costs this process and the job in hand, and the
 parent (supervisor.py) starts another. Nothing that imports torch is imported at the top, since the process has to be
@@ -74,11 +74,11 @@ def work(pipe: Connection, order: Order) -> None:
     except Stopped as stopped:
         sys.exit(stopped.code)
     except (BrokenPipeError, EOFError):
-        sys.exit(1)  # nobody listens any more
+        sys.exit(1)  # the parent no longer listens
 
 
 def equip(pipe: Connection, order: Order) -> Run:
-    """The jobs and what they share, made anew from the arguments of the command."""
+    """The jobs and what they share, made again from the arguments of the command."""
     from rich.console import Console
 
     from benchmark.errors import ConfigError
@@ -200,5 +200,5 @@ class RemoteBars:
             self.pipe.send(("stage over",))
 
     def over(self, items: Iterable[Item], total: int, text: str) -> Iterator[Item]:
-        """The items; domains were drawn by the parent, so nobody waits for these."""
+        """The items; domains were drawn by the parent, so there is no progress to show."""
         yield from items

@@ -1,4 +1,4 @@
-"""Proof that a source still draws what it drew: a few images at fixed latents, kept beside the weights."""
+"""Checks that a source still draws the same images at fixed latents, kept beside the weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A source or an adapted network as a file for other tools: rosinality's `.pt` layout, or NVIDIA's names."""
+"""Export of a source or an adapted network for other tools: rosinality's `.pt` layout, or NVIDIA's names."""
 
 from __future__ import annotations
 

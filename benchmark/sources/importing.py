@@ -1,4 +1,4 @@
-"""A checkpoint of the field becomes a source of ours: converted strictly, written, re-read and compared."""
+"""Import of the field's checkpoints as sources: converted strictly, written, read again and compared."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ CARD, WEIGHTS, CHECK = "card.json", "weights.safetensors", "check.safetensors"
 class NoiseStart(Frozen):
     """Noise strengths that a training begins with.
 
-    A generator of flat drawings switches its noise off. One that goes on from there has to be given it back, and where
+    A generator of flat drawings switches its noise off. A training that continues from it must give it back, and where
     the new images ask for it slowly, at the lowest resolutions, it is held.
     """
 

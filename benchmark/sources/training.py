@@ -35,7 +35,7 @@ class SourceTraining(Method):
 def train_source(
     name: str, out: Path, cache: Path, kimg: float | None, device: str, say: Callable[[str], None] = print
 ) -> None:
-    """Train `name` by its recipe into `out`; the same command goes on where it stopped.
+    """Train `name` by its recipe into `out`; the same command resumes it.
 
     Each tick prints a line and goes to `out/ticks.jsonl`; every `snapshot_kimg` a snapshot of all three networks is
     written, to be compared by `sources score`. `kimg` replaces the recipe's length. Raises ConfigError, WeightsError.
@@ -92,7 +92,7 @@ def start_of(recipe: Recipe) -> Nets:
     else:
         nets, _ = load_source(find_source(recipe.start))
         if nets.cfg != recipe.networks:
-            raise ConfigError(f"the recipe's networks are not those of {recipe.start}, from which it goes on.")
+            raise ConfigError(f"the recipe's networks are not those of {recipe.start}, from which it continues.")
         nets.g.load_state_dict(nets.g_ema.state_dict())
     if recipe.noise:
         _begin_noise(nets, recipe.noise)
@@ -107,7 +107,7 @@ def _begin_noise(nets: Nets, noise: NoiseStart) -> None:
 
 
 def _key(recipe: Recipe, digest: str) -> str:
-    """What a training state belongs to. The length is left out, so that a training can go on beyond its first goal."""
+    """What a training state belongs to. Without the length, so that a training can continue beyond its first goal."""
     fixed = recipe.model_dump(exclude={"train": {"kimg", "checkpoint_minutes"}, "snapshot_kimg": True})
     return hashlib.sha256(json.dumps([fixed, digest, dist.world()], sort_keys=True).encode()).hexdigest()
 

@@ -6,7 +6,7 @@ Two plain values in a row, as in `augment.py`::
     transform(images, Draw) -> images        brightness, saturation, contrast, shift, cutout
 
 Always on and at full strength, for reals, fakes and R1 alike: there is no probability to adapt. Each step is affine in
-the image and made of operations that autograd differentiates any number of times.
+the image and consists of operations that autograd differentiates any number of times.
 """
 
 from __future__ import annotations

@@ -158,7 +158,7 @@ def load(path: str | Path) -> Nets:
 
 
 def architecture_of(path: Path) -> NetConfig:
-    """What a file of `save` says of its networks."""
+    """The header of a file of `save`: its networks."""
     return _architecture(read_header(path), path)
 
 

@@ -1,4 +1,4 @@
-"""What is compared: each YAML file in here is a suite or a collection of suites, and `load_suite` makes it typed."""
+"""Suites: each YAML file here is a suite or a collection of suites, and `load_suite` makes it typed."""
 
 from benchmark.suites.load import find_collection, load_suite, load_suites, members, suite_names
 

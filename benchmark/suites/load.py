@@ -1,4 +1,4 @@
-"""Suite YAML and `--set` -> one typed, frozen Suite and typed, frozen methods; exactly once, before anything runs."""
+"""Loading of suites: YAML and `--set` become one frozen Suite and frozen methods, once, before anything runs."""
 
 from __future__ import annotations
 

@@ -41,14 +41,14 @@ def new_file(path: Path) -> Iterator[Path]:
 
 
 def is_temporary(path: Path) -> bool:
-    """Whether this is a name of `new_file`: what an interrupted write left, or what somebody writes just now."""
+    """Whether this is a name of `new_file`: left by an interrupted write, or being written now."""
     return re.fullmatch(r"\..+\.[0-9a-f]{32}\.tmp", path.name) is not None
 
 
 def clear_temporaries(folder: Path, begin: str) -> None:
     """Remove what interrupted writes of files `begin...` left in `folder`; for the holder of a lock, who alone writes.
 
-    Folders of half a drawing go too. What cannot be removed stays: it harms nobody.
+    Folders of half a drawing go too. What cannot be removed stays: it does no harm.
     """
     for path in folder.glob(f".{glob.escape(begin)}*.tmp"):
         with suppress(OSError):
@@ -58,7 +58,7 @@ def clear_temporaries(folder: Path, begin: str) -> None:
 
 
 def clear_old_temporaries(folders: Iterable[Path]) -> tuple[int, list[Path]]:
-    """Remove temporaries in `folders` (not below) that nobody wrote to for a day: (how many, those that remain)."""
+    """Remove temporaries in `folders` (not below) that are a day old: (how many, those that remain)."""
     removed, left = 0, []
     for path in sorted(path for folder in folders for path in folder.glob(".*.tmp") if is_temporary(path)):
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""What the machine is and what it can do well."""
+"""Facts about the machine: devices, precision, threads, and the environment of a record."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def device_name(device: str) -> str:
 
 
 def environment(device: str) -> dict[str, Any]:
-    """What a record says of the machine, the software and the command; no host names, no users, no variables."""
+    """The record's environment: machine, software and command; no host names, no users, no variables."""
     return {
         "device": device_name(device),
         "threads": torch.get_num_threads(),

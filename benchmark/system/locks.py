@@ -1,4 +1,4 @@
-"""One owner for each piece of work, over all processes that share a folder."""
+"""Locks: one owner for each piece of work, over all processes that share a folder."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ SILENCE = 60.0
 
 
 class Stages(Protocol):
-    """What a job says of its progress."""
+    """A job's report of its progress."""
 
     def say(self, text: str) -> None:
         """A line that stays above the bars."""

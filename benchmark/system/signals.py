@@ -1,4 +1,4 @@
-"""Being told to stop: at once where nothing is lost by it, after the step in hand where a training is under way."""
+"""Handling of stop signals: at once where nothing is lost, otherwise after the current training step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PATIENCE = 20
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal ended the work; handled wherever Ctrl-C is, so that nobody takes it for a failure."""
+    """A signal ended the work; handled wherever Ctrl-C is, so that it is not taken for a failure."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"signal {number}")

@@ -1,4 +1,4 @@
-"""Which real images a step shows, and in what order: the same for all methods."""
+"""Batches of real images and their order: the same for all methods."""
 
 from __future__ import annotations
 

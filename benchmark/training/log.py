@@ -1,4 +1,4 @@
-"""The log of a training: one line of JSON per tick, and, where it was asked for, TensorBoard's own files."""
+"""The log of a training: one line of JSON per tick, and TensorBoard's files on request."""
 
 from __future__ import annotations
 

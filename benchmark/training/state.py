@@ -1,4 +1,4 @@
-"""What a training consists of at a moment: its log, and its file, so that the same command goes on where it stopped."""
+"""The state of a training: its log and its file, so that the same command resumes it."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _load_moments(optimiser: torch.optim.Adam, tensors: dict[str, Tensor], prefi
 
 
 def save_state(path: Path, state: State, key: str) -> None:
-    """Write everything that `train` needs to go on; `key` names the run that it belongs to."""
+    """Write everything that `train` needs to resume; `key` names the run that it belongs to."""
     tensors = {f"nets.{k}": t for k, t in state.nets.state_dict().items()}
     tensors |= {f"extra.{k}": t for k, t in state.extra.state_dict().items()}
     tensors |= _moments(state.opt_g, "opt_g") | _moments(state.opt_d, "opt_d")

@@ -44,7 +44,7 @@ STAIRS = (
     "launch",
     "suite",
 )
-"""The modules of `run/` from the first to the last."""
+"""The modules of `running/` from the first to the last."""
 MOST_MODULES = 16
 FILE_LINES = {"stylegan2": 450, "methods": 80}
 FUNCTION_LINES = {"train": 120}

@@ -103,7 +103,7 @@ def test_an_interrupted_run_goes_on_to_the_same_records(finished: Finished, cach
     running.send_signal(signal.SIGINT)
     _, err = running.communicate(timeout=120)
     assert running.returncode == 130
-    assert err.splitlines()[-1] == "interrupted; finished records are kept, the same command goes on."
+    assert err.splitlines()[-1] == "interrupted; finished records are kept, run the same command again to resume."
     assert "Traceback" not in err
     kept = contents(tmp_path / "res" / "records")
     assert 1 <= len(kept) < 10 and all(json.loads(text)["status"] == "done" for text in kept.values())

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from reader import BLOCK, User, commands
 
 import benchmark
 from benchmark import api
@@ -20,36 +17,13 @@ from benchmark.registry.composition import HOOKS, overrides
 
 ENGINE = Path(benchmark.__file__).parent
 PAGE = ENGINE.parent / "docs" / "adding-a-method.md"
-BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-@dataclass(frozen=True)
-class User:
-    """Somebody's folder, and where pip puts what they install."""
-
-    folder: Path
-    site: Path
-
-    def does(self, command: str) -> str:
-        """What a shell command prints; it has to succeed."""
-        words = shlex.split(command)
-        if words[:2] == ["pip", "install"]:  # real wheels, but nothing from the network
-            offline = ("--no-deps", "--no-index", "--no-build-isolation", "--no-warn-script-location", "--quiet")
-            words = ["python", "-m", "pip", "install", *offline, "--target", str(self.site), *words[2:]]
-        if words[0] == "python":
-            words[0] = sys.executable
-        plain = {"PYTHONPATH": str(self.site), "BENCHMARK_CACHE": str(self.site / "cache"), "COLUMNS": "200"}
-        done = subprocess.run(
-            words, cwd=self.folder, env=os.environ | plain, capture_output=True, text=True, timeout=600
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
 
 
 @pytest.fixture(scope="module")
 def user(tmp_path_factory: pytest.TempPathFactory) -> User:
     """Somebody with the package installed from its wheel."""
-    someone = User(tmp_path_factory.mktemp("mine"), tmp_path_factory.mktemp("site"))
+    site = tmp_path_factory.mktemp("site")
+    someone = User(tmp_path_factory.mktemp("mine"), site, site / "cache")
     someone.does(f"pip install {shlex.quote(str(ENGINE.parent))}")
     return someone
 
@@ -60,7 +34,7 @@ def test_the_page_works_from_top_to_bottom(user: User) -> None:
     for language, file, text in BLOCK.findall(PAGE.read_text()):
         if file:
             (user.folder / file).write_text(text)
-        for command in text.splitlines() if language == "bash" else ():
+        for command in commands(language, text):
             printed[command] = user.does(command)
     assert (user.site / "benchmark" / "methods" / "finetune.py").is_file(), "the shelf is not in the wheel"
     assert (user.site / "benchmark" / "py.typed").is_file(), "type checkers would not look into the wheel"

@@ -109,7 +109,7 @@ def test_the_first_download_is_trusted_and_locked(command: Command, shelf: Path,
     good(command(*FETCH, "birds", "--accept-licence"))
     (raw / "birds.zip").unlink()
     site.says("/b.zip", file(zip_of(3, seed=50), '"v2"'))
-    assert "was it published anew, or altered? To trust it as it is now, remove" in bad(command(*FETCH, "birds"))
+    assert "was it published again, or altered? To trust it as it is now, remove" in bad(command(*FETCH, "birds"))
     assert not (raw / "birds.zip").exists()
     (raw.parent / "lock.json").unlink()
     good(command(*FETCH, "birds"))
@@ -131,7 +131,7 @@ def test_a_killed_fetch_goes_on(command: Command, shelf: Path, site: Site, raw: 
     data = zip_of(40)
     card(shelf, {"name": "birds.zip", "url": site.says("/b.zip", file(data, stops_after=300_000))})
     said = bad(command(*FETCH, "birds", "--accept-licence", *QUICK))
-    assert "the same command tries again and goes on from where it stopped" in said
+    assert "run the same command again to resume" in said
     site.says("/b.zip", file(data))
     good(command(*FETCH, "birds", *QUICK))
     assert (raw / "birds.zip").read_bytes() == data
@@ -200,7 +200,7 @@ def test_a_list_of_pictures_with_dead_links(command: Command, shelf: Path, site:
     card(shelf, entry, layout=layout)
 
     said = bad(command(*FETCH, "birds", "--accept-licence", *QUICK))
-    assert "1 of 9 pictures did not come this time" in said and "/art/7.png: HTTP 500" in said
+    assert "1 of 9 images could not be downloaded this time" in said and "/art/7.png: HTTP 500" in said
     lock = json.loads((raw.parent / "lock.json").read_text())
     assert lock["dead"] == {
         "artist-2.png": "HTTP 404 Not Found",
@@ -208,13 +208,13 @@ def test_a_list_of_pictures_with_dead_links(command: Command, shelf: Path, site:
     }
     asked = len(site.asked)
     site.says("/art/7.png", file(picture(7)))
-    assert "2 listed pictures could not be had" in good(command(*FETCH, "birds", *QUICK))
+    assert "2 listed images could not be downloaded" in good(command(*FETCH, "birds", *QUICK))
     assert [path for path, _ in site.asked[asked:]] == ["/art/7.png"], "the dead and the here are not asked for again"
     first = json.loads((raw.parent / "lock.json").read_text())["digest"]
     assert f"digest {first}" in good(command("datasets", "verify", "birds"))
 
     site.says("/art/2.png", file(picture(2)))
-    assert "1 listed pictures could not be had" in good(command(*FETCH, "birds", "--retry-dead", *QUICK))
+    assert "1 listed images could not be downloaded" in good(command(*FETCH, "birds", "--retry-dead", *QUICK))
     lock = json.loads((raw.parent / "lock.json").read_text())
     assert list(lock["dead"]) == ["artist-5.png"] and lock["digest"] != first, "other pictures, another digest"
     assert "16 px: 8 images, 1 skipped" in good(command("datasets", "prepare", "birds", "--resolution", "16"))
@@ -228,7 +228,7 @@ def test_a_site_that_is_down_is_left_alone_soon(command: Command, shelf: Path, s
     layout = {"images": ["pictures/*"], "landmarks": "faces.json"}
     card(shelf, {"name": "faces.json", "url": site.says("/faces.json", file(faces))}, layout=layout)
     said = bad(command(*FETCH, "birds", "--accept-licence", *QUICK))
-    assert "of 200 pictures did not come this time" in said and "HTTP 503" in said
+    assert "of 200 images could not be downloaded this time" in said and "HTTP 503" in said
     assert len(site.asked) < 40
 
 
@@ -266,7 +266,9 @@ def test_a_pretrained_network_is_fetched_and_the_next_step_named(command: Comman
     said = good(command(*FETCH, "net", "--accept-licence"))
     assert "next: python -m benchmark sources import net\n" in said
     assert "1 files as first fetched" in good(command("datasets", "verify", "net"))
-    assert "is a pretrained network, no image set" in bad(command("datasets", "prepare", "net", "--resolution", "16"))
+    assert "is a pretrained network, not an image set" in bad(
+        command("datasets", "prepare", "net", "--resolution", "16")
+    )
 
 
 def test_a_pretrained_network_becomes_a_source_in_one_command(

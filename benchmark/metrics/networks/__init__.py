@@ -1,1 +1,1 @@
-"""The networks that measure: Inception, LPIPS and others, where their files are, and features that are kept."""
+"""Feature networks of the metrics (Inception, LPIPS and others), their weight files, and the cache of features."""

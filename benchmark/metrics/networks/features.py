@@ -147,7 +147,7 @@ def clean_resize(images: Tensor, px: int) -> Tensor:
     """uint8 [n, 3, R, R] to float32 [n, 3, px, px] in 0..255, exactly as clean-fid's mode "clean" does it.
 
     That is Pillow's antialiased bicubic, channel by channel in float, clipped and not rounded. `resize` differs from it
-    by less than 0.01 of 255, and takes about a third of the time, for networks that promise nobody's numbers.
+    by less than 0.01 of 255, and takes about a third of the time, for networks with no published numbers to match.
     """
     planes = images.flatten(0, 1).cpu().numpy().astype(np.float32)
     out = np.empty((len(planes), px, px), np.float32)

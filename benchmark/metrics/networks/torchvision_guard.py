@@ -1,4 +1,4 @@
-"""Lets ``import torchvision`` succeed where its compiled part does not fit the installed torch.
+"""A guard that lets ``import torchvision`` succeed if its compiled part does not fit the installed torch.
 
 A torchvision built for CUDA cannot load its operators beside a CPU-only torch. Its Python part then misses two of them
 and the import ends with "operator torchvision::nms does not exist". lpips and clean-fid need only torchvision's plain
@@ -31,7 +31,7 @@ def declare_missing_operators() -> tuple[str, ...]:
     for compiled in sorted(Path(spec.submodule_search_locations[0]).glob("_C*")):
         try:
             torch.ops.load_library(str(compiled))
-        except OSError:  # built for another torch or for a GPU runtime that is not here
+        except OSError:  # built for another torch or for a GPU runtime that is not installed
             continue
     missing = tuple(name for name in _SCHEMAS if not hasattr(torch.ops.torchvision, name))
     _declare(missing)

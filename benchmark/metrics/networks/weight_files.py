@@ -1,4 +1,4 @@
-"""Where the weight files of the measuring networks are found, and whether they are the right ones.
+"""Weight files of the feature networks: where they are found, and whether they are the right ones.
 
 Looked for in this order: an explicit option; BENCHMARK_WEIGHTS_<KEY>=/path/to/file; BENCHMARK_WEIGHTS_DIR=/folder; the
 ``weights`` folder of our cache; the places where the packages that use the file keep it. A file counts only with the
@@ -149,7 +149,7 @@ def locate(file: WeightFile, named: Mapping[str, Path], cache: Path) -> Located:
 
 
 def locate_stand_in(file: WeightFile, folder: Path | None, cache: Path) -> Located:
-    """What takes the place of `file` because somebody asked for it; the published one where `folder` has nothing."""
+    """The placeholder for `file` that the user asked for; the published one if `folder` has none."""
     if folder is None:
         return Located(None, "not available: it is measured only with --stand-in-weights, in rehearsals")
     path = folder / file.filename

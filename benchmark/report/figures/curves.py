@@ -1,4 +1,4 @@
-"""Over the length of training: metrics (records) and losses (logs) as charts, metrics also as a table.
+"""Training curves: metrics (records) and losses (logs) as charts, metrics also as a table.
 
 A log is as little trusted as a record.
 """
