@@ -1,4 +1,4 @@
-"""The forecast of `run --plan`: what a suite would train, how long that takes, and what this machine still lacks for it.
+"""The forecast of `run --plan`: what a suite would train, how long that takes, and what this machine lacks for it.
 
 It also estimates the seconds and memory of a training by trying one image.
 """
