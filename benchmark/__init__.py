@@ -2,9 +2,10 @@
 
     import benchmark
 
-    results = benchmark.run(["fixnoise", "freezed"], suite="smoke", settings={"train.kimg": 0.2})
+    results = benchmark.run(suite="smoke", settings={"train.kimg": 0.2})
     table = results.frame()                                   # one row per record and metric
     table = benchmark.load_results("results/runs/smoke")      # the same, of a run of any time
+    print(benchmark.list_methods())                           # what run(methods=[...]) takes
 
 Importing this costs next to nothing: torch, numpy and pandas are imported by the functions that need them.
 What a method file imports is in `benchmark.api`.
@@ -88,7 +89,7 @@ def run(
         suite: a suite's name (see `list_suites`) or a YAML file.
         source: name of the GAN to adapt.
         seeds: one repetition for each.
-        settings: what to change, {"train.kimg": 8, "fixnoise.weight": 0.1} or ["train.kimg=8", ...].
+        settings: what to change, {"train.kimg": 8, "METHOD.FIELD": 0.1} or ["train.kimg=8", ...].
         scale: between 0 and 1; a rehearsal in which lengths and numbers of samples are this share.
         plugins: Python files or modules with methods of yours.
         out: folder for records, samples and tables; results/runs/SUITE by default.

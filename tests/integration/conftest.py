@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from command_line import QUICK, Done, Finished, process
 
 from benchmark.cli import main
+from benchmark.system.locks import alone
 
 
 @pytest.fixture(scope="session")
@@ -21,10 +25,19 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Finished:
-    """Three methods on one toy domain; two trainings, since one method re-uses another's."""
-    folder = tmp_path_factory.mktemp("run")
+    """Three methods on one toy domain; two trainings, since one method re-uses another's.
+
+    It is made by the first test process that asks for it, and shared by all.
+    """
     arguments = ("run", *QUICK, "--methods", "finetune,layer_swap,fixnoise", "--domains", "toy-rings", "--out", "res")
-    return Finished(arguments, folder / "res", process(arguments, cache, folder))
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    folder, note = shared / "finished", shared / "finished.json"
+    with alone(shared / "finished.lock"):
+        if not note.exists():
+            folder.mkdir()
+            note.write_text(json.dumps(asdict(process(arguments, cache, folder))))
+    return Finished(arguments, folder / "res", Done(**json.loads(note.read_text())))
 
 
 @pytest.fixture
