@@ -10,7 +10,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from benchmark.metrics.base import Answers, Kind, MetricInfo, Score, Translations
 
@@ -90,18 +89,23 @@ AGAINST_ANSWERS = {
 
 def blurred(images: np.ndarray) -> np.ndarray:
     """[n,3,R,R] smoothed by a Gaussian of R/64 px: what averaging leaves of the grain goes, lines stay in place."""
-    width = images.shape[-1] / 64
-    return gaussian_filter(images, (0, 0, width, width), mode="nearest")
+    return _smooth(images, images.shape[-1] / 64)
 
 
 def edges(images: np.ndarray) -> np.ndarray:
     """Unit vectors [n, R*R]: gradient magnitude of the luma, smoothed, without its mean over the images."""
     luma = np.tensordot(images, LUMA, ([1], [0]))
     dy, dx = np.gradient(luma, axis=(1, 2))
-    width = 0.7 * images.shape[-1] / 64
-    found = gaussian_filter(np.hypot(dy, dx), (0, width, width), mode="nearest")
+    found = _smooth(np.hypot(dy, dx), 0.7 * images.shape[-1] / 64)
     vectors = (found - found.mean(axis=0)).reshape(len(images), -1)
     return vectors / (np.linalg.norm(vectors, axis=1, keepdims=True) + 1e-8)
+
+
+def _smooth(images: np.ndarray, width: float) -> np.ndarray:
+    """A Gaussian over the last two axes."""
+    from scipy.ndimage import gaussian_filter
+
+    return gaussian_filter(images, (*[0] * (images.ndim - 2), width, width), mode="nearest")
 
 
 def _retrieved(found: np.ndarray, right: np.ndarray) -> float:

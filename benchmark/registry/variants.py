@@ -14,8 +14,6 @@ from benchmark.api import Method
 from benchmark.errors import ConfigError, UnknownName
 from benchmark.system.plain_yaml import NotPlainYaml, plain_yaml
 
-EXAMPLE = "fixnoise[match=all,weight=0.2]"
-
 
 def split_names(text: str, separator: str = ",") -> list[str]:
     """The parts of `text` between separators that are not in brackets, without surrounding space."""
@@ -47,9 +45,7 @@ def given_fields(name: str) -> dict[str, Any]:
         except NotPlainYaml:
             equals = ""
         if not equals or not field.strip() or not value.strip() or field.strip() in given:
-            raise ConfigError(
-                f"method {name[:80]}: expected NAME[FIELD=VALUE,...], each field once, such as {EXAMPLE}."
-            )
+            raise ConfigError(f"method {name[:80]}: expected NAME[FIELD=VALUE,...], each field once.")
         given[field.strip()] = parsed
     return given
 

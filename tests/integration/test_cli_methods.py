@@ -79,7 +79,7 @@ def test_list_shows_what_a_method_is_and_a_broken_one_with_its_reason(
     assert re.search(r"│ late .* unknown ", done.out)
     assert "what trains is unknown (ZeroDivisionError: division by zero). Try: " in done.out
     assert re.search(r"^fixnoise +FixNoise: .* \(licence of the authors' code: NVIDIA .*\)", done.out, re.MULTILINE)
-    assert re.search(r"^ +--set fixnoise.FIELD: weight=0.05, match=features, .*interpolation=linear", done.out, re.MULTILINE)
+    assert re.search(r"^ +--set fixnoise.FIELD: weight=0.05, match=.*interpolation=linear", done.out, re.MULTILINE)
 
 
 @pytest.mark.parametrize("columns", [80, 160])
