@@ -151,7 +151,7 @@ def test_the_engine_never_mentions_a_method() -> None:
     """But a loss that methods share may be called like one of them, an optimiser too, and help texts give examples."""
     engine = Path(benchmark.__file__).parent
     taboo = {*NAMES, *(find_method(name).__name__ for name in NAMES)}
-    shared = {name: {"feature_matching"} for name in ("api/losses.py", "api/__init__.py")} | {
+    shared = {name: {"feature_matching"} for name in ("api/losses.py", "api/matches_source.py", "api/__init__.py")} | {
         "training/train.py": {"adam"}
     }
     shared |= {name: {"fixnoise", "freezed"} for name in ("cli/app.py", "cli/run.py", "cli/methods.py")}
