@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from benchmark.errors import DataError
+
+NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)
+"""Errors of a folder that cannot be written, with locks or without."""
 
 
 @contextmanager
@@ -28,6 +32,8 @@ def alone(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[No
             lock.acquire()
     except (OSError, NotImplementedError) as error:
         why = getattr(error, "strerror", None) or error
+        if getattr(error, "errno", None) in NOT_WRITABLE:
+            raise DataError(f"cannot write to {path.parent}: {why}; choose another folder") from None
         raise DataError(f"cannot lock {path}: {why}; choose a folder on a file system with locks") from None
     try:
         yield

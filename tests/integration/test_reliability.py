@@ -187,7 +187,9 @@ def test_a_cache_that_cannot_be_written_is_read(quiet: Path, cache: Path, tmp_pa
     assert records(tmp_path / "res") == records(quiet)
     other = QUOTED.replace("toy-rings", "toy-disks")
     done = in_namespace(f"{read_only}$PYTHON -m benchmark {other}", tmp_path, cache)
-    assert done.code == 2 and re.fullmatch(r"error: cannot write domain 'toy-disks' to .*Read-only.*\n", done.err)
+    assert done.code == 2 and re.fullmatch(
+        r"error: cannot write to .*cache\d*: Read-only.*; choose another .*\n", done.err
+    )
 
 
 def test_moved_folders_are_as_good_and_verified(quiet: Path, cache: Path, tmp_path: Path) -> None:
