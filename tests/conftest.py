@@ -12,6 +12,14 @@ settings.register_profile("shared", deadline=None, suppress_health_check=[Health
 settings.load_profile("shared")
 """Seconds say nothing where several tests share a machine; what is slow shows in `--durations`."""
 
+LONG = ("test_rehearsal", "test_docs_site", "test_docs_adding_a_method", "test_isolation", "test_reliability")
+"""Modules whose single tests take half a minute and more."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first: the last minutes of a run on two processes are then shared out evenly."""
+    items.sort(key=lambda item: not item.path.stem.startswith(LONG))
+
 
 @pytest.fixture(autouse=True)
 def ordinary_arithmetic() -> Iterator[None]:
