@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.api.extra import Extra
-from benchmark.config import Frozen
+from benchmark.config import Settings
 from benchmark.errors import ConfigError
 from benchmark.stylegan2 import Generator, Nets, Noise
 
@@ -79,7 +79,7 @@ class Turn:
     """Real images shown so far."""
 
 
-class Method(Frozen):
+class Method(Settings):
     """Plain fine-tuning, with a hook wherever methods differ from it."""
 
     name: ClassVar[str]
