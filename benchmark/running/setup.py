@@ -186,4 +186,6 @@ def load_domains(suite: Suite, cache: Path, bars: Bars) -> dict[str, Domain]:
         if domain.skipped:
             file, why = domain.skipped[0]
             bars.say(f"{domain.name}: {len(domain.skipped)} files skipped, the first: {file} ({why})")
+        for remark in domain.card.remarks:
+            bars.say(f"{domain.name}: {remark}")
     return domains

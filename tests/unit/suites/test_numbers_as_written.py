@@ -13,7 +13,14 @@ from benchmark.registry import find_method
 from benchmark.suites import load_suite
 from benchmark.system.plain_yaml import NotPlainYaml, plain_yaml
 
-SUITE = "schema: 1\nname: x\nsource: smoke-32\ndomains: [toy-disks]\nmethods: [finetune]\nseeds: {}\neval: {{metrics: [kid_randconv]}}\n"
+SUITE = """schema: 1
+name: x
+source: smoke-32
+domains: [toy-disks]
+methods: [finetune]
+seeds: {}
+eval: {{metrics: [kid_randconv]}}
+"""
 
 
 def seeds(text: str, tmp_path: Path) -> tuple[int, ...]:
