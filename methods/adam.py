@@ -18,6 +18,7 @@ class AdAM(Method):
     """Fine-tuning around modulated, important kernels."""
 
     name = "adam"
+    needs_pretrained_d = True
     title = "AdAM"
     paper = "Zhao et al., Adaptation-aware Kernel Modulation, NeurIPS 2022"
     code_licence = "MIT"

@@ -93,6 +93,8 @@ class Method(Settings):
     control_name: ClassVar[str | None] = None
     """What the control is called in tables, with its unit."""
 
+    needs_pretrained_d: ClassVar[bool] = False
+    """Whether it holds parts of the discriminator at the source's weights: random ones would make no sense."""
     generators_kept: ClassVar[int] = 1
     """How many sets of generator weights a user has to keep to move the control freely."""
 

@@ -113,5 +113,5 @@ def notes(method: Method, domain: Domain, source: SourceCard) -> list[str]:
             said.append("The right answers take it that the source draws images like those of the folder.")
     said += [f"{domain.name}: {remark}." for remark in domain.card.remarks]
     said.append(f"Source GAN: {source.title}.")
-    said += [f"Source GAN: {note}." for note in source.origin.notes] if source.origin else []
+    said += [f"Source GAN: {caveat}." for caveat in source.origin.caveats] if source.origin else []
     return said
