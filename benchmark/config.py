@@ -88,19 +88,26 @@ Filter = Literal["lanczos", "box", "squash_bilinear"]
 Resolution = Annotated[int, Field(ge=8, le=1024), AfterValidator(_power_of_two)]
 
 
+MAX_WIDTH = 2**13
+"""Of latents, labels and feature maps: a file can declare any, and no StyleGAN2 comes near."""
+MAX_LAYERS = 100
+
+
 class NetConfig(Settings):
     """Shape of a StyleGAN2 generator and discriminator (Karras et al. 2020, config f family)."""
 
     resolution: Resolution = Field(64, description="image side in px, a power of two")
-    z_dim: int = Field(512, ge=1)
-    w_dim: int = Field(512, ge=1)
-    c_dim: int = Field(0, ge=0, description="number of classes; 0 = unconditional")
-    mapping_layers: int = Field(8, ge=1)
-    channel_base: int = Field(2048, ge=1, description="channels at resolution r are channel_base / r")
-    channel_max: int = Field(128, ge=1, description="but never more than this")
+    z_dim: int = Field(512, ge=1, le=MAX_WIDTH)
+    w_dim: int = Field(512, ge=1, le=MAX_WIDTH)
+    c_dim: int = Field(0, ge=0, le=MAX_WIDTH, description="number of classes; 0 = unconditional")
+    mapping_layers: int = Field(8, ge=1, le=MAX_LAYERS)
+    channel_base: int = Field(2048, ge=1, le=MAX_WIDTH * 1024, description="channels at resolution r: channel_base / r")
+    channel_max: int = Field(128, ge=1, le=MAX_WIDTH, description="but never more than this")
     conv_clamp: float | None = Field(256.0, description="clamp of convolution outputs; None = off")
-    mbstd_group: int = Field(4, ge=1, description="minibatch-std group size")
-    miner_layers: int = Field(0, ge=0, description="layers of a miner in front of z; 0 = none, the usual case")
+    mbstd_group: int = Field(4, ge=1, le=2**20, description="minibatch-std group size")
+    miner_layers: int = Field(
+        0, ge=0, le=MAX_LAYERS, description="layers of a miner in front of z; 0 = none, the usual case"
+    )
 
     def channels(self, px: int) -> int:
         """Feature maps at resolution ``px``."""

@@ -21,8 +21,6 @@ GROUP = 4
 BLOCK_TENSORS = 13
 """Fewest tensors of a block (that of 4 px has as many, others more)."""
 MAX_CLAMP = 2**32
-MAX_WIDTH = 2**13
-"""Of latents and feature maps. A file can declare any width of a tensor without rows, without a single number."""
 WHOLE_BATCH = 2**20
 """The group of networks that recorded None: as large as any batch."""
 
@@ -56,9 +54,9 @@ def infer(checkpoint: Checkpoint, where: str) -> NetConfig:
         )
     except ValidationError as error:
         first = error.errors()[0]
-        raise WeightsError(f"{where}: {first['loc'][0]} = {first['input']}: {first['msg']}; not supported.") from None
-    if max(cfg.z_dim, cfg.w_dim, cfg.c_dim, cfg.channel_max) > MAX_WIDTH:
-        raise WeightsError(f"{where} is no StyleGAN2 generator: it would be wider than {MAX_WIDTH:,} ({cfg}).")
+        raise WeightsError(
+            f"{where} is no StyleGAN2 generator: {first['loc'][0]} = {shown(first['input'])}: {first['msg']}; not supported."
+        ) from None
     refuse_other_sizes(cfg, checkpoint.settings, where)
     refuse_lost_labels(cfg, checkpoint, where)
     return cfg
@@ -66,8 +64,8 @@ def infer(checkpoint: Checkpoint, where: str) -> NetConfig:
 
 def refuse_other_images(tensors: Mapping[str, Tensor], where: str) -> None:
     """WeightsError where a generator makes other images than square RGB ones: no --allow mends that."""
-    outputs = [t.shape[0] for name, t in tensors.items() if name.endswith(".torgb.bias") and t.ndim == 1]
-    channels = Counter(outputs).most_common(1)[0][0] if outputs else 3
+    outputs = {t.shape[0] for name, t in tensors.items() if name.endswith((".torgb.bias", ".torgb.weight")) and t.ndim}
+    channels = next(iter(outputs)) if len(outputs) == 1 else 3  # where they differ, the strict loader names the layer
     if channels != 3:
         kind = {1: "grey", 2: "grey with alpha", 4: "RGBA"}.get(channels, "other")
         raise WeightsError(

@@ -16,6 +16,7 @@ from benchmark.config import NetConfig
 from benchmark.errors import WeightsError
 from benchmark.stylegan2 import Discriminator, Generator, Nets
 from benchmark.stylegan2.ops import fir_kernel
+from benchmark.stylegan2.weights import shapes_of
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -48,7 +49,7 @@ def convert(checkpoint: Checkpoint, allow: Sequence[str], where: str) -> Convert
     cfg = infer(checkpoint, where)
     given = {f"{part}.{name}": t for part, net in checkpoint.networks.items() for name, t in net.items()}
     present = tuple(part for part in ("g", "g_ema", "d") if part in checkpoint.networks)
-    all_shapes = expected_tensors(cfg)
+    all_shapes = shapes_of(cfg)
     numbers = sum(shape.numel() for shape in all_shapes.values())
     if numbers > MAX_NUMBERS:
         raise WeightsError(f"{where} would be networks of {numbers:,} weights ({cfg}); no StyleGAN2 is that large.")
@@ -105,14 +106,6 @@ def at_the_ends(problems: Mapping[str, str]) -> bool:
 def allowed(name: str, allow: Sequence[str]) -> bool:
     """Whether one of the names or patterns means this tensor."""
     return any(fnmatchcase(name, pattern) for pattern in allow)
-
-
-def expected_tensors(cfg: NetConfig) -> dict[str, torch.Size]:
-    """{name: shape} of g, g_ema and d, without allocating them (a file's shapes may be absurd)."""
-    with torch.device("meta"):
-        g, d = Generator(cfg), Discriminator(cfg)
-    nets = {"g": g, "g_ema": g, "d": d}
-    return {f"{part}.{name}": t.shape for part, net in nets.items() for name, t in net.state_dict().items()}
 
 
 def compare(expected: dict[str, torch.Size], given: dict[str, Tensor]) -> dict[str, str]:

@@ -72,9 +72,11 @@ def plain(error: BaseException) -> str:
 
 def unreadable(where: str, error: BaseException) -> WeightsError:
     """What to raise for any damage."""
+    why = plain(error)
+    if why.startswith("at position 0, opcode"):
+        why = "it begins as none of their formats does"
     return WeightsError(
-        f"{where} cannot be read as a checkpoint ({plain(error)}): truncated, damaged or another format? "
-        "Fetch it again."
+        f"{where} cannot be read as a checkpoint ({why}): truncated, damaged or another format? Fetch it again."
     )
 
 
