@@ -54,9 +54,8 @@ def infer(checkpoint: Checkpoint, where: str) -> NetConfig:
         )
     except ValidationError as error:
         first = error.errors()[0]
-        raise WeightsError(
-            f"{where} is no StyleGAN2 generator: {first['loc'][0]} = {shown(first['input'])}: {first['msg']}; not supported."
-        ) from None
+        found = f"{first['loc'][0]} = {shown(first['input'])}: {first['msg']}"
+        raise WeightsError(f"{where} is no StyleGAN2 generator: {found}; not supported.") from None
     refuse_other_sizes(cfg, checkpoint.settings, where)
     refuse_lost_labels(cfg, checkpoint, where)
     return cfg

@@ -66,7 +66,7 @@ class Domain:
     @property
     def standard_set(self) -> str | None:
         """Card and digest of the field's set that these images are, as NAME:DIGEST; None for any other images."""
-        return f"{self.name}:{self.digest}" if self.card.kind == "target" else None
+        return f"{self.name}:{self.digest}" if self.card.kind == "target" and self.card.whole else None
 
 
 def plain(items: Iterable[Any], total: int, text: str) -> Iterable[Any]:

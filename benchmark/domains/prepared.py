@@ -261,7 +261,11 @@ def open_target(target: Asset, wanted: Wanted, cache: Path) -> tuple[Card, Prepa
     about = {"schema": 1, "name": name, "title": target.title, "kind": "target", "homepage": target.homepage}
     about |= {"creator": target.creator, "attribution": target.creator}
     about |= {"licence": target.licence, "licence_url": target.licence_url}
-    return Card.model_validate({**about, "notes": f"{SPLITS[note.rule]}; resized with {resized}"}), pictures
+    about |= {"notes": f"{SPLITS[note.rule]}; resized with {resized}"}
+    if target.count not in (None, len(note.images)):
+        said = f"{len(note.images):,} images, published were {target.count:,}: its published numbers are of another set"
+        about |= {"whole": False, "remarks": (said,)}
+    return Card.model_validate(about), pictures
 
 
 def state(target: Asset, cache: Path) -> str:

@@ -371,3 +371,16 @@ def test_a_folder_with_the_name_of_a_standard_set_is_none(tmp_path: Path, monkey
         DataError, match=r"'metfaces' is not prepared .* folder of yours that is called so: --domains ./metf"
     ):
         load_domain("metfaces", 32, 10, 10, tmp_path / "cache")
+
+
+@pytest.mark.parametrize(("count", "whole"), [(None, True), (40, True), (1336, False)])
+def test_a_standard_set_of_another_size_is_not_the_published_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int | None, whole: bool
+) -> None:
+    target = card(count=count)
+    arrives(target_folder(tmp_path, "faces").raw, "beside its folder")
+    prepare_target(target, tmp_path, [32], workers=1)
+    monkeypatch.setattr("benchmark.domains.load.list_targets", lambda kind: {"faces": target})
+    domain = load_domain("faces", 32, 2000, 0, tmp_path)
+    assert domain.standard_set == (f"faces:{domain.digest}" if whole else None)
+    assert ("40 images, published were 1,336" in told(domain)) is not whole
