@@ -55,7 +55,7 @@ MOST_SEEDS = 1000
 def _seeds(value: Any) -> Any:
     """ "0-4", "0-2,5" or a list of numbers and such texts -> a list of numbers; anything else as it is."""
     if isinstance(value, str):
-        value = value.split(",")
+        value = [part for part in value.split(",") if part.strip()]
     if type(value) is int:
         return [value]
     if not isinstance(value, list | tuple):
