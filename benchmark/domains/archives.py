@@ -136,7 +136,7 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
         archive = zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise DataError(
-            f"{str(path)!r} is no folder and does not open as a ZIP: it is {_found_instead(path)} ({error}); give either"
+            f"{str(path)!r} is no folder and does not open as a ZIP: it is {_found_instead(path)} ({error}); give one"
         ) from error
     for info in archive.infolist():
         parts = re.split(r"[/\\]", info.orig_filename)
