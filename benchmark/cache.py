@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from benchmark.domains.load import entry_problem
+from benchmark.domains.stored import entry_problem
 from benchmark.errors import BenchmarkError, DataError
 from benchmark.metrics.networks.weight_files import WEIGHT_FILES
 from benchmark.sources import Source, list_sources

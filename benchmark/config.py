@@ -2,15 +2,80 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
 
 
 class Frozen(BaseModel):
     """A value object: immutable, unknown fields refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+
+class Settings(Frozen):
+    """A value object that people write: no text and no truth value becomes another number than it says."""
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _as_written(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        """Pydantic reads "0-4" as -4 and true as 1; ValueError for these, alone and in lists."""
+        made = handler(value)
+        if info.field_name == "seeds":  # reads its texts itself
+            return made
+        listed = isinstance(made, tuple) and isinstance(value, list)
+        for given, number in zip(value, made, strict=True) if listed else [(value, made)]:
+            if type(number) in (int, float) and (isinstance(given, bool) or _other_number(given)):
+                raise ValueError(f"{given!r} is no number")
+        return made
+
+
+def _other_number(text: object) -> bool:
+    """Whether a text is no number as Python writes it."""
+    try:
+        return isinstance(text, str) and float(text) is None
+    except ValueError:
+        return True
+
+
+MOST_SEEDS = 1000
+"""That a range may stand for."""
+
+
+def _seeds(value: Any) -> Any:
+    """ "0-4", "0-2,5" or a list of numbers and such texts -> a list of numbers; anything else as it is."""
+    if isinstance(value, str):
+        value = [part for part in value.split(",") if part.strip()]
+    if type(value) is int:
+        return [value]
+    if not isinstance(value, list | tuple):
+        return value
+    if any(isinstance(item, bool) for item in value):
+        raise ValueError("a truth value is no seed")
+    return [seed for item in value for seed in (_range(item) if isinstance(item, str) else [item])]
+
+
+def _range(text: str) -> list[int]:
+    """The whole numbers of "7" or "0-4", both ends included; ValueError for any other text."""
+    found = re.fullmatch(r"(-?[0-9]{1,18})|([0-9]{1,18})-([0-9]{1,18})", text.strip())
+    if not found:
+        raise ValueError(f"{text.strip()!r} is no seed; write numbers and ranges such as 0-4 or 0-2,5")
+    if found[1]:
+        return [int(found[1])]
+    first, last = int(found[2]), int(found[3])
+    if not 0 <= last - first < MOST_SEEDS:
+        raise ValueError(f"the range {text.strip()} is empty or has more than {MOST_SEEDS} seeds")
+    return list(range(first, last + 1))
 
 
 def _power_of_two(px: int) -> int:
@@ -23,19 +88,26 @@ Filter = Literal["lanczos", "box", "squash_bilinear"]
 Resolution = Annotated[int, Field(ge=8, le=1024), AfterValidator(_power_of_two)]
 
 
-class NetConfig(Frozen):
+MAX_WIDTH = 2**13
+"""Of latents, labels and feature maps: a file can declare any, and no StyleGAN2 comes near."""
+MAX_LAYERS = 100
+
+
+class NetConfig(Settings):
     """Shape of a StyleGAN2 generator and discriminator (Karras et al. 2020, config f family)."""
 
     resolution: Resolution = Field(64, description="image side in px, a power of two")
-    z_dim: int = Field(512, ge=1)
-    w_dim: int = Field(512, ge=1)
-    c_dim: int = Field(0, ge=0, description="number of classes; 0 = unconditional")
-    mapping_layers: int = Field(8, ge=1)
-    channel_base: int = Field(2048, ge=1, description="channels at resolution r are channel_base / r")
-    channel_max: int = Field(128, ge=1, description="but never more than this")
+    z_dim: int = Field(512, ge=1, le=MAX_WIDTH)
+    w_dim: int = Field(512, ge=1, le=MAX_WIDTH)
+    c_dim: int = Field(0, ge=0, le=MAX_WIDTH, description="number of classes; 0 = unconditional")
+    mapping_layers: int = Field(8, ge=1, le=MAX_LAYERS)
+    channel_base: int = Field(2048, ge=1, le=MAX_WIDTH * 1024, description="channels at resolution r: channel_base / r")
+    channel_max: int = Field(128, ge=1, le=MAX_WIDTH, description="but never more than this")
     conv_clamp: float | None = Field(256.0, description="clamp of convolution outputs; None = off")
-    mbstd_group: int = Field(4, ge=1, description="minibatch-std group size")
-    miner_layers: int = Field(0, ge=0, description="layers of a miner in front of z; 0 = none, the usual case")
+    mbstd_group: int = Field(4, ge=1, le=2**20, description="minibatch-std group size")
+    miner_layers: int = Field(
+        0, ge=0, le=MAX_LAYERS, description="layers of a miner in front of z; 0 = none, the usual case"
+    )
 
     def channels(self, px: int) -> int:
         """Feature maps at resolution ``px``."""
@@ -47,7 +119,7 @@ class NetConfig(Frozen):
         return tuple(2**i for i in range(2, self.resolution.bit_length()))
 
 
-class TrainConfig(Frozen):
+class TrainConfig(Settings):
     """The one training loop's settings. Lengths are in thousands of real images (kimg)."""
 
     kimg: float = Field(4.0, gt=0, description="length of training, thousands of real images")
@@ -80,7 +152,7 @@ class TrainConfig(Frozen):
     )
 
 
-class EvalConfig(Frozen):
+class EvalConfig(Settings):
     """What is measured and on how many images."""
 
     metrics: tuple[str, ...] = ()
@@ -103,7 +175,7 @@ class EvalConfig(Frozen):
         return tuple(dict.fromkeys((*self.curve_metrics, *chooses)))
 
 
-class DomainConfig(Frozen):
+class DomainConfig(Settings):
     """Sizes of the splits, and how images were resized."""
 
     train: int = Field(2000, ge=1)
@@ -114,7 +186,7 @@ class DomainConfig(Frozen):
     )
 
 
-class Suite(Frozen):
+class Suite(Settings):
     """Scope and size of a run."""
 
     schema_version: Literal[1] = Field(1, alias="schema")
@@ -129,7 +201,7 @@ class Suite(Frozen):
         {}, description="train.kimg of those trainings whose papers state another, by method; without, all are equal"
     )
     scale: float = Field(1, gt=0, le=1, description="below 1 a rehearsal: lengths, samples and pairs are this share")
-    seeds: tuple[int, ...] = (0,)
+    seeds: Annotated[tuple[int, ...], BeforeValidator(_seeds)] = Field((0,), description="numbers and ranges: 0-2,5")
     medium: str = Field("", description="draw your own folders and ZIPs of images in this medium, such as charcoal")
     split: DomainConfig = DomainConfig()
     train: TrainConfig = TrainConfig()
@@ -141,7 +213,7 @@ class Suite(Frozen):
         return self.scale < 1
 
 
-class Collection(Frozen):
+class Collection(Settings):
     """Suites that run one after the other and are reported together, since a suite has a single source and length."""
 
     schema_version: Literal[1] = Field(1, alias="schema")

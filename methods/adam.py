@@ -18,6 +18,7 @@ class AdAM(Method):
     """Fine-tuning around modulated, important kernels."""
 
     name = "adam"
+    needs_pretrained_d = True
     title = "AdAM"
     paper = "Zhao et al., Adaptation-aware Kernel Modulation, NeurIPS 2022"
     code_licence = "MIT"
@@ -46,8 +47,7 @@ class AdAM(Method):
             optimiser.step()
         rows = added(nets.g)[::2], added(nets.d)[::2]  # each Modulation has rows, then columns
         fisher = [torch.zeros_like(r) for part in rows for r in part]
-        for _ in range(self.fisher_samples):
-            found = gradients(nets, rows, reals, 1, rng)
+        for found in (gradients(nets, rows, reals, 1, rng) for _ in range(self.fisher_samples)):
             torch._foreach_addcmul_(fisher, found, found, value=1 / self.fisher_samples)
         return fisher[: len(rows[0])], fisher[len(rows[0]) :]
 

@@ -24,6 +24,7 @@ class EWC(Method):
     """Fine-tuning with a quadratic penalty, weighted by Fisher information."""
 
     name = "ewc"
+    needs_pretrained_d = True
     title = "EWC"
     paper = "Li et al., Elastic Weight Consolidation, NeurIPS 2020"
     code_licence = "no code published"

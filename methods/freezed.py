@@ -16,6 +16,7 @@ class FreezeD(Method):
     """Fine-tuning with the finest layers of D held."""
 
     name = "freezed"
+    needs_pretrained_d = True
     title = "FreezeD"
     paper = "Mo et al., Freeze the Discriminator, CVPRW 2020"
     code_licence = "none"

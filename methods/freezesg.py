@@ -22,6 +22,7 @@ class FreezeSG(Method):
     """Coarse structure from the source: held exactly below, softly above."""
 
     name = "freezesg"
+    needs_pretrained_d = True
     title = "FreezeSG + structure loss"
     paper = "Back, Fine-Tuning StyleGAN2 for Cartoon Face Generation, 2021"
     code_licence = "mixed"

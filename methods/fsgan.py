@@ -36,6 +36,7 @@ class FSGAN(Method):
     """Fine-tuning of singular values."""
 
     name = "fsgan"
+    needs_pretrained_d = True
     title = "FSGAN (singular values)"
     paper = "Robb et al., Few-Shot Adaptation of GANs, 2020"
     code_licence = "NVIDIA Source Code License-NC"

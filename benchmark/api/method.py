@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.api.extra import Extra
-from benchmark.config import Frozen
+from benchmark.config import Settings
 from benchmark.errors import ConfigError
 from benchmark.stylegan2 import Generator, Nets, Noise
 
@@ -79,7 +79,7 @@ class Turn:
     """Real images shown so far."""
 
 
-class Method(Frozen):
+class Method(Settings):
     """Plain fine-tuning, with a hook wherever methods differ from it."""
 
     name: ClassVar[str]
@@ -93,6 +93,8 @@ class Method(Frozen):
     control_name: ClassVar[str | None] = None
     """What the control is called in tables, with its unit."""
 
+    needs_pretrained_d: ClassVar[bool] = False
+    """Whether it holds parts of the discriminator at the source's weights: random ones would make no sense."""
     generators_kept: ClassVar[int] = 1
     """How many sets of generator weights a user has to keep to move the control freely."""
 

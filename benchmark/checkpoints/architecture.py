@@ -21,8 +21,6 @@ GROUP = 4
 BLOCK_TENSORS = 13
 """Fewest tensors of a block (that of 4 px has as many, others more)."""
 MAX_CLAMP = 2**32
-MAX_WIDTH = 2**13
-"""Of latents and feature maps. A file can declare any width of a tensor without rows, without a single number."""
 WHOLE_BATCH = 2**20
 """The group of networks that recorded None: as large as any batch."""
 
@@ -36,6 +34,7 @@ def infer(checkpoint: Checkpoint, where: str) -> NetConfig:
         raise WeightsError(f"{where} is a StyleGAN3; this suite's backbone is StyleGAN2.")
     refuse_other_kinds(checkpoint.settings, where)
     resolutions = block_resolutions(tensors, where)
+    refuse_other_images(tensors, where)
     labels = any(name.startswith("mapping.embed.") for name in tensors)
     affine = [(f"synthesis.b{px}.{layer}.affine.weight", 1) for px in resolutions for layer in ("conv1", "torgb")]
     w_dim = size_of(tensors, affine, where)
@@ -55,11 +54,47 @@ def infer(checkpoint: Checkpoint, where: str) -> NetConfig:
         )
     except ValidationError as error:
         first = error.errors()[0]
-        raise WeightsError(f"{where}: {first['loc'][0]} = {first['input']}: {first['msg']}; not supported.") from None
-    if max(cfg.z_dim, cfg.w_dim, cfg.c_dim, cfg.channel_max) > MAX_WIDTH:
-        raise WeightsError(f"{where} is no StyleGAN2 generator: it would be wider than {MAX_WIDTH:,} ({cfg}).")
+        found = f"{first['loc'][0]} = {shown(first['input'])}: {first['msg']}"
+        raise WeightsError(f"{where} is no StyleGAN2 generator: {found}; not supported.") from None
     refuse_other_sizes(cfg, checkpoint.settings, where)
+    refuse_lost_labels(cfg, checkpoint, where)
     return cfg
+
+
+def refuse_other_images(tensors: Mapping[str, Tensor], where: str) -> None:
+    """WeightsError where a generator makes other images than square RGB ones: no --allow mends that."""
+    outputs = {t.shape[0] for name, t in tensors.items() if name.endswith((".torgb.bias", ".torgb.weight")) and t.ndim}
+    channels = next(iter(outputs)) if len(outputs) == 1 else 3  # where they differ, the strict loader names the layer
+    if channels != 3:
+        kind = {1: "grey", 2: "grey with alpha", 4: "RGBA"}.get(channels, "other")
+        raise WeightsError(
+            f"{where} makes {kind} images of {channels} channel{'s' if channels > 1 else ''}; this suite's networks "
+            "make RGB. Train it on RGB images, or choose another checkpoint."
+        )
+    const = tensors.get("synthesis.b4.const")
+    if const is not None and const.ndim == 3 and const.shape[1] != const.shape[2]:
+        shape = f"{const.shape[1]}x{const.shape[2]}"
+        raise WeightsError(
+            f"{where} makes images that are not square (it begins at {shape} px, not at 4x4); this suite's networks "
+            "are square. Choose another checkpoint."
+        )
+
+
+def refuse_lost_labels(cfg: NetConfig, checkpoint: Checkpoint, where: str) -> None:
+    """WeightsError where the latents' size, which one tensor shows, may be that of latents and labels together.
+
+    In a conditional network the first mapping layer takes both; converters lose the embedding that says so. Latents
+    wider than w are accepted where the file records their size.
+    """
+    recorded = any(("", "z_dim") in settings for settings in checkpoint.settings.values())
+    one_size = "rosinality" in checkpoint.format
+    if cfg.c_dim or recorded or cfg.z_dim == cfg.w_dim or (cfg.z_dim < cfg.w_dim and not one_size):
+        return
+    raise WeightsError(
+        f"{where}: its first mapping layer takes {cfg.z_dim} numbers where w has {cfg.w_dim}, so it seems to be a "
+        f"conditional network ({cfg.z_dim} = latent and label) without its mapping.embed. Use the file that it was "
+        "converted from."
+    )
 
 
 def block_resolutions(tensors: Mapping[str, Tensor], where: str) -> list[int]:

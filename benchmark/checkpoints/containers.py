@@ -18,6 +18,7 @@ from benchmark.checkpoints.pickle_file import MAX_VALUE, read_pickle
 from benchmark.checkpoints.tensors import MAX_NETWORK, MAX_TENSORS, Storage
 from benchmark.checkpoints.torch_stream import TORCH_MAGIC, read_torch_stream, storage_id
 from benchmark.errors import WeightsError
+from benchmark.system.file_kinds import HEAD, other_kind, picture_format
 
 MAX_ENTRIES = 20_000
 """Of a ZIP; networks with their optimisers have about 3,000."""
@@ -34,8 +35,7 @@ def open_checkpoint(path: Path) -> Iterator[tuple[str, Any]]:
     Raises WeightsError for what is missing, damaged, of another kind, or wants to run something; also inside the
     `with` block, where reading a tensor may find the damage.
     """
-    if not path.is_file():
-        raise WeightsError(f"checkpoint {path} does not exist, or is no file.")
+    refuse_other_paths(path)
     try:
         with path.open("rb") as file:
             yield _read(file, path)
@@ -43,8 +43,47 @@ def open_checkpoint(path: Path) -> Iterator[tuple[str, Any]]:
         raise unreadable(path.name, error) from None
 
 
+PACK = "give the .pt itself, or pack the folder again: zip -0 -r NAME.pt FOLDER"
+
+
+def refuse_other_paths(path: Path) -> None:
+    """WeightsError for what is no file: an address, a folder, a part of a `.pt` that a system unpacked."""
+    if str(path).startswith(("http:", "https:", "ftp:")):
+        raise WeightsError(f"{str(path).replace(':/', '://', 1)} is an address: download it first, then give the file.")
+    inside = [path / "data.pkl", *path.glob("*/data.pkl")] if path.is_dir() else []
+    if any(part.is_file() for part in inside):
+        raise WeightsError(f"{path} is a .pt that was unpacked (it is a ZIP inside); {PACK}.")
+    if path.is_dir():
+        raise WeightsError(f"{path} is a folder; give the checkpoint in it.")
+    if not path.is_file():
+        raise WeightsError(f"checkpoint {path} does not exist, or is no file.")
+    if path.name == "data.pkl" and (path.parent / "data").is_dir():
+        raise WeightsError(f"{path} is a part of a .pt that was unpacked (it is a ZIP inside); {PACK}.")
+
+
+WHAT_TO_DO = {
+    "a page of a web site (HTML)": "the site wants a login, a click or more patience: get the file in a browser",
+    "an XML text": "that is how servers say no: get the file in a browser",
+    "a pointer of Git LFS": "get the file itself: git lfs pull",
+    "a text with the address of a web page": "download the file from there",
+}
+
+
+def refuse_other_kinds(head: bytes, name: str) -> None:
+    """WeightsError for a file whose first bytes are another kind's."""
+    kind = other_kind(head)
+    found = kind or picture_format(head)
+    if found and kind != "a ZIP":
+        raise WeightsError(
+            f"{name} is {found if kind else f'a {found} picture'}, no checkpoint; {WHAT_TO_DO.get(kind, UNPACK)}."
+        )
+
+
+UNPACK = "unpack or convert it, or give the checkpoint itself"
+
+
 def _read(file: BinaryIO, path: Path) -> tuple[str, Any]:
-    head = file.read(16)
+    head = file.read(HEAD)
     file.seek(0)
     if not head:
         raise WeightsError(f"{path.name} is empty. Fetch it again.")
@@ -52,6 +91,7 @@ def _read(file: BinaryIO, path: Path) -> tuple[str, Any]:
         return "torch", read_torch_zip(file, path.name)
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 2**28:
         return "safetensors", read_safetensors(path)
+    refuse_other_kinds(head, path.name)
     first = read_pickle(file, NAMES, path.name)
     if first == TORCH_MAGIC:
         file.seek(0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -16,6 +16,7 @@ from benchmark.config import NetConfig
 from benchmark.errors import WeightsError
 from benchmark.stylegan2 import Discriminator, Generator, Nets
 from benchmark.stylegan2.ops import fir_kernel
+from benchmark.stylegan2.weights import shapes_of
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -48,23 +49,25 @@ def convert(checkpoint: Checkpoint, allow: Sequence[str], where: str) -> Convert
     cfg = infer(checkpoint, where)
     given = {f"{part}.{name}": t for part, net in checkpoint.networks.items() for name, t in net.items()}
     present = tuple(part for part in ("g", "g_ema", "d") if part in checkpoint.networks)
-    all_shapes = expected_tensors(cfg)
+    all_shapes = shapes_of(cfg)
     numbers = sum(shape.numel() for shape in all_shapes.values())
     if numbers > MAX_NUMBERS:
         raise WeightsError(f"{where} would be networks of {numbers:,} weights ({cfg}); no StyleGAN2 is that large.")
     averages = {f"{part}.mapping.w_avg" for part in present if part != "d" and not cfg.c_dim}
     average_missing = averages - given.keys()
+    lacking, lacked = lacking_kinds(all_shapes, given, present)
     expected = {name: shape for name, shape in all_shapes.items() if name.split(".")[0] in present}
-    found = compare({name: shape for name, shape in expected.items() if name not in average_missing}, given)
+    found = compare({name: shape for name, shape in expected.items() if name not in average_missing | lacking}, given)
     skipped = {name for name in found if allowed(name, allow)}
     problems = [f"{shown(name)} {what}" for name, what in found.items() if name not in skipped]
     problems += gain_problems(cfg, checkpoint)
     if problems:
+        hint = "" if at_the_ends(found) else " --allow NAME accepts single differences."
         raise WeightsError(
             f"{where} does not fit the architecture that its weights show: {'; '.join(shorten(problems))}. "
-            "Is the file whole? --allow NAME accepts single differences."
+            f"Is the file whole?{hint}"
         )
-    notes = [f"allowed: {shown(name)} {what}" for name, what in found.items() if name in skipped]
+    notes = [f"allowed: {shown(name)} {what}" for name, what in found.items() if name in skipped] + lacked
     nets = fill(cfg, {name: t for name, t in given.items() if name in expected and name not in skipped})
     notes += complete(nets, present, sorted(average_missing | averages & skipped))
     if "d" not in present and all(allowed(name, allow) for name in all_shapes if name.startswith("d.")):
@@ -74,17 +77,35 @@ def convert(checkpoint: Checkpoint, allow: Sequence[str], where: str) -> Convert
     return Converted(nets, present, tuple(shorten(notes)))
 
 
+KINDS = {
+    "noise_const": "the file has no noise maps (it was saved before they existed): new random ones (seed 0)",
+    "resample_filter": "the file has no low-pass filters: those of StyleGAN2, [1, 3, 3, 1]",
+}
+"""Buffers that a generation of files lacks as a whole, and what is said where new ones take their place."""
+
+
+def lacking_kinds(
+    shapes: Mapping[str, torch.Size], given: Mapping[str, Tensor], present: Sequence[str]
+) -> tuple[set[str], list[str]]:
+    """(names, a note for each kind) of buffers of which the file has none at all; a single one missing is a fault."""
+    names, notes = set[str](), list[str]()
+    for kind, note in KINDS.items():
+        here = {name for name in shapes if name.endswith(f".{kind}") and name.split(".")[0] in present}
+        if here and not any(name.endswith(f".{kind}") for name in given):
+            names |= here
+            notes.append(note)
+    return names, notes
+
+
+def at_the_ends(problems: Mapping[str, str]) -> bool:
+    """Whether layers that read or make images are misshapen: new ones would be random."""
+    ends = ("torgb.weight", "torgb.bias", "fromrgb.weight", "b4.const")
+    return any(name.endswith(ends) and what.startswith("has shape") for name, what in problems.items())
+
+
 def allowed(name: str, allow: Sequence[str]) -> bool:
     """Whether one of the names or patterns means this tensor."""
     return any(fnmatchcase(name, pattern) for pattern in allow)
-
-
-def expected_tensors(cfg: NetConfig) -> dict[str, torch.Size]:
-    """{name: shape} of g, g_ema and d, without allocating them (a file's shapes may be absurd)."""
-    with torch.device("meta"):
-        g, d = Generator(cfg), Discriminator(cfg)
-    nets = {"g": g, "g_ema": g, "d": d}
-    return {f"{part}.{name}": t.shape for part, net in nets.items() for name, t in net.state_dict().items()}
 
 
 def compare(expected: dict[str, torch.Size], given: dict[str, Tensor]) -> dict[str, str]:

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmark.checkpoints.machine import Global, Stateful
+from benchmark.checkpoints.foreign import Stateful
+from benchmark.checkpoints.machine import Global
 from benchmark.checkpoints.tensors import DTYPES, MAX_DIMS, LazyTensor, Storage, StorageType
 from benchmark.checkpoints.torch_stream import read_torch_stream
 

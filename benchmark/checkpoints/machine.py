@@ -1,9 +1,10 @@
 """A pickle interpreter that can build plain data and nothing else.
 
 `pickle` calls whatever a file names. This stack machine knows only the opcodes that data needs; a name in the file is
-looked up in a table of our own functions, and anything that is not there is refused by its name. Nothing is imported,
-no attribute of anything is followed, so there is nothing that a file could run. What a file can make us spend is
-bounded: opcodes, text, the size of a single value; memory beyond that is what the file itself holds.
+looked up in a table of our own functions, and anything that is not there is refused by its name; but a class of other
+code becomes a `Foreign` that keeps its name and nothing else, for whoever reads the file to leave out or refuse.
+Nothing is imported, no attribute of anything is followed, so there is nothing that a file could run. What a file can
+make us spend is bounded: opcodes, text, the size of a single value; memory beyond that is what the file itself holds.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from benchmark.checkpoints.foreign import Foreign, Stateful, is_foreign
 from benchmark.errors import WeightsError
 
 MAX_CALLS = 20_000
@@ -70,9 +72,11 @@ def plain(error: BaseException) -> str:
 
 def unreadable(where: str, error: BaseException) -> WeightsError:
     """What to raise for any damage."""
+    why = plain(error)
+    if why.startswith("at position 0, opcode"):
+        why = "it begins as none of their formats does"
     return WeightsError(
-        f"{where} cannot be read as a checkpoint ({plain(error)}): truncated, damaged or another format? "
-        "Fetch it again."
+        f"{where} cannot be read as a checkpoint ({why}): truncated, damaged or another format? Fetch it again."
     )
 
 
@@ -176,11 +180,13 @@ class Machine:
 
     def append(self, _: None) -> None:
         value = self.stack.pop()
-        self.top(list).append(value)
+        if not isinstance(self.stack[-1], Foreign):
+            self.top(list).append(value)
 
     def appends(self, _: None) -> None:
         items = self.pop_to_mark()
-        self.top(list).extend(items)
+        if not isinstance(self.stack[-1], Foreign):
+            self.top(list).extend(items)
 
     def add_items(self, _: None) -> None:
         items = self.pop_to_mark()
@@ -197,6 +203,8 @@ class Machine:
 
     def set_items_of(self, items: list[Any]) -> None:
         """key, value, key, value ... into the dict on top of the stack."""
+        if isinstance(self.stack[-1], Foreign):
+            return
         target = self.top(dict)
         for key, value in zip(items[::2], items[1::2], strict=True):
             if not (isinstance(key, str) or (isinstance(key, int) and abs(key) < MAX_KEY)):
@@ -227,6 +235,8 @@ class Machine:
     def push_global(self, module: str, name: str) -> None:
         """Look a name up; this is where everything that is not on the list ends."""
         found = self.names.get(f"{module}.{name}")
+        if found is None and is_foreign(module, name):
+            found = Foreign(f"{module}.{name}")
         if found is None:
             asked = shown(f"{module}.{name}", 120)
             if module in ("posix", "nt"):  # how pickle writes the functions of os
@@ -239,6 +249,8 @@ class Machine:
     def reduce(self, _: None) -> None:
         """A name and its arguments become data."""
         arguments, function = self.stack.pop(), self.stack.pop()
+        if isinstance(function, Foreign) and function.is_class and type(arguments) is tuple:
+            function = Global(function.name, function.instance)
         if not isinstance(function, Global) or function.build is None or type(arguments) is not tuple:
             raise TypeError(f"{shown(getattr(function, 'name', type(function).__name__), 120)} is not callable")
         self.calls += 1
@@ -261,14 +273,6 @@ class Machine:
         if self.persistent is None:
             raise TypeError("it refers to data outside itself")
         self.stack.append(self.persistent(self.stack.pop()))
-
-
-class Stateful:
-    """Inert data that takes a state after it was made."""
-
-    def set_state(self, state: Any) -> None:
-        """Take the state over; TypeError or ValueError where it does not fit."""
-        raise TypeError("no state expected")
 
 
 IGNORED = {"PROTO", "FRAME"}

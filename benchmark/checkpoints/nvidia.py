@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from benchmark.checkpoints.foreign import Foreign
 from benchmark.checkpoints.inert import Record
 from benchmark.checkpoints.machine import shown
 from benchmark.checkpoints.tensors import LazyTensor, read_all
@@ -48,6 +49,11 @@ class Reader:
 
     def walk(self, module: Any, path: str, depth: int) -> None:
         """Find them below `module`; the same module may be there any number of times."""
+        if isinstance(module, Foreign):
+            raise WeightsError(
+                f"{self.where}: {shown(path.rstrip('.')) or 'a network'} is a {module.name}, a class of other code: no "
+                "network of a plain StyleGAN2. Nothing of it was run."
+            )
         if not isinstance(module, Record):
             raise WeightsError(f"{self.where}: {shown(path.rstrip('.')) or 'a network'} is not a module.")
         self.modules += 1
@@ -59,6 +65,8 @@ class Reader:
             raise WeightsError(f"{self.where}: {shown(path.rstrip('.')) or 'a network'} has strange buffers.")
         for kind in ("_parameters", "_buffers"):
             for name, value in items(module, kind):
+                if isinstance(value, Foreign):
+                    raise WeightsError(f"{self.where}: {shown(path + name)} is a {value.name} and no tensor; refused.")
                 if isinstance(value, LazyTensor) and name not in passing:
                     if path + name in self.tensors:
                         raise WeightsError(f"{self.where} has {shown(path + name)} twice; which one counts?")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickletools
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
@@ -11,6 +12,8 @@ from benchmark.errors import WeightsError
 
 MAX_OPCODES = 500_000
 """A 1024 px network with its optimisers has about 50,000."""
+MAX_SECONDS, EVERY = 10, 100
+"""Of the processor for one pickle, looked at after so many opcodes; that of a 1024 px network takes less than one."""
 MAX_VALUE = 128 * 2**20
 """Bytes of one value; the largest tensor of a StyleGAN2 has 17 MB."""
 
@@ -51,9 +54,11 @@ def read_pickle(
     `names` maps "module.name" to what it becomes. `persistent` makes data of a persistent id (None: refused).
     Raises WeightsError for every name outside `names`, and where the file is damaged or asks for too much.
     """
-    machine = Machine(names, where, persistent)
+    machine, begun = Machine(names, where, persistent), time.thread_time()
     try:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(Bounded(file))):  # type: ignore[arg-type]
+            if count % EVERY == 0 and time.thread_time() - begun > MAX_SECONDS:
+                raise WeightsError(f"{where} keeps the reader busy for more than {MAX_SECONDS} s; no network does.")
             if count >= most:
                 raise WeightsError(f"{where} has more than {most:,} pickle opcodes; no network needs that.")
             machine.step(opcode.name, argument)

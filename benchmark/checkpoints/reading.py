@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,13 @@ from torch import Tensor
 
 from benchmark.checkpoints import rosinality, tensorflow
 from benchmark.checkpoints.containers import open_checkpoint
+from benchmark.checkpoints.foreign import Foreign
 from benchmark.checkpoints.inert import PERSISTENT, TF_NETWORK, Record
 from benchmark.checkpoints.machine import shown
 from benchmark.checkpoints.nvidia import Network, Reader, Settings
 from benchmark.checkpoints.tensorflow_records import static_settings, variables_of
 from benchmark.checkpoints.tensors import LazyTensor, read_all
+from benchmark.checkpoints.wrapped import from_mmgeneration, refuse_objects, unwrapped
 from benchmark.errors import WeightsError
 
 PARTS = {
@@ -68,6 +70,7 @@ def recognise(container: str, data: Any, where: str) -> Checkpoint:
         return from_state_dicts("safetensors", split_prefixes(tensors, where), where, architecture)
     if isinstance(data, tuple | list) and data and is_record(data[0], TF_NETWORK):
         return from_tensorflow(list(data), where)
+    refuse_objects(data, PARTS, where)
     if isinstance(data, Record):
         data = {"D" if "Discriminator" in data.kind else "G_ema": data}
     if not isinstance(data, Mapping):
@@ -76,6 +79,7 @@ def recognise(container: str, data: Any, where: str) -> Checkpoint:
     if used:
         records = {part: data[name] for part, name in used.items()}
         return from_records(records, left_out(data, used.values()), where)
+    data = unwrapped(data)
     used = networks_in(data, lambda value: isinstance(value, Mapping), where)
     others = {name: value for name, value in data.items() if name not in used.values() and name != AVERAGE}
     if used:
@@ -84,12 +88,22 @@ def recognise(container: str, data: Any, where: str) -> Checkpoint:
         dicts = split_prefixes(tensors_of(others, where), where)
         others = {name: value for name, value in others.items() if not isinstance(value, LazyTensor)}
     checkpoint = from_state_dicts("PyTorch state dicts", dicts, where)
-    average = data.get(AVERAGE)
-    if isinstance(average, LazyTensor):
+    if isinstance(data.get(AVERAGE), LazyTensor):
+        average = averaged(read_all({AVERAGE: data[AVERAGE]}, where)[AVERAGE], where)
         for part in {"g", "g_ema"} & checkpoint.networks.keys():
-            checkpoint.networks[part].setdefault("mapping.w_avg", read_all({AVERAGE: average}, where)[AVERAGE])
+            checkpoint.networks[part].setdefault("mapping.w_avg", average)
     checkpoint.left_out += left_out(others)
     return checkpoint
+
+
+def averaged(average: Tensor, where: str) -> Tensor:
+    """`latent_avg` as [w]: some files have it as [1, w], or repeated for each layer. WeightsError for anything else."""
+    rows = average.reshape(-1, average.shape[-1]) if average.ndim else average.reshape(1, 1)
+    if not len(rows) or not rows.eq(rows[:1]).all():
+        raise WeightsError(
+            f"{where}: {AVERAGE} has shape {list(average.shape)}, another average for each layer; expected one [w]."
+        )
+    return rows[0]
 
 
 def networks_in(data: Mapping[Any, Any], wanted: Callable[[Any], bool], where: str) -> dict[str, str]:
@@ -109,9 +123,10 @@ def is_record(value: Any, kind: str = PERSISTENT) -> bool:
     return isinstance(value, Record) and value.kind.startswith(kind)
 
 
-def left_out(data: Iterable[Any], used: Collection[str] = ()) -> list[str]:
-    """Names beside the networks: optimisers, options, the augmentation pipe ..."""
-    return sorted(shown(name, 40) for name in data if name not in used)[:50]
+def left_out(data: Mapping[Any, Any], used: Collection[str] = ()) -> list[str]:
+    """Names beside the networks: optimisers, options, the augmentation pipe, objects of other code with their class."""
+    kinds = {name: f" ({value.name})" if isinstance(value, Foreign) else "" for name, value in data.items()}
+    return sorted(shown(name, 40) + kind for name, kind in kinds.items() if name not in used)[:50]
 
 
 def tensors_of(state: Any, where: str) -> dict[str, Tensor]:
@@ -172,6 +187,7 @@ def from_state_dicts(
         )
     networks, names = {}, set()
     for part, state in parts.items():
+        state = from_mmgeneration(state)
         if part == "d" and rosinality.is_discriminator(state):
             state = rosinality.discriminator_from(state)
             names.add("rosinality")

@@ -209,7 +209,8 @@ def _from(layout: _Layout, idle: list[str], state: Mapping[str, Tensor]) -> dict
             f"this network is in rosinality's layout, but has {mixed[0]} too, a name of NVIDIA's: it is not clear which"
             " tensors count. Write it in one of the two layouts."
         )
-    result = {name: ops.fir_kernel() for name in idle}
+    kernels = any(ours.kernel for name, ours in layout.items() if name in state)
+    result = {name: ops.fir_kernel() for name in idle} if kernels else {}  # files without any have no filters at all
     for name, t in state.items():
         ours = layout.get(name)
         if ours is None:

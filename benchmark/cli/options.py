@@ -9,6 +9,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from benchmark.system.lists import split_names, split_paths
 from benchmark.system.places import CACHE
 
 
@@ -43,8 +44,9 @@ def plugin_option(command: Any) -> Any:
 
 def comma(ctx: click.Context, option: click.Parameter, text: str | None) -> list[str] | None:
     """ "a,b[c=1,d=2]" -> ["a", "b[c=1,d=2]"]."""
-    if text is None or "[" not in text:
-        return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
-    from benchmark.registry.variants import split_names  # imports torch: only where it is needed
+    return None if text is None else [part for part in split_names(text) if part]
 
-    return [part for part in split_names(text) if part]
+
+def paths(ctx: click.Context, option: click.Parameter, text: str | None) -> list[str] | None:
+    """As `comma`, for names and paths: a comma in the path of a folder that exists belongs to it."""
+    return None if text is None else split_paths(text)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from benchmark.cli.options import cache_option, comma, plugin_option, wide_console
+from benchmark.cli.options import cache_option, comma, paths, plugin_option, wide_console
 from benchmark.system.places import RUNS
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ Examples:
     help="Comma-separated; a+b combines two methods, a[field=1] sets a field.  [default: those of the suite]",
 )
 @click.option(
-    "--domains", callback=comma, help="Comma-separated names, folders or ZIPs of images.  [default: those of the suite]"
+    "--domains", callback=paths, help="Comma-separated names, folders or ZIPs of images.  [default: those of the suite]"
 )
-@click.option("--seeds", callback=comma, help="Comma-separated numbers.  [default: those of the suite]")
+@click.option("--seeds", help="Numbers and ranges: 0,1,2 or 0-4 or 0-2,5.  [default: those of the suite]")
 @click.option(
     "--set",
     "settings",
@@ -112,7 +112,7 @@ def run(
     source: str | None,
     methods: list[str] | None,
     domains: list[str] | None,
-    seeds: list[str] | None,
+    seeds: str | None,
     settings: tuple[str, ...],
     out: Path | None,
     device: str,

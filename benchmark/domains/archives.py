@@ -1,4 +1,7 @@
-"""Files of a foreign folder or ZIP, read safely: no way out of it, no bomb, no device file."""
+"""Files of a foreign folder or ZIP, read safely: no way out of it, no bomb, no device file, nothing hidden.
+
+All image sets are listed here, so one set of rules holds for a person's own and for the field's.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,25 @@ import io
 import os
 import re
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Literal
 
 from benchmark.errors import DataError
+from benchmark.system.file_kinds import HEAD, other_kind
 
 MAX_FILE_BYTES = 512 << 20
 MAX_ZIP_RATIO = 100  # unpacked to packed; images hardly shrink
 FREE_ZIP_BYTES = 64 << 20  # no ratio is asked of a ZIP that unpacks to less
+
+HIDDEN = "hidden: files that programs keep beside pictures are not read"
+KEPT_BY_PROGRAMS = frozenset(
+    {
+        "@eadir", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "$recycle.bin", "__macosx", "thumbs.db",
+        "desktop.ini", "system volume information", "lost+found", "icon\r",
+    }
+)  # fmt: skip
+"""Names in small letters of what systems, file managers and network drives put beside pictures, thumbnails included."""
 
 Skipped = list[tuple[str, str]]
 
@@ -28,8 +42,11 @@ class Archive:
         self.path = path.expanduser()
         self.kind: Literal["folder", "zip"] = "folder"
         self._zip: zipfile.ZipFile | None = None
+        self._members: dict[str, zipfile.ZipInfo] = {}
         if self.path.is_file():
             self.kind, self._zip = "zip", _open_zip(self.path)
+            entries = {info.filename.replace("\\", "/"): info for info in self._zip.infolist()}  # some of Windows
+            self._members = {name: info for name, info in entries.items() if not name.endswith("/")}
         elif not self.path.is_dir():
             raise DataError(f"no folder or ZIP of images at {str(path)!r}; check the path")
 
@@ -37,17 +54,37 @@ class Archive:
         """Regular files as POSIX paths below the root, sorted; (file, reason) for the others goes to ``skipped``."""
         if self._zip is None:
             return sorted(_folder_files(self.path, skipped))
-        return sorted({info.filename for info in self._zip.infolist() if not info.is_dir()})
+        unseen = {part for name in self._members if (part := hidden_part(name))}
+        skipped += [(printable(part), HIDDEN) for part in sorted(unseen)]
+        return sorted(name for name in self._members if not hidden_part(name))
 
     def size(self, name: str) -> int:
         """Bytes of one file. OSError or KeyError where it is gone."""
-        return (self.path / name).stat().st_size if self._zip is None else self._zip.getinfo(name).file_size
+        return (self.path / name).stat().st_size if self._zip is None else self._members[name].file_size
+
+    def checksum(self, name: str) -> int:
+        """CRC-32 of one file, which a ZIP lists. OSError or KeyError where it is gone."""
+        if self._zip is not None:
+            return self._members[name].CRC
+        found = 0
+        with (self.path / name).open("rb") as file:
+            while piece := file.read(1 << 20):
+                found = zlib.crc32(piece, found)
+        return found
 
     def stream(self, name: str) -> io.BufferedReader | io.BytesIO:
         """A seekable stream of one file, which the caller closes. ValueError for a file that is too large."""
         if self.size(name) > MAX_FILE_BYTES:
             raise ValueError(f"larger than {MAX_FILE_BYTES >> 20} MiB")
-        return (self.path / name).open("rb") if self._zip is None else io.BytesIO(self._zip.read(name))
+        return (self.path / name).open("rb") if self._zip is None else io.BytesIO(self._zip.read(self._members[name]))
+
+    def head(self, name: str) -> bytes:
+        """The first bytes of one file; none where it cannot be read."""
+        try:
+            with self.stream(name) as stream:
+                return stream.read(HEAD)
+        except Exception:  # damaged members make `zipfile` raise nearly anything
+            return b""
 
 
 def _folder_files(root: Path, skipped: Skipped) -> list[str]:
@@ -61,13 +98,19 @@ def _folder_files(root: Path, skipped: Skipped) -> list[str]:
     home = root.resolve()
     names = []
     for folder, below, files in os.walk(root, onerror=refuse):
-        for name in below + files:
+        entries = below + files
+        below[:] = [name for name in below if not is_hidden(name)]
+        for name in entries:
             path = Path(folder, name)
             relative = path.relative_to(root).as_posix()
-            if path.is_symlink() and not path.resolve().is_relative_to(home):
-                skipped.append((printable(relative), "link that leads out of the folder"))
+            if is_hidden(name):
+                skipped.append((printable(relative), HIDDEN))
+            elif path.is_symlink() and not path.resolve().is_relative_to(home):
+                skipped.append(
+                    (printable(relative), "link that leads out of the folder; copy the pictures themselves: cp -rL")
+                )
             elif path.is_symlink() and path.is_dir():
-                skipped.append((printable(relative), "link to a folder"))
+                skipped.append((printable(relative), "link to a folder; copy the folder itself: cp -rL"))
             elif path.is_file():
                 names.append(relative)
             elif not path.is_dir():
@@ -75,12 +118,26 @@ def _folder_files(root: Path, skipped: Skipped) -> list[str]:
     return names
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is none that a person put there."""
+    return (name.startswith(".") and name != ".") or name.lower() in KEPT_BY_PROGRAMS
+
+
+def hidden_part(path: str) -> str:
+    """A POSIX path up to the first part that is hidden; empty where none is."""
+    parts = path.split("/")
+    first = next((n for n, part in enumerate(parts, 1) if is_hidden(part)), 0)
+    return "/".join(parts[:first])
+
+
 def _open_zip(path: Path) -> zipfile.ZipFile:
     """A ZIP that unpacks neither elsewhere nor to a multiple of its size; `DataError` otherwise."""
     try:
         archive = zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise DataError(f"{str(path)!r} is no folder and does not open as a ZIP: {error}; give either") from error
+        raise DataError(
+            f"{str(path)!r} is no folder and does not open as a ZIP: it is {_found_instead(path)} ({error}); give one"
+        ) from error
     for info in archive.infolist():
         parts = re.split(r"[/\\]", info.orig_filename)
         if not parts[0] or ":" in parts[0] or ".." in parts:
@@ -99,3 +156,12 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
 def printable(name: str) -> str:
     """A file name that every terminal and JSON file can hold."""
     return name.encode("utf-8", "backslashreplace").decode()
+
+
+def _found_instead(path: Path) -> str:
+    """What a file is that does not open as a ZIP."""
+    try:
+        with path.open("rb") as file:
+            return other_kind(file.read(HEAD)).replace("a ZIP", "a damaged ZIP") or "a file of another kind"
+    except OSError:
+        return "a file that cannot be read"

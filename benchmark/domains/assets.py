@@ -18,6 +18,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
 
 from benchmark.config import Frozen
+from benchmark.domains.archives import hidden_part
 from benchmark.domains.cards import card_shelf
 from benchmark.errors import DataError, UnknownName
 from benchmark.system.files import new_file
@@ -74,7 +75,7 @@ class Layout(Frozen):
     def role(self, path: str) -> Role | None:
         """Split of the image at this path with forward slashes; None for what is no image of the set."""
         at = PurePosixPath(path)
-        if at.suffix.lower() not in IMAGE_SUFFIXES or any(p.startswith((".", "__MACOSX")) for p in at.parts):
+        if at.suffix.lower() not in IMAGE_SUFFIXES or hidden_part(path):
             return None
         if any(fnmatchcase(f"/{path}", f"*/{pattern}") for pattern in self.test):
             return "test"

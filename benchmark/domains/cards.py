@@ -48,6 +48,8 @@ class Card(Frozen):
     found: int | None = Field(None, description="user data: files looked at")
     skipped: Skipped = Field((), description="user data: (file, reason)")
     digest: str | None = Field(None, description="user data: the domain's digest")
+    whole: bool = Field(True, description="standard sets: there are as many images as were published")
+    remarks: tuple[str, ...] = Field((), description="user data and standard sets: what a reader of numbers must know")
 
 
 def card_shelf() -> Path:

@@ -21,22 +21,28 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import Field
 
-from benchmark.config import Filter, Frozen
+from benchmark.config import Filter
 from benchmark.domains.assets import list_targets
 from benchmark.domains.cards import Card, Pictures, Skipped, list_cards
+from benchmark.domains.looks import remarks
 from benchmark.domains.media import in_medium
 from benchmark.domains.prepared import PreparedPictures, Wanted, open_target
+from benchmark.domains.stored import About, pixel_digest, pixel_hash, read_entry
 from benchmark.errors import ConfigError, DataError, UnknownName
 from benchmark.system.files import SCRATCH, clear_temporaries, new_file, reserve
 from benchmark.system.locks import alone
 
+if TYPE_CHECKING:
+    from benchmark.domains.images import UserImages
+
 Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
 LAYOUT = 1  # version of the splits and of the cache files; raise it when either changes
+LOOKS = 1  # version of what is told of sets that were not drawn here
+DRAWN = ("dicebear", "toy")
 LEAST_USER_IMAGES = 4
 
 
@@ -56,6 +62,11 @@ class Domain:
     def held_out(self) -> bool:
         """False where the training images are the reference, as many papers have it."""
         return self.test is not self.train
+
+    @property
+    def standard_set(self) -> str | None:
+        """Card and digest of the field's set that these images are, as NAME:DIGEST; None for any other images."""
+        return f"{self.name}:{self.digest}" if self.card.kind == "target" and self.card.whole else None
 
 
 def plain(items: Iterable[Any], total: int, text: str) -> Iterable[Any]:
@@ -90,20 +101,21 @@ def load_domain(
     card, pictures = _open(Wanted(name, resolution, train, test, filter), cache, bar, medium)
     probes = card.probes and [card.probes.count, card.probes.resolution]
     sizes = {"resolution": resolution, "train": train, "test": test}
-    wanted = {**pictures.recipe(), **sizes, "probes": probes, "layout": LAYOUT}
+    looked = {} if card.kind in DRAWN else {"looks": LOOKS}
+    wanted = {**pictures.recipe(), **sizes, "probes": probes, "layout": LAYOUT, **looked}
     key = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
     slug = "".join(c if c.isascii() and c.isalnum() else "-" for c in card.name)[:40]
     entry = Path(cache) / f"{slug}-{resolution}px-{key[:16]}"
-    stored = _read(entry)
+    stored = read_entry(entry)
     if stored is None:
         try:
             entry.parent.mkdir(parents=True, exist_ok=True)
             with alone(Path(f"{entry}.lock")):
                 clear_temporaries(entry.parent, entry.name)
-                stored = _read(entry)
+                stored = read_entry(entry)
                 if stored is None:
                     _render(entry, card, pictures, (resolution, train, test), bar)
-                    stored = _read(entry)
+                    stored = read_entry(entry)
         except OSError as error:
             raise DataError(f"cannot write domain {card.name!r} to {cache}: {error}; choose another cache") from error
     if stored is None:
@@ -153,7 +165,16 @@ def _open(wanted: Wanted, cache: Path, progress: Progress, medium: str) -> tuple
     title = f"{user.title}-{medium}" if medium else user.title
     unknown = "unknown; the user's own data"
     about = {"schema": 1, "name": title, "title": title, "kind": user.kind, "medium": medium, "attribution": unknown}
+    about |= {"remarks": tuple(_said_of(user, title, wanted.name))}
     return Card.model_validate({**about, "creator": "unknown", "licence": unknown}), in_medium(user, medium, resolution)
+
+
+def _said_of(user: UserImages, title: str, path: str) -> Iterator[str]:
+    """What is to be told of a folder or ZIP before its pictures are looked at."""
+    if user.labelled:
+        yield "the labels of dataset.json are not used: these generators know no classes"
+    if title in list_targets("target"):
+        yield f"{title} is the name of a standard set, but these images are those of the {user.kind} {path}"
 
 
 def _machine(card: Card, resolution: int) -> Pictures:
@@ -220,11 +241,22 @@ def _render(entry: Path, card: Card, pictures: Pictures, sizes: tuple[int, int, 
             "found": pictures.count + len(pictures.skipped) if user or ready else None,
             "skipped": sorted(skipped) if user or ready else [],
             "probe": _probe(card),
+            "remarks": [*_few(found, held_out, train, test), *remarks(images, held_out)] if user or ready else [],
         }
         with new_file(entry.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
             np.save(file, images)
         with new_file(entry.with_suffix(".json")) as temporary:
             temporary.write_text(json.dumps(about, indent=1))
+
+
+def _few(found: int, held_out: int, train: int, test: int) -> Iterator[str]:
+    """What to say where a set has fewer images than were asked for."""
+    here = min(train, found - held_out)
+    if test and (here < train or held_out < test):
+        yield (
+            f"{here} images to train on and {held_out} held out, of {found} different ones (asked for: {train}, {test})"
+            + ("" if here == train else "; --set split.test=0 trains on all and measures against them")
+        )
 
 
 def _held_out(name: str, found: int, train: int, test: int, user: bool, skipped: list[tuple[str, str]]) -> int:
@@ -238,39 +270,12 @@ def _held_out(name: str, found: int, train: int, test: int, user: bool, skipped:
     if found < LEAST_USER_IMAGES:
         reasons = sorted({reason for _, reason in skipped})
         why = f" ({len(skipped)} skipped: {'; '.join(reasons[:4])})" if skipped else ""
-        raise DataError(f"domain {name!r}: {found} usable images{why}; give at least {LEAST_USER_IMAGES}")
+        raise DataError(f"domain {name!r}: {found} usable images{why}; give at least {LEAST_USER_IMAGES} usable ones")
     share = min(test, max(2, found // 3))
     return min(test, found - min(train, found - share))
 
 
-class _About(Frozen):
-    """What is kept beside the pixels of a cache entry."""
-
-    schema_version: Literal[1] = Field(1, alias="schema")
-    test: int = Field(ge=0)
-    digest: str
-    found: int | None
-    skipped: Skipped
-    probe: str | None
-
-
-def _read(entry: Path) -> tuple[np.ndarray, _About] | None:
-    """A cache entry whose pixels are what was written; None when it is missing or damaged."""
-    try:
-        about = _About.model_validate_json(entry.with_suffix(".json").read_bytes())
-        images = np.lib.format.open_memmap(entry.with_suffix(".npy"), mode="r")
-    except (OSError, ValueError, EOFError):
-        return None
-    good = pixel_digest(images[about.test :], images[: about.test]) == about.digest
-    return (images, about) if good else None
-
-
-def entry_problem(entry: Path) -> str | None:
-    """Why a cache entry is not used, or None; `entry` is its path without the suffix."""
-    return "damaged (pixels are not what was drawn)" if _read(entry) is None else None
-
-
-def _domain(card: Card, images: np.ndarray, about: _About) -> Domain:
+def _domain(card: Card, images: np.ndarray, about: About) -> Domain:
     """The public value, after comparing the card's probe."""
     if card.probes is not None and about.probe != card.probes.sha256:
         warnings.warn(
@@ -284,7 +289,7 @@ def _domain(card: Card, images: np.ndarray, about: _About) -> Domain:
         notes = f"{len(train)} training and {about.test} held-out images, "
         notes += card.notes or "centre-cropped and resized"
         changes = {"found": about.found, "skipped": about.skipped, "digest": about.digest, "notes": notes}
-        card = card.model_copy(update=changes)
+        card = card.model_copy(update={**changes, "remarks": (*card.remarks, *about.remarks)})
     return Domain(card.name, train, test, about.digest, card, about.skipped)
 
 
@@ -294,21 +299,3 @@ def _probe(card: Card) -> str | None:
         return None
     pictures = _machine(card, card.probes.resolution)
     return pixel_hash(image for _, image in pictures.draw(0, card.probes.count) if not isinstance(image, str))
-
-
-def pixel_hash(images: Iterable[np.ndarray]) -> str:
-    """Sha256 over uint8 images [3,R,R], in order."""
-    state = hashlib.sha256()
-    for image in images:
-        state.update(image.tobytes())
-    return state.hexdigest()
-
-
-def pixel_digest(train: np.ndarray, test: np.ndarray) -> str:
-    """Content digest of uint8 splits [N,3,R,R] and [M,3,R,R]: shapes and pixels, nothing else."""
-    state = hashlib.sha256()
-    for split in (train, test):
-        state.update(f"{split.dtype}{split.shape}".encode())
-        for image in split:
-            state.update(image.tobytes())
-    return state.hexdigest()

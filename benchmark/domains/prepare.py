@@ -22,8 +22,9 @@ from benchmark.config import Filter
 from benchmark.domains.archives import Archive
 from benchmark.domains.assets import Asset, target_folder
 from benchmark.domains.faces import align
-from benchmark.domains.images import FORMATS, check_size, cropped, reason_of, scaled, upright
-from benchmark.domains.prepared import Entry, Writer, new_prepared, png, read_provenance
+from benchmark.domains.images import FORMATS, reason_of
+from benchmark.domains.pixels import check_size, cropped, scaled, upright
+from benchmark.domains.prepared import Entry, Writer, new_prepared, png, read_provenance, require_shots
 from benchmark.domains.raw_images import Raw, RawSet, raw_target
 from benchmark.errors import ConfigError, DataError
 from benchmark.system.locks import alone
@@ -157,7 +158,7 @@ def _make(
                     writer.add(Entry(file=image.name, split=image.split, sha256=square[1]), square[0], image.label)
         for px, writer in writers.items():
             writer.skipped = sorted([*raw.skipped, *writer.skipped])
-            _require_images(raw.name, px, writer)
+            _require_images(raw, px, writer)
             writer.finish({**facts, "resolution": px})
     return {
         px: Made(prepared_path(out, raw.name, px, filter), len(writer.entries), len(writer.skipped), new=True)
@@ -165,11 +166,12 @@ def _make(
     }
 
 
-def _require_images(name: str, px: int, writer: Writer) -> None:
+def _require_images(raw: RawSet, px: int, writer: Writer) -> None:
+    reasons = sorted({reason for _, reason in writer.skipped})[:4]
+    why = f" ({len(writer.skipped)} skipped: {'; '.join(reasons)})" if reasons else ""
     if not writer.entries:
-        reasons = sorted({reason for _, reason in writer.skipped})[:4]
-        why = f" ({len(writer.skipped)} skipped: {'; '.join(reasons)})" if reasons else ""
-        raise DataError(f"{name}: no usable image at {px} px{why}; check what was fetched.")
+        raise DataError(f"{raw.name}: no usable image at {px} px{why}; check what was fetched.")
+    require_shots(raw.name, writer.entries, raw.shots, why)
 
 
 Squared = tuple[bytes, str] | str
@@ -215,7 +217,7 @@ def _image_squares(archive: Archive, raw: Raw, resolutions: Sequence[int], filte
             picture = align(picture, raw.face)
         square = picture if filter == "squash_bilinear" else cropped(picture)
     except Exception as error:  # damaged files make the decoders raise nearly anything
-        return [_why(error)] * len(resolutions)
+        return [_why(error, archive, raw.file)] * len(resolutions)
     return [_square(square, px, picture.size, filter) for px in resolutions]
 
 
@@ -224,13 +226,13 @@ def _square(square: Image.Image, px: int, size: tuple[int, int], filter: Filter)
     try:
         check_size(size, px)
     except ValueError as error:
-        return _why(error)
+        return str(error)
     pixels = scaled(square, px, RESAMPLING[filter])
     return png(pixels), hashlib.sha256(pixels.tobytes()).hexdigest()
 
 
-def _why(error: Exception) -> str:
-    return "missing" if isinstance(error, (FileNotFoundError, KeyError)) else reason_of(error)
+def _why(error: Exception, archive: Archive, name: str) -> str:
+    return "missing" if isinstance(error, (FileNotFoundError, KeyError)) else reason_of(error, archive, name)
 
 
 @lru_cache(maxsize=4)

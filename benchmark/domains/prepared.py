@@ -12,7 +12,7 @@ import json
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,6 +120,16 @@ def read_provenance(path: Path) -> Provenance | None:
         return Provenance.model_validate_json(archive.stream(PROVENANCE).read())
     except (OSError, KeyError, ValidationError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} is no prepared set: {PROVENANCE} is missing or damaged; prepare it again.") from error
+
+
+def require_shots(name: str, images: Sequence[Entry], shots: int | None, why: str = "") -> None:
+    """DataError unless there are so many different pictures to train on; None: any number will do."""
+    different = len({image.sha256 for image in images if image.split == "train"})
+    if shots is not None and different != shots:
+        raise DataError(
+            f"{name}: {shots} shots are {shots} different pictures, and {different} are usable{why}; "
+            "fetch the set again, then prepare it again."
+        )
 
 
 class PreparedPictures:
@@ -240,7 +250,9 @@ def open_target(target: Asset, wanted: Wanted, cache: Path) -> tuple[Card, Prepa
         raise DataError(
             f"domain {name!r} is not prepared at {px} px with {resized}; first: python -m benchmark datasets fetch "
             f"{name}; then: python -m benchmark datasets prepare {name} --resolution {px}{chosen}"
+            + (f". For the folder of yours that is called so: --domains ./{name}" if Path(name).exists() else "")
         )
+    require_shots(f"domain {name!r}", note.images, target.few_shot.shots if target.few_shot else None)
     pictures = PreparedPictures(path, note, wanted.train, wanted.test)
     if wanted.test and not pictures.held_out:
         raise DataError(f"domain {name!r} has no held-out images; score against the training images: split.test=0")
@@ -249,7 +261,11 @@ def open_target(target: Asset, wanted: Wanted, cache: Path) -> tuple[Card, Prepa
     about = {"schema": 1, "name": name, "title": target.title, "kind": "target", "homepage": target.homepage}
     about |= {"creator": target.creator, "attribution": target.creator}
     about |= {"licence": target.licence, "licence_url": target.licence_url}
-    return Card.model_validate({**about, "notes": f"{SPLITS[note.rule]}; resized with {resized}"}), pictures
+    about |= {"notes": f"{SPLITS[note.rule]}; resized with {resized}"}
+    if target.count not in (None, len(note.images)):
+        said = f"{len(note.images):,} images, published were {target.count:,}: its published numbers are of another set"
+        about |= {"whole": False, "remarks": (said,)}
+    return Card.model_validate(about), pictures
 
 
 def state(target: Asset, cache: Path) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmark.domains.archives import Archive, Skipped, printable
+from benchmark.domains.archives import HIDDEN, Archive, Skipped, printable
 from benchmark.domains.assets import IMAGE_SUFFIXES, Asset, FewShot, raw_folder
 from benchmark.domains.faces import Face, read_face_list
 from benchmark.domains.prepared import LABELS, PROVENANCE, Rule, Split, held_out_by_name, name_hash
@@ -15,6 +17,8 @@ from benchmark.errors import DataError
 
 HELD_OUT = 0.2
 """Share that our own split holds out of anybody's folder."""
+COPY = "copy of another file"
+"""Why a file with the bytes of another one is left out."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,13 @@ class RawSet:
     images: tuple[Raw, ...]
     rule: Rule
     skipped: tuple[tuple[str, str], ...] = ()
+    shots: int | None = None
+    """So many different pictures there must be to train on."""
+
+    @property
+    def copies(self) -> int:
+        """Files that were left out because another one has the same bytes."""
+        return sum(reason == COPY for _, reason in self.skipped)
 
 
 def raw_set(path: Path, name: str | None = None, share: float = HELD_OUT) -> RawSet:
@@ -50,6 +61,7 @@ def raw_set(path: Path, name: str | None = None, share: float = HELD_OUT) -> Raw
     labels = _labels(archive)
     images = [Raw(0, file, printable(file), label=labels.get(file)) for file in files]
     title = name or path.expanduser().resolve().stem
+    images = _different([archive], images, skipped)
     return RawSet(title, (archive.path,), _by_name(images, share), "by_name_hash", tuple(skipped))
 
 
@@ -57,7 +69,8 @@ def raw_target(target: Asset, cache: Path) -> RawSet:
     """The images of a target as fetched to its raw/: archives as they came, loose images, or a list of faces.
 
     Splits: the official one; where there is a list of shots these are trained on, the others held out; else by the hash
-    of the name. Raises DataError where files are missing, in a line that says how to get them.
+    of the name. Of files with the same bytes one counts. Raises DataError where files are missing, in a line that says
+    how to get them, and where shots are missing.
     """
     raw = raw_folder(cache, target)
     lacking = f"{target.name}: no images in {raw.raw}; first: python -m benchmark datasets fetch {raw.name}"
@@ -71,28 +84,82 @@ def raw_target(target: Asset, cache: Path) -> RawSet:
         images = [
             replace(image, split=role)
             for image in files
-            if (role := target.layout.role(f"{archives[image.archive].name}/{image.file}")) is not None
+            if (role := target.layout.role(f"{archives[image.archive].path.name}/{image.file}")) is not None
         ]
     if not images:
-        raise DataError(lacking)
+        raise DataError(f"{lacking}{_instead(target, files)}" if files else lacking)
+    images = _different(archives, images, skipped, target.few_shot)
     split, rule = _split(target, images)
-    return RawSet(target.name, tuple(archives), split, rule, tuple(skipped))
+    shots = target.few_shot.shots if target.few_shot else None
+    return RawSet(target.name, tuple(archive.path for archive in archives), split, rule, tuple(skipped), shots)
 
 
-def _found(raw: Path) -> tuple[list[Path], list[Raw], Skipped]:
-    """The folder and the ZIPs in it, and every file of these by its name."""
+def _instead(target: Asset, files: Sequence[Raw]) -> str:
+    """What there is where nothing is called as the card says."""
+    expected = ", ".join((*target.layout.images, *target.layout.test)) or target.layout.landmarks
+    return f". There are {len(files)} images such as {files[0].name}, and none is called {expected}"
+
+
+def _found(raw: Path) -> tuple[list[Archive], list[Raw], Skipped]:
+    """The folder and the ZIPs in it, and every file of these by its name; what is hidden is no part of a set."""
     skipped: Skipped = []
     folder = Archive(raw)
     names = folder.names(skipped)
-    archives, files = [folder.path], [Raw(0, name, printable(name)) for name in names if _is_image(name)]
+    archives, files = [folder], [Raw(0, name, printable(name)) for name in names if _is_image(name)]
     for name in names:
         if name.lower().endswith(".zip"):
             archive = Archive(raw / name)
             files += [
                 Raw(len(archives), member, printable(member)) for member in archive.names(skipped) if _is_image(member)
             ]
-            archives.append(archive.path)
-    return archives, files, skipped
+            archives.append(archive)
+    return archives, files, [(file, reason) for file, reason in skipped if reason != HIDDEN]
+
+
+def _different(
+    archives: Sequence[Archive], images: Sequence[Raw], skipped: Skipped, few: FewShot | None = None
+) -> list[Raw]:
+    """The images without those whose bytes are another one's, which go to `skipped`; in order.
+
+    The one that stays is a listed shot, else of the test split, else the first. A file is read only where another one
+    has its size and, in ZIPs, its checksum.
+    """
+    listed = set(few.names or ()) if few else set()
+    alike = [numbers for same in _groups(images, lambda i: archives[i.archive].size(i.file), range(len(images)))
+             for numbers in _groups(images, lambda i: archives[i.archive].checksum(i.file), same)]  # fmt: skip
+    left = set[int]()
+    for numbers in alike:
+        seen = set[tuple[bytes, Face | None]]()
+        for number in sorted(numbers, key=lambda n: (_base(images[n]) not in listed, images[n].split != "test", n)):
+            image = images[number]
+            content = _content(archives[image.archive], image.file), image.face  # a photograph may have several faces
+            if content[0] and content in seen:
+                left.add(number)
+            seen.add(content)
+    skipped += [(images[number].name, COPY) for number in sorted(left)]
+    return [image for number, image in enumerate(images) if number not in left]
+
+
+def _groups(images: Sequence[Raw], value: Callable[[Raw], int], numbers: Iterable[int]) -> list[list[int]]:
+    """Those numbers of images that share a value, which may be missing with the file: told when that is read."""
+    groups: dict[int, list[int]] = {}
+    for number in numbers:
+        with suppress(OSError, KeyError):
+            groups.setdefault(value(images[number]), []).append(number)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _content(archive: Archive, file: str) -> bytes:
+    """Sha256 of a file's bytes; nothing where it cannot be read."""
+    try:
+        with archive.stream(file) as stream:
+            return hashlib.file_digest(stream, "sha256").digest()
+    except Exception:  # damaged members make `zipfile` raise nearly anything
+        return b""
+
+
+def _base(image: Raw) -> str:
+    return image.name.rpartition("/")[2]
 
 
 def _is_image(name: str) -> bool:
@@ -132,19 +199,19 @@ def _shots(name: str, few: FewShot, images: list[Raw]) -> tuple[tuple[Raw, ...],
     tests = [image for image in images if image.split == "test"]
     if few.names is None:
         rule: Rule = "few_shot_by_name_hash"
-        chosen = {image.name for image in sorted(train, key=lambda image: name_hash(image.name))[: few.shots]}
+        shots = sorted(train, key=lambda image: name_hash(image.name))[: few.shots]
+        absent = set[str]()
     else:
-        rule, wanted = "few_shot", set(few.names)
-        chosen = {image.name for image in train if image.name.rpartition("/")[2] in wanted}
-        absent = sorted(wanted - {image.rpartition("/")[2] for image in chosen})
-        if absent or len(chosen) != few.shots:
-            raise DataError(
-                f"{name}: its list has {few.shots} shots, {len(chosen)} images are called so"
-                f"{f' ({absent[0]} is missing)' if absent else ''}; fetch the set again or check its version."
-            )
-    shots = [image for image in train if image.name in chosen]
-    rest = tests or [replace(image, split="test") for image in train if image.name not in chosen]
-    return (*shots, *rest), rule
+        rule, shots = "few_shot", [image for image in train if _base(image) in few.names]
+        absent = set(few.names) - {_base(image) for image in shots}
+    if absent or len(shots) != few.shots:
+        raise DataError(
+            f"{name}: it is a set of {few.shots} shots, and {len(shots)} different images are here for them"
+            f"{f' ({min(absent)} is missing)' if absent else ''}; fetch the set again or check its version."
+        )
+    order = set(shots)
+    rest = tests or [replace(image, split="test") for image in train if image not in order]
+    return (*(image for image in train if image in order), *rest), rule
 
 
 def _by_name(images: Sequence[Raw], share: float) -> tuple[Raw, ...]:

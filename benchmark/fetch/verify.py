@@ -18,7 +18,7 @@ from benchmark.domains.assets import (
     require_same,
     target_folder,
 )
-from benchmark.domains.prepared import PreparedPictures, read_provenance
+from benchmark.domains.prepared import PreparedPictures, read_provenance, require_shots
 from benchmark.domains.raw_images import raw_target
 from benchmark.errors import DataError
 from benchmark.system.files import sha256_of
@@ -67,7 +67,7 @@ def verify(target: Asset, cache: Path, progress: Progress) -> Iterator[str]:
     if lock.dead:
         yield f"{len(lock.dead)} listed images could not be downloaded"
     for path in sorted(target_folder(cache, target.name).prepared(0, "").parent.glob("*.zip")):
-        yield f"{path.name}: {_checked_prepared(path, progress)} images as prepared"
+        yield f"{path.name}: {_checked_prepared(path, target, progress)}"
 
 
 def _checked_images(target: Asset, cache: Path, folder: TargetFolder, progress: Progress) -> str:
@@ -76,6 +76,7 @@ def _checked_images(target: Asset, cache: Path, folder: TargetFolder, progress: 
         raise DataError(problem)
     raw = raw_target(target, cache)
     said = f"{len(raw.images)} images" + (", as published" if target.count else "; no number is published")
+    said += f"; {raw.copies} more files are copies of these and left out" if raw.copies else ""
     listed = folder.raw / target.layout.checksums if target.layout.checksums else None
     if listed is None or not listed.is_file():
         return said
@@ -97,11 +98,13 @@ def _published_md5(path: Path) -> dict[str, str]:
         raise DataError(f"{path} is no list of image_path and image_md5; fetch it again") from error
 
 
-def _checked_prepared(path: Path, progress: Progress) -> int:
+def _checked_prepared(path: Path, target: Asset, progress: Progress) -> str:
     note = read_provenance(path)
     if note is None:
         raise DataError(f"{path} has gone; prepare the set again")
+    require_shots(path.name, note.images, target.few_shot.shots if target.few_shot else None)
     pictures = PreparedPictures(path, note, ALL, ALL)
     for _ in progress(pictures.draw(0, pictures.count), pictures.count, f"check {path.name}"):
         pass
-    return pictures.count
+    copies = len(note.images) - pictures.count
+    return f"{pictures.count} images as prepared" + (f"; {copies} more have the pixels of these" if copies else "")

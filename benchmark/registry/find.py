@@ -17,7 +17,8 @@ from benchmark.api import Method
 from benchmark.errors import ConfigError, MethodError, UnknownName
 from benchmark.registry.composition import composed
 from benchmark.registry.plugins import Entry, package_entries, plugin_entries
-from benchmark.registry.variants import base_name, given_fields, split_names, variant
+from benchmark.registry.variants import base_name, given_fields, variant
+from benchmark.system.lists import split_names
 
 SHELF = "shelf"
 

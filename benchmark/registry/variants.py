@@ -12,19 +12,8 @@ from pydantic import ValidationError, create_model
 
 from benchmark.api import Method
 from benchmark.errors import ConfigError, UnknownName
+from benchmark.system.lists import split_names
 from benchmark.system.plain_yaml import NotPlainYaml, plain_yaml
-
-
-def split_names(text: str, separator: str = ",") -> list[str]:
-    """The parts of `text` between separators that are not in brackets, without surrounding space."""
-    parts, depth = [""], 0
-    for letter in text:
-        depth += {"[": 1, "]": -1}.get(letter, 0)
-        if letter == separator and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += letter
-    return [part.strip() for part in parts]
 
 
 def base_name(name: str) -> str:
@@ -40,12 +29,13 @@ def given_fields(name: str) -> dict[str, Any]:
     given: dict[str, Any] = {}
     for text in split_names(found[1]) if found else [""]:
         field, equals, value = text.partition("=")
+        why = ""
         try:
             parsed = plain_yaml(value)
-        except NotPlainYaml:
-            equals = ""
+        except NotPlainYaml as error:
+            equals, why = "", f" ({error})"
         if not equals or not field.strip() or not value.strip() or field.strip() in given:
-            raise ConfigError(f"method {name[:80]}: expected NAME[FIELD=VALUE,...], each field once.")
+            raise ConfigError(f"method {name[:80]}: expected NAME[FIELD=VALUE,...], each field once{why}.")
         given[field.strip()] = parsed
     return given
 

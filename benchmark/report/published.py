@@ -120,9 +120,11 @@ def values_of(publication: Publication) -> Iterator[Value]:
 def published_table(records: Sequence[RunRecord], values: Sequence[Value] | None = None) -> Table | None:
     """Published values for the records' domains, each beside ours; None where there are none.
 
+    Only the standard set itself is meant, by its card and digest: a folder of its name is another set.
     Rows are methods by publication; a note of each row says the protocol and where it differs from ours. `values`:
     those of the package by default.
     """
+    records = [r for r in records if r.standard_set == f"{r.domain}:{r.domain_digest}"]
     domains = {r.domain for r in records}
     wanted = [v for v in (list_published() if values is None else values) if v.target in domains]
     if not wanted:

@@ -118,6 +118,9 @@ class RunRecord(Frozen):
     fields: JsonDict = Field(default_factory=dict, description="the method's hyper-parameters")
     domain: Text
     domain_digest: Text
+    standard_set: Text | None = Field(
+        None, description="NAME:DIGEST where the images are a set of the field, prepared by its card; else null"
+    )
     source: Text
     source_sha256: Text
     source_origin_sha256: Text | None = Field(None, description="of the file that was imported as the source")

@@ -49,6 +49,7 @@ def make_record(
             "fields": fields_of(method),
             "domain": job.domain,
             "domain_digest": job.domain_digest,
+            "standard_set": domain.standard_set,
             "source": job.suite.source,
             "source_sha256": job.source_sha256,
             "source_origin_sha256": run.card.origin.sha256 if run.card.origin else None,
@@ -110,5 +111,7 @@ def notes(method: Method, domain: Domain, source: SourceCard) -> list[str]:
         said.append(f"{domain.name} is drawn in {domain.card.medium} by this suite, with synthetic grain.")
         if domain.card.kind in ("folder", "zip"):
             said.append("The right answers take it that the source draws images like those of the folder.")
+    said += [f"{domain.name}: {remark}." for remark in domain.card.remarks]
     said.append(f"Source GAN: {source.title}.")
+    said += [f"Source GAN: {caveat}." for caveat in source.origin.caveats] if source.origin else []
     return said

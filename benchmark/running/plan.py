@@ -12,7 +12,7 @@ from benchmark.errors import ConfigError
 from benchmark.metrics import list_metrics
 from benchmark.metrics.catalogue import find_metric
 from benchmark.metrics.pooled import MEMORISATION
-from benchmark.registry.composition import described
+from benchmark.registry.composition import described, part_kinds
 from benchmark.registry.variants import base_name
 from benchmark.system.files import key
 from benchmark.training.batches import images_per_round
@@ -75,11 +75,15 @@ class Job:
 
 
 def check(
-    suite: Suite, methods: Sequence[Method], nets: NetConfig, networks: Sequence[str] = ("g", "g_ema", "d")
+    suite: Suite,
+    methods: Sequence[Method],
+    nets: NetConfig,
+    networks: Sequence[str] = ("g", "g_ema", "d"),
+    new_discriminator: bool = False,
 ) -> None:
     """Raise ConfigError where the source's networks, the suite and the methods do not fit each other.
 
-    `networks` are those that the source's file held.
+    `networks` are those that the source's file held; `new_discriminator`: that one, or a part of it, is random.
     """
     if nets.resolution != suite.resolution:
         raise ConfigError(
@@ -95,6 +99,12 @@ def check(
         raise ConfigError(
             f"source {suite.source} is conditional on {nets.c_dim} classes; the domains have no labels. It can be "
             "verified and exported, not adapted."
+        )
+    held = [m.name for m in methods for part in part_kinds(type(m.training())).values() if part.needs_pretrained_d]
+    if new_discriminator and held:
+        raise ConfigError(
+            f"{held[0]} keeps parts of the source's discriminator, and that of {suite.source} is not its file's: it "
+            "was allowed to start new at import. Leave the method out, or import a file that has a discriminator."
         )
     images_per_round(suite.train, nets.mbstd_group)
     if suite.eval.pairs > suite.eval.samples:

@@ -108,7 +108,9 @@ def prepare(request: Request, out: Path, console: Console) -> Run:
     suite = suite.model_copy(update={"train": suite.train.model_copy(update={"precision": precision})})
     source = find_source(suite.source, cache)
     nets, digest = load_source(source)
-    check(suite, methods, nets.cfg, source.card.origin.networks if source.card.origin else ("g", "g_ema", "d"))
+    origin = source.card.origin
+    held = (origin.networks, origin.new_discriminator) if origin else (("g", "g_ema", "d"), False)
+    check(suite, methods, nets.cfg, *held)
     evaluator = Evaluator(suite.eval.metrics, cache, device, suite.eval.batch, stand_ins=request.stand_ins)
     moments = suite.eval.moment_metrics
     curve = Evaluator(moments, cache, device, suite.eval.batch, stand_ins=request.stand_ins) if moments else None
@@ -186,4 +188,6 @@ def load_domains(suite: Suite, cache: Path, bars: Bars) -> dict[str, Domain]:
         if domain.skipped:
             file, why = domain.skipped[0]
             bars.say(f"{domain.name}: {len(domain.skipped)} files skipped, the first: {file} ({why})")
+        for remark in domain.card.remarks:
+            bars.say(f"{domain.name}: {remark}")
     return domains

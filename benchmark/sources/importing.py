@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from benchmark.checkpoints import convert, read_checkpoint
+from benchmark.checkpoints.containers import refuse_other_paths
 from benchmark.checkpoints.machine import shown
 from benchmark.errors import ConfigError, DataError, WeightsError
 from benchmark.sources.check import write_check
@@ -34,6 +35,7 @@ def import_source(
     ConfigError where the name is unusable or taken (`replace` gives up an earlier import), DataError where the cache
     cannot be written.
     """
+    refuse_other_paths(path)
     name = checked_name(name or path.stem, cache, replace)
     checkpoint = read_checkpoint(path)
     converted = convert(checkpoint, allow, path.name)

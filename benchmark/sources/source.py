@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 IMPORTED = "imported"
 """Folder below the cache; each imported source is a folder in it."""
+NAMED = 3
+"""Tensors that a caveat names."""
 CARD, WEIGHTS, CHECK = "card.json", "weights.safetensors", "check.safetensors"
 
 
@@ -61,6 +64,32 @@ class Origin(Frozen):
     networks: tuple[str, ...] = Field(description="which of g, g_ema, d the file held")
     left_out: tuple[str, ...] = Field((), description="what else the file held")
     notes: tuple[str, ...] = Field((), description="what was filled in or allowed")
+
+    @property
+    def new_discriminator(self) -> bool:
+        """Whether the discriminator, or a part of it, was not in the file and starts with random weights."""
+        new = (note for note in self.notes if note.startswith("allowed: d") and not note.endswith("is unexpected"))
+        return any(note.startswith(("allowed: d.", "allowed: d was")) for note in new)
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """The notes as they stand in records and tables: tensors that were allowed for one reason in one sentence."""
+        said, alike = dict[str, None](), dict[tuple[str, str], list[str]]()
+        for note in self.notes:
+            found = re.fullmatch(
+                r"allowed: (\S+) (is missing|is unexpected|has shape .*|is of .*|holds .*|is another .*)", note
+            )
+            if not found:
+                said[note] = None
+                continue
+            left_out = found[2] == "is unexpected"
+            alike.setdefault((found[1].split(".")[0], "left out" if left_out else "new and random"), []).append(
+                found[1]
+            )
+        for (_, what), names in alike.items():
+            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+            said[f"allowed at import: {', '.join(names[:NAMED])}{more}: {what}"] = None
+        return tuple(said)
 
 
 class SourceCard(Frozen):

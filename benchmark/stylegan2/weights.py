@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +21,8 @@ from benchmark.stylegan2.networks import Discriminator, Generator
 from benchmark.system.files import new_file
 
 SCHEMA = 1
+MAX_HEADER = 16 * 2**20
+"""Bytes; a training of 1024 px with all its optimisers has a header of about 1 MB."""
 T = TypeVar("T")
 
 
@@ -63,25 +65,7 @@ class Nets:
     def load_state_dict(self, state: dict[str, Tensor], where: str = "weights") -> None:
         """Copy all tensors in; every missing, extra or misshapen name is an error (WeightsError)."""
         own = self.state_dict()
-        missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-        wrong = [
-            f"{k} is {list(state[k].shape)}, expected {list(own[k].shape)}"
-            for k in sorted(own.keys() & state.keys())
-            if own[k].shape != state[k].shape
-        ]
-        if missing or extra or wrong:
-            found = "; ".join(
-                f"{n} {what}: {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}"
-                for n, what, names in (
-                    (len(missing), "missing", missing),
-                    (len(extra), "unexpected", extra),
-                    (len(wrong), "misshapen", wrong),
-                )
-                if names
-            )
-            raise WeightsError(
-                f"{where} does not fit the architecture: {found}. Use the file that belongs to this architecture."
-            )
+        require_shapes({name: t.shape for name, t in own.items()}, state, where)
         with torch.no_grad():
             for k, t in own.items():
                 t.copy_(state[k])
@@ -112,16 +96,50 @@ def _read(path: Path, content: Callable[[Any], T]) -> tuple[T, dict[str, object]
     if not path.is_file():
         raise WeightsError(f"weights file {path} does not exist.")
     try:
+        with path.open("rb") as raw:
+            if int.from_bytes(raw.read(8), "little") > MAX_HEADER:
+                raise ValueError("its header is larger than any network's")
         with safe_open(path, framework="pt") as f:
             meta = json.loads((f.metadata() or {}).get("json", "{}"))
             found = content(f)
-    except (SafetensorError, json.JSONDecodeError, OSError) as error:
+    except (SafetensorError, ValueError, RecursionError, OSError) as error:  # its JSON may be deep or hold any number
         raise WeightsError(
-            f"weights file {path} cannot be read ({error}): truncated or not safetensors? Fetch it again."
+            f"weights file {path} cannot be read ({str(error)[:200]}): truncated or not safetensors? Fetch it again."
         ) from None
     if not isinstance(meta, dict) or meta.get("schema") != SCHEMA:
         raise WeightsError(f"weights file {path} has no header of schema {SCHEMA}; it was not written by this suite.")
     return found, meta
+
+
+def shapes_of(cfg: NetConfig) -> dict[str, torch.Size]:
+    """{name: shape} of all three networks as `Nets.state_dict` has them, without allocating any."""
+    with torch.device("meta"):
+        g, d = Generator(cfg), Discriminator(cfg)
+    nets = {"g": g, "g_ema": g, "d": d}
+    return {f"{part}.{name}": t.shape for part, net in nets.items() for name, t in net.state_dict().items()}
+
+
+def require_shapes(expected: Mapping[str, torch.Size], state: Mapping[str, Tensor], where: str) -> None:
+    """WeightsError unless these are all the tensors, in these shapes."""
+    missing, extra = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
+    wrong = [
+        f"{k} is {list(state[k].shape)}, expected {list(expected[k])}"
+        for k in sorted(expected.keys() & state.keys())
+        if expected[k] != state[k].shape
+    ]
+    if missing or extra or wrong:
+        found = "; ".join(
+            f"{n} {what}: {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}"
+            for n, what, names in (
+                (len(missing), "missing", missing),
+                (len(extra), "unexpected", extra),
+                (len(wrong), "misshapen", wrong),
+            )
+            if names
+        )
+        raise WeightsError(
+            f"{where} does not fit the architecture: {found}. Use the file that belongs to this architecture."
+        )
 
 
 def save(path: Path, nets: Nets, meta: dict[str, object] | None = None, half: bool = False) -> None:
@@ -140,11 +158,11 @@ def save_generator(path: Path, g: Generator, meta: dict[str, object] | None = No
 def load_generator(path: Path) -> Generator:
     """A generator, float32 on the CPU, from a file of `save_generator`; strict (WeightsError)."""
     tensors, meta = read_tensors(path)
-    g = Generator(_architecture(meta, path))
-    try:
-        g.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise WeightsError(f"weights file {path} does not fit its architecture: {error}. Remove it.") from None
+    cfg = _architecture(meta, path)
+    shapes = {name.removeprefix("g."): shape for name, shape in shapes_of(cfg).items() if name.startswith("g.")}
+    require_shapes(shapes, tensors, f"weights file {path}")
+    g = Generator(cfg)
+    g.load_state_dict(tensors)
     return g.eval().requires_grad_(False)
 
 
@@ -152,7 +170,9 @@ def load(path: str | Path) -> Nets:
     """Networks float32 on the CPU, from a file of `save`; strict (WeightsError on any disagreement)."""
     path = Path(path)
     tensors, meta = read_tensors(path)
-    nets = Nets.create(_architecture(meta, path), seed=0)
+    cfg = _architecture(meta, path)
+    require_shapes(shapes_of(cfg), tensors, f"weights file {path}")  # before anything of that size is built
+    nets = Nets.create(cfg, seed=0)
     nets.load_state_dict(tensors, where=f"weights file {path}")
     return nets
 
@@ -165,5 +185,7 @@ def architecture_of(path: Path) -> NetConfig:
 def _architecture(meta: dict[str, object], path: Path) -> NetConfig:
     try:
         return NetConfig.model_validate(meta.get("architecture"))
-    except ValidationError:
-        raise WeightsError(f"weights file {path} does not say its architecture.") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        why = f" ({'.'.join(map(str, first['loc']))}: {first['msg']})" if first["loc"] else ""
+        raise WeightsError(f"weights file {path} does not say its architecture{why}.") from None

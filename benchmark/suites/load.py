@@ -262,6 +262,7 @@ def _problem(kind: type[Any], error: str, place: tuple[int | str, ...], found: o
         return str(UnknownName("setting", where, _settings_of(kind, place[:-1]))).rstrip(".")
     if error == "missing":
         return f"{where} {SAID[error]}"
+    message = message.removeprefix("Value error, ")
     return f"{where} = {short(SHORTEN.repr(found))}: {SAID.get(error) or message[:1].lower() + message[1:]}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
@@ -24,6 +25,19 @@ class _Plain(yaml.SafeLoader):
                 raise yaml.constructor.ConstructorError(problem=twice, problem_mark=key.start_mark)
             seen.add((key.tag, str(key.value)))
         return node
+
+    def as_people_mean(self, node: yaml.ScalarNode) -> Any:
+        """A number. YAML 1.1 reads 0100 as 64 and 1:30 as 90: refused."""
+        if re.fullmatch(r"[-+]?0[0-9_]+|.*:.*", node.value):
+            number = short(node.value)
+            read = f'{number} would be an octal or base-60 number: write it as a plain one, or "{number}" for a text'
+            raise yaml.constructor.ConstructorError(problem=read, problem_mark=node.start_mark)
+        kind = node.tag.rpartition(":")[2]
+        return self.construct_yaml_int(node) if kind == "int" else self.construct_yaml_float(node)
+
+
+for _kind in ("int", "float"):
+    _Plain.add_constructor(f"tag:yaml.org,2002:{_kind}", _Plain.as_people_mean)
 
 
 def plain_yaml(text: str) -> Any:

@@ -26,6 +26,7 @@ def make(
         "method": method,
         "domain": domain,
         "domain_digest": key_of(domain),
+        "standard_set": f"{domain}:{key_of(domain)}",
         "source": "src",
         "source_sha256": "ab" * 32,
         "seed": seed,

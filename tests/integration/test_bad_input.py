@@ -76,7 +76,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "word for a list": (("--set", "domains=toy-rings"), "domains = 'toy-rings': expected a list"),
     "infinity": (("--set", "train.lr_g=.inf"), "train.lr_g = inf: .*finite"),
     "value outside of a choice": (("--set", "train.augment=rain"), "'none', 'ada' or 'diffaug'"),
-    "seeds that are words": (("--seeds", "abc"), "seeds.0 = 'abc': .*integer"),
+    "seeds that are words": (("--seeds", "abc"), "seeds = 'abc': 'abc' is no seed; write numbers and ranges"),
     "no seeds": (("--seeds", ","), "seeds: the list is empty"),
     "seeds twice": (("--seeds", "1,1"), "seeds: 1 is named twice"),
     "methods twice": (("--methods", "finetune,finetune"), "methods: 'finetune' is named twice"),

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from benchmark.domains import Domain, load_domain
-from benchmark.domains.images import to_square
+from benchmark.domains.pixels import to_square
 from benchmark.errors import DataError
 
 
@@ -188,7 +188,7 @@ def test_what_cannot_be_used_is_skipped_with_a_reason(folder: Path, tmp_path: Pa
         "truncated.jpg": "truncated",
         "notes.txt": "not an image",
         "nothing.png": "not an image",
-        "page.ps": "not an image",
+        "page.ps": "EPS is not read; convert it to PNG",
         "bomb.png": "too large",
         "half-bomb.png": "too large",
         "hollow.png": "",

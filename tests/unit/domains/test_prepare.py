@@ -16,7 +16,7 @@ from PIL import Image
 
 from benchmark.domains.archives import Archive
 from benchmark.domains.assets import Asset, Lock, target_folder
-from benchmark.domains.images import to_square
+from benchmark.domains.pixels import to_square
 from benchmark.domains.prepare import Made, prepare, prepare_target
 from benchmark.domains.prepared import PreparedPictures, Provenance, read_provenance
 from benchmark.domains.raw_images import raw_set, raw_target
@@ -100,8 +100,9 @@ def test_every_image_is_decoded_once_for_all_resolutions(
         opened.append(name)
         return stream(self, name)
 
+    raw = raw_set(folder)
     monkeypatch.setattr(Archive, "stream", counted)
-    made = made_of(folder, tmp_path / "out", 32, 16, 8, workers=1)
+    made = prepare(raw, (32, 16, 8), tmp_path / "out", workers=1)
     images = [name for name in opened if name.endswith(".png")]
     assert len(images) == len(set(images)) == 10 and [m.images for m in made.values()] == [10] * 3
 
@@ -140,7 +141,7 @@ def test_what_is_no_usable_image_is_named_with_its_reason(folder: Path, tmp_path
     assert made[32].images == 10 and made[16].images == 11  # the small one is large enough there
     reasons = dict(note_of(made[32].path).skipped)
     assert sorted(reasons) == ["cut.png", "notes.txt", "out.png", "small.png"]
-    assert reasons["notes.txt"] == "not an image" and reasons["out.png"] == "link that leads out of the folder"
+    assert reasons["notes.txt"] == "not an image" and reasons["out.png"].startswith("link that leads out of the folder")
     assert reasons["small.png"] == "too small: 20x11 px, at least 16 px needed"
     assert reasons["cut.png"] and str(tmp_path) not in str(reasons)
 
@@ -279,7 +280,7 @@ def test_listed_shots_are_trained_on_and_the_others_held_out(tmp_path: Path) -> 
     found = splits(card(few_shot=shots), tmp_path)
     assert sorted(name for name, split in found.items() if split == "train") == ["cats/3.png", "cats/5.png"]
     assert len(found) == 8
-    with pytest.raises(DataError, match=r"its list has 2 shots, 1 images are called so \(9.png is missing\)"):
+    with pytest.raises(DataError, match=r"2 shots, and 1 different images .* \(9.png is missing\)"):
         splits(card(few_shot={"shots": 2, "names": ["5.png", "9.png"]}), tmp_path)
 
 
@@ -340,7 +341,7 @@ def prepared_numbers(tmp_path: Path, count: int = 40, copies: int = 0) -> Path:
     for number in range(count):
         saved(root / f"{number}.png", noise(number, (16, 16)))
     for number in range(copies):
-        saved(root / f"copy-of-{number}.png", noise(number, (16, 16)))
+        noise(number, (16, 16)).save(root / f"copy-of-{number}.png", compress_level=0)  # other bytes, the same pixels
     return made_of(root, tmp_path / "out", 16)[16].path
 
 
@@ -371,8 +372,9 @@ def test_with_nothing_held_out_all_images_count_copies_too(tmp_path: Path) -> No
 def test_shots_among_the_test_images_are_kept_apart(tmp_path: Path, rule: str, kept: str) -> None:
     """A shot stays a shot; but an official test split is the same for everybody."""
     raw = zipped(tmp_path, ["cats/0.png", "test/3.png"])
-    for folder in ("cats", "test"):
-        saved(raw / folder / "1.png", noise(1))
+    saved(raw / "cats" / "1.png", noise(1))
+    (raw / "test").mkdir()
+    noise(1).save(raw / "test" / "1.png", compress_level=0)
     about = {"layout": {"images": ["cats/*"], "test": ["test/*"]}, "splits": {"rule": "official"}}
     few = {"few_shot": {"shots": 2}} if rule == "few_shot" else {}
     path = prepare_target(card(**about, **few), tmp_path, [16], workers=1)[16].path

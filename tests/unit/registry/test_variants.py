@@ -7,7 +7,6 @@ import pytest
 from benchmark.errors import BenchmarkError
 from benchmark.registry import find_method
 from benchmark.registry.composition import described
-from benchmark.registry.variants import split_names
 from benchmark.suites import load_suite
 
 
@@ -72,8 +71,3 @@ def test_a_variant_can_be_a_part_of_a_composition() -> None:
 def test_what_cannot_be_a_variant_is_refused_with_a_reason(names: tuple[str, ...], said: str) -> None:
     with pytest.raises(BenchmarkError, match=said):
         methods(*names)
-
-
-def test_names_are_split_outside_brackets() -> None:
-    assert split_names("a, b[c=1,d=[2,3]] ,e") == ["a", "b[c=1,d=[2,3]]", "e"]
-    assert split_names("a[x=1e+5]+b", "+") == ["a[x=1e+5]", "b"]

@@ -98,6 +98,16 @@ def test_nothing_is_said_where_nothing_was_published(tmp_path: Path) -> None:
     assert "Published" not in (tmp_path / "tables.md").read_text() + (tmp_path / "page.html").read_text()
 
 
+def test_they_stand_beside_the_standard_set_only() -> None:
+    """A person's folder called metfaces had MetFaces' numbers beside its twelve pictures."""
+    for set_of in (None, "d:another digest", f"e:{make().domain_digest}", "d"):
+        assert published_table([make(standard_set=set_of)], [value()]) is None
+    ours, strange = ({"fid": MetricValue(value=number, n=1)} for number in (10.0, 90.0))
+    records = [make(metrics=ours), make(seed=1, standard_set=None, metrics=strange)]
+    mixed = published_table(records, [value()])
+    assert mixed is not None and column(mixed, "fid here") == ["10"]
+
+
 def test_the_report_has_them_in_every_format(tmp_path: Path) -> None:
     store = ResultStore(tmp_path)
     record = make("cdc", "ffhq-babies", metrics={"fid": MetricValue(value=71.25, n=5000)})

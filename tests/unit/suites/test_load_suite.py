@@ -121,7 +121,7 @@ def test_a_suite_is_frozen() -> None:
         ("train.kimg=many", r"train\.kimg = 'many': .*number"),
         ("train.precision=fp8", "'auto', 'fp32' or 'bf16'"),
         ("eval.samples=1", "greater than or equal to 2"),
-        ("seeds=0", "expected a list"),
+        ("domains=0", "expected a list"),
         ("seeds=[]", "seeds: the list is empty"),
         ("seeds=[1, 1]", "1 is named twice"),
         ("methods=[finetune, finetune]", "'finetune' is named twice"),

@@ -1,0 +1,31 @@
+"""Lists that people write on one line: names between commas, paths that have commas themselves, ranges of numbers."""
+
+from __future__ import annotations
+
+import os
+
+
+def split_names(text: str, separator: str = ",") -> list[str]:
+    """The parts of `text` between separators that are not in brackets, without surrounding space."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += {"[": 1, "]": -1}.get(letter, 0)
+        if letter == separator and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts]
+
+
+def split_paths(text: str) -> list[str]:
+    """Names and paths between commas; a comma belongs to a path where what it joins lies on the disk.
+
+    Of several such paths the longest counts: in "a,b/c,d" the folder "a,b/c" goes before "a".
+    """
+    parts, found = text.split(","), list[str]()
+    while parts:
+        longest = (n for n in range(len(parts), 1, -1) if os.path.exists(",".join(parts[:n]).strip()))
+        n = next(longest, 1)
+        found.append(",".join(parts[:n]).strip())
+        parts = parts[n:]
+    return [name for name in found if name]

@@ -1,0 +1,386 @@
+"""Image sets as people have them on their disks: public bug reports as tests, each with its whole kind."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiff import write_tiff
+
+from benchmark.domains import Domain, load_domain
+from benchmark.domains.assets import Asset, target_folder
+from benchmark.domains.looks import near_pairs
+from benchmark.domains.pixels import upright
+from benchmark.domains.prepare import prepare, prepare_target
+from benchmark.domains.prepared import Wanted, open_target, read_provenance
+from benchmark.domains.raw_images import raw_set, raw_target
+from benchmark.errors import DataError
+
+
+def picture(number: int, size: int = 32) -> np.ndarray:
+    """uint8 [size,size,3], smooth, another one for each number."""
+    rng = np.random.default_rng(number)
+    y, x = np.mgrid[0:size, 0:size] / size
+    waves = [
+        rng.uniform(60, 190)
+        + rng.uniform(30, 60) * np.sin(rng.uniform(2, 9) * x + rng.uniform(2, 9) * y + rng.uniform(0, 6))
+        for _ in range(3)
+    ]
+    image = np.stack(waves, -1)
+    cy, cx, radius = rng.uniform(0.2, 0.8), rng.uniform(0.2, 0.8), rng.uniform(0.1, 0.3)
+    image[(y - cy) ** 2 + (x - cx) ** 2 < radius**2] = rng.integers(0, 255, 3)
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def png(number: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture(number)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def folder_of(root: Path, numbers: Iterable[int], size: int = 32) -> Path:
+    root.mkdir(parents=True, exist_ok=True)
+    for number in numbers:
+        Image.fromarray(picture(number, size)).save(root / f"{number:02}.png")
+    return root
+
+
+def load(path: Path, tmp_path: Path, train: int = 2000, test: int = 1000, px: int = 32) -> Domain:
+    return load_domain(str(path), px, train, test, tmp_path / "cache")
+
+
+def told(domain: Domain) -> str:
+    return "; ".join(domain.card.remarks)
+
+
+# --- what programs keep beside pictures
+
+
+HIDDEN = (".ipynb_checkpoints", ".thumbnails", "@eaDir", "__MACOSX", "#recycle", ".AppleDouble", "Deep/.cache")
+
+
+def with_hidden_copies(root: Path) -> Path:
+    folder_of(root, range(24), 64)
+    for place in HIDDEN:
+        (root / place / "inside").mkdir(parents=True)
+        for number in range(8):
+            Image.fromarray(picture(number, 64)).resize((48, 48)).save(root / place / "inside" / f"{number}.png")
+    (root / "._00.png").write_bytes(b"\0\5\x16\7" + bytes(90))
+    (root / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
+    return root
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_hidden_copies_are_no_pictures_of_a_set(tmp_path: Path, kind: str) -> None:
+    """24 pictures became 64, and thumbnails of held-out ones were trained on."""
+    clean = load(folder_of(tmp_path / "clean", range(24), 64), tmp_path)
+    path = with_hidden_copies(tmp_path / "notebook")
+    if kind == "zip":
+        with zipfile.ZipFile(tmp_path / "notebook.zip", "w") as archive:
+            for file in sorted(path.rglob("*.*")):
+                if file.is_file():
+                    archive.write(
+                        file, f"./{file.relative_to(path)}" if "Deep" in file.parts else file.relative_to(path)
+                    )
+        path = tmp_path / "notebook.zip"
+    domain = load(path, tmp_path)
+    assert domain.digest == clean.digest and len(domain.train) + len(domain.test) == 24
+    names = [*HIDDEN, "._00.png", "Thumbs.db"]
+    assert sorted(name.removeprefix("./") for name, _ in domain.skipped) == sorted(names)
+    assert all(reason.startswith("hidden") for _, reason in domain.skipped)
+    made = prepare(raw_set(path), (32,), tmp_path / "out", workers=1)[32]
+    assert made.images == 24
+
+
+def test_a_set_may_lie_below_a_hidden_folder(tmp_path: Path) -> None:
+    assert len(load(folder_of(tmp_path / ".data" / "set", range(6)), tmp_path).train) == 4
+
+
+def test_near_duplicates_are_counted_and_told(tmp_path: Path) -> None:
+    root = folder_of(tmp_path / "mixed", range(24), 96)
+    (root / "thumbnails").mkdir()
+    for number in range(6):
+        image = Image.fromarray(picture(number, 96))
+        image.resize((48, 48)).save(root / "thumbnails" / f"{number}.png")
+        image.save(root / f"{number}.jpg", quality=(95, 40)[number % 2])
+        image.point(lambda v: min(255, v + 6)).save(root / f"{number}-brighter.png")
+    domain = load(root, tmp_path)
+    assert "24 of 42 images nearly equal another" in told(domain)
+    assert "held-out ones have such a copy among the training images" in told(domain)
+    assert "nearly equal" not in told(load(folder_of(tmp_path / "clean", range(40), 96), tmp_path))
+
+
+def test_images_that_only_resemble_each_other_are_no_near_duplicates() -> None:
+    """Flat and dark pictures have similar hashes; their colours tell them apart."""
+    flat = np.stack([np.full((3, 32, 32), 20 * level, np.uint8) for level in range(12)])
+    assert near_pairs(flat, 12) == []
+    assert near_pairs(np.concatenate([flat, flat[:2] + 1]), 14) == [(0, 12), (1, 13)]
+    assert near_pairs(np.concatenate([flat, flat[:2] + 1]), 1) == [(0, 12)]
+
+
+# --- every picture once, and shots that are as many as they are called
+
+
+def card(**changes: Any) -> Asset:
+    about = {"schema": 1, "name": "faces", "title": "Faces", "homepage": "", "licence": "none", "creator": "me"}
+    about |= {"non_commercial": False, "files": [{"name": "images.zip", "url": "http://localhost/images.zip"}]}
+    return Asset.model_validate({**about, "layout": {"images": ["images/*.png"]}, **changes})
+
+
+def pack(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members:
+            info = zipfile.ZipInfo("x")
+            info.filename = name
+            archive.writestr(info, data)
+
+
+def arrives(raw: Path, how: str) -> None:
+    """Forty pictures of a set as people's tools leave them in raw/."""
+    names = [f"{number}.png" for number in range(40)]
+    whole = [(f"images/{name}", png(number)) for number, name in enumerate(names)]
+    if how == "windows":
+        pack(raw / "images.zip", [(name.replace("/", "\\"), data) for name, data in whole])
+    elif how == "mac":
+        pack(raw / "images.zip", [*whole, *((f"__MACOSX/images/._{name}", b"\0\5\x16\7") for name in names)])
+    elif how == "overlapping":
+        pack(raw / "images-001.zip", whole[:25])
+        pack(raw / "images-002.zip", whole[20:])
+    elif how == "renamed copies":
+        pack(raw / "images.zip", [*whole, *((f"images/copy of {name}", png(n)) for n, name in enumerate(names[:7]))])
+    else:
+        pack(raw / "images.zip", whole)
+    if how == "beside its folder":
+        for name, data in whole:
+            (raw / "images").mkdir(exist_ok=True)
+            (raw / name).write_bytes(data)
+
+
+@pytest.mark.parametrize("how", ["windows", "mac", "overlapping", "beside its folder", "renamed copies", "plain"])
+@pytest.mark.parametrize("shots", [None, 10])
+def test_every_picture_of_a_set_counts_once(tmp_path: Path, how: str, shots: int | None) -> None:
+    target = card(few_shot={"shots": shots} if shots else None)
+    arrives(target_folder(tmp_path, "faces").raw, how)
+    raw = raw_target(target, tmp_path)
+    assert len(raw.images) == 40
+    assert raw.copies == {"overlapping": 5, "beside its folder": 40, "renamed copies": 7}.get(how, 0)
+    note = read_provenance(prepare_target(target, tmp_path, [32], workers=1)[32].path)
+    assert note is not None and len({image.sha256 for image in note.images}) == len(note.images) == 40
+    if shots:
+        assert note.count("train") == shots
+        about, pictures = open_target(target, Wanted("faces", 32, 2000, 1000), tmp_path)
+        assert pictures.count - pictures.held_out == shots and about.kind == "target"
+
+
+@pytest.mark.parametrize("few", [{"shots": 3}, {"shots": 3, "names": ["0.png", "1.png", "2.png"]}])
+def test_fewer_different_pictures_than_shots_are_an_error(tmp_path: Path, few: dict[str, Any]) -> None:
+    """A copy is no shot, a damaged one neither, and a prepared ZIP of before is refused when it is used."""
+    target, raw = card(few_shot=few), target_folder(tmp_path, "faces").raw
+    pack(raw / "images.zip", [(f"images/{n}.png", png(min(n, 1))) for n in range(3)])
+    with pytest.raises(DataError, match="a set of 3 shots, and 2 different images"):
+        raw_target(target, tmp_path)
+    pack(raw / "images.zip", [(f"images/{n}.png", png(n)[: 300 if n == 1 else None]) for n in range(3)])
+    with pytest.raises(DataError, match=r"3 shots are 3 different pictures, and 2 are usable .*fetch the set again"):
+        prepare_target(target, tmp_path, [32], workers=1)
+    other = io.BytesIO()
+    Image.open(io.BytesIO(png(0))).save(other, "PNG", compress_level=0)  # the same pixels in other bytes
+    pack(raw / "images.zip", [("images/0.png", png(0)), ("images/1.png", other.getvalue()), ("images/2.png", png(2))])
+    with pytest.raises(DataError, match="3 shots are 3 different pictures, and 2 are usable"):
+        prepare_target(target, tmp_path, [32], workers=1)
+    made = prepare_target(card(), tmp_path, [32], workers=1)[32]  # without the card's shots, as earlier versions did
+    assert made.images == 3
+    pretended = card(few_shot={"shots": 9})
+    with pytest.raises(DataError, match="domain 'faces': 9 shots are 9 different pictures"):
+        open_target(pretended, Wanted("faces", 32, 2000, 1000), tmp_path)
+
+
+def test_a_copy_of_a_test_image_or_of_a_listed_shot_is_what_leaves(tmp_path: Path) -> None:
+    raw = target_folder(tmp_path, "faces").raw
+    pack(raw / "images.zip", [("images/a.png", png(1)), ("images/b.png", png(2)), ("val/c.png", png(1))])
+    layout = {"images": ["images/*"], "test": ["val/*"]}
+    official = raw_target(card(layout=layout, splits={"rule": "official"}), tmp_path)
+    assert [image.name for image in official.images] == ["images/b.png", "val/c.png"]
+    few = raw_target(card(layout=layout, few_shot={"shots": 1, "names": ["a.png"]}), tmp_path)
+    assert [image.name for image in few.images if image.split == "train"] == ["images/a.png"]
+    assert few.copies == 1
+
+
+def test_files_that_are_there_under_other_names_are_told(tmp_path: Path) -> None:
+    pack(target_folder(tmp_path, "faces").raw / "images.zip", [("pictures/a.png", png(1))])
+    with pytest.raises(DataError, match=r"1 images such as pictures/a.png, and none is called images/\*.png"):
+        raw_target(card(), tmp_path)
+
+
+# --- integers and their ranges
+
+
+def grey(number: int = 1) -> np.ndarray:
+    return picture(number).mean(-1)
+
+
+def read(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(upright(image))
+
+
+@pytest.mark.parametrize("big_endian", [False, True])
+@pytest.mark.parametrize("white_is_zero", [False, True])
+@pytest.mark.parametrize("kind", ["u1", "u2"])
+def test_unsigned_grey_is_scaled_to_8_bits_or_named(
+    tmp_path: Path, kind: str, white_is_zero: bool, big_endian: bool
+) -> None:
+    top = np.iinfo(kind).max
+    stored = np.round(grey() / 255 * top).astype(kind)
+    write_tiff(tmp_path / "a.tif", top - stored if white_is_zero else stored, int(not white_is_zero), False, big_endian)
+    if kind == "u2" and white_is_zero and big_endian:
+        with pytest.raises(OSError, match="cannot identify"):  # Pillow does not open it; it is skipped by its format
+            read(tmp_path / "a.tif")
+    else:
+        np.testing.assert_allclose(read(tmp_path / "a.tif"), grey()[..., None].repeat(3, -1), atol=1.01)
+
+
+@pytest.mark.parametrize("kind", ["i1", "i2", "i4", "u4", "f4", "f8", "u8"])
+def test_pixels_without_a_known_range_are_skipped_with_the_reason(tmp_path: Path, kind: str) -> None:
+    """uint32 became black and white, int16 four levels, without a word."""
+    folder_of(tmp_path / "set", range(6))
+    for name, big in (("little.tif", False), ("big.tif", True)):
+        write_tiff(tmp_path / "set" / name, (grey() * 0.4).astype(kind), big_endian=big)
+    domain = load(tmp_path / "set", tmp_path)
+    reasons = dict(domain.skipped)
+    assert set(reasons) == {"little.tif", "big.tif"} and len(domain.train) == 4
+    assert all("no known range" in reason or "TIFF that cannot be read" in reason for reason in reasons.values())
+    note = read_provenance(prepare(raw_set(tmp_path / "set"), (32,), tmp_path / "out", workers=1)[32].path)
+    assert note is not None and dict(note.skipped) == reasons
+
+
+def test_colours_of_16_bits_are_right_in_one_plane_and_refused_in_several(tmp_path: Path) -> None:
+    deep = picture(3).astype(np.uint16) * 257
+    write_tiff(tmp_path / "a.tif", deep)
+    np.testing.assert_allclose(read(tmp_path / "a.tif"), picture(3), atol=1)
+    write_tiff(tmp_path / "b.tif", deep, planar=True)
+    with pytest.raises(ValueError, match="16-bit colours in separate planes"):
+        read(tmp_path / "b.tif")
+    write_tiff(tmp_path / "c.tif", picture(3), planar=True)
+    np.testing.assert_array_equal(read(tmp_path / "c.tif"), picture(3))
+
+
+def test_a_transparent_grey_of_16_bits_is_white(tmp_path: Path) -> None:
+    mask = picture(5).mean(-1) > 128
+    wide = np.round(grey() / 2 * 257).astype(np.uint16)
+    wide[mask] = 60000
+    Image.fromarray(wide).save(tmp_path / "a.png", transparency=60000)
+    expected = np.where(mask, 255, np.round(wide / 257))[..., None].repeat(3, -1)
+    np.testing.assert_allclose(read(tmp_path / "a.png"), expected, atol=1)
+
+
+def test_a_pgm_of_12_bits_fills_the_range(tmp_path: Path) -> None:
+    values = np.round(grey() / 255 * 4095).astype(">u2")
+    (tmp_path / "a.pgm").write_bytes(b"P5 32 32 4095\n" + values.tobytes())
+    np.testing.assert_allclose(read(tmp_path / "a.pgm")[..., 0], grey(), atol=1)
+
+
+def test_a_set_that_hardly_uses_its_range_is_told(tmp_path: Path) -> None:
+    """12 bits of a camera in files of 16: nearly black pictures."""
+    (tmp_path / "scans").mkdir()
+    for number in range(8):
+        write_tiff(tmp_path / "scans" / f"{number}.tif", np.round(grey(number) * 16).astype(np.uint16))
+    assert "of 0 to 255: does a camera fill only a part" in told(load(tmp_path / "scans", tmp_path))
+    assert "camera" not in told(load(folder_of(tmp_path / "normal", range(8)), tmp_path))
+
+
+# --- reasons that name the cause
+
+FIRST_BYTES = {
+    "a.avif": (b"\0\0\0\x20ftypavif", "AVIF is not read; convert it to PNG"),
+    "b.jpg": (b"\0\0\0\x18ftypheic", "HEIC is not read"),
+    "c.jxl": (b"\xff\x0a\0", "JPEG XL is not read"),
+    "d.tga": (b"\0\0\x02" + bytes(60), "TGA is not read"),
+    "e.ico": (b"\0\0\1\0\1\0", "ICO is not read"),
+    "f.png": (b"qoif\0\0", "QOI is not read"),
+    "g.dds": (b"DDS |", "DDS is not read"),
+    "h.png": (b"<!DOCTYPE html><html>", "not an image, but a page of a web site (HTML)"),
+    "i.png": (b"version https://git-lfs.github.com/spec/v1\n", "not an image, but a pointer of Git LFS"),
+    "j.pdf": (b"%PDF-1.4", "not an image, but a PDF"),
+    "k.png": (b"hello", "not an image"),
+    "l.svg": (b"<?xml version='1.0'?><svg>", "SVG is not read"),
+    "m.tif": (b"II*\0" + bytes(40), "TIFF that cannot be read; save it as PNG"),
+    "n.gz": (b"\x1f\x8b\x08", "not an image, but a gzip archive"),
+}
+
+
+def test_a_file_that_is_no_usable_picture_is_called_what_it_is(tmp_path: Path) -> None:
+    folder_of(tmp_path / "set", range(6))
+    for name, (content, _) in FIRST_BYTES.items():
+        (tmp_path / "set" / name).write_bytes(content)
+    found = dict(load(tmp_path / "set", tmp_path).skipped)
+    assert {name: reason for name, reason in found.items() if not reason.startswith(FIRST_BYTES[name][1])} == {}
+    assert found.keys() == FIRST_BYTES.keys()
+
+
+def test_a_folder_of_links_says_what_to_do(tmp_path: Path) -> None:
+    folder_of(tmp_path / "big", range(6))
+    (tmp_path / "few").mkdir()
+    for file in (tmp_path / "big").iterdir():
+        (tmp_path / "few" / file.name).symlink_to(file)
+    with pytest.raises(
+        DataError, match=r"0 usable images \(6 skipped: link that leads out of the folder; copy .* cp -rL"
+    ):
+        load(tmp_path / "few", tmp_path)
+
+
+LABELS = {
+    "good": json.dumps({"labels": [["0.png", 1]]}),
+    "comma": '{"labels": [["0.png", 1],]}',
+    "vectors": json.dumps({"labels": [["0.png", [0.5, 1]]]}),
+    "deep": "[" * 5000,
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_labels_that_are_not_used_are_told(tmp_path: Path, kind: str) -> None:
+    root = folder_of(tmp_path / "set", range(6))
+    (root / "dataset.json").write_text(LABELS[kind])
+    assert "labels of dataset.json are not used" in told(load(root, tmp_path))
+    (root / "dataset.json").write_text('{"labels": null}')
+    assert "labels" not in told(load(root, tmp_path))
+
+
+def test_ten_pictures_of_which_seven_train_are_told(tmp_path: Path) -> None:
+    root = folder_of(tmp_path / "ten", range(10))
+    for train in (2000, 10):
+        assert "7 images to train on and 3 held out, of 10 different ones" in told(load(root, tmp_path, train))
+        assert "--set split.test=0 trains on all" in told(load(root, tmp_path, train))
+    assert told(load(root, tmp_path, 10, 0)) == "" and len(load(root, tmp_path, 10, 0).train) == 10
+    assert told(load(root, tmp_path, 6, 4)) == ""
+
+
+def test_a_folder_with_the_name_of_a_standard_set_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = folder_of(tmp_path / "metfaces", range(6))
+    domain = load(root, tmp_path)
+    assert domain.standard_set is None and "metfaces is the name of a standard set" in told(domain)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        DataError, match=r"'metfaces' is not prepared .* folder of yours that is called so: --domains ./metf"
+    ):
+        load_domain("metfaces", 32, 10, 10, tmp_path / "cache")
+
+
+@pytest.mark.parametrize(("count", "whole"), [(None, True), (40, True), (1336, False)])
+def test_a_standard_set_of_another_size_is_not_the_published_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int | None, whole: bool
+) -> None:
+    target = card(count=count)
+    arrives(target_folder(tmp_path, "faces").raw, "beside its folder")
+    prepare_target(target, tmp_path, [32], workers=1)
+    monkeypatch.setattr("benchmark.domains.load.list_targets", lambda kind: {"faces": target})
+    domain = load_domain("faces", 32, 2000, 0, tmp_path)
+    assert domain.standard_set == (f"faces:{domain.digest}" if whole else None)
+    assert ("40 images, published were 1,336" in told(domain)) is not whole
