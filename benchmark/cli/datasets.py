@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast, get_args
 
 import click
 
-from benchmark.cli.options import cache_option, wide_console
+from benchmark.cli.options import cache_option, echo, wide_console
 from benchmark.config import Filter
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def fetch(
     target = find_target(name)
     patience = Patience(connect=min(stall, Patience.connect), stall=stall, tries=tries)
     get(target, cache, accept_licence, given, patience, retry_dead)
-    click.echo(f"next: {next_step(target)}")
+    echo(f"next: {next_step(target)}")
 
 
 def get(
@@ -90,7 +90,7 @@ def get(
 
     card = owner(target)
     require_licence(card, cache, accept_licence)
-    click.echo(terms(card))
+    echo(terms(card))
     with Bars(wide_console()) as bars:
         try:
             said = fetch_target(target, cache, given, Line(patience), bars.stage, retry_dead)
@@ -98,7 +98,7 @@ def get(
             bars.say(error.instructions.rstrip())
             raise
     for text in said:
-        click.echo(text)
+        echo(text)
 
 
 def next_step(target: Asset) -> str:
@@ -168,7 +168,7 @@ def prepare(
             made = prepare_target(target, cache, resolutions, how, workers, bars.over)
     for px, one in made.items():
         skipped = f", {one.skipped} skipped (named in the ZIP's provenance)" if one.skipped else ""
-        click.echo(f"{px} px: {one.images} images{skipped} in {one.path}" + ("" if one.new else " (already there)"))
+        echo(f"{px} px: {one.images} images{skipped} in {one.path}" + ("" if one.new else " (already there)"))
 
 
 @datasets.command(epilog="\b\nExample:\n  python -m benchmark datasets verify metfaces")
@@ -194,4 +194,4 @@ def info(name: str, cache: Path) -> None:
     from benchmark.fetch.info import target_text
 
     for text in target_text(find_target(name), cache):
-        click.echo(text)
+        echo(text)

@@ -224,7 +224,7 @@ def _render(entry: Path, card: Card, pictures: Pictures, sizes: tuple[int, int, 
         with new_file(entry.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
             np.save(file, images)
         with new_file(entry.with_suffix(".json")) as temporary:
-            temporary.write_text(json.dumps(about, indent=1))
+            temporary.write_text(json.dumps(about, indent=1), "utf-8")
 
 
 def _held_out(name: str, found: int, train: int, test: int, user: bool, skipped: list[tuple[str, str]]) -> int:

@@ -237,7 +237,8 @@ class _Transfer:
         total = int(told) if told.isdecimal() and encoded == "identity" else None
         self.part.unlink(missing_ok=True)
         with new_file(self.note) as temporary:
-            temporary.write_text(Part(url=self.url, version=version_of(response), total=total).model_dump_json())
+            part = Part(url=self.url, version=version_of(response), total=total)
+            temporary.write_text(part.model_dump_json(), "utf-8")
         return 0, total
 
     def _receive(self, response: requests.Response, start: int, total: int | None) -> None:

@@ -5,11 +5,9 @@ Everything is computed from the records alone, and the same records give the sam
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 
 from benchmark.errors import DataError
@@ -20,9 +18,11 @@ from benchmark.report.lines import flatten, groups, machine, metric_names, tidy
 from benchmark.report.page import page
 from benchmark.report.published import published_table
 from benchmark.report.render import latex, markdown, rich_table
+from benchmark.report.spreadsheet import csv_text
 from benchmark.report.tables import Section, brief, cost_table, primary_table
 from benchmark.results import ResultStore, RunRecord
 from benchmark.system.files import write_atomic
+from benchmark.system.terminal import visible_line
 
 __all__ = ["Report", "Section", "conditions", "primary_table", "rich_table", "show", "write_report"]
 
@@ -44,6 +44,7 @@ def write_report(results: Path, out: Path | None = None, keys: Collection[str] |
     were not measured alike); nothing is written then.
     """
     store, out = ResultStore(results), Path(out or results)
+    ResultStore(out).ensure_no_links()
     records, problems = store.read_all()
     records = [r for r in records if keys is None or r.record_key in keys]
     if not records:
@@ -63,7 +64,8 @@ def write_report(results: Path, out: Path | None = None, keys: Collection[str] |
         sections.append(Section(quality, cost, tuple(listed), pictures, *further))
     html, unused = page(sections, found, store.out)
     problems += unused
-    long = tidy(records).to_csv(index=False, lineterminator="\n")
+    table = tidy(records)
+    long = csv_text([table.columns, *table.itertuples(index=False)])
     texts = {"tables.md": markdown(sections), "tables.tex": latex(sections), "tables.csv": long}
     texts |= {"provenance.csv": provenance(sections), "page.html": html}
     for name, text in texts.items():
@@ -74,17 +76,15 @@ def write_report(results: Path, out: Path | None = None, keys: Collection[str] |
 
 def provenance(sections: Sequence[Section]) -> str:
     """CSV with a row for each cell that comes from records: where it stands, what it says, the keys of the records."""
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("section", "table", "row", "group", "column", "cell", "record_keys"))
+    rows: list[tuple[str, ...]] = [("section", "table", "row", "group", "column", "cell", "record_keys")]
     for section in sections:
         for table in section.tables:
             for row in table.rows:
                 for column, cell in zip(table.columns, row.cells, strict=True):
                     place = (section.quality.title, table.title, row.label, column.group, column.name)
                     if cell.keys:
-                        writer.writerow((*place, cell.text, " ".join(cell.keys)))
-    return text.getvalue()
+                        rows.append((*place, cell.text, " ".join(cell.keys)))
+    return csv_text(rows)
 
 
 def conditions(records: Sequence[RunRecord]) -> list[str]:
@@ -158,4 +158,4 @@ def show(record: RunRecord) -> str:
         lines += [f"{title}:", *(f"  {name:24} {value}" for name, value in flatten(values).items())] if values else []
     lines += [f"note: {note}" for note in record.notes]
     lines += [f"samples: {record.grid}"] if record.grid else []
-    return "\n".join(lines)
+    return "\n".join(map(visible_line, lines))
