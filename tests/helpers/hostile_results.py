@@ -106,6 +106,7 @@ def speaking(out: Path) -> None:
     record = json.loads(path.read_text("utf-8"))
     record |= {"record_key": "f" * 32, "method": FORMULA, "method_label": f"{ESCAPES} label", "fields": {"a": ESCAPES}}
     record |= {"notes": [ESCAPES], "suite": "+1+1", "grid": None, "extremes": None}
+    record |= {"control": None, "control_name": None, "is_default_control": True}
     record["environment"] |= {"device": ESCAPES, ESCAPES: f"two\nlines {ESCAPES}"}
     (out / "records" / f"{'f' * 32}.json").write_text(json.dumps(record), "utf-8")
     (out / "records" / f"stray {ESCAPES}").write_text("", "utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -16,6 +17,8 @@ from hostile_results import ESCAPES, FORMULA, NAMES, PLANTS, key, outside_folder
 from benchmark.running.worker import captured
 
 READERS = (("report", "res"), ("results", "verify", "res"), ("compare", "res", "good"))
+REPORTED = ("a record", "a picture", "a training's log", "the page", "records", "samples", "logs is", "figures")
+"""What a report reads or writes; the other commands are quicker."""
 SECONDS = 120
 """No command of this file takes so long: who reads a pipe or a device would wait for ever."""
 
@@ -50,7 +53,8 @@ def test_reading_commands_stay_inside_and_end(folder: Path, command: Callable[..
     shown = ("show", key(folder, "record_key"), "--results", "res")
     outside = outside_folder(Path("outside"))
     PLANTS[what](folder, outside.resolve())
-    for arguments in (*READERS, shown):
+    drawn = what.startswith(REPORTED)
+    for arguments in (*(READERS if drawn else READERS[1:]), shown):
         done = command(*arguments)
         assert plain(done), done
         assert untouched(outside), f"{arguments} wrote outside"
@@ -61,9 +65,7 @@ def test_reading_commands_stay_inside_and_end(folder: Path, command: Callable[..
     ["a training's log is link", "a training's log is further name", "a training's log is pipe", "a state is link"]
     + [f"{name} is a linked folder" for name in ("logs", "samples", "checkpoints", "hashes", "locks", "records")],
 )
-def test_a_run_into_such_a_folder_writes_nothing_outside(
-    folder: Path, command: Callable[..., Done], what: str
-) -> None:
+def test_a_run_into_such_a_folder_writes_nothing_outside(folder: Path, command: Callable[..., Done], what: str) -> None:
     for path in folder.glob("records/*"):  # all of it is to be done again
         path.unlink()
     (folder / "checkpoints").rename("checkpoints")
@@ -90,7 +92,7 @@ def test_what_a_job_prints_does_not_leave_the_folder(folder: Path, what: str) ->
         record_keys = {None: key(folder, "record_key")}  # noqa: RUF012
 
     with captured(folder, Job()):  # type: ignore[arg-type]
-        print("said by a method")
+        os.write(1, b"said by a method\n")
     assert (folder / name).read_text("utf-8") == "said by a method\n" and untouched(outside)
 
 
@@ -100,7 +102,7 @@ def test_an_appended_log_goes_on(folder: Path) -> None:
 
     for _ in range(2):
         with captured(folder, Job()):  # type: ignore[arg-type]
-            print("said")
+            os.write(1, b"said\n")
     assert (folder / "logs" / f"{'a' * 32}.log").read_text("utf-8") == "said\nsaid\n"
 
 
