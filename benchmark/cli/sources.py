@@ -69,7 +69,7 @@ def fetch(name: str, accept_licence: bool, given: Path | None, cache: Path) -> N
     from benchmark.cli.listing import card_text
     from benchmark.domains.assets import fetched_checkpoint, list_targets
     from benchmark.errors import UnknownName
-    from benchmark.fetch.download import Patience
+    from benchmark.fetch.download import Line
     from benchmark.sources import list_sources
     from benchmark.sources.importing import import_source
 
@@ -78,7 +78,7 @@ def fetch(name: str, accept_licence: bool, given: Path | None, cache: Path) -> N
         raise UnknownName("pretrained network", name, networks)
     card, here = networks[name], list_sources(cache)
     if name not in here:
-        get(card, cache, accept_licence, given, Patience())
+        get(card, cache, accept_licence, given, Line())
     source = here.get(name) or import_source(fetched_checkpoint(card, cache), name, cache, (), card.licence)
     echo(card_text(source))
     echo(f"{'was here' if name in here else 'imported'}; use it with: python -m benchmark run --source {name}")

@@ -27,8 +27,10 @@ from benchmark.domains.assets import (
 )
 from benchmark.domains.faces import read_face_list
 from benchmark.errors import DataError
-from benchmark.fetch.download import Absent, ForNow, Line, Stage, download, require_space, silent
+from benchmark.fetch.download import ForNow, Line, Stage, download, silent
 from benchmark.fetch.from_disk import PICTURES, fitting, put
+from benchmark.fetch.http import PrivateAddress, require_public
+from benchmark.fetch.limits import Absent, require_space
 from benchmark.fetch.verify import raw_files, wrong_count
 from benchmark.system.files import sha256_of
 from benchmark.system.locks import alone
@@ -224,11 +226,13 @@ def _pictures(raw: _Raw, listed: Path) -> None:
             nonlocal row, done
             error: DataError | None = None
             try:
+                if not raw.line.local:
+                    require_public(wanted[name], f"{listed.name} lists")
                 quiet.get(RemoteFile(name=f"{PICTURES}/{name}", url=wanted[name]))
             except DataError as failure:
                 error = failure
             with raw.mutex:
-                if isinstance(error, Absent):
+                if isinstance(error, Absent | PrivateAddress):
                     raw.dead[name] = str(error).removeprefix(f"{wanted[name]}: ")
                 elif error:
                     later.append(error)

@@ -15,7 +15,7 @@ from benchmark.domains.archives import Archive, Skipped
 from benchmark.domains.assets import IMAGE_SUFFIXES, Asset, Layout
 from benchmark.domains.faces import read_face_list
 from benchmark.errors import DataError
-from benchmark.fetch.download import require_space
+from benchmark.fetch.limits import require_space
 from benchmark.system.files import new_file
 
 PICTURES = "pictures"

@@ -190,7 +190,25 @@ def listed(site: Site, count: int) -> bytes:
     return json.dumps(faces).encode()
 
 
-def test_a_list_of_pictures_with_dead_links(command: Command, shelf: Path, site: Site, raw: Path) -> None:
+def test_a_list_that_leads_to_this_machine_is_not_followed_unless_allowed(
+    command: Command, shelf: Path, site: Site, raw: Path
+) -> None:
+    faces = listed(site, 2)
+    layout = {"images": ["pictures/*"], "landmarks": "faces.json"}
+    card(shelf, {"name": "faces.json", "url": site.says("/faces.json", file(faces))}, layout=layout)
+    for i in range(2):
+        site.says(f"/art/{i}.png", file(picture(i)))
+    command(*FETCH, "birds", "--accept-licence", *QUICK)
+    assert [path for path, _ in site.asked] == ["/faces.json"]
+    dead = json.loads((raw.parent / "lock.json").read_text())["dead"]
+    assert len(dead) == 2 and all("this machine or its network (127.0.0.1)" in why for why in dead.values())
+    good(command(*FETCH, "birds", "--retry-dead", "--local-addresses", *QUICK))
+    assert len(list((raw / "pictures").iterdir())) == 2
+
+
+def test_a_list_of_pictures_with_dead_links(
+    command: Command, shelf: Path, site: Site, raw: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     faces = listed(site, 9)
     site.says("/art/2.png", status(404))
     site.says("/art/5.png", page())
@@ -199,6 +217,7 @@ def test_a_list_of_pictures_with_dead_links(command: Command, shelf: Path, site:
     entry = {"name": "faces.json", "url": site.says("/faces.json", file(faces, kind="application/json"))}
     card(shelf, entry, layout=layout)
 
+    monkeypatch.setenv("BENCHMARK_LOCAL_ADDRESSES", "1")
     said = bad(command(*FETCH, "birds", "--accept-licence", *QUICK))
     assert "1 of 9 images could not be downloaded this time" in said and "/art/7.png: HTTP 500" in said
     lock = json.loads((raw.parent / "lock.json").read_text())
@@ -227,7 +246,7 @@ def test_a_site_that_is_down_is_left_alone_soon(command: Command, shelf: Path, s
         site.says(f"/art/{i}.png", status(503))
     layout = {"images": ["pictures/*"], "landmarks": "faces.json"}
     card(shelf, {"name": "faces.json", "url": site.says("/faces.json", file(faces))}, layout=layout)
-    said = bad(command(*FETCH, "birds", "--accept-licence", *QUICK))
+    said = bad(command(*FETCH, "birds", "--accept-licence", "--local-addresses", *QUICK))
     assert "of 200 images could not be downloaded this time" in said and "HTTP 503" in said
     assert len(site.asked) < 40
 
