@@ -30,12 +30,14 @@ def conform(names: tuple[str, ...], plugins: tuple[str, ...]) -> None:
     """
     from benchmark.conformity import conform as examine
     from benchmark.errors import BenchmarkError
-    from benchmark.registry import SHELF, catalogue, find_method
+    from benchmark.registry import SHELF, catalogue, find_method, unusable
     from benchmark.system.hardware import prepare_torch
 
     prepare_torch(threads=1)  # networks are tiny
     known = catalogue(plugins)
     named = {name: find_method(name, plugins) for name in names}
+    for said in unusable(plugins) if names else ():
+        echo(f"note: {said}", err=True)
     shelf = {}
     for name, entry in known.items():
         try:

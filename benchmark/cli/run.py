@@ -136,6 +136,7 @@ def run(
 
     Finished records are kept: run the same command again to resume.
     """
+    from benchmark.registry import unusable
     from benchmark.running.forecast import forecast, require_patience
     from benchmark.running.launch import Launch
     from benchmark.running.setup import Request, folder_name, prepare
@@ -148,6 +149,8 @@ def run(
     overrides = {"source": source, "methods": methods, "domains": domains, "seeds": seeds, "scale": scale}
     asked = Request(suite_name, settings, overrides, device, cache, threads, plugins, stand_ins).members()
     loaded = [request.load() for request in asked]
+    for broken in unusable(plugins):
+        echo(f"note: {broken}", err=True)
     out = out or RUNS / folder_name(suite_name, [suite.name for suite, _ in loaded])
     if only_plan:
         echo(summary([forecast(suite, chosen, cache, out, seconds_per_kimg) for suite, chosen in loaded]))
