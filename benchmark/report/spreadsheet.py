@@ -20,9 +20,10 @@ NUMBER = re.compile(rf"{_PLAIN}( %)?( (±|to) {_PLAIN})?( \(n=\d+\))?", re.ASCII
 
 def shown(value: object) -> object:
     """A value as it may stand in a cell; numbers, and texts of one number, stay as they are."""
-    if not isinstance(value, str) or not FORMULA.match(value) or NUMBER.fullmatch(value):
+    if not isinstance(value, str):
         return value
-    return f"'{value}"
+    text = re.sub("\r\n?", "\n", value)  # a bare return ends a row, also within quotes
+    return f"'{text}" if FORMULA.match(text) and not NUMBER.fullmatch(text) else text
 
 
 def csv_text(rows: Iterable[Iterable[object]]) -> str:
