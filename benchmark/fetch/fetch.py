@@ -150,14 +150,15 @@ def _take(raw: _Raw, given: Path) -> list[str]:
     """From a person's disk."""
     parts = [card.layout for card in list_targets().values() if card.files_of == raw.card.name]
     remote = {file.name: file for file in raw.card.files}
-    for path, name in fitting(raw.card, given, raw.folder.raw, (raw.card.layout, *parts)):
+    found, notes = fitting(raw.card, given, raw.folder.raw, (raw.card.layout, *parts))
+    for path, name in found:
         file, known = remote.get(name) or RemoteFile(name=name, login="given"), raw.files.get(name)
         size, sha256 = path.stat().st_size, sha256_of(path)
         require_same(file, path, size, sha256, known.sha256 if known else None)
         put(path, raw.folder.raw / name)
         raw.files[name] = known or LockedFile(url=None, bytes=size, sha256=sha256)
     lacking = [file.name for file in raw.card.files if _lacking(raw, file)]
-    return [f"still missing: {', '.join(lacking)}"] if lacking else []
+    return [*notes, *([f"still missing: {', '.join(lacking)}"] if lacking else [])]
 
 
 def _lacking(raw: _Raw, file: RemoteFile) -> bool:

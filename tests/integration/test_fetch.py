@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -318,3 +319,21 @@ def test_images_of_ones_own_are_prepared_like_a_set(command: Command, shelf: Pat
     card(shelf, {"name": "set.zip", "url": site.says("/set.zip", file(zip_of(1)))})
     assert "Leave the option out" in bad(command("datasets", "prepare", "birds", "--resolution", "16", "--out", "out"))
     assert "nowhere" in bad(command("datasets", "prepare", "nowhere", "--resolution", "16"))
+
+
+def test_links_in_a_given_folder_do_not_lead_out_of_it(command: Command, shelf: Path, site: Site, raw: Path) -> None:
+    card(shelf, layout={"images": ["given/*"]}, files=[{"name": "birds.zip", "login": "get it"}])
+    given, private = raw.parents[3] / "given", raw.parents[3] / "private"
+    for folder in (given, private):
+        folder.mkdir()
+    (private / "secret.png").write_bytes(picture(1))
+    (given / "a.png").symlink_to(private / "secret.png")
+    (given / "away").symlink_to(private)
+    os.mkfifo(given / "pipe.png")
+    said = bad(command(*FETCH, "birds", "--accept-licence", "--from", str(given)))
+    assert "nothing in it belongs to birds" in said and "3 left out, the first: a.png (link that leads out" in said
+    (given / "good.png").write_bytes(picture(2))
+    (given / "again.png").symlink_to("good.png")
+    assert "note: --from" in good(command(*FETCH, "birds", "--from", str(given)))
+    kept = {path.name: path for path in (raw / "given").iterdir()}
+    assert sorted(kept) == ["again.png", "good.png"] and not any(path.is_symlink() for path in kept.values())
