@@ -40,7 +40,7 @@ def test_a_run_whose_reader_has_gone_says_so_and_resumes(cache: Path, tmp_path: 
     code, _, err = call(cache, tmp_path, *run, out=writing)
     os.close(writing)
     assert code == 141 and one_line(err) and "the same command again to resume" in err
-    code, out, err = call(cache, tmp_path, *run)
+    code, _, err = call(cache, tmp_path, *run)
     assert code == 0, err
 
 
