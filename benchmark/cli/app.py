@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from benchmark.metrics.known_answers import Check
 
 WHAT = ("methods", "domains", "suites", "metrics", "sources")
+LONGEST = 3000
+"""Characters of an error."""
 SHOWN = 20
 """Lines about files that a report cannot use."""
 
@@ -237,5 +239,6 @@ def outcome() -> tuple[int | str | None, str | None]:
 
 
 def one_line(message: str) -> str:
-    """An error, whatever its text."""
-    return f"error: {' '.join(message.split())}"
+    """An error, whatever its text; a very long one, such as of a name of a megabyte, is cut."""
+    text = " ".join(message.split())
+    return f"error: {text if len(text) <= LONGEST else f'{text[:LONGEST]} ... ({len(text):,} characters)'}"

@@ -57,6 +57,8 @@ class ResultStore:
             write_atomic(probe, b"")
             with contextlib.suppress(OSError):
                 probe.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a folder among them: locking says so
+            self.folder.drop_false_locks("locks")
 
     def record_path(self, key: str) -> Path:
         """Where the record ``key`` (lower-case hex) lies; DataError for any other key."""

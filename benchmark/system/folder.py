@@ -110,6 +110,14 @@ class Folder:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         return os.fdopen(os.open(path, flags, 0o666), "ab", buffering=0)  # type: ignore[return-value]
 
+    def drop_false_locks(self, folder: str) -> None:
+        """Remove what cannot be a lock of ours, an empty file: locking would follow a link, or empty another's file."""
+        with suppress(FileNotFoundError):
+            for name in self.names(folder):
+                there = (self.root / folder / name).lstat()
+                if not stat.S_ISREG(there.st_mode) or (there.st_nlink > 1 and there.st_size):
+                    (self.root / folder / name).unlink()
+
     def linked(self, folders: Iterable[str]) -> str | None:
         """The first folder, of those named and all below them, that is a link; None where there is none."""
         for name in folders:

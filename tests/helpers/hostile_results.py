@@ -15,9 +15,9 @@ Plant = Callable[[Path, Path], None]
 
 
 def key(out: Path, kind: str) -> str:
-    """A key of that kind in the folder: `record_key`, or the `train_key` of a method."""
+    """A key of that kind in the folder, `record_key` or `train_key`, of plain fine-tuning."""
     records = [json.loads(path.read_text("utf-8")) for path in sorted((out / "records").glob("*.json"))]
-    return str(next(r for r in records if not r["zero_step"])[kind])
+    return str(next(r for r in records if r["method"] == "finetune")[kind])
 
 
 def linked_folder(name: str) -> Plant:

@@ -63,6 +63,7 @@ def test_reading_commands_stay_inside_and_end(folder: Path, command: Callable[..
 @pytest.mark.parametrize(
     "what",
     ["a training's log is link", "a training's log is further name", "a training's log is pipe", "a state is link"]
+    + ["a lock is link", "a lock is further name", "a lock is pipe", "weights is link"]
     + [f"{name} is a linked folder" for name in ("logs", "samples", "checkpoints", "hashes", "locks", "records")],
 )
 def test_a_run_into_such_a_folder_writes_nothing_outside(folder: Path, command: Callable[..., Done], what: str) -> None:

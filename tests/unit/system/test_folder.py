@@ -90,6 +90,19 @@ def test_appending_leaves_another_name_of_the_file_alone(folder: Folder, outside
     assert (outside / "x").read_text() == "mine" and folder.read("sub/further", LIMIT) == b"line\n"
 
 
+def test_only_empty_files_of_ours_remain_among_locks(folder: Folder, outside: Path) -> None:
+    locks = folder.root / "locks"
+    locks.mkdir()
+    (locks / "good.lock").touch()
+    os.link(locks / "good.lock", outside / "copy.lock")  # as a backup by hard links makes
+    (locks / "link.lock").symlink_to(outside / "x")
+    os.link(outside / "x", locks / "further.lock")
+    os.mkfifo(locks / "pipe.lock")
+    folder.drop_false_locks("locks")
+    folder.drop_false_locks("none")
+    assert folder.names("locks") == ["good.lock"] and (outside / "x").read_text() == "mine"
+
+
 @pytest.mark.parametrize("name", ["away/x", "away/new", "sub/away/new", *CLIMBING])
 def test_nothing_is_written_or_listed_behind_a_link(folder: Folder, outside: Path, name: str) -> None:
     for write in (lambda: folder.write(name, b"new"), lambda: folder.append(name)):
