@@ -5,25 +5,31 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
 from benchmark.cli.datasets import datasets
 from benchmark.cli.methods import conform, new_method
-from benchmark.cli.options import cache_option, comma, plugin_option, wide_console
+from benchmark.cli.options import cache_option, comma, echo, plugin_option, wide_console
 from benchmark.cli.run import run
 from benchmark.cli.sources import sources
 from benchmark.cli.upkeep import cache, results
 from benchmark.errors import BenchmarkError, DataError, UnknownName
 from benchmark.system.places import RUNS
 from benchmark.system.signals import Stopped, stoppable
+from benchmark.system.terminal import OutputLost, drop_output, watched_output
 
 if TYPE_CHECKING:
     from benchmark.metrics.known_answers import Check
 
 WHAT = ("methods", "domains", "suites", "metrics", "sources")
+LONGEST = 3000
+"""Characters of an error."""
+SHOWN = 20
+"""Lines about files that a report cannot use."""
 
 
 @click.group(
@@ -39,7 +45,7 @@ Examples:
 def cli(ctx: click.Context) -> None:
     """Benchmark of StyleGAN2 transfer-learning methods: one backbone, one training loop, one evaluator."""
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+        echo(ctx.get_help())
 
 
 @cli.command(
@@ -70,7 +76,8 @@ def report(results: Path, out: Path | None) -> None:
     for section in made.sections:
         console.print(rich_table(section.quality))
     _problems(made.problems)
-    console.print(f"{len(made.paths)} files; all on one page: {made.paths[-1]}", soft_wrap=True)
+    where = f"{len(made.paths)} files; all on one page: {made.paths[-1]}"
+    console.print(where, markup=False, highlight=False, soft_wrap=True)
 
 
 @cli.command(
@@ -123,7 +130,7 @@ def show(record: str, results: Path | None) -> None:
     folders = [results] if results else sorted(p.parent for p in RUNS.glob("*/records"))
     for folder in folders:
         try:
-            click.echo(text_of(ResultStore(folder).find(record)))
+            echo(text_of(ResultStore(folder).find(record)))
             return
         except UnknownName:
             if folder == folders[-1]:
@@ -158,7 +165,7 @@ def doctor(suite_name: str, metrics: list[str] | None, device: str, cache: Path)
     checks = examine(Evaluator(metrics, cache, usable_device(device)))
     found = verdict(checks)
     print_checks(checks)
-    click.echo(f"{found.checks} checks, {len(found.failed)} failed, {len(checks) - found.checks} not available")
+    echo(f"{found.checks} checks, {len(found.failed)} failed, {len(checks) - found.checks} not available")
     sys.exit(0 if found.passed else 1)
 
 
@@ -187,30 +194,51 @@ cli.add_command(cache)
 
 
 def _problems(problems: tuple[str, ...]) -> None:
-    for problem in problems:
-        click.echo(f"note: {problem}", err=True)
+    for problem in problems[:SHOWN]:
+        echo(f"note: {problem}", err=True)
+    if len(problems) > SHOWN:
+        echo(f"note: {len(problems) - SHOWN} more files cannot be used", err=True)
 
 
 def main() -> None:
-    """Run the command line; errors that a user can fix are one line and exit code 2, Ctrl-C is 130, SIGTERM 143."""
-    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)  # type: ignore[assignment]
+    """Run the command line and exit.
+
+    Errors that a user can fix are one line and exit code 2, Ctrl-C is 130, SIGTERM 143. Output that nobody reads any
+    more is 141, as of any command in a pipe; output that cannot be written for another reason is 2.
+    """
+    with watched_output():
+        warnings.showwarning = lambda message, *_: echo(f"warning: {message}", err=True)
+        code, said = outcome()
+        with suppress(OutputLost):
+            if said:
+                echo(said, err=True)
+        drop_output()
+    sys.exit(code)
+
+
+def outcome() -> tuple[int | str | None, str | None]:
+    """Run the command line: (exit code, what is to be said at the end)."""
     try:
         with stoppable():
             cli(prog_name="python -m benchmark", standalone_mode=False)
+    except SystemExit as end:
+        return end.code, None
     except BenchmarkError as error:
-        stop(str(error))
+        return 2, one_line(str(error))
     except click.UsageError as error:
         see = f"{error.ctx.command_path if error.ctx else 'python -m benchmark'} --help"
-        stop(f"{error.format_message().rstrip('.')} (see: {see})")
+        return 2, one_line(f"{error.format_message().rstrip('.')} (see: {see})")
     except click.ClickException as error:
-        stop(error.format_message())
+        return 2, one_line(error.format_message())
     except (KeyboardInterrupt, click.Abort) as error:
-        click.echo("interrupted; finished records are kept, run the same command again to resume.", err=True)
         told = error.__cause__ or error  # click makes an Abort of what was raised
-        sys.exit(told.code if isinstance(told, Stopped) else 130)
+        why = told.why if isinstance(told, OutputLost) else "interrupted"
+        code = told.code if isinstance(told, Stopped) else 130
+        return code, f"{why}; finished records are kept, run the same command again to resume."
+    return 0, None
 
 
-def stop(message: str) -> NoReturn:
-    """Print one line and exit with code 2."""
-    click.echo(f"error: {' '.join(message.split())}", err=True)
-    sys.exit(2)
+def one_line(message: str) -> str:
+    """An error, whatever its text; a very long one, such as of a name of a megabyte, is cut."""
+    text = " ".join(message.split())
+    return f"error: {text if len(text) <= LONGEST else f'{text[:LONGEST]} ... ({len(text):,} characters)'}"

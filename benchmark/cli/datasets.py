@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, cast, get_args
 
 import click
 
-from benchmark.cli.options import cache_option, wide_console
+from benchmark.cli.options import cache_option, echo, wide_console
 from benchmark.config import Filter
 
 if TYPE_CHECKING:
     from benchmark.domains.assets import Asset
-    from benchmark.fetch.download import Patience
+    from benchmark.fetch.download import Line
 
 
 @click.group(
@@ -47,6 +47,13 @@ Examples:
 )
 @click.option("--retry-dead", is_flag=True, help="Retry listed images whose links were dead.")
 @click.option(
+    "--local-addresses",
+    "local",
+    is_flag=True,
+    envvar="BENCHMARK_LOCAL_ADDRESSES",
+    help="Also follow redirections and listed links to this machine and its network.",
+)
+@click.option(
     "--stall",
     type=click.FloatRange(min=0.1),
     default=60.0,
@@ -62,27 +69,33 @@ Examples:
 )
 @cache_option
 def fetch(
-    name: str, accept_licence: bool, given: Path | None, retry_dead: bool, stall: float, tries: int, cache: Path
+    name: str,
+    accept_licence: bool,
+    given: Path | None,
+    retry_dead: bool,
+    local: bool,
+    stall: float,
+    tries: int,
+    cache: Path,
 ) -> None:
     """Download the files of a set or a pretrained network, or copy them from your disk, and check them.
 
     Finished files are kept: run the same command again to resume.
     """
     from benchmark.domains.assets import find_target
-    from benchmark.fetch.download import Patience
+    from benchmark.fetch.download import Line, Patience
 
     target = find_target(name)
     patience = Patience(connect=min(stall, Patience.connect), stall=stall, tries=tries)
-    get(target, cache, accept_licence, given, patience, retry_dead)
-    click.echo(f"next: {next_step(target)}")
+    get(target, cache, accept_licence, given, Line(patience, local=local), retry_dead)
+    echo(f"next: {next_step(target)}")
 
 
 def get(
-    target: Asset, cache: Path, accept_licence: bool, given: Path | None, patience: Patience, retry_dead: bool = False
+    target: Asset, cache: Path, accept_licence: bool, given: Path | None, line: Line, retry_dead: bool = False
 ) -> None:
     """Fetch a target's files, with bars, and print what was got; `given` is where they lie on the person's disk."""
     from benchmark.domains.assets import owner
-    from benchmark.fetch.download import Line
     from benchmark.fetch.fetch import NeedsPerson
     from benchmark.fetch.fetch import fetch as fetch_target
     from benchmark.fetch.licences import require_licence, terms
@@ -90,15 +103,15 @@ def get(
 
     card = owner(target)
     require_licence(card, cache, accept_licence)
-    click.echo(terms(card))
+    echo(terms(card))
     with Bars(wide_console()) as bars:
         try:
-            said = fetch_target(target, cache, given, Line(patience), bars.stage, retry_dead)
+            said = fetch_target(target, cache, given, line, bars.stage, retry_dead)
         except NeedsPerson as error:
             bars.say(error.instructions.rstrip())
             raise
     for text in said:
-        click.echo(text)
+        echo(text)
 
 
 def next_step(target: Asset) -> str:
@@ -168,7 +181,7 @@ def prepare(
             made = prepare_target(target, cache, resolutions, how, workers, bars.over)
     for px, one in made.items():
         skipped = f", {one.skipped} skipped (named in the ZIP's provenance)" if one.skipped else ""
-        click.echo(f"{px} px: {one.images} images{skipped} in {one.path}" + ("" if one.new else " (already there)"))
+        echo(f"{px} px: {one.images} images{skipped} in {one.path}" + ("" if one.new else " (already there)"))
 
 
 @datasets.command(epilog="\b\nExample:\n  python -m benchmark datasets verify metfaces")
@@ -194,4 +207,4 @@ def info(name: str, cache: Path) -> None:
     from benchmark.fetch.info import target_text
 
     for text in target_text(find_target(name), cache):
-        click.echo(text)
+        echo(text)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmark.cli.options import plugin_option
+from benchmark.cli.options import echo, plugin_option
 
 if TYPE_CHECKING:
     from benchmark.conformity import Verdict
@@ -30,28 +30,30 @@ def conform(names: tuple[str, ...], plugins: tuple[str, ...]) -> None:
     """
     from benchmark.conformity import conform as examine
     from benchmark.errors import BenchmarkError
-    from benchmark.registry import SHELF, catalogue, find_method
+    from benchmark.registry import SHELF, catalogue, find_method, unusable
     from benchmark.system.hardware import prepare_torch
 
     prepare_torch(threads=1)  # networks are tiny
     known = catalogue(plugins)
     named = {name: find_method(name, plugins) for name in names}
+    for said in unusable(plugins) if names else ():
+        echo(f"note: {said}", err=True)
     shelf = {}
     for name, entry in known.items():
         try:
             if entry.origin == SHELF or not names:
                 shelf[name] = entry.load()
         except BenchmarkError as error:
-            click.echo(f"note: {error}", err=True)
+            echo(f"note: {error}", err=True)
     broken = 0
     for name, kind in (named or shelf).items():
         on_shelf = name in known and known[name].origin == SHELF
         others = {n: k for n, k in shelf.items() if known[n].origin == SHELF} | ({} if on_shelf else named)
         verdict = examine(kind, others)
-        click.echo(text_of(verdict))
+        echo(text_of(verdict))
         broken += bool(verdict.broken)
     if broken:
-        click.echo(f"{broken} of {len(named or shelf)} methods break a promise", err=True)
+        echo(f"{broken} of {len(named or shelf)} methods break a promise", err=True)
         sys.exit(1)
 
 
@@ -76,5 +78,5 @@ def new_method(name: str) -> None:
     from benchmark.conformity.new_method import write_method
 
     for path in write_method(name, Path()):
-        click.echo(f"written: {path}")
-    click.echo(f"next: python -m benchmark conform {name} --plugin {name}.py")
+        echo(f"written: {path}")
+    echo(f"next: python -m benchmark conform {name} --plugin {name}.py")

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from benchmark.system.lists import split_names, split_paths
 from benchmark.system.places import CACHE
+from benchmark.system.terminal import Terminal, visible
 
 
 def cache_option(command: Any) -> Any:
@@ -27,8 +28,13 @@ def cache_option(command: Any) -> Any:
 
 def wide_console() -> Console:
     """Standard output; if it is not a terminal, wide enough for tables."""
-    console = Console()
-    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=200)
+    console = Terminal()
+    return console if console.is_terminal or "COLUMNS" in os.environ else Terminal(width=200)
+
+
+def echo(text: str, err: bool = False) -> None:
+    """Print a text that may come from a file or a server: control characters are shown, not obeyed."""
+    click.echo(visible(text), err=err)
 
 
 def plugin_option(command: Any) -> Any:

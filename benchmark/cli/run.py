@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from benchmark.cli.options import cache_option, comma, paths, plugin_option, wide_console
+from benchmark.cli.options import cache_option, comma, echo, paths, plugin_option, wide_console
 from benchmark.system.places import RUNS
 
 if TYPE_CHECKING:
@@ -136,6 +136,7 @@ def run(
 
     Finished records are kept: run the same command again to resume.
     """
+    from benchmark.registry import unusable
     from benchmark.running.forecast import forecast, require_patience
     from benchmark.running.launch import Launch
     from benchmark.running.setup import Request, folder_name, prepare
@@ -148,16 +149,18 @@ def run(
     overrides = {"source": source, "methods": methods, "domains": domains, "seeds": seeds, "scale": scale}
     asked = Request(suite_name, settings, overrides, device, cache, threads, plugins, stand_ins).members()
     loaded = [request.load() for request in asked]
+    for broken in unusable(plugins):
+        echo(f"note: {broken}", err=True)
     out = out or RUNS / folder_name(suite_name, [suite.name for suite, _ in loaded])
     if only_plan:
-        click.echo(summary([forecast(suite, chosen, cache, out, seconds_per_kimg) for suite, chosen in loaded]))
+        echo(summary([forecast(suite, chosen, cache, out, seconds_per_kimg) for suite, chosen in loaded]))
         return
     ready = [prepare(request, out, console) for request in asked]
     if dry_run:
         print_jobs([job for run in ready for job in run.jobs])
         return
     if said := require_patience([(run.nets, run.jobs) for run in ready], out, yes):
-        click.echo(f"note: {said}", err=True)
+        echo(f"note: {said}", err=True)
     records = run_suites(ready, console, board is not None, launch)
     sys.exit(1 if any(record.status != "done" for record in records) else 0)
 
@@ -176,10 +179,10 @@ def summary(plans: Sequence[Forecast]) -> str:
 
 def print_jobs(jobs: Sequence[Job]) -> None:
     """One line for each record that the jobs would make."""
-    click.echo(f"{len(jobs)} jobs, {sum(len(job.record_keys) for job in jobs)} records:")
+    echo(f"{len(jobs)} jobs, {sum(len(job.record_keys) for job in jobs)} records:")
     row = "{:18} {:14} {:>4}  {:7}  {:32}  {}"
-    click.echo(row.format("method", "domain", "seed", "control", "record key", "training key"))
+    echo(row.format("method", "domain", "seed", "control", "record key", "training key"))
     for job in jobs:
         name, training = (job.method.name, job.train_key) if job.method else ("source", "–")
         for control, key in job.record_keys.items():
-            click.echo(row.format(name, job.domain, job.seed, "–" if control is None else str(control), key, training))
+            echo(row.format(name, job.domain, job.seed, "–" if control is None else str(control), key, training))

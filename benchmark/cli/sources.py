@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from benchmark.cli.options import cache_option, wide_console
+from benchmark.cli.options import cache_option, echo, wide_console
 
 
 @click.group(
@@ -41,7 +41,7 @@ def show(name: str, cache: Path) -> None:
     from benchmark.cli.listing import card_text
     from benchmark.sources import find_source
 
-    click.echo(card_text(find_source(name, cache)))
+    echo(card_text(find_source(name, cache)))
 
 
 @sources.command(
@@ -69,7 +69,7 @@ def fetch(name: str, accept_licence: bool, given: Path | None, cache: Path) -> N
     from benchmark.cli.listing import card_text
     from benchmark.domains.assets import fetched_checkpoint, list_targets
     from benchmark.errors import UnknownName
-    from benchmark.fetch.download import Patience
+    from benchmark.fetch.download import Line
     from benchmark.sources import list_sources
     from benchmark.sources.importing import import_source
 
@@ -78,10 +78,10 @@ def fetch(name: str, accept_licence: bool, given: Path | None, cache: Path) -> N
         raise UnknownName("pretrained network", name, networks)
     card, here = networks[name], list_sources(cache)
     if name not in here:
-        get(card, cache, accept_licence, given, Patience())
+        get(card, cache, accept_licence, given, Line())
     source = here.get(name) or import_source(fetched_checkpoint(card, cache), name, cache, (), card.licence)
-    click.echo(card_text(source))
-    click.echo(f"{'was here' if name in here else 'imported'}; use it with: python -m benchmark run --source {name}")
+    echo(card_text(source))
+    echo(f"{'was here' if name in here else 'imported'}; use it with: python -m benchmark run --source {name}")
 
 
 @sources.command(
@@ -120,8 +120,8 @@ def import_(
     if card:
         file, name, licence = fetched_checkpoint(card, cache), name or card.name, licence or card.licence
     source = import_source(file, name, cache, allow, licence, replace)
-    click.echo(card_text(source))
-    click.echo(f"imported; use it with: python -m benchmark run --source {source.name}")
+    echo(card_text(source))
+    echo(f"imported; use it with: python -m benchmark run --source {source.name}")
 
 
 def find_or_file(name: str, cache: Path) -> Any:
@@ -153,7 +153,7 @@ def verify(name: str, expected: Path | None, cache: Path) -> None:
 
     prepare_torch()
     for line in verify(find_or_file(name, cache), expected):
-        click.echo(line)
+        echo(line)
 
 
 @sources.command(
@@ -181,8 +181,8 @@ def export(name: str, layout: str, out: Path | None, cache: Path) -> None:
     source = find_or_file(name, cache)
     path = out or Path(f"{source.name}-{layout}{SUFFIXES[layout]}")
     for note in export_source(source, layout, path):
-        click.echo(f"note: {note}")
-    click.echo(f"written: {path}")
+        echo(f"note: {note}")
+    echo(f"written: {path}")
 
 
 @sources.command(epilog="\b\nExample:\n  python -m benchmark sources train open-peeps-64")
@@ -207,7 +207,7 @@ def train(name: str, out: Path | None, kimg: float | None, device: str, cache: P
 
     folder = out or cache / "sources" / name
     train_source(name, folder, cache, kimg, usable_device(device), click.echo)
-    click.echo(f"snapshots and log in {folder}")
+    echo(f"snapshots and log in {folder}")
 
 
 @sources.command(epilog="\b\nExample:\n  python -m benchmark sources score open-peeps-64 FOLDER/snapshot-*.safetensors")
@@ -220,4 +220,4 @@ def score(name: str, snapshots: tuple[Path, ...], samples: int, cache: Path) -> 
     from benchmark.sources.scores import score_snapshots
 
     for line in score_snapshots(name, snapshots, samples, cache):
-        click.echo(line)
+        echo(line)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from benchmark.cli.options import cache_option
+from benchmark.cli.options import cache_option, echo
 
 SHOWN = 20
 """Lines of one kind."""
@@ -30,10 +30,10 @@ def verify(folder: Path) -> None:
     found = verify_results(folder)
     for title, lines in (("BAD", found.bad), ("gone", found.gone), ("without a hash", found.unhashed)):
         for line in lines[:SHOWN]:
-            click.echo(f"{title}: {line}")
+            echo(f"{title}: {line}")
         if len(lines) > SHOWN:
-            click.echo(f"{title}: {len(lines) - SHOWN} more")
-    click.echo(
+            echo(f"{title}: {len(lines) - SHOWN} more")
+    echo(
         f"{found.good} files as they were stored, {len(found.bad)} bad, {len(found.gone)} gone, "
         f"{len(found.unhashed)} without a hash"
     )
@@ -54,11 +54,11 @@ def info(cache: Path) -> None:
     """Show where the cache is and how much is in it."""
     from benchmark.cache import cache_entries, cache_leftovers, sizes
 
-    click.echo(f"cache: {cache}")
+    echo(f"cache: {cache}")
     for kind, (count, size) in sizes([*cache_entries(cache)]).items():
-        click.echo(f"{kind:10} {count:6} entries  {size / 2**20:10.1f} MiB")
+        echo(f"{kind:10} {count:6} entries  {size / 2**20:10.1f} MiB")
     if left := cache_leftovers(cache):
-        click.echo(f"{len(left)} leftovers of interrupted or running processes; cache prune removes them a day later")
+        echo(f"{len(left)} leftovers of interrupted or running processes; cache prune removes them a day later")
 
 
 @cache.command(name="verify", epilog="\b\nExample:\n  python -m benchmark cache verify")
@@ -70,8 +70,8 @@ def verify_cache(cache: Path) -> None:
     checked = [(entry, entry.check()) for entry in cache_entries(cache)]
     bad = [f"{entry.kind} {entry.name}: {why}" for entry, why in checked if why]
     for line in bad:
-        click.echo(f"BAD: {line}")
-    click.echo(f"{len(checked) - len(bad)} entries good, {len(bad)} bad")
+        echo(f"BAD: {line}")
+    echo(f"{len(checked) - len(bad)} entries good, {len(bad)} bad")
     sys.exit(1 if bad else 0)
 
 
@@ -88,5 +88,5 @@ def prune(days: float | None, cache: Path) -> None:
 
     removed, freed = prune(cache, days)
     for line in removed:
-        click.echo(f"removed {line}")
-    click.echo(f"{freed / 2**20:.1f} MiB freed")
+        echo(f"removed {line}")
+    echo(f"{freed / 2**20:.1f} MiB freed")

@@ -79,7 +79,7 @@ def write_method(name: str, folder: Path) -> list[Path]:
             raise ConfigError(f"new-method {name}: {path} exists already. Remove it or choose another name.")
     try:
         for path, text in texts.items():
-            path.write_text(text)
+            path.write_text(text, "utf-8")
     except OSError as error:
         raise ConfigError(f"new-method {name}: cannot write into {folder.resolve()}: {error.strerror}.") from None
     return list(texts)

@@ -246,7 +246,7 @@ def _render(entry: Path, card: Card, pictures: Pictures, sizes: tuple[int, int, 
         with new_file(entry.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
             np.save(file, images)
         with new_file(entry.with_suffix(".json")) as temporary:
-            temporary.write_text(json.dumps(about, indent=1))
+            temporary.write_text(json.dumps(about, indent=1), "utf-8")
 
 
 def _few(found: int, held_out: int, train: int, test: int) -> Iterator[str]:

@@ -7,7 +7,6 @@ only continued with the same version (`If-Range`, RFC 9110 section 13.1.5), othe
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -22,7 +21,17 @@ from pydantic import Field, ValidationError
 from benchmark.config import Frozen
 from benchmark.domains.assets import RemoteFile, require_same
 from benchmark.errors import DataError
-from benchmark.fetch.http import FOR_NOW, GONE, content_range, reason_of, retry_after, version_of
+from benchmark.fetch.http import (
+    FOR_NOW,
+    GONE,
+    Session,
+    content_range,
+    reason_of,
+    require_plain,
+    retry_after,
+    version_of,
+)
+from benchmark.fetch.limits import Absent, TooMuch, limited, require_space
 from benchmark.system.files import new_file, sha256_of
 from benchmark.system.progress import Advance
 
@@ -31,10 +40,6 @@ CHUNK = 1 << 16
 """Bytes that are written at once; as many are lost where a connection breaks off."""
 FORWARD = 1 << 16
 """Bytes that an attempt has to bring to be no failure in a row."""
-RESERVE = 256 << 20
-"""Bytes of the disk that are left free."""
-STARTS = {".zip": (b"PK\x03\x04", b"PK\x05\x06"), ".pkl": (b"\x80",), ".pt": (b"PK\x03\x04", b"\x80")}
-
 Stage = Callable[[str, float], AbstractContextManager[Advance]]
 """Opens a progress bar: text and total in units of work."""
 
@@ -51,10 +56,6 @@ class ForNow(DataError):
     def __init__(self, message: str, wait: float | None = None) -> None:
         super().__init__(message)
         self.wait = wait
-
-
-class Absent(DataError):
-    """The server says that there is no such file, or gives something else instead of it."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ class Line:
 
     patience: Patience = Patience()
     per_host: int = 2
+    local: bool = False
+    """Whether redirections and listed links may lead to this machine and its network."""
     stopped: threading.Event = field(default_factory=threading.Event)
     _hosts: dict[str, threading.Semaphore] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -82,17 +85,6 @@ class Line:
         """What a download from this address has to hold."""
         with self._lock:
             return self._hosts.setdefault(urlsplit(url).netloc, threading.Semaphore(self.per_host))
-
-
-def require_space(folder: Path, needed: float) -> None:
-    """DataError unless the disk of `folder` (which need not exist yet) has these bytes free, and some more."""
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    free = shutil.disk_usage(there).free
-    if free < needed + RESERVE:
-        raise DataError(
-            f"{folder} needs {needed / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB free; make room, or choose "
-            "another disk with --cache"
-        )
 
 
 class Part(Frozen):
@@ -134,7 +126,8 @@ def download(file: RemoteFile, path: Path, line: Line, stage: Stage = silent, sh
     later = next((error for error in failures if isinstance(error, ForNow)), None)
     if later is not None:
         raise ForNow(said, later.wait)
-    raise Absent(said) if all(isinstance(error, Absent) for error in failures) else DataError(said)
+    kinds = {type(error) for error in failures}
+    raise (kinds.pop() if len(kinds) == 1 else DataError)(said)
 
 
 def _from(url: str, file: RemoteFile, path: Path, line: Line, stage: Stage, sha256: str | None) -> Got:
@@ -202,10 +195,17 @@ class _Transfer:
                 return  # a run that ended before it gave the file its name
         limits = (self.line.patience.connect, self.line.patience.stall)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with requests.get(self.url, headers=headers, stream=True, timeout=limits) as response:
+        with (
+            Session(self.line.local) as session,
+            session.get(self.url, headers=headers, stream=True, timeout=limits) as response,
+        ):
             start, total = self._answer(response, start)
             require_space(self.path.parent, (total or start) - start)
-            self._receive(response, start, total)
+            try:
+                self._receive(response, start, total)
+            except TooMuch:
+                self.forget()
+                raise
 
     def _answer(self, response: requests.Response, start: int) -> tuple[int, int | None]:
         """(first byte that comes, size of the file if it is told); an error where it is not the file."""
@@ -219,6 +219,7 @@ class _Transfer:
             raise (Absent if status in GONE else DataError)(f"{self.url}: HTTP {status} {response.reason}".rstrip())
         if "text/html" in response.headers.get("Content-Type", "") and not self.file.name.endswith((".html", ".htm")):
             raise Absent(f"{self.url}: a web page instead of {self.file.name}; a login or a quota?")
+        require_plain(response)
         first, total = self._continued(response, start) if status == 206 else self._anew(response)
         if self.file.bytes is not None and total not in (None, self.file.bytes):
             self.forget()
@@ -233,40 +234,30 @@ class _Transfer:
         return start, total
 
     def _anew(self, response: requests.Response) -> tuple[int, int | None]:
-        told, encoded = response.headers.get("Content-Length", ""), response.headers.get("Content-Encoding", "identity")
-        total = int(told) if told.isdecimal() and encoded == "identity" else None
+        told = response.headers.get("Content-Length", "")
+        total = int(told) if told.isdecimal() else None
         self.part.unlink(missing_ok=True)
         with new_file(self.note) as temporary:
-            temporary.write_text(Part(url=self.url, version=version_of(response), total=total).model_dump_json())
+            part = Part(url=self.url, version=version_of(response), total=total)
+            temporary.write_text(part.model_dump_json(), "utf-8")
         return 0, total
 
     def _receive(self, response: requests.Response, start: int, total: int | None) -> None:
         """Append the body to the part."""
-        size = start
+        size, chunks = start, response.iter_content(CHUNK)
+        checked = limited(chunks, self.file, self.url, start, total, self.path.parent)
         with self.stage(f"fetch {self.path.name}", total or 1) as advance, self.part.open("ab") as out:
             if total:
                 advance(start)
-            for chunk in response.iter_content(CHUNK):
+            for chunk in checked:
                 if self.line.stopped.is_set():
                     raise DataError(f"{self.url}: stopped; run the same command again to resume")
-                if size == 0:
-                    self._require_start(chunk)
                 out.write(chunk)
                 size += len(chunk)
                 if total:
                     advance(len(chunk))
-        if total is not None and size > total:
-            self.forget()
         if total is not None and size != total:
             raise ForNow(f"{self.url}: {size} of {total} bytes came")
-
-    def _require_start(self, chunk: bytes) -> None:
-        """Absent where the first bytes are a web page's, or no archive's or checkpoint's."""
-        if chunk[:512].lstrip().lower().startswith((b"<!doctype html", b"<html")):
-            raise Absent(f"{self.url}: a web page instead of {self.file.name}; a login or a quota?")
-        wanted = STARTS.get(Path(self.file.name).suffix.lower())
-        if wanted and not chunk.startswith(wanted):
-            raise Absent(f"{self.url}: what comes is not {self.file.name}: it begins with {chunk[:8]!r}")
 
     def finished(self, locked: str | None) -> Got:
         """Check the whole file and give it its name."""

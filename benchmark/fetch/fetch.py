@@ -27,8 +27,10 @@ from benchmark.domains.assets import (
 )
 from benchmark.domains.faces import read_face_list
 from benchmark.errors import DataError
-from benchmark.fetch.download import Absent, ForNow, Line, Stage, download, require_space, silent
+from benchmark.fetch.download import ForNow, Line, Stage, download, silent
 from benchmark.fetch.from_disk import PICTURES, fitting, put
+from benchmark.fetch.http import PrivateAddress, require_public
+from benchmark.fetch.limits import Absent, require_space
 from benchmark.fetch.verify import raw_files, wrong_count
 from benchmark.system.files import sha256_of
 from benchmark.system.locks import alone
@@ -148,14 +150,15 @@ def _take(raw: _Raw, given: Path) -> list[str]:
     """From a person's disk."""
     parts = [card.layout for card in list_targets().values() if card.files_of == raw.card.name]
     remote = {file.name: file for file in raw.card.files}
-    for path, name in fitting(raw.card, given, raw.folder.raw, (raw.card.layout, *parts)):
+    found, notes = fitting(raw.card, given, raw.folder.raw, (raw.card.layout, *parts))
+    for path, name in found:
         file, known = remote.get(name) or RemoteFile(name=name, login="given"), raw.files.get(name)
         size, sha256 = path.stat().st_size, sha256_of(path)
         require_same(file, path, size, sha256, known.sha256 if known else None)
         put(path, raw.folder.raw / name)
         raw.files[name] = known or LockedFile(url=None, bytes=size, sha256=sha256)
     lacking = [file.name for file in raw.card.files if _lacking(raw, file)]
-    return [f"still missing: {', '.join(lacking)}"] if lacking else []
+    return [*notes, *([f"still missing: {', '.join(lacking)}"] if lacking else [])]
 
 
 def _lacking(raw: _Raw, file: RemoteFile) -> bool:
@@ -224,11 +227,13 @@ def _pictures(raw: _Raw, listed: Path) -> None:
             nonlocal row, done
             error: DataError | None = None
             try:
+                if not raw.line.local:
+                    require_public(wanted[name], f"{listed.name} lists")
                 quiet.get(RemoteFile(name=f"{PICTURES}/{name}", url=wanted[name]))
             except DataError as failure:
                 error = failure
             with raw.mutex:
-                if isinstance(error, Absent):
+                if isinstance(error, Absent | PrivateAddress):
                     raw.dead[name] = str(error).removeprefix(f"{wanted[name]}: ")
                 elif error:
                     later.append(error)

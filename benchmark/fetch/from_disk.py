@@ -15,34 +15,37 @@ from benchmark.domains.archives import Archive, Skipped
 from benchmark.domains.assets import IMAGE_SUFFIXES, Asset, Layout
 from benchmark.domains.faces import read_face_list
 from benchmark.errors import DataError
-from benchmark.fetch.download import require_space
+from benchmark.fetch.limits import require_space
 from benchmark.system.files import new_file
 
 PICTURES = "pictures"
 """Folder in raw/ of pictures that a list names."""
 
 
-def fitting(card: Asset, given: Path, raw: Path, layouts: tuple[Layout, ...]) -> list[tuple[Path, str]]:
-    """(file, its path in `raw`) of what belongs to `card` in a given file or folder.
+def fitting(
+    card: Asset, given: Path, raw: Path, layouts: tuple[Layout, ...]
+) -> tuple[list[tuple[Path, str]], list[str]]:
+    """(file, its path in `raw`) of what belongs to `card` in a given file or folder, and a line about what is left out.
 
     `layouts` say which images are wanted: the card's own, and those of the sets that are parts of it. A single file is
     taken for the only one of the card that has to be given, if its own name says nothing. Raises DataError where
     nothing fits.
     """
-    given = given.expanduser()
+    given, skipped = given.expanduser(), Skipped()
     if given.is_file():
         found = [(given, _name_of(card, given, raw))]
     elif given.is_dir():
-        found = list(_in_folder(card, given, layouts))
+        found = list(_in_folder(card, given, layouts, skipped))
     else:
         raise DataError(f"--from {given}: no such file or folder; check the path")
+    notes = [f"{len(skipped)} left out, the first: {min(skipped)[0]} ({min(skipped)[1]})"] if skipped else []
     if not found:
         wanted = [file.name for file in card.files] + [pattern for layout in layouts for pattern in layout.images]
         raise DataError(
             f"--from {given}: nothing in it belongs to {card.name}; expected {', '.join(dict.fromkeys(wanted))}. "
-            "Rename the folder or the files so, or give the ZIP as it was downloaded"
+            f"Rename the folder or the files so, or give the ZIP as it was downloaded{''.join(f'; {n}' for n in notes)}"
         )
-    return found
+    return found, [f"note: --from {given}: {note}" for note in notes]
 
 
 def _name_of(card: Asset, given: Path, raw: Path) -> str:
@@ -59,9 +62,9 @@ def _name_of(card: Asset, given: Path, raw: Path) -> str:
     return lacking[0]
 
 
-def _in_folder(card: Asset, folder: Path, layouts: tuple[Layout, ...]) -> Iterator[tuple[Path, str]]:
-    """(file, path in raw/) of what belongs to the card."""
-    names, skipped = {file.name for file in card.files}, Skipped()
+def _in_folder(card: Asset, folder: Path, layouts: tuple[Layout, ...], skipped: Skipped) -> Iterator[tuple[Path, str]]:
+    """(file, path in raw/) of what belongs to the card; links that lead out, and the like, go to `skipped`."""
+    names = {file.name for file in card.files}
     title, files = folder.resolve().name, Archive(folder).names(skipped)
     listed = _listed(card, folder, files)
     for file in files:

@@ -1,16 +1,66 @@
-"""HTTP answers read: whether and when to retry, and which version of a file it is (RFC 9110)."""
+"""HTTP: where a request may go, and answers read: whether and when to retry, which version of a file (RFC 9110)."""
 
 from __future__ import annotations
 
+import ipaddress
 import re
+import socket
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from time import time
+from urllib.parse import urljoin, urlsplit
 
 import requests
 
+from benchmark.errors import DataError
+
 GONE = (401, 403, 404, 410, 451)
 FOR_NOW = (408, 425, 429, 500, 502, 503, 504)
+
+
+class PrivateAddress(DataError):
+    """A server or a list leads to this machine or its network, where a stranger has no business."""
+
+
+class Session(requests.Session):
+    """Requests that follow redirections, to addresses of this machine and its network only where `local` says so."""
+
+    def __init__(self, local: bool) -> None:
+        super().__init__()
+        self.local = local
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Where an answer sends to; None where it does not. Raises PrivateAddress."""
+        target = super().get_redirect_target(resp)
+        if target and not self.local:
+            require_public(urljoin(resp.url, target), f"{resp.url} redirects to")
+        return target
+
+
+def require_public(url: str, said: str) -> None:
+    """PrivateAddress where the host of `url` is, or has the address of, this machine or a private network.
+
+    A name that cannot be looked up here passes: a proxy may know it. `said`: who names the address.
+    """
+    try:
+        found = socket.getaddrinfo(urlsplit(url).hostname or "", None)
+    except (OSError, ValueError):
+        return
+    for place in found:
+        address = ipaddress.ip_address(str(place[4][0]).partition("%")[0])
+        address = getattr(address, "ipv4_mapped", None) or address
+        if not address.is_global or address.is_multicast:
+            raise PrivateAddress(
+                f"{said} {url}, which is an address of this machine or its network ({address}); if that is meant, "
+                "add --local-addresses to datasets fetch"
+            )
+
+
+def require_plain(response: requests.Response) -> None:
+    """DataError where a body is encoded: none was asked for, and a few bytes may unpack to any number."""
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
+        raise DataError(f"{response.url}: the answer is packed ({encoding[:40]}), which was not asked for; refused")
 
 
 def version_of(response: requests.Response) -> str | None:

@@ -232,7 +232,7 @@ def _ignore(images: int) -> None:
 
 def read_stored() -> Values:
     """{name of a check: numbers}."""
-    values: Values = json.loads(STORED.read_text())["values"]
+    values: Values = json.loads(STORED.read_text("utf-8"))["values"]
     return values
 
 
@@ -250,4 +250,5 @@ def measure_stored(evaluator: Evaluator) -> Values:
 
 if __name__ == "__main__":  # values of networks that are unavailable stay as they are
     mine = measure_stored(Evaluator(list(list_metrics()), Path(sys.argv[1])))
-    STORED.write_text(json.dumps({"schema": 1, "values": (read_stored() if STORED.is_file() else {}) | mine}) + "\n")
+    values = (read_stored() if STORED.is_file() else {}) | mine
+    STORED.write_text(json.dumps({"schema": 1, "values": values}) + "\n", "utf-8")

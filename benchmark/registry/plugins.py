@@ -11,7 +11,7 @@ import importlib.util
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
@@ -20,6 +20,7 @@ from types import ModuleType
 
 from benchmark.api import Method
 from benchmark.errors import MethodError
+from benchmark.registry.guard import imported
 
 GROUP = "benchmark.methods"
 RESERVED = {"train", "eval", "split", "source"}
@@ -40,14 +41,23 @@ class Entry:
 def plugin_entries(plugin: str) -> list[Entry]:
     """The methods of a `.py` file or of an importable module; one entry without a class where it cannot be used."""
     origin = f"plug-in {plugin}"
-    path = Path(plugin)
-    is_file = path.suffix == ".py" or len(path.parts) > 1
-    name = path.stem if is_file else plugin.rpartition(".")[2]
+    name = Path(plugin).stem if _is_file(plugin) else plugin.rpartition(".")[2]
     try:
-        module = _imported(partial(_file, path) if is_file else partial(importlib.import_module, plugin))
+        module = _module(plugin)
         return [Entry(kind.name, origin, partial(_same, kind)) for kind in methods_in(module)]
     except MethodError as error:
         return [Entry(name, origin, partial(_fail, f"method {name}: {origin} {error}"))]
+
+
+def unusable(plugins: Sequence[str]) -> list[str]:
+    """One line for each plug-in that cannot be used, asked for or not."""
+    said = []
+    for entry in (entry for plugin in dict.fromkeys(plugins) for entry in plugin_entries(plugin)):
+        try:
+            entry.load()
+        except MethodError as error:
+            said.append(str(error))
+    return said
 
 
 @cache
@@ -84,13 +94,33 @@ def unfit(name: object) -> str | None:
     return None
 
 
-def _file(path: Path) -> ModuleType:
-    if not path.is_file():
+def _module(plugin: str) -> ModuleType:
+    """The module of a file or of a name; MethodError, the same each time, where it cannot be imported."""
+    path = Path(plugin)
+    if not _is_file(plugin):
+        found = _tried(plugin, None, 0)
+    elif not path.is_file():
         raise MethodError("does not exist; give the path of a .py file or the name of a module.")
-    return _module_of(path.resolve(), path.stat().st_mtime_ns)
+    else:
+        found = _tried(plugin, path.resolve(), path.stat().st_mtime_ns)
+    if isinstance(found, MethodError):
+        raise found
+    return found
+
+
+def _is_file(plugin: str) -> bool:
+    return plugin.endswith(".py") or len(Path(plugin).parts) > 1
 
 
 @cache
+def _tried(plugin: str, path: Path | None, changed_ns: int) -> ModuleType | MethodError:
+    """Once only: what fails may have taken a minute."""
+    try:
+        return imported(partial(_module_of, path, changed_ns) if path else partial(importlib.import_module, plugin))
+    except MethodError as error:
+        return error
+
+
 def _module_of(path: Path, changed_ns: int) -> ModuleType:
     """The module in a file, under a name of its own: no file can take the place of another's module."""
     name = f"benchmark_plugin_{path.stem}_{hashlib.sha256(f'{path}{changed_ns}'.encode()).hexdigest()[:8]}"
@@ -107,21 +137,11 @@ def _module_of(path: Path, changed_ns: int) -> ModuleType:
     return module
 
 
-def _imported(load: Callable[[], ModuleType]) -> ModuleType:
-    """What `load` imports; whatever it raises becomes a MethodError."""
-    try:
-        return load()
-    except MethodError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise MethodError(f"cannot be imported ({type(error).__name__}: {error}).") from error
-
-
 def _load_point(point: EntryPoint) -> type[Method]:
     """The class that an entry point names, directly or by its module."""
     who = f"method {point.name}: {_package(point)}"
     try:
-        found = _imported(point.load)
+        found = imported(point.load)
         kinds = methods_in(found) if isinstance(found, ModuleType) else [found]
         kind = next((k for k in kinds if getattr(k, "name", None) == point.name), None)
         if not (isinstance(kind, type) and issubclass(kind, Method)) or unfit(point.name):

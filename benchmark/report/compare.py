@@ -5,10 +5,8 @@ Numbers are subtracted only where everything that makes them is the same; where 
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 
 from benchmark.errors import ConfigError, DataError, UnknownName
@@ -17,6 +15,7 @@ from benchmark.report.differences import interval_text, p_text
 from benchmark.report.lines import COSTS, groups, lines, machine, metric_names, scale
 from benchmark.report.matching import Entry, entries_of
 from benchmark.report.render import markdown_tables
+from benchmark.report.spreadsheet import csv_text
 from benchmark.report.statistics import smallest_p
 from benchmark.report.tables import MISSING, TIMES, Cell, Column, Footnotes, Row, Table, digits_of
 from benchmark.results import ResultStore, RunRecord
@@ -71,16 +70,14 @@ def check_name(out: Path) -> None:
 
 def to_csv(found: Comparison) -> str:
     """One row for each entry, values as stored."""
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     place = ("suite", "source", "label", "domain", "metric", "status", "why", "better")
     numbers = ("mean_a", "mean_b", "difference", "interval_low", "interval_high", "p", "holm_p", "seeds")
-    writer.writerow((*place, *numbers, "remarks", "records_a", "records_b"))
+    rows: list[tuple[object, ...]] = [(*place, *numbers, "remarks", "records_a", "records_b")]
     for e in found.entries:
         values = (*(e.means or (None, None)), e.difference, *(e.interval or (None, None)), e.p_value, e.holm_p, e.seeds)
         rest = ("; ".join(e.remarks), " ".join(e.keys_a), " ".join(e.keys_b))
-        writer.writerow((*(getattr(e, name) for name in place), *values, *rest))
-    return text.getvalue()
+        rows.append((*(getattr(e, name) for name in place), *values, *rest))
+    return csv_text(rows)
 
 
 def _read(folder: Path) -> tuple[list[RunRecord], list[str]]:

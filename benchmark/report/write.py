@@ -5,24 +5,24 @@ Everything is computed from the records alone, and the same records give the sam
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 
-from benchmark.errors import DataError
+from benchmark.errors import ConfigError, DataError
 from benchmark.report.controls import control_table
 from benchmark.report.differences import pairs_table
 from benchmark.report.figures.grids import slug, write_figures
-from benchmark.report.lines import flatten, groups, machine, metric_names, tidy
+from benchmark.report.lines import flatten, groups, lines, machine, metric_names, tidy
 from benchmark.report.page import page
 from benchmark.report.published import published_table
 from benchmark.report.render import latex, markdown, rich_table
+from benchmark.report.spreadsheet import csv_text
 from benchmark.report.tables import Section, brief, cost_table, primary_table
 from benchmark.results import ResultStore, RunRecord
 from benchmark.system.files import write_atomic
+from benchmark.system.terminal import visible_line
 
 __all__ = ["Report", "Section", "conditions", "primary_table", "rich_table", "show", "write_report"]
 
@@ -39,18 +39,23 @@ class Report:
 def write_report(results: Path, out: Path | None = None, keys: Collection[str] | None = None) -> Report:
     """Tabulate and draw the records of the folder ``results`` into ``out`` (the same folder by default).
 
-    ``keys`` limits the report to these records, such as those of one run. Records of different suites or sources get
-    tables of their own. Raises DataError (no folder, no records, ``out`` not writable) and ConfigError (records that
-    were not measured alike); nothing is written then.
+    ``keys`` are the records of one run: they are in the report, and so are others of the folder unless they were not
+    measured like these; then the report says what it leaves out. Records of different suites or sources get tables of
+    their own. Raises DataError (no folder, no records, ``out`` not writable, or a link in it) and ConfigError (records
+    that were not measured alike); nothing is written then.
     """
     store, out = ResultStore(results), Path(out or results)
+    ResultStore(out).ensure_no_links()
     records, problems = store.read_all()
-    records = [r for r in records if keys is None or r.record_key in keys]
+    records, left_out = (records, []) if keys is None else with_earlier(records, keys)
     if not records:
         more = f" ({problems[0]})" if problems else ""
         raise DataError(f"no usable records in {store.records}{more}: run a suite into this folder first")
     found = groups(records)
-    tables = [(primary_table(group, controls=True), cost_table(group), conditions(group)) for group in found]
+    tables = [
+        (primary_table(group, controls=True), cost_table(group), [*conditions(group), *left_out]) for group in found
+    ]
+    problems += left_out
     paths, sections = [], []
     for group, (quality, cost, listed) in zip(found, tables, strict=True):
         first = group[0]
@@ -63,7 +68,8 @@ def write_report(results: Path, out: Path | None = None, keys: Collection[str] |
         sections.append(Section(quality, cost, tuple(listed), pictures, *further))
     html, unused = page(sections, found, store.out)
     problems += unused
-    long = tidy(records).to_csv(index=False, lineterminator="\n")
+    table = tidy(records)
+    long = csv_text([table.columns, *table.itertuples(index=False)])
     texts = {"tables.md": markdown(sections), "tables.tex": latex(sections), "tables.csv": long}
     texts |= {"provenance.csv": provenance(sections), "page.html": html}
     for name, text in texts.items():
@@ -72,19 +78,35 @@ def write_report(results: Path, out: Path | None = None, keys: Collection[str] |
     return Report(tuple(paths), tuple(problems), tuple(sections))
 
 
+def with_earlier(records: Sequence[RunRecord], keys: Collection[str]) -> tuple[list[RunRecord], list[str]]:
+    """The records ``keys`` and those of the others that can stand beside them, and a sentence for each set left out."""
+    kept, left_out = [r for r in records if r.record_key in keys], []
+    others: dict[tuple[str, str, str], list[RunRecord]] = defaultdict(list)
+    for r in records:
+        if r.record_key not in keys:
+            others[r.suite, r.source, r.source_sha256].append(r)
+    for place, earlier in others.items():
+        own = [r for r in kept if (r.suite, r.source, r.source_sha256) == place]
+        try:
+            for group in groups([*own, *earlier]):
+                lines(group)
+            kept += earlier
+        except ConfigError as error:
+            left_out.append(f"Left out: {len(earlier)} other records of suite {place[0]} in this folder: {error}.")
+    return kept, left_out
+
+
 def provenance(sections: Sequence[Section]) -> str:
     """CSV with a row for each cell that comes from records: where it stands, what it says, the keys of the records."""
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("section", "table", "row", "group", "column", "cell", "record_keys"))
+    rows: list[tuple[str, ...]] = [("section", "table", "row", "group", "column", "cell", "record_keys")]
     for section in sections:
         for table in section.tables:
             for row in table.rows:
                 for column, cell in zip(table.columns, row.cells, strict=True):
                     place = (section.quality.title, table.title, row.label, column.group, column.name)
                     if cell.keys:
-                        writer.writerow((*place, cell.text, " ".join(cell.keys)))
-    return text.getvalue()
+                        rows.append((*place, cell.text, " ".join(cell.keys)))
+    return csv_text(rows)
 
 
 def conditions(records: Sequence[RunRecord]) -> list[str]:
@@ -158,4 +180,4 @@ def show(record: RunRecord) -> str:
         lines += [f"{title}:", *(f"  {name:24} {value}" for name, value in flatten(values).items())] if values else []
     lines += [f"note: {note}" for note in record.notes]
     lines += [f"samples: {record.grid}"] if record.grid else []
-    return "\n".join(lines)
+    return "\n".join(map(visible_line, lines))

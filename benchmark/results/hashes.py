@@ -9,8 +9,12 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from benchmark.system.files import sha256_of
+from benchmark.system.folder import Folder
 
+MAX_BYTES = 1 << 20
+"""Of a file of hashes; it has a line of some 100 bytes for each file that belongs to its key."""
+MAX_HASHED = 8 << 30
+"""Of a file that is hashed: weights of three networks of 1024 px have less than 1 GB."""
 LINE = re.compile(r"([0-9a-f]{64})  ((?!\.)[\w.-]+(?:/(?!\.)[\w.-]+)+)", re.ASCII)
 
 
@@ -21,7 +25,8 @@ def hash_file(out: Path, key: str) -> Path:
 
 def hashes_of(out: Path, files: Iterable[Path]) -> dict[str, str]:
     """{path relative to `out`: sha256} of those of the files that are there."""
-    return {file.relative_to(out).as_posix(): sha256_of(file) for file in files if file.is_file()}
+    names = [file.relative_to(out).as_posix() for file in files if file.is_file() and not file.is_symlink()]
+    return {name: Folder(out).sha256(name, MAX_HASHED) for name in names}
 
 
 def hash_lines(found: Mapping[str, str]) -> bytes:
@@ -30,9 +35,9 @@ def hash_lines(found: Mapping[str, str]) -> bytes:
 
 
 def read_hashes(file: Path) -> dict[str, str] | None:
-    """{path relative to `out`: sha256}; None where the file is damaged or leads out of the folder."""
+    """{path relative to `out`: sha256}; None where the file is damaged, is not a plain file, or leads out of `out`."""
     try:
-        lines = file.read_text("ascii").splitlines()
+        lines = Folder(file.parents[1]).read(f"hashes/{file.name}", MAX_BYTES).decode("ascii").splitlines()
     except (OSError, ValueError):
         return None
     found = [LINE.fullmatch(line) for line in lines]

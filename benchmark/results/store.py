@@ -24,8 +24,11 @@ from benchmark.errors import DataError, UnknownName
 from benchmark.results.hashes import hash_file, hash_lines, hashes_of
 from benchmark.results.record import KEY, SCHEMA, RunRecord, control_order, readable
 from benchmark.system.files import write_atomic
+from benchmark.system.folder import Folder, NotPlain
 
 _MAX_BYTES = 4 * 2**20  # a record has a few kB; anything near this is not a record
+FOLDERS = ("records", "samples", "hashes", "logs", "checkpoints", "locks", "figures")
+"""All that a run and a report write to, below a results folder."""
 
 
 class ResultStore:
@@ -33,16 +36,29 @@ class ResultStore:
 
     def __init__(self, out: Path) -> None:
         self.out = Path(out)
+        self.folder = Folder(self.out)
+        """All of it: what is in there is opened by this and by nothing else."""
         self.records = self.out / "records"
         self.samples = self.out / "samples"
 
+    def ensure_no_links(self) -> None:
+        """DataError where a folder that a run or a report writes to is a link: it leads to somebody's other files."""
+        if linked := self.folder.linked(FOLDERS):
+            raise DataError(
+                f"{linked} in {self.out} is a link, and nothing is written through links: put a folder in its place, "
+                "or choose another folder with --out"
+            )
+
     def ensure_writable(self) -> None:
         """Create the folders and try them, so that an hour of training does not end at a closed door; DataError."""
+        self.ensure_no_links()
         for folder in (self.records, self.samples):
             probe = folder / f"probe-{uuid.uuid4().hex}"
             write_atomic(probe, b"")
             with contextlib.suppress(OSError):
                 probe.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a folder among them: locking says so
+            self.folder.drop_false_locks("locks")
 
     def record_path(self, key: str) -> Path:
         """Where the record ``key`` (lower-case hex) lies; DataError for any other key."""
@@ -65,7 +81,7 @@ class ResultStore:
 
         Raises DataError when a newer version of the suite wrote it: running again would overwrite that.
         """
-        record = _read(self.record_path(key))
+        record = _read(self.folder, self.record_path(key).name)
         if isinstance(record, _Newer):
             raise DataError(str(record))
         return record if isinstance(record, RunRecord) else None
@@ -86,11 +102,11 @@ class ResultStore:
         Raises DataError when there is no folder of records.
         """
         try:
-            paths = sorted(self.records.iterdir())
+            names = self.folder.names("records")
         except OSError as error:
             why = error.strerror or error
             raise DataError(f"no results in {self.out}: records/ cannot be read ({why}); name a run's folder") from None
-        read = [_read(path) for path in paths]
+        read = [_read(self.folder, name) for name in names]
         records = [r for r in read if isinstance(r, RunRecord)]
         return sorted(records, key=sort_key), [r for r in read if isinstance(r, str)]
 
@@ -130,21 +146,18 @@ def _checked(key: str) -> str:
     return key
 
 
-def _read(path: Path) -> RunRecord | str:
-    """The record at ``path``, or one line that says why there is none. Never follows links, never waits on a pipe."""
-    shown = f"{path.parent.name}/{readable(path.name)}".replace("\n", " ")
+def _read(folder: Folder, name: str) -> RunRecord | str:
+    """The record in the file ``records/<name>``, or one line that says why there is none."""
+    path, shown = Path(name), f"records/{readable(name)}".replace("\n", " ")
     if path.suffix == ".tmp" and path.name.startswith("."):
         return f"{shown}: left by an interrupted write; ignored, safe to delete"
     if path.suffix != ".json" or not re.fullmatch(KEY, path.stem):
         return f"{shown}: not a record's name (<hex key>.json); ignored"
     try:
-        if path.is_symlink() or not path.is_file():
-            return f"{shown}: not a plain file; ignored"
-        with path.open("rb") as file:
-            data = file.read(_MAX_BYTES + 1)
-        if len(data) > _MAX_BYTES:
-            return f"{shown}: larger than any record; ignored"
+        data = folder.read(f"records/{name}", _MAX_BYTES)
         record = RunRecord.model_validate_json(data, strict=True)
+    except NotPlain as error:
+        return f"{shown}: {error.strerror}; ignored"
     except OSError as error:
         return f"{shown}: cannot be read ({error.strerror or error}); ignored"
     except ValidationError as error:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.results.hashes import hash_file, read_hashes
+from benchmark.results.hashes import MAX_HASHED, hash_file, read_hashes
 from benchmark.results.store import ResultStore
-from benchmark.system.files import clear_old_temporaries, sha256_or_none
+from benchmark.system.files import clear_old_temporaries
+from benchmark.system.folder import Folder, NotPlain
 
 HASHED = ("records", "samples", "checkpoints")
 """Folders of a results folder whose files have hashes."""
@@ -27,26 +28,52 @@ class Verified:
 
 def verify_results(out: Path) -> Verified:
     """Hash again what lies in a results folder and compare; raises DataError where there are no records."""
-    _, problems = ResultStore(out).read_all()
-    expected: dict[str, str] = {}
-    bad = list(problems)
-    for file in sorted(hash_file(out, "x").parent.glob("*.sha256")):
-        found = read_hashes(file)
-        bad += [f"hashes/{file.name}: damaged"] if found is None else []
-        expected |= found or {}
+    store = ResultStore(out)
+    _, problems = store.read_all()
+    bad, expected = list(problems), dict[str, str]()
+    for name in listed(store.folder, "hashes", bad):
+        if name.endswith(".sha256"):
+            found = read_hashes(hash_file(out, name.removesuffix(".sha256")))
+            bad += [f"hashes/{name}: damaged"] if found is None else []
+            expected |= found or {}
     good, gone = 0, []
     for name, digest in expected.items():
-        path = out / name
-        if not path.is_file() or not path.resolve().is_relative_to(out.resolve()):
+        try:
+            if store.folder.sha256(name, MAX_HASHED) == digest:
+                good += 1
+            else:
+                bad.append(f"{name}: not what was stored (another sha256)")
+        except FileNotFoundError:
             gone.append(name)
-        elif sha256_or_none(path) == digest:
-            good += 1
-        else:
-            bad.append(f"{name}: not what was stored (another sha256)")
+        except NotPlain as error:  # what is there instead, such as a link, is not what was stored
+            if is_plain(out, name):
+                bad.append(f"{name}: {error.strerror}")
+            else:
+                gone.append(name)
+        except OSError as error:
+            bad.append(f"{name}: cannot be read ({error.strerror or error})")
+    there = [f"{folder}/{name}" for folder in HASHED for name in listed(store.folder, folder, bad)]
     suffixes = (".json", ".png", ".safetensors")
-    there = (p for folder in HASHED for p in sorted((out / folder).glob("*")) if p.suffix in suffixes and p.is_file())
-    unhashed = [name for name in (p.relative_to(out).as_posix() for p in there) if name not in expected]
+    unhashed = [name for name in there if name.endswith(suffixes) and name not in expected and is_plain(out, name)]
     return Verified(good, tuple(bad), tuple(gone), tuple(unhashed))
+
+
+def listed(folder: Folder, name: str, bad: list[str]) -> list[str]:
+    """What lies in a folder of a results folder; one that is a link goes to `bad`, one that is missing has nothing."""
+    try:
+        return folder.names(name)
+    except FileNotFoundError:
+        return []
+    except NotPlain:
+        bad.append(f"{name}/: is a link, not a folder")
+    except OSError as error:
+        bad.append(f"{name}/: cannot be read ({error.strerror or error})")
+    return []
+
+
+def is_plain(out: Path, name: str) -> bool:
+    """Whether it is a regular file, and no link to one."""
+    return (out / name).is_file() and not (out / name).is_symlink()
 
 
 def tidy_results(out: Path) -> str | None:

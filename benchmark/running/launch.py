@@ -113,10 +113,9 @@ def traceback_note(job: Job, run: Run, error: Exception) -> str:
     """The traceback of an unexpected error goes to a file; this says to which."""
     if isinstance(error, BenchmarkError):
         return ""
-    log = run.store.out / "logs" / f"{job.train_key}.error.txt"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    log.write_text("".join(traceback.format_exception(error)))
-    return f" (traceback in logs/{log.name})"
+    name = f"logs/{job.train_key}.error.txt"
+    run.store.folder.write(name, "".join(traceback.format_exception(error)).encode("utf-8", "backslashreplace"))
+    return f" (traceback in {name})"
 
 
 def store_failure(job: Job, run: Run, status: str, reason: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -101,6 +102,7 @@ def prepare(request: Request, out: Path, console: Console) -> Run:
 
     Writes nothing there. Raises BenchmarkError before anything was trained.
     """
+    require_one_process()
     suite, methods = request.load()
     prepare_torch(request.threads)
     device, cache = usable_device(request.device), request.cache
@@ -121,6 +123,17 @@ def prepare(request: Request, out: Path, console: Console) -> Run:
     if device != "cpu" and (said := warning_of_memory(suite, nets, device)):
         console.print(said, style="red", markup=False, soft_wrap=True)
     return Run(request, ResultStore(out), source.card, nets, domains, evaluator, device, curve, jobs)
+
+
+def require_one_process() -> None:
+    """ConfigError where this is one of several processes that a launcher started: each would do all jobs."""
+    size = os.environ.get("WORLD_SIZE", "")
+    if size.isdecimal() and int(size) > 1:
+        raise ConfigError(
+            f"run was started as one of {size} processes (WORLD_SIZE, as torchrun sets it), and each would do all of "
+            f"the jobs: start it once, with --jobs {size} for so many jobs at a time. Of the commands only `sources "
+            "train` takes torchrun."
+        )
 
 
 def folder_name(asked: str, suites: Sequence[str]) -> str:

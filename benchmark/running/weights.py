@@ -68,7 +68,9 @@ def trained(job: Job, run: Run) -> Trained:
 
 
 def whole(file: Path) -> bool:
-    """Whether a file of weights is there and has the length that its header says."""
+    """Whether a file of weights is there, is no link, and has the length that its header says."""
+    if file.is_symlink():
+        return False
     try:
         read_header(file)
     except WeightsError:

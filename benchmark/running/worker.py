@@ -133,11 +133,12 @@ def failure(error: Exception) -> tuple[str, str, str]:
 @contextmanager
 def captured(out: Path, job: Job) -> Iterator[None]:
     """What the job prints, and where it stands when it crashes or is asked, goes to its log; none is left if empty."""
+    from benchmark.system.folder import Folder
+
     path = log_path(out, job)
-    path.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush(), sys.stderr.flush()
     saved = os.dup(1), os.dup(2)
-    with path.open("ab", buffering=0) as log:
+    with Folder(out).append(f"logs/{path.name}") as log:
         faulthandler.enable(log)
         faulthandler.register(DUMP, log)
         os.dup2(log.fileno(), 1), os.dup2(log.fileno(), 2)

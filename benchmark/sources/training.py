@@ -56,7 +56,7 @@ def train_source(
     def on_tick(state: State) -> None:
         if dist.rank() == 0:
             say(_line(state))
-            with (out / "ticks.jsonl").open("a") as log:
+            with (out / "ticks.jsonl").open("a", encoding="utf-8") as log:
                 log.write(json.dumps(vars(state.ticks[-1])) + "\n")
             before = state.ticks[-2].images if len(state.ticks) > 1 else 0
             every = round(recipe.snapshot_kimg * 1000)

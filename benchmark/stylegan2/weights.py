@@ -75,11 +75,13 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, object
     """Atomic safetensors file: temporary name, fsync, rename. `meta` becomes JSON in the header; OSError as usual."""
     plain = {k: t.detach().cpu().contiguous() for k, t in tensors.items()}
     with new_file(path) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode & 0o777  # what the umask allows; safetensors would leave 0600
         try:
             save_file(plain, temporary, metadata={"json": json.dumps({"schema": SCHEMA, **meta}, sort_keys=True)})
         except SafetensorError as error:
             raise OSError(f"{path} cannot be written: {error}") from None
-        temporary.chmod(0o644)  # safetensors writes 0600, which a wheel would keep
+        temporary.chmod(mode)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:

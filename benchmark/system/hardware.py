@@ -49,7 +49,7 @@ def pick_precision(wanted: str, device: str) -> str:
 
 def _cpu_info() -> dict[str, str]:
     with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").split("\n\n")[0].splitlines()
         return {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
     return {}
 
@@ -119,7 +119,7 @@ def _requirements() -> list[str]:
         return [line for line in metadata.requires(DISTRIBUTION) or () if "extra ==" not in line]
     except metadata.PackageNotFoundError:
         project = Path(__file__).parents[2] / "pyproject.toml"
-        return tomllib.loads(project.read_text())["project"]["dependencies"] if project.is_file() else []
+        return tomllib.loads(project.read_text("utf-8"))["project"]["dependencies"] if project.is_file() else []
 
 
 def _version() -> str:
@@ -135,9 +135,9 @@ def _commit() -> dict[str, str | bool]:
         return {}
 
     def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(root), *words], capture_output=True, text=True, timeout=10, check=True
-        ).stdout.strip()
+        command = ["git", "-C", str(root), *words]
+        found = subprocess.run(command, capture_output=True, timeout=10, check=True)
+        return found.stdout.decode("utf-8", "replace").strip()
 
     try:
         return {
@@ -154,7 +154,7 @@ def reset_peak_memory(device: str) -> None:
         torch.cuda.reset_peak_memory_stats(device)
     else:
         with contextlib.suppress(OSError):  # Linux only; elsewhere there is no measurement
-            Path("/proc/self/clear_refs").write_text("5")
+            Path("/proc/self/clear_refs").write_text("5", "ascii")
 
 
 def peak_memory_mb(device: str) -> float | None:
@@ -162,7 +162,7 @@ def peak_memory_mb(device: str) -> float | None:
     if device.startswith("cuda"):
         return torch.cuda.max_memory_allocated(device) / 2**20
     with contextlib.suppress(OSError, ValueError):
-        for line in Path("/proc/self/status").read_text().splitlines():
+        for line in Path("/proc/self/status").read_text("utf-8", "replace").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) / 1024
     return None

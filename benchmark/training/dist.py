@@ -1,4 +1,4 @@
-"""Data parallelism: rank, world size, flat all-reduces. Start: `torchrun --nproc-per-node=N -m benchmark ...`."""
+"""Data parallelism: rank, world size, flat all-reduces. Start: `torchrun -m benchmark sources train NAME`."""
 
 from __future__ import annotations
 

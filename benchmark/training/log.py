@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.errors import ConfigError
+from benchmark.system.files import write_atomic
+from benchmark.system.folder import Folder
 from benchmark.training.state import Tick
 
 if TYPE_CHECKING:
@@ -21,16 +23,15 @@ class TrainingLog:
     """
 
     def __init__(self, path: Path, board: Path | None = None) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("")
+        write_atomic(path, b"")  # over whatever has the name: a link is replaced, not followed
         self.path = path
         self.writer = open_board(board) if board else None
 
     def extend(self, ticks: Iterable[Tick]) -> None:
         """Append ticks."""
-        with self.path.open("a") as file:
+        with Folder(self.path.parent).append(self.path.name) as file:
             for tick in ticks:
-                file.write(json.dumps(vars(tick)) + "\n")
+                file.write(f"{json.dumps(vars(tick))}\n".encode())
                 if self.writer:
                     scalars = {f"loss/{name}": value for name, value in tick.losses.items()}
                     scalars |= {"timing/seconds_per_kimg": tick.seconds_per_kimg, "augment/p": tick.ada_p}

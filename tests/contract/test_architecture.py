@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -218,6 +219,21 @@ def test_nobody_uses_what_is_unsafe_unfinished_or_global(path: Path) -> None:
             assert called not in ("eval", "exec")
             safe = any(w.arg == "weights_only" and ast.unparse(w.value) == "True" for w in node.keywords)
             assert called != "torch.load" or safe, f"line {node.lineno}: torch.load runs what is in the file"
+
+
+@pytest.mark.parametrize("path", [*MODULES.values(), *SHELF], ids=lambda p: f"{p.parent.name}/{p.name}")
+def test_every_text_file_is_opened_with_an_encoding(path: Path) -> None:
+    """Otherwise the user's locale decides, and in one that is not UTF-8 our own files cannot be read."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) != "os.open":
+            called = ast.unparse(node.func).rpartition(".")[2]
+            words = [*node.args, *(word.value for word in node.keywords)]
+            said = {str(word.value) for word in words if isinstance(word, ast.Constant)}
+            binary = any(re.fullmatch("[rwax+]*b[rwax+]*", text) for text in said)
+            texts = called in ("read_text", "write_text", "TextIOWrapper") or (called == "open" and not binary and said)
+            assert not texts or {"utf-8", "ascii"} & said, f"line {node.lineno}: {ast.unparse(node)}"
+            whole = {word.arg for word in node.keywords}
+            assert not {"text", "universal_newlines"} & whole or "encoding" in whole, f"line {node.lineno}"
 
 
 def test_the_shelves_are_no_packages() -> None:

@@ -15,11 +15,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hostile_site import LOGIN_PAGE, Answer, Asked, Site, file, open_site, page, status
+from hostile_site import LOGIN_PAGE, Answer, Asked, Site, file, head, open_site, page, status
 
 from benchmark.domains.assets import RemoteFile
 from benchmark.errors import DataError
-from benchmark.fetch.download import Absent, ForNow, Line, Patience, download
+from benchmark.fetch import limits
+from benchmark.fetch.download import ForNow, Line, Patience, download
+from benchmark.fetch.http import PrivateAddress, require_public
+from benchmark.fetch.limits import Absent, TooMuch
 
 QUICK = Patience(connect=5, stall=0.3, tries=3, first_wait=0.01, longest_wait=0.05)
 PATH = "/set.zip"
@@ -76,10 +79,7 @@ GOOD_IN_THE_END: dict[str, tuple[list[Answer], int]] = {
     "too many requests, by date": ([status(429, Retry_After=formatdate(0, usegmt=True)), file(DATA)], 2),
     "half of it, then busy": ([file(DATA, stops_after=150_000), status(502), file(DATA)], 3),
     "another version half way": ([file(OTHER, '"v0"', stops_after=150_000), file(DATA)], 2),
-    "encoded, though not asked": (
-        [status(200, gzip.compress(DATA), Content_Encoding="gzip", Content_Type="application/zip")],
-        1,
-    ),
+    "called plain": ([status(200, DATA, Content_Encoding="identity")], 1),
 }
 
 
@@ -122,13 +122,92 @@ def test_redirections_are_followed_to_another_host_and_not_in_circles(site: Site
         elsewhere.says(PATH, file(DATA))
         url = site.says("/old", status(302, Location=elsewhere.url("/moved")))
         elsewhere.says("/moved", status(307, Location=PATH))
-        assert get(tmp_path, url) == DATA
+        assert get(tmp_path, url, line=Line(QUICK, local=True)) == DATA
     (tmp_path / "set.zip").unlink()
     with pytest.raises(Absent, match="redirects"):
-        get(tmp_path, site.says("/a", status(301, Location="/a")))
+        get(tmp_path, site.says("/a", status(301, Location="/a")), line=Line(QUICK, local=True))
     with pytest.raises(Absent, match="file:///etc/passwd"):
         get(tmp_path, site.says("/b", status(302, Location="file:///etc/passwd")))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_redirection_to_this_machine_is_not_followed_unless_allowed(site: Site, tmp_path: Path) -> None:
+    """Behind such an address may be anything that trusts this machine; the answer would be stored as a picture."""
+    with open_site() as inside:
+        inside.says("/admin", file(DATA))
+        port = inside.root.rpartition(":")[2]
+        for number, host in enumerate(("127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0x7f.1", "0.0.0.0")):
+            url = site.says(f"/{number}.zip", status(302, Location=f"http://{host}:{port}/admin"))
+            with pytest.raises(PrivateAddress, match=r"redirects to .* an address of this machine or its network"):
+                get(tmp_path, url)
+        assert not inside.asked and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "[::1]", "[fe80::1]", "[fd00::1]",
+     "224.0.0.1", "2130706433", "127.1"],
+)  # fmt: skip
+def test_addresses_of_a_private_network_are_known(host: str) -> None:
+    with pytest.raises(PrivateAddress):
+        require_public(f"http://{host}/a.png", "a list names")
+
+
+@pytest.mark.parametrize("host", ["8.8.8.8", "[2606:4700:4700::1111]", "a-name-that-only-a-proxy-knows.invalid", ""])
+def test_other_addresses_pass(host: str) -> None:
+    require_public(f"http://{host}/a.png", "a list names")
+
+
+def endless(site: Site, request: Asked) -> None:
+    """A body without a length that goes on until the other side leaves."""
+    head(request, 200, {"Content-Type": "application/zip"})
+    for _ in range(2000):  # 128 MB, should nobody leave
+        request.wfile.write(DATA[: 1 << 16])
+
+
+def test_a_body_without_end_ends_at_the_cards_size(site: Site, tmp_path: Path) -> None:
+    with pytest.raises(TooMuch, match="more bytes come than the 1,000 that the card says"):
+        get(tmp_path, site.says(PATH, endless), bytes=1000)
+    assert len(site.asked) == 1 and not list(tmp_path.iterdir())
+
+
+def test_a_body_without_end_ends_at_a_cap_where_nobody_knows_its_size(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MOST", 1 << 20)
+    with pytest.raises(TooMuch, match="more bytes come than the 1,048,576 that this file can have"):
+        get(tmp_path, site.says(PATH, endless))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_fills_while_the_file_comes_stops_it_and_keeps_the_part(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else fills it: so much that there was enough room when the file began."""
+    asked = list[float]()
+
+    def fuller(folder: Path, needed: float) -> None:
+        asked.append(needed)
+        if len(asked) > 2:
+            raise DataError("the disk has 0.1 GB free")
+
+    url = site.says(PATH, file(DATA))
+    with monkeypatch.context() as patch:
+        patch.setattr(limits, "LOOK", 1 << 16)
+        patch.setattr(limits, "require_space", fuller)
+        with pytest.raises(DataError, match="the disk has"):
+            get(tmp_path, url)
+    assert 0 < (tmp_path / ".set.zip.part").stat().st_size < len(DATA)
+    assert get(tmp_path, url) == DATA and site.ranges(PATH)[1] is not None, "the part was not continued"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "deflate", "br", "zstd", "identity, gzip"])
+def test_an_encoding_that_was_not_asked_for_is_refused(encoding: str, site: Site, tmp_path: Path) -> None:
+    """1.5 MB of it can be 1.5 GB unpacked."""
+    body = gzip.compress(bytes(1 << 20))
+    with pytest.raises(DataError, match="which was not asked for"):
+        get(tmp_path, site.says(PATH, status(200, body, Content_Encoding=encoding)))
+    assert len(site.asked) == 1 and not list(tmp_path.iterdir())
 
 
 REFUSED: dict[str, tuple[Answer, type[DataError], str, int]] = {

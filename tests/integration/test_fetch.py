@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -190,7 +191,25 @@ def listed(site: Site, count: int) -> bytes:
     return json.dumps(faces).encode()
 
 
-def test_a_list_of_pictures_with_dead_links(command: Command, shelf: Path, site: Site, raw: Path) -> None:
+def test_a_list_that_leads_to_this_machine_is_not_followed_unless_allowed(
+    command: Command, shelf: Path, site: Site, raw: Path
+) -> None:
+    faces = listed(site, 2)
+    layout = {"images": ["pictures/*"], "landmarks": "faces.json"}
+    card(shelf, {"name": "faces.json", "url": site.says("/faces.json", file(faces))}, layout=layout)
+    for i in range(2):
+        site.says(f"/art/{i}.png", file(picture(i)))
+    command(*FETCH, "birds", "--accept-licence", *QUICK)
+    assert [path for path, _ in site.asked] == ["/faces.json"]
+    dead = json.loads((raw.parent / "lock.json").read_text())["dead"]
+    assert len(dead) == 2 and all("this machine or its network (127.0.0.1)" in why for why in dead.values())
+    good(command(*FETCH, "birds", "--retry-dead", "--local-addresses", *QUICK))
+    assert len(list((raw / "pictures").iterdir())) == 2
+
+
+def test_a_list_of_pictures_with_dead_links(
+    command: Command, shelf: Path, site: Site, raw: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     faces = listed(site, 9)
     site.says("/art/2.png", status(404))
     site.says("/art/5.png", page())
@@ -199,6 +218,7 @@ def test_a_list_of_pictures_with_dead_links(command: Command, shelf: Path, site:
     entry = {"name": "faces.json", "url": site.says("/faces.json", file(faces, kind="application/json"))}
     card(shelf, entry, layout=layout)
 
+    monkeypatch.setenv("BENCHMARK_LOCAL_ADDRESSES", "1")
     said = bad(command(*FETCH, "birds", "--accept-licence", *QUICK))
     assert "1 of 9 images could not be downloaded this time" in said and "/art/7.png: HTTP 500" in said
     lock = json.loads((raw.parent / "lock.json").read_text())
@@ -227,7 +247,7 @@ def test_a_site_that_is_down_is_left_alone_soon(command: Command, shelf: Path, s
         site.says(f"/art/{i}.png", status(503))
     layout = {"images": ["pictures/*"], "landmarks": "faces.json"}
     card(shelf, {"name": "faces.json", "url": site.says("/faces.json", file(faces))}, layout=layout)
-    said = bad(command(*FETCH, "birds", "--accept-licence", *QUICK))
+    said = bad(command(*FETCH, "birds", "--accept-licence", "--local-addresses", *QUICK))
     assert "of 200 images could not be downloaded this time" in said and "HTTP 503" in said
     assert len(site.asked) < 40
 
@@ -299,3 +319,21 @@ def test_images_of_ones_own_are_prepared_like_a_set(command: Command, shelf: Pat
     card(shelf, {"name": "set.zip", "url": site.says("/set.zip", file(zip_of(1)))})
     assert "Leave the option out" in bad(command("datasets", "prepare", "birds", "--resolution", "16", "--out", "out"))
     assert "nowhere" in bad(command("datasets", "prepare", "nowhere", "--resolution", "16"))
+
+
+def test_links_in_a_given_folder_do_not_lead_out_of_it(command: Command, shelf: Path, site: Site, raw: Path) -> None:
+    card(shelf, layout={"images": ["given/*"]}, files=[{"name": "birds.zip", "login": "get it"}])
+    given, private = raw.parents[3] / "given", raw.parents[3] / "private"
+    for folder in (given, private):
+        folder.mkdir()
+    (private / "secret.png").write_bytes(picture(1))
+    (given / "a.png").symlink_to(private / "secret.png")
+    (given / "away").symlink_to(private)
+    os.mkfifo(given / "pipe.png")
+    said = bad(command(*FETCH, "birds", "--accept-licence", "--from", str(given)))
+    assert "nothing in it belongs to birds" in said and "3 left out, the first: a.png (link that leads out" in said
+    (given / "good.png").write_bytes(picture(2))
+    (given / "again.png").symlink_to("good.png")
+    assert "note: --from" in good(command(*FETCH, "birds", "--from", str(given)))
+    kept = {path.name: path for path in (raw / "given").iterdir()}
+    assert sorted(kept) == ["again.png", "good.png"] and not any(path.is_symlink() for path in kept.values())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hostile_results import PLANTS, outside_folder, untouched
 
 import benchmark
 
@@ -26,6 +28,7 @@ pytestmark = [
 ]
 
 STARTS = 30
+PLANTED = 10
 MINUTES = 10.0
 SHARE = 0.7
 """Of the time, for the starts that are killed; the rest is for the run that finishes and the quiet one."""
@@ -172,3 +175,31 @@ def test_thirty_kills_lose_no_record_and_leak_nothing(tmp_path: Path) -> None:
     )
     print(f"{time.monotonic() - begun:.0f} s")
     assert total >= starts / 2, "too few kills hit anything"
+
+
+def test_hostile_results_folders_lead_no_command_outside(tmp_path: Path) -> None:
+    """Hostile things, each alone in a copy of good results, with all commands that take such a folder."""
+    good = tmp_path / "good"
+    good.mkdir()
+    finished(start(good), good, 60 * MINUTES * (1 - SHARE))
+    seed = os.environ.get("BENCHMARK_SOAK_SEED", "0")
+    chosen = random.Random(f"plants {seed}").sample(sorted(PLANTS), PLANTED)
+    commands = (("report", "res"), ("results", "verify", "res"), ("compare", "res", "../good/res"), RUN)
+    for number, what in enumerate(chosen):
+        folder, outside = tmp_path / str(number), outside_folder(tmp_path / f"outside{number}")
+        shutil.copytree(good, folder)
+        PLANTS[what](folder / "res", outside)
+        for path in sorted((folder / "res").glob("records/*.json"))[:1]:  # something is left to do
+            path.unlink()
+        for arguments in commands:
+            done = subprocess.run(
+                [sys.executable, "-m", "benchmark", *arguments],
+                cwd=folder,
+                env=variables(folder),
+                capture_output=True,
+                timeout=180,
+                check=False,
+            )
+            assert done.returncode in (0, 1, 2) and b"Traceback" not in done.stderr, (what, arguments, done)
+            assert untouched(outside), f"{what}: {arguments} wrote outside"
+    print(f"\nsoak seed {seed}: {len(chosen)} hostile results folders, nothing written outside: {', '.join(chosen)}")

@@ -25,6 +25,7 @@ from benchmark.report.figures.charts import Style, spread, styles, tame
 from benchmark.report.lines import device_of, lines, scale
 from benchmark.report.tables import MISSING, TIMES, Cell, Column, Row, Table
 from benchmark.results import MetricValue, RunRecord
+from benchmark.system.folder import Folder
 
 MAX_BYTES = 16 * 2**20  # a log has a line of some 300 bytes per interval
 MAX_PANELS = 12
@@ -231,12 +232,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
     Where a training began again after an interruption, the later points replace those that they repeat.
     """
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        raise ValueError("not a plain file")
-    with path.open("rb") as file:
-        data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise ValueError("larger than any log")
+    data = Folder(path.parents[1]).read(f"{path.parent.name}/{path.name}", MAX_BYTES)
     ticks: list[tuple[float, dict[str, float]]] = []
     for number, text in enumerate(data.decode().splitlines(), 1):
         try:

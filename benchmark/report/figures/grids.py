@@ -20,8 +20,11 @@ from benchmark.report.lines import Line, lines
 from benchmark.results import RunRecord
 from benchmark.results.record import control_order
 from benchmark.system.files import write_atomic
+from benchmark.system.folder import Folder, NotPlain
 
 GAP, MARGIN, LABEL_PX, MAX_PX = 4, 10, 190, 1024
+MAX_BYTES = 256 << 20
+"""Of a picture file; 32 images of MAX_PX in two rows have 200 MB before they are packed."""
 RIGHT, REAL = "right answer", "real images"
 REFERENCE_LABELS = {RIGHT: "right answer", REAL: "real images (other people)"}
 """Strips of the zero-step record beside its own, and what a grid calls them."""
@@ -143,12 +146,12 @@ def read_extremes(results: Path, record: RunRecord) -> tuple[Image.Image, Image.
 
 def _read(results: Path, name: str, rows: int) -> Image.Image:
     """The picture ``name``: ``rows`` rows of 1 to 32 square images of at most MAX_PX."""
-    path = (results / name).resolve()
-    if not path.is_relative_to(results.resolve()) or not path.is_file():
-        raise ValueError(f"{name} is not a file in the results folder")
     try:
-        opened = Image.open(path, formats=["PNG"])
-    except UnidentifiedImageError:  # its own message names the whole path
+        opened = Image.open(BytesIO(Folder(results).read(name, MAX_BYTES)), formats=["PNG"])
+    except (FileNotFoundError, NotPlain) as error:
+        why = f" of this report: it {error.strerror}" if isinstance(error, NotPlain) else ""
+        raise ValueError(f"{name} is not a file in the results folder{why}") from None
+    except UnidentifiedImageError:  # its own message names no file
         raise ValueError(f"{name} is not a PNG") from None
     with opened as image:
         side, rest = divmod(image.height, rows)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 import benchmark.methods
 from benchmark.conformity.new_method import write_method
 from benchmark.errors import ConfigError, MethodError, UnknownName
-from benchmark.registry import SHELF, catalogue, find_method, method_names
+from benchmark.registry import SHELF, catalogue, find_method, guard, method_names, unusable
 from benchmark.registry.composition import fields_of
 from benchmark.registry.plugins import package_entries
 from benchmark.suites import load_suite
@@ -30,6 +33,22 @@ BROKEN = {
     "does not parse": ("class Mine(Method:\n", r"cannot be imported \(SyntaxError"),
     "raises": ("raise RuntimeError('boom')\n", "RuntimeError: boom"),
     "ends the process": ("raise SystemExit(3)\n", "SystemExit: 3"),
+    "ends the process at once": ("import os\nos._exit(0)\n", r"it ends the process by os._exit\(0\)"),
+    "ends the process behind a catch-all": ("import os\ntry:\n    os._exit(0)\nexcept Exception:\n    pass\n", "_exit"),
+    "raises what is no exception": ("raise BaseException\n", r"cannot be imported \(BaseException\)"),
+    "raises what ends a generator": ("raise GeneratorExit('now')\n", "GeneratorExit: now"),
+    "replaces a function": (
+        "import torch\ntorch.randn = None\n",
+        "changes torch.randn while it is imported",
+    ),
+    "replaces a loss": (
+        "import torch.nn.functional as F\nF.softplus = lambda x: x\n",
+        "changes torch.nn.functional.softplus",
+    ),
+    "replaces an operator": ("import torch\ntorch.Tensor.__add__ = lambda a, b: a\n", "changes Tensor.__add__"),
+    "sets the default dtype": ("import torch\ntorch.set_default_dtype(torch.float64)\n", "torch's default dtype"),
+    "stops gradients": ("import torch\ntorch.set_grad_enabled(False)\n", "whether torch takes gradients"),
+    "goes elsewhere": ("import os\nos.chdir('/')\n", "the current folder"),
     "needs what is not there": ("import no_such_package\n", "no_such_package"),
     "has no method": ("x = 1\n", "no Method that has a name"),
     "has only another's method": ("from benchmark.methods.finetune import Finetune\n", "no Method that has a name"),
@@ -67,6 +86,38 @@ def install(site: Path, text: str, *points: str) -> None:
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lab\nVersion: 1.2\n")
     (info / "entry_points.txt").write_text("[benchmark.methods]\n" + "".join(f"{point}\n" for point in points))
+
+
+def test_an_import_without_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "PATIENCE", 0.2)
+    (tmp_path / "endless.py").write_text("while True:\n    try:\n        pass\n    except Exception:\n        pass\n")
+    with pytest.raises(MethodError, match=r"cannot be imported \(its import takes more than 0.2 s\)"):
+        find_method("endless", [str(tmp_path / "endless.py")])
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0) and signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
+
+
+def test_what_a_plug_in_replaced_is_put_back(tmp_path: Path) -> None:
+    before = torch.randn, torch.get_default_dtype(), torch.is_grad_enabled(), Path.cwd(), os._exit
+    text = "import os, torch\ntorch.randn = 1\ntorch.set_default_dtype(torch.float64)\nos.chdir('/')\n"
+    (tmp_path / "changes.py").write_text(f"{text}torch.set_grad_enabled(False)\n")
+    with pytest.raises(MethodError):
+        find_method("changes", [str(tmp_path / "changes.py")])
+    assert (torch.randn, torch.get_default_dtype(), torch.is_grad_enabled(), Path.cwd(), os._exit) == before
+
+
+def test_ctrl_c_during_an_import_is_ctrl_c(tmp_path: Path) -> None:
+    (tmp_path / "stopped.py").write_text("raise KeyboardInterrupt\n")
+    with pytest.raises(KeyboardInterrupt):
+        find_method("stopped", [str(tmp_path / "stopped.py")])
+
+
+def test_a_broken_plug_in_that_nobody_asked_for_is_named_and_tried_once(plugin: Path, tmp_path: Path) -> None:
+    torn, tries = tmp_path / "torn.py", tmp_path / "tries"
+    torn.write_text(f"open({str(tries)!r}, 'a').write('x')\nraise ValueError('torn')\n")
+    plugins = [str(torn), str(plugin)]
+    assert find_method("mine", plugins).name == "mine"
+    assert unusable(plugins) == [f"method torn: plug-in {torn} cannot be imported (ValueError: torn)."]
+    assert tries.read_text() == "x"
 
 
 def test_a_file_is_a_method(plugin: Path) -> None:

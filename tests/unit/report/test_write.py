@@ -422,6 +422,35 @@ def test_a_report_of_several_sources_and_of_some_records(tmp_path: Path) -> None
     ]
 
 
+def test_the_report_of_a_run_has_what_lies_in_the_folder_from_earlier_runs(tmp_path: Path) -> None:
+    store = ResultStore(tmp_path)
+    first, second = make("a", metrics=kid(0.01)), make("b", metrics=kid(0.02))
+    other = make("c", suite="another", metrics=kid(0.03))
+    for record in (first, second, other):
+        store.write(record)
+    report = write_report(tmp_path, keys={second.record_key})
+    assert [[row.label for row in s.quality.rows] for s in report.sections] == [["c"], ["a", "b"]]
+    assert not [text for text in report.problems if "Left out" in text]
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert all(r.record_key in page for r in (first, second, other))
+
+
+def test_the_report_of_a_run_says_what_it_leaves_out(tmp_path: Path) -> None:
+    store = ResultStore(tmp_path)
+    own, fits = make("b", metrics=kid(0.02)), make("f", suite="another", metrics=kid(0.04))
+    longer = [make("a", seed=n, metrics=kid(0.01), settings={"train": {"kimg": 9}}) for n in (0, 1)]
+    torn = [make("x", suite="third", metrics=kid(1), settings={"train": {"kimg": k}}, seed=k) for k in (1, 2)]
+    for record in (own, fits, *longer, *torn):
+        store.write(record)
+    report = write_report(tmp_path, keys={own.record_key})
+    assert [[row.label for row in s.quality.rows] for s in report.sections] == [["f"], ["b"]]
+    said = " ".join(report.problems)
+    assert "2 other records of suite smoke in this folder: cannot compare on d: train.kimg is" in said
+    assert "2 other records of suite third" in said
+    for file in ("tables.md", "tables.tex", "page.html"):
+        assert (tmp_path / file).read_text("utf-8").count("other records of suite smoke") >= 1, file
+
+
 def test_no_records_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no results in"):
         write_report(tmp_path)

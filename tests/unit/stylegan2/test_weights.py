@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 from collections.abc import Callable
 from pathlib import Path
@@ -208,3 +209,13 @@ def test_the_folder_is_made(tmp_path: Path) -> None:
     tensors, meta = read_tensors(path)
     assert tensors["x"].tolist() == [0, 1, 2]
     assert meta == {"schema": 1, "n": 1}
+
+
+@pytest.mark.parametrize("umask", [0o077, 0o022, 0o027])
+def test_files_of_weights_are_as_private_as_the_umask_says(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_tensors(tmp_path / "a.safetensors", {"x": torch.zeros(2)}, {})
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.safetensors").stat().st_mode & 0o777 == 0o666 & ~umask
