@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -30,21 +30,33 @@ def to_uint8(images: Tensor) -> np.ndarray:
     return (images * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """What sampling draws of the source alone: the same for all methods of a (domain, seed)."""
+
+    sources: np.ndarray
+    legacy: np.ndarray | None
+    averaged: tuple[np.ndarray, Answers | str] | None
+    """Averaged images and their right answers, where a metric asks for translations."""
+
+
 class Sampler:
     """Draws the images of one (domain, seed): source and adapted networks at the same latents."""
 
     def __init__(
-        self, source: Generator, cfg: EvalConfig, seed: Sequence[object], answer: KnownAnswer | str = NO_TRANSLATIONS
+        self,
+        source: Generator,
+        cfg: EvalConfig,
+        seed: Sequence[object],
+        answer: KnownAnswer | str = NO_TRANSLATIONS,
+        drawn: Drawn | None = None,
     ) -> None:
         self.source, self.cfg, self.seed, self.answer = source, cfg, tuple(seed), answer
         self.device = source.mapping.w_avg.device
         rng = generator(*self.seed, "eval", "latents")
         self.z = torch.randn(cfg.samples, source.cfg.z_dim, generator=rng).to(self.device)
         self._anchored: tuple[Generator, np.ndarray] | None = None
-        self.sources = self._at_anchor(source)
-        needed = any(find_metric(name).kind in LEGACY for name in cfg.metrics)
-        self.legacy_sources = self._legacy(source, "source") if needed else None
-        self.translates = any(find_metric(name).kind in (*TRANSLATED, "translation_error") for name in cfg.metrics)
+        self.drawn = self._draw() if drawn is None else drawn
 
     def __call__(
         self,
@@ -62,10 +74,13 @@ class Sampler:
         fakes, ms = self._images(g, self.z, lambda n: noise(n, rng), self.cfg.psi, progress)
         if self._anchored is None or self._anchored[0] is not g:
             self._anchored = (g, self._at_anchor(g))
-        legacy = None if self.legacy_sources is None else (self.legacy_sources, self._legacy(g, "adapted"))
-        translations = self._translations(g, noise) if self.translates else None
+        drawn = self.drawn
+        legacy = None if drawn.legacy is None else (drawn.legacy, self._legacy(g, "adapted"))
+        translations = None
+        if drawn.averaged is not None:
+            translations = Translations(drawn.averaged[0], self._averaged(g, noise), drawn.averaged[1])
         anchored = self._anchored[1]
-        return Samples(fakes, self.sources, anchored, before=before, legacy=legacy, translations=translations), ms
+        return Samples(fakes, drawn.sources, anchored, before=before, legacy=legacy, translations=translations), ms
 
     def pairs(self, g: Generator, noise: NoiseOf) -> np.ndarray:
         """The first images that `__call__` makes of the same arguments, as many as there are pairs."""
@@ -85,14 +100,14 @@ class Sampler:
         rng = self._noise_stream(f"legacy noise, {role}")
         return self._images(g, self.legacy_latents(), lambda n: g.synthesis.random_noise(n, rng), psi=1.0)[0]
 
-    def _translations(self, g: Generator, noise: NoiseOf) -> Translations:
-        """Averaged images of the source and of `g` with the control's noise, and the right answers."""
-        sources, answers = self._averaged_sources
-        return Translations(sources, self._averaged(g, noise), answers)
+    def _draw(self) -> Drawn:
+        kinds = {find_metric(name).kind for name in self.cfg.metrics}
+        legacy = self._legacy(self.source, "source") if kinds.intersection(LEGACY) else None
+        averaged = self._averaged_sources() if kinds.intersection((*TRANSLATED, "translation_error")) else None
+        return Drawn(self._at_anchor(self.source), legacy, averaged)
 
-    @cached_property
     def _averaged_sources(self) -> tuple[np.ndarray, Answers | str]:
-        """The source's averaged images and their right answers: the same for all methods."""
+        """The source's averaged images and their right answers."""
         sources = self._averaged(self.source, self.source.synthesis.random_noise)
         if isinstance(self.answer, str):
             return sources, self.answer

@@ -24,6 +24,7 @@ from benchmark.running.selection import Counted, counted
 from benchmark.running.setup import Run
 from benchmark.running.weights import trained
 from benchmark.stylegan2 import Generator
+from benchmark.stylegan2.weights import left_alone
 from benchmark.system.files import clear_temporaries, new_file
 from benchmark.system.hardware import circumstances, environment
 from benchmark.system.locks import alone
@@ -66,9 +67,13 @@ def evaluate(job: Job, control: Control, weights: Counted, cost: dict[str, Any],
     count = job.suite.eval.samples
     with run.bars.stage(text, count) as advance:  # sampling is about two fifths of the work
         sampler = run.sampler_for(job, job.suite.eval)
-        g = method.finalize(run.nets.g_ema, adapted, control).eval()
-        before = images_before(job, control, adapted, run, sampler)
-        samples, ms = sampler(g, lambda n, rng: method.noise(g, n, control, rng), lambda n: advance(0.4 * n), before)
+        given = {"the source": run.nets.g_ema, "the adapted generator": adapted}
+        with left_alone(f"{method.name}: finalize or noise", given):
+            g = method.finalize(run.nets.g_ema, adapted, control).eval()
+            before = images_before(job, control, adapted, run, sampler)
+            samples, ms = sampler(
+                g, lambda n, rng: method.noise(g, n, control, rng), lambda n: advance(0.4 * n), before
+            )
         done = 0.0
 
         def tick(seen: int, total: int) -> None:

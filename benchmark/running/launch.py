@@ -18,6 +18,8 @@ from benchmark.running.plan import Job
 from benchmark.running.setup import Run
 from benchmark.running.supervisor import Limits, Supervisor
 from benchmark.running.worker import Order, failure
+from benchmark.stylegan2.weights import digest_of
+from benchmark.system.process_state import ProcessState
 from benchmark.system.progress import Bars
 
 MOST_WORKERS = 4
@@ -48,6 +50,9 @@ def run_all(run: Run, bars: Bars, launch: Launch, order: Callable[[int], Order])
     def fail(number: int, status: str, reason: str) -> None:
         store_failure(jobs[number], run, status, reason)
 
+    def stored_all(number: int) -> bool:
+        return all(store.has(key) for key in jobs[number].record_keys.values())
+
     chosen = [n for n, job in enumerate(jobs) if todo[n] and wanted(job, run, launch.which)]
     for number in set(range(len(jobs))) - set(chosen):
         bars.job_done(number)
@@ -55,7 +60,7 @@ def run_all(run: Run, bars: Bars, launch: Launch, order: Callable[[int], Order])
     if workers and chosen:
         size = min(workers, len(chosen))
         threads = max(1, torch.get_num_threads() // size)
-        supervisor = Supervisor(jobs, order(threads), size, launch.limits, bars, fail, launch.fail_fast)
+        supervisor = Supervisor(jobs, order(threads), size, launch.limits, bars, fail, stored_all, launch.fail_fast)
         supervisor.waiting = chosen
         supervisor.do()
     else:
@@ -70,7 +75,9 @@ def here(
     fail: Callable[[int, str, str], None],
     fail_fast: bool,
 ) -> None:
-    """One after the other in this process."""
+    """One after the other in this process. What a method changes of it is put back, as far as it can be seen."""
+    source, state = {name: t.clone() for name, t in run.nets.state_dict().items()}, ProcessState()
+    digest = digest_of(source)
     for number in chosen:
         try:
             run_job(run.jobs[number], run)
@@ -79,6 +86,12 @@ def here(
             fail(number, status, reason + traceback_note(run.jobs[number], run, error))
             if fail_fast:
                 return
+        finally:
+            if digest_of(run.nets.state_dict()) != digest:
+                run.nets.load_state_dict(source)
+                run.samplers.clear()
+            if said := state.restore():
+                bars.say(f"{run.jobs[number].label}: changed {', '.join(said[:3])} of this process; put back")
         bars.job_done(number)
 
 

@@ -21,7 +21,7 @@ from benchmark.metrics import Evaluator, list_metrics
 from benchmark.metrics.base import STAND_IN
 from benchmark.metrics.catalogue import find_metric
 from benchmark.metrics.networks.weight_files import stood_in
-from benchmark.metrics.sampling import Sampler
+from benchmark.metrics.sampling import Drawn, Sampler
 from benchmark.results import Doctor, ResultStore
 from benchmark.running.forecast import GIB, memory_gib
 from benchmark.running.plan import Job, check, plan
@@ -88,8 +88,12 @@ class Run:
         if any(sampler.seed != job.streams for sampler in self.samplers.values()):
             self.samplers.clear()
         if cfg not in self.samplers:
-            self.samplers[cfg] = Sampler(self.nets.g_ema, cfg, job.streams, self._answer(job))
+            self.samplers[cfg] = self.sampler(job, cfg)
         return self.samplers[cfg]
+
+    def sampler(self, job: Job, cfg: EvalConfig, drawn: Drawn | None = None) -> Sampler:
+        """A sampler of the job's (domain, seed); `drawn` is what another of the same settings drew of the source."""
+        return Sampler(self.nets.g_ema, cfg, job.streams, self._answer(job), drawn)
 
     def _answer(self, job: Job) -> KnownAnswer | str:
         """The right translation to the job's domain, or why it is not known."""
@@ -103,7 +107,8 @@ def prepare(request: Request, out: Path, console: Console) -> Run:
     """
     suite, methods = request.load()
     prepare_torch(request.threads)
-    device, cache = usable_device(request.device), request.cache
+    device = usable_device(request.device)
+    cache, out = request.cache.absolute(), out.absolute()  # wherever a method moves to
     precision = pick_precision(suite.train.precision, device)
     suite = suite.model_copy(update={"train": suite.train.model_copy(update={"precision": precision})})
     source = find_source(suite.source, cache)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,10 +15,10 @@ import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmark.config import NetConfig
-from benchmark.errors import WeightsError
+from benchmark.errors import MethodError, WeightsError
 from benchmark.stylegan2.networks import Discriminator, Generator
 from benchmark.system.files import new_file
 
@@ -85,6 +87,25 @@ class Nets:
         with torch.no_grad():
             for k, t in own.items():
                 t.copy_(state[k])
+
+
+def digest_of(tensors: Mapping[str, Tensor]) -> str:
+    """sha256 (hex) of names, types, shapes and bits, whatever the order, device and layout in memory."""
+    found = hashlib.sha256()
+    for name, t in sorted(tensors.items()):
+        found.update(f"{name} {t.dtype} {list(t.shape)}\n".encode())
+        found.update(t.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())  # type: ignore[arg-type]
+    return found.hexdigest()
+
+
+@contextmanager
+def left_alone(who: str, networks: Mapping[str, nn.Module]) -> Iterator[None]:
+    """MethodError after the block if one of the networks (by what it is in words) has other weights or buffers then."""
+    before = {what: digest_of(net.state_dict()) for what, net in networks.items()}
+    yield
+    changed = [what for what, net in networks.items() if digest_of(net.state_dict()) != before[what]]
+    if changed:
+        raise MethodError(f"{who} changed {' and '.join(changed)} in place; begin with copy_of(...).")
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, object]) -> None:

@@ -40,6 +40,7 @@ STAIRS = (
     "make_record",
     "job",
     "worker",
+    "server",
     "supervisor",
     "launch",
     "suite",

@@ -113,3 +113,23 @@ def test_no_process_is_left(hostile: tuple[Done, Path]) -> None:
         if str(hostile[1]) in " ".join(p.info["cmdline"] or ())
     ]
     assert mine == []
+
+
+LEAKING = ("changes_source", "replaces_torch", "default_double")
+
+
+@pytest.mark.parametrize("jobs", ["0", "1"])
+def test_a_method_does_not_change_those_after_it(tmp_path: Path, cache: Path, jobs: str) -> None:
+    """Same keys, same numbers, same folder, whatever ran before; one of a forgotten copy is told so."""
+    alone, after = tmp_path / "alone", tmp_path / "after"
+    for folder, names in ((alone, ("finetune", "freezed")), (after, (*LEAKING, "finetune", "freezed"))):
+        folder.mkdir()
+        run(cache, folder, "--methods", ",".join(names), "--jobs", jobs)
+    expected, found = records(alone), records(after)
+    for method in ("source", "finetune", "freezed"):
+        assert found[method]["status"] == "done"
+        assert found[method]["metrics"] == expected[method]["metrics"]
+        assert found[method]["record_key"] == expected[method]["record_key"]
+    changer = found["changes_source"]
+    assert changer["status"] == "failed" and "finalize or noise changed the source in place" in changer["reason"]
+    assert {r["method"] for r in found.values()} == {"source", "finetune", "freezed", *LEAKING}
