@@ -154,16 +154,18 @@ def run_trial(method: Method) -> Trial:
     extras: list[tuple[Extra, Extra]] = []
     times: list[float] = []
     before, process = global_random_state(), ProcessState()
-    state = train(
-        trial.nets,
-        toy_reals(),
-        watched(method, trial, held, extras),
-        TRAIN,
-        ("trial", 0),
-        restore=lambda state: times.append(time.process_time()),
-        on_step=lambda state: times.append(time.process_time()),
-    )
-    trial.process_changes = process.restore()
+    try:
+        state = train(
+            trial.nets,
+            toy_reals(),
+            watched(method, trial, held, extras),
+            TRAIN,
+            ("trial", 0),
+            restore=lambda state: times.append(time.process_time()),
+            on_step=lambda state: times.append(time.process_time()),
+        )
+    finally:
+        trial.process_changes = process.restore()
     trial.global_random_state_changed = global_random_state() != before
     trial.seconds = times[-1] - times[0]
     trial.trainable = sum(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.errors import DataError
-from benchmark.metrics.base import STAND_IN, Images, MetricInfo, Samples, Score, require_images
+from benchmark.metrics.base import STAND_IN, Images, MetricInfo, Samples, Score, require_features, require_images
 from benchmark.metrics.catalogue import find_metric
 from benchmark.metrics.neighbours import nearest_first
 from benchmark.metrics.networks.feature_cache import Features, KeptFeatures
@@ -119,11 +120,16 @@ class Evaluator:
             reals = real[network].get(make)
             trains = trained[network].get(make) if network in trained else None
             fakes = make(samples.fakes)
+            require_features((f"{network}: generated", fakes, 1))
             scores |= features_to_scores(self._of(network, *POOLED), fakes, reals, trains)
             first = first or (fakes, reals)
         for work in pairs:
             scores |= work.scores(self.device, self.batch, tick)
         scores |= translations_to_scores([i for i in self.infos if i.kind in TRANSLATED], samples.translations)
+        for name, score in scores.items():
+            numbers = score.value, score.std_error, *(score.interval or ()), score.floor, score.ceiling
+            if not all(math.isfinite(number) for number in numbers if number is not None):
+                raise DataError(f"{name} is not a finite number: {score.value}, standard error {score.std_error}.")
         return Evaluation({info.name: scores[info.name] for info in self.infos}, first)
 
     def _load(self, network: str, weights: Mapping[str, Path], files: Mapping[str, WeightFile]) -> None:

@@ -28,7 +28,6 @@ from benchmark.system.processes import adopt_orphans, end_orphans, has_ended, si
 if TYPE_CHECKING:
     from benchmark.config import EvalConfig
     from benchmark.metrics.sampling import Drawn
-    from benchmark.running.plan import Job
     from benchmark.running.setup import Run
 
 LOOK = 0.05

@@ -98,6 +98,12 @@ def digest_of(tensors: Mapping[str, Tensor]) -> str:
     return found.hexdigest()
 
 
+def not_finite(net: nn.Module) -> str | None:
+    """The name of the first of a network's weights and buffers that holds NaN or infinity."""
+    found = net.state_dict().items()
+    return next((name for name, t in found if t.is_floating_point() and not t.isfinite().all()), None)
+
+
 @contextmanager
 def left_alone(who: str, networks: Mapping[str, nn.Module]) -> Iterator[None]:
     """MethodError after the block if one of the networks (by what it is in words) has other weights or buffers then."""

@@ -15,7 +15,7 @@ from benchmark.config import TrainConfig
 from benchmark.errors import MethodError, WeightsError
 from benchmark.stylegan2 import Nets
 from benchmark.stylegan2.augment import Ada
-from benchmark.stylegan2.weights import read_tensors, write_tensors
+from benchmark.stylegan2.weights import not_finite, read_tensors, write_tensors
 from benchmark.system.random_streams import Streams
 
 
@@ -86,9 +86,8 @@ class Log:
         means = {name: torch.stack(values).float().mean().item() for name, values in self.state.interval.terms.items()}
         bad = [f"{name} = {value}" for name, value in means.items() if not np.isfinite(value)]
         nets, extra = self.state.nets, self.state.extra
-        for name, net in (("generator", nets.g), ("discriminator", nets.d), ("method's own", extra)):
-            if not all(p.isfinite().all() for p in net.parameters()):
-                bad.append(f"{name} weights not finite")
+        parts = {"generator": nets.g, "generator's average": nets.g_ema, "discriminator": nets.d, "method's own": extra}
+        bad += [f"{what} weights not finite: {name}" for what, net in parts.items() if (name := not_finite(net))]
         if bad:
             raise MethodError(
                 f"training diverged before {self.state.images} images: {', '.join(bad)}. "

@@ -18,4 +18,4 @@ class ReplacesTorch(Method):
     def generator_loss(self, step: GeneratorStep) -> dict[str, Tensor]:
         os.chdir("/")
         torch.nn.functional.softplus = lambda x: torch.log1p(x.exp())
-        return {"sharper": step.fakes.abs().mean() * 0.1}
+        return {"sharper": step.images.abs().mean() * 0.1}
