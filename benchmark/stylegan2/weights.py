@@ -115,19 +115,33 @@ def left_alone(who: str, networks: Mapping[str, nn.Module]) -> Iterator[None]:
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, object]) -> None:
-    """Atomic safetensors file: temporary name, fsync, rename. `meta` becomes JSON in the header; OSError as usual."""
+    """Atomic safetensors file: temporary name, fsync, rename. `meta` becomes JSON in the header; OSError as usual.
+
+    The header also holds a digest of tensors and `meta`, by which a reader notices any change.
+    """
     plain = {k: t.detach().cpu().contiguous() for k, t in tensors.items()}
+    text = json.dumps({"schema": SCHEMA, **meta}, sort_keys=True)
     with new_file(path) as temporary:
         try:
-            save_file(plain, temporary, metadata={"json": json.dumps({"schema": SCHEMA, **meta}, sort_keys=True)})
+            save_file(plain, temporary, metadata={"json": text, "digest": _digest(plain, text)})
         except SafetensorError as error:
             raise OSError(f"{path} cannot be written: {error}") from None
         temporary.chmod(0o644)  # safetensors writes 0600, which a wheel would keep
 
 
+def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
+    return hashlib.sha256(f"{digest_of(tensors)} {text}".encode()).hexdigest()
+
+
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
-    """Tensors and header of `write_tensors`; WeightsError where the file is missing, damaged or of another schema."""
-    return _read(path, lambda f: {k: f.get_tensor(k) for k in f.keys()})  # noqa: SIM118 (not a dict)
+    """Tensors and header of `write_tensors`; WeightsError where the file is missing, damaged or of another schema.
+
+    What it says of its digest has to be so; files of earlier versions say nothing of it.
+    """
+    tensors, meta, written = _read(path, lambda f: {k: f.get_tensor(k) for k in f.keys()})  # noqa: SIM118 (not a dict)
+    if "digest" in written and written["digest"] != _digest(tensors, written.get("json", "")):
+        raise WeightsError(f"weights file {path} is damaged: it does not hold what was written. Fetch it again.")
+    return tensors, meta
 
 
 def read_header(path: Path) -> dict[str, object]:
@@ -135,20 +149,21 @@ def read_header(path: Path) -> dict[str, object]:
     return _read(path, lambda f: None)[1]
 
 
-def _read(path: Path, content: Callable[[Any], T]) -> tuple[T, dict[str, object]]:
+def _read(path: Path, content: Callable[[Any], T]) -> tuple[T, dict[str, object], dict[str, str]]:
     if not path.is_file():
         raise WeightsError(f"weights file {path} does not exist.")
     try:
         with safe_open(path, framework="pt") as f:
-            meta = json.loads((f.metadata() or {}).get("json", "{}"))
+            written = f.metadata() or {}
+            meta = json.loads(written.get("json", "{}"))
             found = content(f)
-    except (SafetensorError, json.JSONDecodeError, OSError) as error:
+    except (SafetensorError, ValueError, RecursionError, OSError) as error:
         raise WeightsError(
             f"weights file {path} cannot be read ({error}): truncated or not safetensors? Fetch it again."
         ) from None
     if not isinstance(meta, dict) or meta.get("schema") != SCHEMA:
         raise WeightsError(f"weights file {path} has no header of schema {SCHEMA}; it was not written by this suite.")
-    return found, meta
+    return found, meta, written
 
 
 def save(path: Path, nets: Nets, meta: dict[str, object] | None = None, half: bool = False) -> None:

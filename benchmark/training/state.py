@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -142,7 +143,10 @@ def save_state(path: Path, state: State, key: str) -> None:
 
 
 def restore_state(path: Path, state: State, key: str) -> bool:
-    """Put a stored state back; False where there is none. WeightsError where the file belongs to another run."""
+    """Put a stored state back; False where there is none.
+
+    WeightsError where the file is damaged, belongs to another run or is no such state; `state` may be spoilt then.
+    """
     if not path.is_file():
         return False
     tensors, meta = read_tensors(path)
@@ -150,20 +154,28 @@ def restore_state(path: Path, state: State, key: str) -> bool:
         raise WeightsError(
             f"{path} belongs to another training (other settings or data). Move it away or choose another folder."
         )
+    try:
+        _restore(state, tensors, meta, f"training state {path}")
+    except WeightsError:
+        raise
+    except Exception as error:  # what is not as `save_state` writes it can fail anywhere
+        raise WeightsError(f"{path} is no training state: {type(error).__name__}: {error}") from error
+    return True
 
+
+def _restore(state: State, tensors: dict[str, Tensor], meta: dict[str, Any], where: str) -> None:
     def part(prefix: str) -> dict[str, Tensor]:
         return {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
 
-    state.nets.load_state_dict(part("nets."), where=f"training state {path}")
-    load_extra(state.extra, part("extra."), where=f"training state {path}")
+    state.nets.load_state_dict(part("nets."), where=where)
+    load_extra(state.extra, part("extra."), where=where)
     _load_moments(state.opt_g, tensors, "opt_g")
     _load_moments(state.opt_d, tensors, "opt_d")
     state.streams.load_state_dict(part("streams."))
     state.pl_mean.copy_(tensors["pl_mean"])
-    state.images, state.step, state.seconds = meta["images"], meta["step"], meta["seconds"]  # type: ignore[assignment]
-    state.ada.load_state_dict(meta["ada"])  # type: ignore[arg-type]
-    state.ticks[:] = [Tick(**t) for t in meta["ticks"]]  # type: ignore[attr-defined]
+    state.images, state.step, state.seconds = int(meta["images"]), int(meta["step"]), float(meta["seconds"])
+    state.ada.load_state_dict(meta["ada"])
+    state.ticks[:] = [Tick(**t) for t in meta["ticks"]]
     terms = {name: [*values.to(state.pl_mean.device)] for name, values in part("interval.").items()}
     begun = meta.get("interval", {"images": state.images})  # states of earlier versions end with a tick
-    state.interval = Interval(**begun, terms=terms)  # type: ignore[arg-type]
-    return True
+    state.interval = Interval(**begun, terms=terms)
