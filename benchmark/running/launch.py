@@ -44,6 +44,11 @@ def run_all(run: Run, bars: Bars, launch: Launch, order: Callable[[int], Order])
     store, jobs = run.store, run.jobs
     todo = [sum(store.has(key) is None for key in job.record_keys.values()) for job in jobs]
     stored = sum(len(job.record_keys) for job in jobs) - sum(todo)
+    changed = [key for job in jobs for key in job.record_keys.values() if store.changed(key)]
+    for record in (record for job in jobs for key in job.record_keys.values() if (record := store.has(key))):
+        store.note_hashes(record)
+    if changed:
+        bars.say(f"{len(changed)} records are not what was stored and are made again: {', '.join(changed[:3])}")
     bars.say(f"{len(jobs)} jobs, {sum(todo)} records to make" + (f", {stored} stored already" if stored else ""))
     bars.jobs(sizes(jobs, todo))
 
