@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -271,10 +272,8 @@ def test_a_kill_at_any_moment_of_a_write_leaves_nothing_that_looks_damaged(
     with monkeypatch.context() as patch:
         for call in ("replace", "unlink"):
             patch.setattr(f"pathlib.Path.{call}", kill(getattr(Path, call)))
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             store.write(make())
-        except KeyboardInterrupt:
-            pass
     assert not [line for line in verify_results(store.out).bad if "interrupted write" not in line]
     record = store.has(KEY)
     if record is None:
