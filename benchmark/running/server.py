@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 LOOK = 0.05
 """Seconds between two looks at who has ended."""
-DEAF = 4.0
+DEAF = 2.0
 """Seconds after which a process that does not listen to SIGTERM is killed, and everything without a supervisor."""
 GRACE = 25.0
 """Seconds that a job which listens has to end its step and save."""
@@ -79,7 +79,9 @@ def serve(control: Connection) -> None:
         control.send((None, "ready"))
         Server(control, order, run).serve()
     except (EOFError, BrokenPipeError, ConnectionResetError):
-        sys.exit(1)
+        pass  # the supervisor is gone
+    sys.stdout.flush(), sys.stderr.flush()
+    os._exit(0)  # all that could be left to do is to free memory, which takes seconds
 
 
 class Server:
