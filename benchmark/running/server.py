@@ -163,7 +163,8 @@ class Server:
 
         process = multiprocessing.get_context("fork").Process(target=child)
         process.start()
-        theirs.close(), os.close(hears)
+        theirs.close()
+        os.close(hears)
         self.children.append(Child(number, streams, process, ours, heard))
         return self.children[-1].pid
 
@@ -203,7 +204,8 @@ class Server:
             signal_group(child.pid, signal.SIGKILL)  # it is not reaped yet, so that the number is still its own
             child.process.join()
             self.children.remove(child)
-            child.pipe.close(), os.close(child.heard)
+            child.pipe.close()
+            os.close(child.heard)
             if child.number is not None:
                 self.tell(child.number, "ended", child.process.exitcode)
             elif child.streams is not None:

@@ -122,8 +122,8 @@ def prepare(request: Request, out: Path, console: Console) -> Run:
     with Bars(console) as bars:
         domains = load_domains(suite, cache, bars)
     require_choice(suite, domains)
-    for said in size_notes(suite, domains):
-        console.print(f"note: {said}", markup=False, highlight=False, soft_wrap=True)
+    for note in size_notes(suite, domains):
+        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     jobs = plan(suite, methods, domains, digest)
     nets = nets.to(device)
     if device != "cpu" and (said := warning_of_memory(suite, nets, device)):

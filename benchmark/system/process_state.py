@@ -15,6 +15,12 @@ MODULES = ("torch", "torch.nn", "torch.nn.functional", "torch.linalg", "torch.ff
 OWN = "benchmark."
 """Functions of modules whose names begin so are watched too."""
 
+
+def _put_environment(values: dict[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(values)
+
+
 SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
     "torch.set_default_dtype": (torch.get_default_dtype, torch.set_default_dtype),
     "torch.set_num_threads": (torch.get_num_threads, torch.set_num_threads),
@@ -26,7 +32,7 @@ SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
     "torch.set_float32_matmul_precision": (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
     "torch.set_flush_denormal": (lambda: bool(torch.tensor(1e-40) == 0), torch.set_flush_denormal),
     "numpy.seterr": (np.geterr, lambda modes: np.seterr(**modes)),
-    "os.environ": (lambda: dict(os.environ), lambda values: (os.environ.clear(), os.environ.update(values))),
+    "os.environ": (lambda: dict(os.environ), _put_environment),
 }
 """What can be read and put back, under the name of what changes it."""
 
