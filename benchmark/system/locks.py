@@ -57,25 +57,17 @@ def _acquire(path: Path, waiting: Callable[[], None]) -> Callable[[], None]:
                     waiting()
                 fcntl.flock(file, fcntl.LOCK_EX)
             if _is_at(file, path):
-                return lambda: _release(file, path)
+                return lambda: os.close(file)
         except BaseException:
             os.close(file)
             raise
-        os.close(file)  # its last owner removed it while we waited
+        os.close(file)  # somebody tidied up while we waited
 
 
 def _is_at(file: int, path: Path) -> bool:
     with suppress(FileNotFoundError):
         return os.path.samestat(os.fstat(file), path.stat())
     return False
-
-
-def _release(file: int, path: Path) -> None:
-    """Remove the file while it is still ours, then let go."""
-    with suppress(OSError):
-        if _is_at(file, path):
-            path.unlink()
-    os.close(file)
 
 
 def _acquire_elsewhere(path: Path, waiting: Callable[[], None]) -> Callable[[], None]:
