@@ -23,7 +23,14 @@ from multiprocessing.context import ForkProcess
 from typing import TYPE_CHECKING, Any
 
 from benchmark.running.worker import DUMP, Order, draw, equip, failure, work
-from benchmark.system.processes import adopt_orphans, end_orphans, has_ended, signal_group
+from benchmark.system.processes import (
+    adopt_orphans,
+    die_with_parent,
+    end_orphans,
+    has_ended,
+    outlive_parent,
+    signal_group,
+)
 
 if TYPE_CHECKING:
     from benchmark.config import EvalConfig
@@ -63,6 +70,8 @@ def serve(control: Connection) -> None:
     os.setpgid(0, 0)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # those are for the supervisor
+    if (parent := multiprocessing.parent_process()) and parent.pid:
+        die_with_parent(parent.pid)  # while it imports and prepares, it does not look
     from benchmark.system.startup import prepare_process
 
     prepare_process()
@@ -77,6 +86,7 @@ def serve(control: Connection) -> None:
             control.send((None, "unfit", failure(error)[2]))
             return
         control.send((None, "ready"))
+        outlive_parent()
         Server(control, order, run).serve()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # the supervisor is gone

@@ -93,9 +93,10 @@ class Supervisor:
     def _start_jobs(self) -> None:
         if self.server is None:
             self.pipe, theirs = multiprocessing.Pipe()
-            self.server = multiprocessing.get_context("spawn").Process(target=serve, args=(theirs,))
-            self.server.start()
+            server = multiprocessing.get_context("spawn").Process(target=serve, args=(theirs,))
+            server.start()
             theirs.close()
+            self.server = server
             self._order(self.order)
         while len(self.doing) < self.size and (number := self._next()) is not None:
             self.waiting.remove(number)
@@ -199,12 +200,13 @@ class Supervisor:
 
     def _dismiss(self) -> None:
         """Have the server end all jobs, those that are at work after the step in hand, and then itself."""
-        if self.server is not None and self.pipe is not None:
+        if self.server is not None:
             self._order(("close", -1))
             self.server.join(GRACE + LOOK)
             self.server.kill()
             self.server.join()
-            self.pipe.close()
+        if self.pipe is not None:
+            self.pipe.close()  # a server that an interruption caught at its start ends by that
         for work in self.doing.values():
             work.stage.close()
         self.doing.clear()

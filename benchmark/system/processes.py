@@ -25,6 +25,11 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)  # it was over before it was asked for
 
 
+def outlive_parent() -> None:
+    """Take `die_with_parent` back: this process has something to tidy up then."""
+    _prctl(PR_SET_PDEATHSIG, 0)
+
+
 def adopt_orphans() -> bool:
     """Become the parent of whatever descendants leave behind, so that it can be found. Linux only: whether it is so."""
     return _prctl(PR_SET_CHILD_SUBREAPER, 1)
