@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -14,12 +15,6 @@ import torch
 MODULES = ("torch", "torch.nn", "torch.nn.functional", "torch.linalg", "torch.fft", "torch.autograd", "math", "random")
 OWN = "benchmark."
 """Functions of modules whose names begin so are watched too."""
-
-
-def _put_environment(values: dict[str, str]) -> None:
-    os.environ.clear()
-    os.environ.update(values)
-
 
 SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
     "torch.set_default_dtype": (torch.get_default_dtype, torch.set_default_dtype),
@@ -32,7 +27,6 @@ SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
     "torch.set_float32_matmul_precision": (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
     "torch.set_flush_denormal": (lambda: bool(torch.tensor(1e-40) == 0), torch.set_flush_denormal),
     "numpy.seterr": (np.geterr, lambda modes: np.seterr(**modes)),
-    "os.environ": (lambda: dict(os.environ), _put_environment),
 }
 """What can be read and put back, under the name of what changes it."""
 
@@ -42,12 +36,14 @@ class ProcessState:
 
     def __init__(self) -> None:
         self.folder = os.getcwd()
+        self.variables = dict(os.environ)
         self.settings = {name: read() for name, (read, _) in SETTINGS.items()}
         self.functions = [(shelf, _functions(shelf)) for shelf in _shelves()]
 
     def changed(self) -> list[str]:
         """Names of what is no longer as it was."""
         found = ["os.chdir"] if _folder() != self.folder else []
+        found += ["os.environ"] if self._other_variables() else []
         found += [name for name, (read, _) in SETTINGS.items() if read() != self.settings[name]]
         return found + [f"{shelf.__name__}.{name}" for shelf, name, _ in self._replaced()]
 
@@ -56,12 +52,17 @@ class ProcessState:
         found = self.changed()
         for shelf, name, function in self._replaced():
             setattr(shelf, name, function)
+        os.environ.update(self._other_variables())
         if _folder() != self.folder:
             os.chdir(self.folder)
         for name, (read, put) in SETTINGS.items():
             if read() != self.settings[name]:
                 put(self.settings[name])
         return found
+
+    def _other_variables(self) -> dict[str, str]:
+        """Variables that are gone or others now; PyTorch itself sets new ones when parts of it are first used."""
+        return {name: value for name, value in self.variables.items() if os.environ.get(name) != value}
 
     def _replaced(self) -> list[tuple[ModuleType | type, str, Any]]:
         """Functions that are others now; new names are none of them."""
@@ -70,8 +71,14 @@ class ProcessState:
             (shelf, name, function)
             for shelf, functions in self.functions
             for name, function in functions.items()
-            if vars(shelf).get(name, missing) is not function
+            if (now := vars(shelf).get(name, missing)) is not function and not _wrapped_by_torch(now, function)
         ]
+
+
+def _wrapped_by_torch(now: Any, function: Any) -> bool:
+    """Whether PyTorch put a wrapper around a function of its own, as it does when its compiler is first imported."""
+    file = getattr(getattr(now, "__code__", None), "co_filename", "")
+    return getattr(now, "__wrapped__", None) is function and Path(file).is_relative_to(Path(torch.__file__).parent)
 
 
 def _shelves() -> list[ModuleType | type]:
