@@ -144,7 +144,8 @@ def spoil(out: Path, rng: random.Random) -> str:
         return "nothing"
     file = rng.choice(files)
     data = bytearray(file.read_bytes())
-    data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+    at = rng.randrange(32, len(data))  # not in a record's version: one of a newer version is never run over
+    data[at] ^= 1 << rng.randrange(8)
     file.write_bytes(data)
     return "flipped bits"
 
