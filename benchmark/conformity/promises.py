@@ -23,6 +23,7 @@ from benchmark.registry.composition import HOOKS, TRAINING_HOOKS, described, ove
 from benchmark.registry.plugins import unfit
 from benchmark.stylegan2 import load, save
 from benchmark.system.files import key
+from benchmark.system.process_state import ProcessState
 
 
 class Broken(MethodError):
@@ -179,6 +180,14 @@ def leaves_global_random_state(case: Case) -> None:
     _expect(trial.global_random_state() == before, f"finalize or noise drew from the global random state; {hint}")
 
 
+def leaves_the_process(case: Case) -> None:
+    state = ProcessState()
+    for control in case.tried.controls:
+        trial.picture(case.tried, case.generator(control), control)
+    found = case.first.process_changes + state.restore()
+    _expect(not found, f"it changed {', '.join(dict.fromkeys(found))} of the process that computes its numbers.")
+
+
 def leaves_networks(case: Case) -> None:
     remarks = case.first.remarks
     _expect(not remarks, f"{'; '.join(remarks[:2])}. A loss only computes; optimisers change weights.")
@@ -266,6 +275,7 @@ PROMISES: dict[str, Callable[[Case], None]] = {
     "trains two steps with finite, named losses": trains,
     "holds what it froze and changes the rest": holds_what_it_froze,
     "leaves the global random state alone": leaves_global_random_state,
+    "leaves the process as it found it": leaves_the_process,
     "leaves the source and the networks to the optimisers": leaves_networks,
     "finalizes a copy": finalizes_a_copy,
     "renders every control, the same twice": renders_every_control,

@@ -23,6 +23,7 @@ from benchmark.api.extra import checked
 from benchmark.config import NetConfig, TrainConfig
 from benchmark.domains.toys import ToyPictures
 from benchmark.registry.composition import part_kinds
+from benchmark.system.process_state import ProcessState
 from benchmark.system.random_streams import generator
 from benchmark.training.train import train, trainable
 
@@ -51,6 +52,8 @@ class Trial:
     trains: dict[str, bool] = field(default_factory=dict)
     """{"generator" or "discriminator", if anything of it was free: whether something changed}."""
     global_random_state_changed: bool = False
+    process_changes: list[str] = field(default_factory=list)
+    """Settings and functions of the process that are others afterwards."""
     remarks: list[str] = field(default_factory=list)
     """Weights and buffers that a loss changed by itself."""
 
@@ -150,16 +153,19 @@ def run_trial(method: Method) -> Trial:
     held: dict[str, nn.Parameter] = {}
     extras: list[tuple[Extra, Extra]] = []
     times: list[float] = []
-    before = global_random_state()
-    state = train(
-        trial.nets,
-        toy_reals(),
-        watched(method, trial, held, extras),
-        TRAIN,
-        ("trial", 0),
-        restore=lambda state: times.append(time.process_time()),
-        on_step=lambda state: times.append(time.process_time()),
-    )
+    before, process = global_random_state(), ProcessState()
+    try:
+        state = train(
+            trial.nets,
+            toy_reals(),
+            watched(method, trial, held, extras),
+            TRAIN,
+            ("trial", 0),
+            restore=lambda state: times.append(time.process_time()),
+            on_step=lambda state: times.append(time.process_time()),
+        )
+    finally:
+        trial.process_changes = process.restore()
     trial.global_random_state_changed = global_random_state() != before
     trial.seconds = times[-1] - times[0]
     trial.trainable = sum(

@@ -31,6 +31,7 @@ from benchmark.domains.cards import Card, Pictures, Skipped, list_cards
 from benchmark.domains.looks import remarks
 from benchmark.domains.media import in_medium
 from benchmark.domains.prepared import PreparedPictures, Wanted, open_target
+from benchmark.domains.split import LEAST_USER_IMAGES, held_out_share
 from benchmark.domains.stored import About, pixel_digest, pixel_hash, read_entry
 from benchmark.errors import ConfigError, DataError, UnknownName
 from benchmark.system.files import SCRATCH, clear_temporaries, new_file, reserve
@@ -43,7 +44,6 @@ Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
 LAYOUT = 1  # version of the splits and of the cache files; raise it when either changes
 LOOKS = 1  # version of what is told of sets that were not drawn here
 DRAWN = ("dicebear", "toy")
-LEAST_USER_IMAGES = 4
 
 
 @dataclass(frozen=True)
@@ -271,8 +271,7 @@ def _held_out(name: str, found: int, train: int, test: int, user: bool, skipped:
         reasons = sorted({reason for _, reason in skipped})
         why = f" ({len(skipped)} skipped: {'; '.join(reasons[:4])})" if skipped else ""
         raise DataError(f"domain {name!r}: {found} usable images{why}; give at least {LEAST_USER_IMAGES} usable ones")
-    share = min(test, max(2, found // 3))
-    return min(test, found - min(train, found - share))
+    return held_out_share(found, train, test)
 
 
 def _domain(card: Card, images: np.ndarray, about: About) -> Domain:

@@ -96,7 +96,7 @@ class Samples:
 
     def __post_init__(self) -> None:
         for name in ("fakes", "sources", "anchored"):
-            require_images(getattr(self, name), name)
+            require_images(getattr(self, name), name, least=1)
         further = {} if self.before is None else {"images before this control": self.before}
         if self.legacy is not None:
             further |= {"legacy images of the source": self.legacy[0], "adapted legacy images": self.legacy[1]}

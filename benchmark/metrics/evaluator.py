@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.errors import DataError
-from benchmark.metrics.base import STAND_IN, Images, MetricInfo, Samples, Score, require_images
+from benchmark.metrics.base import STAND_IN, Images, MetricInfo, Samples, Score, require_features, require_images
 from benchmark.metrics.catalogue import find_metric
 from benchmark.metrics.neighbours import nearest_first
 from benchmark.metrics.networks.feature_cache import Features, KeptFeatures
@@ -27,6 +28,7 @@ from benchmark.metrics.networks.weight_files import (
 )
 from benchmark.metrics.paired import PAIRED, Pairs
 from benchmark.metrics.pooled import MEMORISATION, POOLED, features_to_scores
+from benchmark.metrics.sizes import Sizes, shortage
 from benchmark.metrics.translation import TRANSLATED, translations_to_scores
 from benchmark.system.files import sha256_of
 
@@ -100,16 +102,22 @@ class Evaluator:
         ask for them; without, these say so. ``reference_digest`` stands for the content of both sets in the cache, so
         it must change with the images. Raises DataError for images of another type or shape.
         """
-        require_images(reference, "the reference set")
+        require_images(reference, "the reference set", least=1)
         if training is not None:
             require_training(training, samples.fakes)
         real = {network: self._kept(network, reference, reference_digest) for network in self._pooled}
         trained = self._training(training, reference_digest)
-        pairs = [Pairs(net, self._of(name, *PAIRED), samples, training) for name, net in self._perceptual.items()]
+        short = self._short(samples, reference, training)
+
+        def able(network: str, *kinds: str) -> list[MetricInfo]:
+            return [info for info in self._of(network, *kinds) if info.name not in short]
+
+        pairs = [Pairs(net, able(name, *PAIRED), samples, training) for name, net in self._perceptual.items()]
         absent = sum(kept.absent for kept in (*real.values(), *trained.values()))
         tick = counter(absent + len(samples.fakes) * len(real) + sum(work.seen for work in pairs), progress)
 
         scores = {i.name: Score.missing(self.missing[i.network]) for i in self.infos if i.network in self.missing}
+        scores |= short
         first: tuple[Features, Features] | None = None
         for network, (net, _) in self._pooled.items():
 
@@ -119,12 +127,24 @@ class Evaluator:
             reals = real[network].get(make)
             trains = trained[network].get(make) if network in trained else None
             fakes = make(samples.fakes)
-            scores |= features_to_scores(self._of(network, *POOLED), fakes, reals, trains)
+            require_features((f"{network}: generated", fakes, 1))
+            scores |= features_to_scores(able(network, *POOLED), fakes, reals, trains)
             first = first or (fakes, reals)
         for work in pairs:
             scores |= work.scores(self.device, self.batch, tick)
-        scores |= translations_to_scores([i for i in self.infos if i.kind in TRANSLATED], samples.translations)
+        moved = [info for info in self.infos if info.kind in TRANSLATED and info.name not in short]
+        scores |= translations_to_scores(moved, samples.translations)
+        for name, score in scores.items():
+            numbers = score.value, score.std_error, *(score.interval or ()), score.floor, score.ceiling
+            if not all(math.isfinite(number) for number in numbers if number is not None):
+                raise DataError(f"{name} is not a finite number: {score.value}, standard error {score.std_error}.")
         return Evaluation({info.name: scores[info.name] for info in self.infos}, first)
+
+    def _short(self, samples: Samples, reference: Images, training: Images | None) -> dict[str, Score]:
+        """Scores of the metrics for which there are too few images: each costs its own cell only."""
+        counts = len(samples.fakes), len(samples.sources), len(reference), -1 if training is None else len(training)
+        found = {info.name: shortage(info, Sizes(*counts)) for info in self.infos if info.network not in self.missing}
+        return {name: Score.missing(reason) for name, reason in found.items() if reason}
 
     def _load(self, network: str, weights: Mapping[str, Path], files: Mapping[str, WeightFile]) -> None:
         """Find the network's files, then load it in the roles that the metrics need; or note why not."""

@@ -42,7 +42,9 @@ def images_to_intra(
     nearest = nearest_centres(net, fakes, centres, device, batch, tick)
     pairs = [np.flatnonzero(nearest == k)[cluster_pairs(int((nearest == k).sum()))] for k in range(len(centres))]
     left, right = np.concatenate(pairs).T
-    found = images_to_distances(net, fakes[left], {"pair": fakes[right]}, device, batch, lambda k: None)["pair"]
+    found = np.empty(0)
+    if len(left):
+        found = images_to_distances(net, fakes[left], {"pair": fakes[right]}, device, batch, lambda k: None)["pair"]
     parts = np.split(found, np.cumsum([len(p) for p in pairs])[:-1])
     empty = sum(len(part) == 0 for part in parts)
     value = float(np.mean([part.mean() if len(part) else 0.0 for part in parts]))

@@ -113,7 +113,9 @@ def _bounds(infos: Sequence[MetricInfo], samples: Samples) -> dict[str, Images]:
     if isinstance(answers, str):
         return {}
     names = [info.name for info in infos if info.kind == "translation_error"]
-    others = {FLOOR: answers.drawn_again, CEILING: np.roll(answers.drawn, 1, axis=0)}
+    others = {FLOOR: answers.drawn_again}
+    if len(answers.drawn) > 1:
+        others[CEILING] = np.roll(answers.drawn, 1, axis=0)
     return {end + name: images for name in names for end, images in others.items()}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from benchmark.errors import DataError
 from benchmark.metrics.base import NO_TRAINING, Kind, MetricInfo, Score
 from benchmark.metrics.catalogue import NEIGHBOURS
-from benchmark.metrics.fd_infinity import AT_LEAST, fd_with_std_error, features_to_fd_infinity
+from benchmark.metrics.fd_infinity import fd_with_std_error, features_to_fd_infinity
 from benchmark.metrics.kid import features_to_kid
 from benchmark.metrics.neighbours import features_to_prdc, nearest_training
 from benchmark.metrics.networks.feature_cache import Features
@@ -23,7 +23,8 @@ def features_to_scores(
 ) -> dict[str, Score]:
     """{name: score} of the metrics that compare sets of features; n is the number of generated images.
 
-    ``real`` is of held-out images; ``training`` of those that were trained on, for metrics that ask for them.
+    ``real`` is of held-out images; ``training`` of those that were trained on, for metrics that ask for them. All are
+    as many as each of the metrics needs (sizes.py).
     """
     n = len(fakes)
     kinds = {info.kind for info in infos}
@@ -46,8 +47,6 @@ def features_to_scores(
 
 def _fd_infinity(fakes: Features, real: Features) -> Score:
     """A value only where FD is a straight line in 1/N: elsewhere the interval does not hold what it promises."""
-    if len(fakes) < AT_LEAST:
-        return Score.missing(f"not available: needs at least {AT_LEAST} generated images")
     fit = features_to_fd_infinity(fakes, real, seed=0)
     if not fit.straight:
         return Score.missing("not available: FD is no straight line in 1/N at so few images; raise eval.samples")

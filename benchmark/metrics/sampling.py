@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import Tensor
 from benchmark.config import EvalConfig
 from benchmark.domains import media
 from benchmark.domains.answers import KnownAnswer
+from benchmark.errors import DataError
 from benchmark.metrics.base import Answers, Samples, Translations
 from benchmark.metrics.catalogue import find_metric
 from benchmark.metrics.paired import LEGACY
@@ -23,6 +24,17 @@ from benchmark.system.random_streams import derive_seed, generator
 
 NoiseOf = Callable[[int, torch.Generator], Noise]
 """Number of images and random stream -> the noise for a batch."""
+BEFORE = "images at the control's value before this one"
+
+
+def require_finite(images: Tensor, what: str, first: int = 0) -> None:
+    """DataError unless all images [N, ...] are finite numbers; `what` they are, `first` is the number of the first."""
+    good = images.isfinite().flatten(1).all(dim=1)
+    if not good.all():
+        at = first + int((~good).nonzero()[0])
+        raise DataError(
+            f"{what}: {int((~good).sum())} of {len(good)} are not finite (NaN or infinite), first image {at}."
+        )
 
 
 def to_uint8(images: Tensor) -> np.ndarray:
@@ -30,21 +42,33 @@ def to_uint8(images: Tensor) -> np.ndarray:
     return (images * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """What sampling draws of the source alone: the same for all methods of a (domain, seed)."""
+
+    sources: np.ndarray
+    legacy: np.ndarray | None
+    averaged: tuple[np.ndarray, Answers | str] | None
+    """Averaged images and their right answers, where a metric asks for translations."""
+
+
 class Sampler:
     """Draws the images of one (domain, seed): source and adapted networks at the same latents."""
 
     def __init__(
-        self, source: Generator, cfg: EvalConfig, seed: Sequence[object], answer: KnownAnswer | str = NO_TRANSLATIONS
+        self,
+        source: Generator,
+        cfg: EvalConfig,
+        seed: Sequence[object],
+        answer: KnownAnswer | str = NO_TRANSLATIONS,
+        drawn: Drawn | None = None,
     ) -> None:
         self.source, self.cfg, self.seed, self.answer = source, cfg, tuple(seed), answer
         self.device = source.mapping.w_avg.device
         rng = generator(*self.seed, "eval", "latents")
         self.z = torch.randn(cfg.samples, source.cfg.z_dim, generator=rng).to(self.device)
         self._anchored: tuple[Generator, np.ndarray] | None = None
-        self.sources = self._at_anchor(source)
-        needed = any(find_metric(name).kind in LEGACY for name in cfg.metrics)
-        self.legacy_sources = self._legacy(source, "source") if needed else None
-        self.translates = any(find_metric(name).kind in (*TRANSLATED, "translation_error") for name in cfg.metrics)
+        self.drawn = self._draw() if drawn is None else drawn
 
     def __call__(
         self,
@@ -59,19 +83,22 @@ class Sampler:
         drawn if one of the metrics in `cfg` needs them.
         """
         rng = self._noise_stream("noise")
-        fakes, ms = self._images(g, self.z, lambda n: noise(n, rng), self.cfg.psi, progress)
+        fakes, ms = self._images(g, self.z, lambda n: noise(n, rng), self.cfg.psi, "generated images", progress)
         if self._anchored is None or self._anchored[0] is not g:
             self._anchored = (g, self._at_anchor(g))
-        legacy = None if self.legacy_sources is None else (self.legacy_sources, self._legacy(g, "adapted"))
-        translations = self._translations(g, noise) if self.translates else None
+        drawn = self.drawn
+        legacy = None if drawn.legacy is None else (drawn.legacy, self._legacy(g, "adapted"))
+        translations = None
+        if drawn.averaged is not None:
+            translations = Translations(drawn.averaged[0], self._averaged(g, noise), drawn.averaged[1])
         anchored = self._anchored[1]
-        return Samples(fakes, self.sources, anchored, before=before, legacy=legacy, translations=translations), ms
+        return Samples(fakes, drawn.sources, anchored, before=before, legacy=legacy, translations=translations), ms
 
     def pairs(self, g: Generator, noise: NoiseOf) -> np.ndarray:
         """The first images that `__call__` makes of the same arguments, as many as there are pairs."""
         rng = self._noise_stream("noise")
         whole = min(-(-self.cfg.pairs // self.cfg.batch) * self.cfg.batch, self.cfg.samples)  # batches draw as one
-        return self._images(g, self.z[:whole], lambda n: noise(n, rng), self.cfg.psi)[0][: self.cfg.pairs]
+        return self._images(g, self.z[:whole], lambda n: noise(n, rng), self.cfg.psi, BEFORE)[0][: self.cfg.pairs]
 
     def legacy_latents(self) -> Tensor:
         """z [P, z_dim], uniform in [0, 1): all in one corner of the space that the networks were trained on."""
@@ -83,16 +110,17 @@ class Sampler:
         each of the two networks random noise of its own. Streams are the same for all methods.
         """
         rng = self._noise_stream(f"legacy noise, {role}")
-        return self._images(g, self.legacy_latents(), lambda n: g.synthesis.random_noise(n, rng), psi=1.0)[0]
+        what = f"images drawn in the published way, {role}"
+        return self._images(g, self.legacy_latents(), lambda n: g.synthesis.random_noise(n, rng), 1.0, what)[0]
 
-    def _translations(self, g: Generator, noise: NoiseOf) -> Translations:
-        """Averaged images of the source and of `g` with the control's noise, and the right answers."""
-        sources, answers = self._averaged_sources
-        return Translations(sources, self._averaged(g, noise), answers)
+    def _draw(self) -> Drawn:
+        kinds = {find_metric(name).kind for name in self.cfg.metrics}
+        legacy = self._legacy(self.source, "source") if kinds.intersection(LEGACY) else None
+        averaged = self._averaged_sources() if kinds.intersection((*TRANSLATED, "translation_error")) else None
+        return Drawn(self._at_anchor(self.source), legacy, averaged)
 
-    @cached_property
     def _averaged_sources(self) -> tuple[np.ndarray, Answers | str]:
-        """The source's averaged images and their right answers: the same for all methods."""
+        """The source's averaged images and their right answers."""
         sources = self._averaged(self.source, self.source.synthesis.random_noise)
         if isinstance(self.answer, str):
             return sources, self.answer
@@ -114,15 +142,19 @@ class Sampler:
         batches = []
         for start, stop in _ranges(min(LATENTS, self.cfg.pairs), self.cfg.batch):
             z = self.z[start:stop]
-            images = (g(z, noise=noise(len(z), rng), psi=self.cfg.psi) for _ in range(DRAWS))
-            total = sum((image * 0.5 + 0.5).clamp(0, 1) for image in images)
+            total = torch.zeros([])
+            for _ in range(DRAWS):
+                images = g(z, noise=noise(len(z), rng), psi=self.cfg.psi)
+                require_finite(images, "images to be averaged over noise", start)
+                total = total + (images * 0.5 + 0.5).clamp(0, 1)
             batches.append((total / DRAWS).cpu().numpy())
         return np.concatenate(batches)
 
     def _at_anchor(self, g: Generator) -> np.ndarray:
         """The pairs' latents with the source's anchor noise, in whichever network."""
         anchor = self.source.synthesis.anchor_noise()
-        return self._images(g, self.z[: self.cfg.pairs], lambda n: anchor, self.cfg.psi)[0]
+        what = "images of the source" if g is self.source else "images at the anchor noise"
+        return self._images(g, self.z[: self.cfg.pairs], lambda n: anchor, self.cfg.psi, what)[0]
 
     def _noise_stream(self, name: str) -> torch.Generator:
         return generator(*self.seed, "eval", name, device=self.device)
@@ -134,6 +166,7 @@ class Sampler:
         z: Tensor,
         noise: Callable[[int], Noise],
         psi: float,
+        what: str,
         progress: Callable[[int], None] = lambda n: None,
     ) -> tuple[np.ndarray, float]:
         batches, times = [], []
@@ -144,6 +177,7 @@ class Sampler:
             images = g(z[start:stop], noise=maps, psi=psi)
             _synchronise(self.device)
             times.append((time.perf_counter() - begun) / (stop - start) * 1000)
+            require_finite(images, what, start)
             batches.append(to_uint8(images))
             progress(stop - start)
         return np.concatenate(batches), float(np.median(times))

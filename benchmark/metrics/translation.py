@@ -48,8 +48,9 @@ def translation_error(adapted: np.ndarray, sources: np.ndarray, answers: Answers
     """
     right = blurred(answers.mean)
     score = _mean(_l1(blurred(adapted), right))
-    floor, ceiling = _l1(blurred(answers.again), right).mean(), _l1(np.roll(right, 1, axis=0), right).mean()
-    return score.model_copy(update={"floor": float(floor), "ceiling": float(ceiling)})
+    floor = float(_l1(blurred(answers.again), right).mean())
+    ceiling = float(_l1(np.roll(right, 1, axis=0), right).mean()) if len(right) > 1 else None
+    return score.model_copy(update={"floor": floor, "ceiling": ceiling})
 
 
 def share_of_the_way(adapted: np.ndarray, sources: np.ndarray, answers: Answers) -> Score:
@@ -60,6 +61,8 @@ def share_of_the_way(adapted: np.ndarray, sources: np.ndarray, answers: Answers)
     start = blurred(sources)
     way = blurred(answers.mean) - start
     gone, length = _dot(blurred(adapted) - start, way), _dot(way, way)
+    if not length.sum():
+        return Score.missing("not available: the right answers are the source's own images")
     share = float(gone.sum() / length.sum())
     n = len(gone)
     spread = math.sqrt(n / (n - 1) * float(np.square(gone - share * length).sum())) / float(length.sum())
@@ -121,4 +124,5 @@ def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _mean(values: np.ndarray) -> Score:
-    return Score.measured(float(values.mean()), len(values), float(values.std(ddof=1)) / math.sqrt(len(values)))
+    n = len(values)
+    return Score.measured(float(values.mean()), n, float(values.std(ddof=1)) / math.sqrt(n) if n > 1 else None)

@@ -21,9 +21,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from benchmark.errors import DataError, UnknownName
-from benchmark.results.hashes import hash_file, hash_lines, hashes_of
+from benchmark.results.hashes import hash_file, hash_lines, hashes_of, read_hashes
 from benchmark.results.record import KEY, SCHEMA, RunRecord, control_order, readable
-from benchmark.system.files import write_atomic
+from benchmark.system.files import sha256_or_none, write_atomic
 from benchmark.system.folder import Folder, NotPlain
 
 _MAX_BYTES = 4 * 2**20  # a record has a few kB; anything near this is not a record
@@ -69,12 +69,26 @@ class ResultStore:
         return self.samples / f"{_checked(key)}.png"
 
     def has(self, key: str) -> RunRecord | None:
-        """The finished record ``key``; None when it is missing, unreadable, failed or skipped: that job is to run.
+        """The finished record ``key``; None when it is missing, unreadable, failed, skipped or not what was stored:
+        that job is to run.
 
         Raises DataError as ``read`` does.
         """
         record = self.read(key)
-        return record if record is not None and record.status == "done" else None
+        return record if record is not None and record.status == "done" and not self.changed(key) else None
+
+    def changed(self, key: str) -> bool:
+        """Whether the file of record ``key`` has another hash than was noted of it."""
+        path = self.record_path(key)
+        noted = (read_hashes(hash_file(self.out, key)) or {}).get(f"records/{path.name}")
+        return noted is not None and sha256_or_none(path) not in (noted, None)
+
+    def note_hashes(self, record: RunRecord) -> None:
+        """Store the hashes of a stored record and its pictures, if a killed process left it without."""
+        file, path = hash_file(self.out, record.record_key), self.record_path(record.record_key)
+        if not file.exists():
+            files = [path, *(self.out / name for name in record.pictures)]
+            write_atomic(file, hash_lines(hashes_of(self.out, files)))
 
     def read(self, key: str) -> RunRecord | None:
         """The record ``key``, whatever its status; None when it is missing or unreadable.
@@ -89,11 +103,17 @@ class ResultStore:
     def write(self, record: RunRecord) -> Path:
         """Store ``record`` atomically, over an earlier one of its key; DataError when the folder cannot be written."""
         path, data = self.record_path(record.record_key), to_json(record)
-        # The hashes first: a record that is there is never written again.
         pictures = [self.out / name for name in record.pictures]
         found = {f"records/{path.name}": hashlib.sha256(data).hexdigest()} | hashes_of(self.out, pictures)
-        write_atomic(hash_file(self.out, record.record_key), hash_lines(found))
-        write_atomic(path, data)
+        file = hash_file(self.out, record.record_key)
+        if path.exists():  # whoever is killed here must not leave a record beside the hash of another
+            with contextlib.suppress(OSError):
+                file.unlink(missing_ok=True)
+            write_atomic(path, data)
+            write_atomic(file, hash_lines(found))
+        else:
+            write_atomic(file, hash_lines(found))
+            write_atomic(path, data)
         return path
 
     def read_all(self) -> tuple[list[RunRecord], list[str]]:

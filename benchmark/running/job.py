@@ -15,15 +15,17 @@ from PIL import Image
 
 from benchmark.api import Control
 from benchmark.domains import Domain
+from benchmark.errors import DataError, MethodError
 from benchmark.metrics import Samples, list_metrics
 from benchmark.metrics.sampling import Sampler
 from benchmark.results import RunRecord, Timing
 from benchmark.running.make_record import ZeroStep, make_record
 from benchmark.running.plan import Job, uses_training_of_another
-from benchmark.running.selection import Counted, counted
+from benchmark.running.selection import Counted, counted, finalized
 from benchmark.running.setup import Run
 from benchmark.running.weights import trained
 from benchmark.stylegan2 import Generator
+from benchmark.stylegan2.weights import left_alone
 from benchmark.system.files import clear_temporaries, new_file
 from benchmark.system.hardware import circumstances, environment
 from benchmark.system.locks import alone
@@ -56,19 +58,31 @@ def make_missing(job: Job, run: Run) -> None:
         found = trained(job, run)
         weights, cost = counted(job, found, run), found.cost
     for control in todo:
-        evaluate(job, control, weights, cost, run)
+        try:
+            evaluate(job, control, weights, cost, run)
+        except (DataError, MethodError) as error:
+            raise type(error)(f"{error} [{title(job, control)}]") from error
+
+
+def title(job: Job, control: Control) -> str:
+    """What is evaluated, in words."""
+    method = job.method or ZeroStep()
+    return f"evaluate {method.name}{'' if control is None else f' at {method.control_name} {control}'} on {job.domain}"
 
 
 def evaluate(job: Job, control: Control, weights: Counted, cost: dict[str, Any], run: Run) -> RunRecord:
     """Samples, scores and record of one control."""
     method, domain, adapted = job.method or ZeroStep(), run.domains[job.domain], weights.adapted
-    text = f"evaluate {method.name}{'' if control is None else f' at {method.control_name} {control}'} on {job.domain}"
     count = job.suite.eval.samples
-    with run.bars.stage(text, count) as advance:  # sampling is about two fifths of the work
+    with run.bars.stage(title(job, control), count) as advance:  # sampling is about two fifths of the work
         sampler = run.sampler_for(job, job.suite.eval)
-        g = method.finalize(run.nets.g_ema, adapted, control).eval()
-        before = images_before(job, control, adapted, run, sampler)
-        samples, ms = sampler(g, lambda n, rng: method.noise(g, n, control, rng), lambda n: advance(0.4 * n), before)
+        given = {"the source": run.nets.g_ema, "the adapted generator": adapted}
+        with left_alone(f"{method.name}: finalize or noise", given):
+            g = finalized(method, run.nets.g_ema, adapted, control)
+            before = images_before(job, control, adapted, run, sampler)
+            samples, ms = sampler(
+                g, lambda n, rng: method.noise(g, n, control, rng), lambda n: advance(0.4 * n), before
+            )
         done = 0.0
 
         def tick(seen: int, total: int) -> None:
@@ -123,7 +137,7 @@ def images_before(job: Job, control: Control, adapted: Generator, run: Run, samp
     if at == 0:
         return None
     value = method.controls[at - 1]
-    g = method.finalize(run.nets.g_ema, adapted, value).eval()
+    g = finalized(method, run.nets.g_ema, adapted, value)
     return sampler.pairs(g, lambda n, rng: method.noise(g, n, value, rng))
 
 

@@ -18,6 +18,8 @@ from benchmark.running.plan import Job
 from benchmark.running.setup import Run
 from benchmark.running.supervisor import Limits, Supervisor
 from benchmark.running.worker import Order, failure
+from benchmark.stylegan2.weights import digest_of
+from benchmark.system.process_state import ProcessState
 from benchmark.system.progress import Bars
 
 MOST_WORKERS = 4
@@ -42,11 +44,19 @@ def run_all(run: Run, bars: Bars, launch: Launch, order: Callable[[int], Order])
     store, jobs = run.store, run.jobs
     todo = [sum(store.has(key) is None for key in job.record_keys.values()) for job in jobs]
     stored = sum(len(job.record_keys) for job in jobs) - sum(todo)
+    changed = [key for job in jobs for key in job.record_keys.values() if store.changed(key)]
+    for record in (record for job in jobs for key in job.record_keys.values() if (record := store.has(key))):
+        store.note_hashes(record)
+    if changed:
+        bars.say(f"{len(changed)} records are not what was stored and are made again: {', '.join(changed[:3])}")
     bars.say(f"{len(jobs)} jobs, {sum(todo)} records to make" + (f", {stored} stored already" if stored else ""))
     bars.jobs(sizes(jobs, todo))
 
     def fail(number: int, status: str, reason: str) -> None:
         store_failure(jobs[number], run, status, reason)
+
+    def stored_all(number: int) -> bool:
+        return all(store.has(key) for key in jobs[number].record_keys.values())
 
     chosen = [n for n, job in enumerate(jobs) if todo[n] and wanted(job, run, launch.which)]
     for number in set(range(len(jobs))) - set(chosen):
@@ -55,7 +65,7 @@ def run_all(run: Run, bars: Bars, launch: Launch, order: Callable[[int], Order])
     if workers and chosen:
         size = min(workers, len(chosen))
         threads = max(1, torch.get_num_threads() // size)
-        supervisor = Supervisor(jobs, order(threads), size, launch.limits, bars, fail, launch.fail_fast)
+        supervisor = Supervisor(jobs, order(threads), size, launch.limits, bars, fail, stored_all, launch.fail_fast)
         supervisor.waiting = chosen
         supervisor.do()
     else:
@@ -70,7 +80,9 @@ def here(
     fail: Callable[[int, str, str], None],
     fail_fast: bool,
 ) -> None:
-    """One after the other in this process."""
+    """One after the other in this process. What a method changes of it is put back, as far as it can be seen."""
+    source, state = {name: t.clone() for name, t in run.nets.state_dict().items()}, ProcessState()
+    digest = digest_of(source)
     for number in chosen:
         try:
             run_job(run.jobs[number], run)
@@ -79,6 +91,12 @@ def here(
             fail(number, status, reason + traceback_note(run.jobs[number], run, error))
             if fail_fast:
                 return
+        finally:
+            if digest_of(run.nets.state_dict()) != digest:
+                run.nets.load_state_dict(source)
+                run.samplers.clear()
+            if said := state.restore():
+                bars.say(f"{run.jobs[number].label}: changed {', '.join(said[:3])} of this process; put back")
         bars.job_done(number)
 
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from benchmark.api import Control, Method
 from benchmark.config import EvalConfig
-from benchmark.errors import DataError
+from benchmark.errors import DataError, MethodError
 from benchmark.metrics import Score, list_metrics
 from benchmark.results import CurvePoint
 from benchmark.running.plan import Job
 from benchmark.running.setup import Run
 from benchmark.running.weights import Trained, snapshot
 from benchmark.stylegan2 import Generator
+from benchmark.stylegan2.weights import left_alone, not_finite
 
 
 @dataclass(frozen=True)
@@ -67,17 +69,32 @@ def measure(job: Job, adapted: Generator, run: Run, cfg: EvalConfig) -> Measured
     """Samples at the default control, scored."""
     assert job.method is not None and run.curve_evaluator is not None
     method, domain = job.method, run.domains[job.domain]
-    few = cfg.model_copy(
-        update={"samples": cfg.curve_samples, "pairs": min(cfg.pairs, cfg.curve_samples), "metrics": cfg.moment_metrics}
-    )
-    g = method.finalize(run.nets.g_ema, adapted, method.default_control).eval()
-    samples, _ = run.sampler_for(job, few)(g, lambda n, rng: method.noise(g, n, method.default_control, rng))
+    few = curve_config(cfg)
+    given = {"the source": run.nets.g_ema, "the adapted generator": adapted}
+    with left_alone(f"{method.name}: finalize or noise", given):
+        g = finalized(method, run.nets.g_ema, adapted, method.default_control)
+        samples, _ = run.sampler_for(job, few)(g, lambda n, rng: method.noise(g, n, method.default_control, rng))
     scores = run.curve_evaluator(samples, domain.test, domain.digest, training=domain.train).scores
     curve = {name: scores[name] for name in cfg.curve_metrics}
     if cfg.snapshot != "selected":
         return Measured(curve, scores.get(cfg.metrics[0]))
     chosen = run.curve_evaluator(samples, domain.selection, f"{domain.digest} selection", training=domain.train).scores
     return Measured(curve, chosen[cfg.metrics[0]])
+
+
+def finalized(method: Method, source: Generator, adapted: Generator, control: Control) -> Generator:
+    """The generator to evaluate; MethodError where its weights are not finite."""
+    g = method.finalize(source, adapted, control).eval()
+    if name := not_finite(g):
+        raise MethodError(f"{method.name}.finalize gave weights that are not finite (NaN or infinite): {name}.")
+    return g
+
+
+def curve_config(cfg: EvalConfig) -> EvalConfig:
+    """The settings of the samples at one moment of the training."""
+    return cfg.model_copy(
+        update={"samples": cfg.curve_samples, "pairs": min(cfg.pairs, cfg.curve_samples), "metrics": cfg.moment_metrics}
+    )
 
 
 def best_of(scores: dict[float, Score | None], cfg: EvalConfig) -> float:

@@ -13,16 +13,18 @@ import torch
 from rich.console import Console
 
 from benchmark.api import Method
-from benchmark.config import EvalConfig, Suite
+from benchmark.config import DomainConfig, EvalConfig, Suite
 from benchmark.domains import Domain, load_domain, set_apart
 from benchmark.domains.answers import KnownAnswer, known_answer
 from benchmark.domains.cards import list_cards
+from benchmark.domains.split import pictures_needed
 from benchmark.errors import ConfigError
 from benchmark.metrics import Evaluator, list_metrics
-from benchmark.metrics.base import STAND_IN
+from benchmark.metrics.base import STAND_IN, MetricInfo
 from benchmark.metrics.catalogue import find_metric
 from benchmark.metrics.networks.weight_files import stood_in
-from benchmark.metrics.sampling import Sampler
+from benchmark.metrics.sampling import Drawn, Sampler
+from benchmark.metrics.sizes import SETTINGS, Sizes, needed, shortage
 from benchmark.results import Doctor, ResultStore
 from benchmark.running.forecast import GIB, memory_gib
 from benchmark.running.plan import Job, check, plan
@@ -89,8 +91,12 @@ class Run:
         if any(sampler.seed != job.streams for sampler in self.samplers.values()):
             self.samplers.clear()
         if cfg not in self.samplers:
-            self.samplers[cfg] = Sampler(self.nets.g_ema, cfg, job.streams, self._answer(job))
+            self.samplers[cfg] = self.sampler(job, cfg)
         return self.samplers[cfg]
+
+    def sampler(self, job: Job, cfg: EvalConfig, drawn: Drawn | None = None) -> Sampler:
+        """A sampler of the job's (domain, seed); `drawn` is what another of the same settings drew of the source."""
+        return Sampler(self.nets.g_ema, cfg, job.streams, self._answer(job), drawn)
 
     def _answer(self, job: Job) -> KnownAnswer | str:
         """The right translation to the job's domain, or why it is not known."""
@@ -105,7 +111,8 @@ def prepare(request: Request, out: Path, console: Console) -> Run:
     require_one_process()
     suite, methods = request.load()
     prepare_torch(request.threads)
-    device, cache = usable_device(request.device), request.cache
+    device = usable_device(request.device)
+    cache, out = request.cache.absolute(), out.absolute()  # wherever a method moves to
     precision = pick_precision(suite.train.precision, device)
     suite = suite.model_copy(update={"train": suite.train.model_copy(update={"precision": precision})})
     source = find_source(suite.source, cache)
@@ -118,6 +125,9 @@ def prepare(request: Request, out: Path, console: Console) -> Run:
     curve = Evaluator(moments, cache, device, suite.eval.batch, stand_ins=request.stand_ins) if moments else None
     with Bars(console) as bars:
         domains = load_domains(suite, cache, bars)
+    require_choice(suite, domains)
+    for note in size_notes(suite, domains):
+        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     jobs = plan(suite, methods, domains, digest)
     nets = nets.to(device)
     if device != "cpu" and (said := warning_of_memory(suite, nets, device)):
@@ -172,6 +182,50 @@ def warning_of_memory(suite: Suite, nets: Nets, device: str) -> str | None:
         f"{suite.name}: a step of {images} images needs about {need:.0f} GiB, {device} has {have:.0f}: add "
         f"--set train.accumulate={2 * suite.train.accumulate}"
     )
+
+
+def size_notes(suite: Suite, domains: Mapping[str, Domain]) -> list[str]:
+    """What the sizes forbid: metrics that will have no value, and how many images would do."""
+    said, split = [], suite.split
+    infos = [find_metric(name) for name in suite.eval.metrics]
+    for domain in domains.values():
+        there = Sizes(suite.eval.samples, suite.eval.pairs, len(domain.test), len(domain.train))
+        groups: dict[str, list[str]] = {}
+        for info in infos:
+            if reason := shortage(info, there):
+                groups.setdefault(f"{reason}. {remedy(info, there, domain, split)}", []).append(info.name)
+        said += [f"{', '.join(names)} on {domain.name}: {reason}" for reason, names in groups.items()]
+    return said
+
+
+def remedy(info: MetricInfo, there: Sizes, domain: Domain, split: DomainConfig) -> str:
+    """What to do where a metric has too few images."""
+    needs, changes = needed(info), []
+    for what, setting in SETTINGS.items():
+        at_most = {"held_out": split.test, "training": split.train}.get(what, getattr(there, what))
+        if at_most < getattr(needs, what):
+            changes.append(f"--set {setting}={getattr(needs, what)}")
+    if domain.card.kind in ("folder", "zip"):
+        train, test = max(split.train, needs.training) + split.selection, max(split.test, needs.held_out)
+        pictures = pictures_needed(needs.held_out, needs.training + split.selection, train, test)
+        found = len(domain.train) + len(domain.selection) + (len(domain.test) if domain.held_out else 0)
+        if pictures is not None and pictures > found:
+            changes.append(f"{pictures} different pictures")
+    return f"Enough would be: {' and '.join(changes)}."
+
+
+def require_choice(suite: Suite, domains: Mapping[str, Domain]) -> None:
+    """ConfigError where weights are to be chosen by a metric that has no value at these sizes."""
+    if suite.eval.snapshot == "last":
+        return
+    for domain in domains.values():
+        by = domain.selection if suite.eval.snapshot == "selected" else domain.test
+        there = Sizes(suite.eval.curve_samples, suite.eval.pairs, len(by), len(domain.train))
+        if reason := shortage(find_metric(suite.eval.metrics[0]), there):
+            raise ConfigError(
+                f"eval.snapshot={suite.eval.snapshot} chooses by {suite.eval.metrics[0]}, on {domain.name} {reason}. "
+                "Put another metric first, or give more images."
+            )
 
 
 def usable_device(wanted: str) -> str:

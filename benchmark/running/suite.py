@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from rich.console import Console
 
@@ -53,7 +54,7 @@ def run_suite(run: Run, console: Console, tensorboard: bool, launch: Launch) -> 
     facts = environment(run.device)
 
     def order(threads: int) -> Order:
-        return Order(run.request, keys_of(run.jobs), run.store.out, threads, tensorboard, doctor, facts)
+        return Order(run.request, keys_of(run.jobs), run.store.out, threads, tensorboard, doctor, facts, run.device)
 
     with Bars(console) as bars:
         equipped = replace(run, bars=bars, tensorboard=tensorboard, doctor=doctor, environment=facts)
@@ -77,6 +78,7 @@ def print_tables(records: Sequence[RunRecord], store: ResultStore, console: Cons
             f"{r.method} on {r.domain}, seed {r.seed}{'' if r.control is None else f', {r.control_name} {r.control}'}"
         )
         console.print(f"  {what}: {r.status}: {brief(r.reason)}", markup=False, highlight=False, soft_wrap=True)
-    places = {"page": store.out / "page.html", "tables": f"{store.out / 'tables.md'} (.tex, .csv)"}
-    places |= {"pictures": store.out / "figures", "records": store.records}
+    out = store.out.relative_to(Path.cwd()) if store.out.is_relative_to(Path.cwd()) else store.out
+    places = {"page": out / "page.html", "tables": f"{out / 'tables.md'} (.tex, .csv)"}
+    places |= {"pictures": out / "figures", "records": out / "records"}
     console.print("   ".join(f"{what}: {where}" for what, where in places.items()), soft_wrap=True, markup=False)

@@ -1,11 +1,10 @@
-"""The supervisor of worker processes: who does which job, limits of time and memory, failures."""
+"""The supervisor of jobs in processes of their own: who is next, limits of time and memory, failures."""
 
 from __future__ import annotations
 
 import contextlib
 import math
 import multiprocessing
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,19 +12,21 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from typing import Any
 
 import psutil
 
 from benchmark.errors import ConfigError
 from benchmark.running.plan import Job
-from benchmark.running.worker import DUMP, Order, log_path, work
+from benchmark.running.server import GRACE, serve
+from benchmark.running.worker import Order, log_path
 from benchmark.system.progress import Advance, Bars
 
-GRACE = 30.0
-"""Seconds that a worker has to end its step and save when it is told to stop."""
 LOOK = 0.5
 """Seconds between two looks at time and memory."""
 EXIT = {1: "the process ended by itself", -signal.SIGKILL: "killed, as the system does when memory runs out"}
+TRIES = 3
+"""Servers in a row that may end before they are ready."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +42,13 @@ Failed = Callable[[int, str, str], None]
 
 
 @dataclass
-class Worker:
-    """A process, the pipe to it, and the job that it does."""
+class Work:
+    """A job that is being done; `pid` None: its process has not started yet."""
 
-    process: SpawnProcess
-    pipe: Connection
-    ready: bool = False
-    job: int | None = None
+    pid: int | None = None
     since: float = 0.0
+    told: bool = False
+    """It has said how it ended."""
     verdict: tuple[str, str] | None = None
     """(status, reason) of a job that was ended from outside."""
     stage: ExitStack = field(default_factory=ExitStack)
@@ -56,82 +56,111 @@ class Worker:
 
 
 class Supervisor:
-    """`size` processes that do jobs. `failed` is called for each that did not end well."""
+    """Does jobs, `size` at a time. `failed` is called for each that did not end well; `stored` says of a job whether
+    its records are there.
+    """
 
     def __init__(
-        self, jobs: Sequence[Job], order: Order, size: int, limits: Limits, bars: Bars, failed: Failed, fail_fast: bool
+        self,
+        jobs: Sequence[Job],
+        order: Order,
+        size: int,
+        limits: Limits,
+        bars: Bars,
+        failed: Failed,
+        stored: Callable[[int], bool],
+        fail_fast: bool,
     ) -> None:
         self.jobs, self.order, self.size, self.limits, self.bars = jobs, order, size, limits, bars
-        self.failed, self.fail_fast = failed, fail_fast
+        self.failed, self.stored, self.fail_fast = failed, stored, fail_fast
         self.waiting = list(range(len(jobs)))
-        self.workers: list[Worker] = []
+        self.doing: dict[int, Work] = {}
+        self.server: SpawnProcess | None = None
+        self.pipe: Connection | None = None
         self.barren = 0
-        """Workers in a row that ended before they were ready."""
+        """Servers in a row that ended before they were ready."""
 
     def do(self) -> None:
-        """All jobs; returns when none is left. When this process is told to stop, workers save and end first."""
+        """All jobs; returns when none is left. When this process is told to stop, jobs save and end first."""
         try:
-            while self.waiting or any(w.job is not None for w in self.workers):
-                self._hire()
+            while self.waiting or self.doing:
+                self._start_jobs()
                 self._listen()
                 self._look()
         finally:
             self._dismiss()
 
-    def _hire(self) -> None:
-        while len(self.workers) < min(self.size, len(self.waiting) + sum(w.job is not None for w in self.workers)):
-            ours, theirs = multiprocessing.Pipe()
-            process = multiprocessing.get_context("spawn").Process(target=work, args=(theirs, self.order))
-            process.start()
+    def _start_jobs(self) -> None:
+        if self.server is None:
+            self.pipe, theirs = multiprocessing.Pipe()
+            server = multiprocessing.get_context("spawn").Process(target=serve, args=(theirs,))
+            server.start()
             theirs.close()
-            self.workers.append(Worker(process, ours))
-        for worker in self.workers:
-            if worker.ready and worker.job is None and (number := self._next()) is not None:
-                worker.job, worker.since = number, time.monotonic()
-                self.waiting.remove(number)
-                with contextlib.suppress(OSError):  # it died just now: `_look` finds that out
-                    worker.pipe.send(number)
+            self.server = server
+            self._order(self.order)
+        while len(self.doing) < self.size and (number := self._next()) is not None:
+            self.waiting.remove(number)
+            self.doing[number] = Work()
+            self._order(("start", number))
+
+    def _order(self, order: Any) -> None:
+        """Tell the server something; that it is gone is found out by `_look`."""
+        with contextlib.suppress(OSError):
+            assert self.pipe is not None
+            self.pipe.send(order)
 
     def _next(self) -> int | None:
-        """The first job that waits for no training of another worker."""
-        busy = {self.jobs[w.job].train_key for w in self.workers if w.job is not None and self.jobs[w.job].method}
+        """The first job that waits for no training of another."""
+        busy = {self.jobs[n].train_key for n in self.doing if self.jobs[n].method}
         free = (n for n in self.waiting if not self.jobs[n].method or self.jobs[n].train_key not in busy)
         return next(free, None)
 
     def _listen(self) -> None:
-        """Hear what workers say, for at most `LOOK` seconds."""
-        pipes = {w.pipe: w for w in self.workers}
-        for pipe in wait([*pipes, *(w.process.sentinel for w in self.workers)], timeout=LOOK):
-            if isinstance(pipe, Connection):
-                self._hear(pipes[pipe])
-
-    def _hear(self, worker: Worker) -> None:
+        """Hear what jobs say, for at most `LOOK` seconds."""
+        assert self.pipe is not None
         try:
-            while worker.pipe.poll():
-                word, *rest = worker.pipe.recv()
-                if word == "ready":
-                    worker.ready, self.barren = True, 0
-                elif word == "unfit":
-                    raise ConfigError(f"worker process: {rest[0]}")
-                elif word == "say":
-                    self.bars.say(rest[0])
-                elif word == "stage":
-                    worker.advance = worker.stage.enter_context(self.bars.stage(rest[0], rest[1], worker.job))
-                elif word == "advance":
-                    worker.advance(rest[0])
-                elif word == "stage over":
-                    worker.stage.close()
-                else:
-                    self._over(worker, None if word == "done" else (rest[0], rest[1]))
+            if wait([self.pipe], timeout=LOOK):
+                while self.pipe.poll():
+                    self._hear(*self.pipe.recv())
         except (EOFError, OSError):  # it is gone: `_look` finds out why
-            return
+            time.sleep(0.05)
 
-    def _over(self, worker: Worker, failure: tuple[str, str] | None) -> None:
-        """The worker's job has ended, well or not."""
-        number, worker.job = worker.job, None
-        worker.stage.close()
+    def _hear(self, number: int | None, word: str, *rest: Any) -> None:
+        if word == "unfit":
+            raise ConfigError(f"worker process: {rest[0]}")
         if number is None:
+            self.barren = 0
             return
+        work = self.doing.get(number)
+        if work is None:
+            return
+        if word == "started":
+            work.pid, work.since = rest[0], time.monotonic()
+        elif word == "say":
+            self.bars.say(rest[0])
+        elif word == "stage":
+            work.advance = work.stage.enter_context(self.bars.stage(rest[0], rest[1], number))
+        elif word == "advance":
+            work.advance(rest[0])
+        elif word == "stage over":
+            work.stage.close()
+        elif word == "failed":
+            work.verdict = work.verdict or (rest[0], rest[1])
+        elif word == "done":
+            work.told = True
+        else:
+            self._over(number, rest[0])
+
+    def _over(self, number: int, code: int) -> None:
+        """The process of a job has ended, well or not."""
+        work = self.doing.pop(number)
+        work.stage.close()
+        failure = work.verdict
+        if failure is None and not work.told:
+            why = EXIT.get(code, f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}")
+            failure = "out-of-memory" if code == -signal.SIGKILL else "failed", f"its process died: {why}"
+        elif failure is None and not self.stored(number):
+            failure = "failed", "its process said that it was done, but its records are not in the results folder"
         if failure:
             log = log_path(self.order.out, self.jobs[number])
             said = f" (see logs/{log.name})" if log.is_file() else ""
@@ -141,55 +170,46 @@ class Supervisor:
         self.bars.job_done(number)
 
     def _look(self) -> None:
-        """End what takes too much; take note of who has ended."""
-        for worker in list(self.workers):
-            if worker.process.is_alive():
-                self._limit(worker)
-                continue
-            self._hear(worker)
-            self.workers.remove(worker)
-            code = worker.process.exitcode or 0
-            why = EXIT.get(code, f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}")
-            if worker.job is not None:
-                status = "out-of-memory" if code == -signal.SIGKILL else "failed"
-                self._over(worker, worker.verdict or (status, f"its process died: {why}"))
-            elif not worker.ready:
-                self.barren += 1
-                if self.barren > 2:
-                    raise ChildProcessError(f"worker processes end before they begin ({why}); try --jobs 0")
-
-    def _limit(self, worker: Worker) -> None:
-        if worker.job is None or worker.verdict:
+        """End what takes too much; take note of a server that has ended."""
+        assert self.server is not None
+        for number, work in self.doing.items():
+            self._limit(number, work)
+        if self.server.is_alive():
             return
-        seconds, memory = time.monotonic() - worker.since, memory_mb(worker.process.pid)
+        self.barren += 1
+        for number in list(self.doing):
+            if self.doing[number].pid is None:  # it never began
+                self.waiting.insert(0, number)
+                del self.doing[number]
+            else:
+                self._over(number, self.server.exitcode or 0)
+        self.server = None
+        if self.barren >= TRIES:
+            raise ChildProcessError("the server of worker processes ends again and again; try --jobs 0")
+
+    def _limit(self, number: int, work: Work) -> None:
+        if work.pid is None or work.verdict or work.told:
+            return
+        seconds, memory = time.monotonic() - work.since, memory_mb(work.pid)
         if seconds > (self.limits.seconds or math.inf):
-            worker.verdict = "timed-out", f"took longer than {self.limits.seconds:g} s (--time-limit)"
+            work.verdict = "timed-out", f"took longer than {self.limits.seconds:g} s (--time-limit)"
         elif memory > (self.limits.memory_mb or math.inf):
-            worker.verdict = "out-of-memory", f"took more than {self.limits.memory_mb:g} MB (--memory-limit)"
-        if worker.verdict:
-            with contextlib.suppress(OSError):
-                os.kill(worker.process.pid or 0, DUMP)  # its log says where it was
-                time.sleep(0.2)
-            worker.process.kill()
-            worker.process.join()
+            work.verdict = "out-of-memory", f"took more than {self.limits.memory_mb:g} MB (--memory-limit)"
+        if work.verdict:
+            self._order(("end", number))
 
     def _dismiss(self) -> None:
-        """Send everybody home: who is idle at once, who works after the step in hand."""
-        for worker in self.workers:
-            if worker.job is None and worker.ready:
-                with contextlib.suppress(OSError):
-                    worker.pipe.send(None)
-            else:
-                worker.process.terminate()
-        until = time.monotonic() + GRACE
-        for worker in self.workers:
-            worker.process.join(max(until - time.monotonic(), 0.1))
-            if worker.process.is_alive():
-                worker.process.kill()
-                worker.process.join()
-            worker.stage.close()
-            worker.pipe.close()
-        self.workers.clear()
+        """Have the server end all jobs, those that are at work after the step in hand, and then itself."""
+        if self.server is not None:
+            self._order(("close", -1))
+            self.server.join(GRACE + LOOK)
+            self.server.kill()
+            self.server.join()
+        if self.pipe is not None:
+            self.pipe.close()  # a server that an interruption caught at its start ends by that
+        for work in self.doing.values():
+            work.stage.close()
+        self.doing.clear()
 
 
 def memory_mb(pid: int | None) -> float:

@@ -21,13 +21,22 @@ from typing import Any
 import numpy as np
 
 from benchmark.api.reparametrise import baked
+from benchmark.config import NetConfig
 from benchmark.errors import WeightsError
-from benchmark.results.hashes import hash_file, hash_lines, hashes_of
+from benchmark.results.hashes import hash_file, hash_lines, hashes_of, read_hashes
 from benchmark.running.plan import Job
 from benchmark.running.setup import Run
 from benchmark.stylegan2 import Generator
-from benchmark.stylegan2.weights import load, load_generator, read_header, save, save_generator
-from benchmark.system.files import clear_temporaries, write_atomic
+from benchmark.stylegan2.weights import (
+    architecture_of,
+    load,
+    load_generator,
+    read_header,
+    read_tensors,
+    save,
+    save_generator,
+)
+from benchmark.system.files import clear_temporaries, sha256_or_none, write_atomic
 from benchmark.system.hardware import peak_memory_mb, reset_peak_memory
 from benchmark.system.locks import alone
 from benchmark.system.progress import Advance
@@ -35,6 +44,12 @@ from benchmark.system.signals import Stopped, finishing_steps
 from benchmark.training.log import TrainingLog
 from benchmark.training.state import State, restore_state, save_state
 from benchmark.training.train import train
+
+MISSING = "is missing"
+
+
+class UnusableState(WeightsError):
+    """A training state that is damaged or not of this training."""
 
 
 @dataclass(frozen=True)
@@ -49,16 +64,22 @@ class Trained:
 
 
 def trained(job: Job, run: Run) -> Trained:
-    """The job's weights; trains where a file is missing or damaged, or waits for the process that does."""
+    """The job's weights; trains where a file is missing or not what was stored, or waits for the process that does."""
     path = run.store.out / "checkpoints" / f"{job.train_key}.safetensors"
     files = snapshot_files(job, path)
-    if not all(map(whole, (path, *files.values()))):
+    if faults(job, run, path):
         lock = run.store.out / "locks" / f"{job.train_key}.lock"
         with alone(lock, lambda: run.bars.say(f"{job.label}: another process trains it, waiting for that")):
             clear_temporaries(path.parent, job.train_key)
-            if not all(map(whole, (path, *files.values()))):
+            found = faults(job, run, path)
+            for file, why in found.items():
+                if why != MISSING:
+                    run.bars.say(f"{job.label}: {file.name} {why}; it is now {set_aside(file)}, and is made again")
+            if found:
                 train_checkpoint(job, run, path)
-    with suppress(OSError):  # left where a process was killed right after the weights were written
+    if read_hashes(hash_file(run.store.out, job.train_key)) is None:  # killed right after the weights were written
+        note_hashes(job, run, path)
+    with suppress(OSError):  # likewise
         path.with_suffix(".progress").unlink(missing_ok=True)
     g = load(path).g_ema.to(run.device).eval().requires_grad_(False)
     header = read_header(path)
@@ -67,15 +88,36 @@ def trained(job: Job, run: Run) -> Trained:
     return Trained(g, cost, files, dict(zip(files, seconds_at(ticks, [*files]), strict=True)))
 
 
-def whole(file: Path) -> bool:
-    """Whether a file of weights is there, is no link, and has the length that its header says."""
-    if file.is_symlink():
-        return False
+def faults(job: Job, run: Run, path: Path) -> dict[Path, str]:
+    """Why files of the job's weights cannot be used, by file: MISSING, or what is wrong with it."""
+    noted = read_hashes(hash_file(run.store.out, job.train_key)) or {}
+    found = {}
+    for file in (path, *snapshot_files(job, path).values()):
+        if why := fault(file, noted.get(file.relative_to(run.store.out).as_posix()), job.train_key, run.nets.cfg):
+            found[file] = why
+    return found
+
+
+def fault(file: Path, sha256: str | None, train_key: str, cfg: NetConfig) -> str | None:
+    """Why a file of weights cannot be used, None where it can. The hash that was noted and its own digest are tried."""
+    if file.is_symlink() or not file.is_file():
+        return MISSING
+    if sha256 is not None and sha256_or_none(file) != sha256:
+        return "is not what was stored (another sha256)"
     try:
-        read_header(file)
-    except WeightsError:
-        return False
-    return True
+        _, header = read_tensors(file)
+        if header.get("train_key") != train_key or architecture_of(file) != cfg:
+            return "belongs to something else"
+    except WeightsError as error:
+        return f"cannot be used ({error})"
+    return None
+
+
+def set_aside(file: Path) -> str:
+    """Give a file that cannot be used another name, beside it, and tell that."""
+    aside = file.with_name(f"{file.name}.unusable")
+    file.replace(aside)
+    return aside.name
 
 
 def snapshot_files(job: Job, path: Path) -> dict[float, Path]:
@@ -102,17 +144,26 @@ class Progress:
         self.saved = time.monotonic()
 
     def restore(self, state: State) -> None:
-        """Go on from the stored state, if there is one and the weight averages of before are there too."""
-        if not whole(self.path):
-            return  # none yet, or damaged by more than this suite: then from the beginning
-        done = read_header(self.path)["images"]
-        assert isinstance(done, int)
-        passed = {kimg for kimg in self.files if kimg * 1000 <= done}
-        if all(whole(self.files[kimg]) for kimg in passed):
+        """Resume from the stored state, if there is one and the weight averages of before are there too.
+
+        UnusableState where it cannot be used; then `state` may be spoilt.
+        """
+        if self.path.is_symlink() or not self.path.is_file():
+            return
+        try:
+            done = read_header(self.path).get("images")
+        except WeightsError as error:
+            raise UnusableState(str(error)) from error
+        passed = {kimg for kimg in self.files if isinstance(done, int) and kimg * 1000 <= done}
+        if any(fault(self.files[kimg], None, self.key, state.nets.cfg) for kimg in passed):
+            return
+        try:
             restore_state(self.path, state, self.key)
-            self.kept |= passed
-            self.log.extend(state.ticks)
-            self.advance(state.images)
+        except WeightsError as error:
+            raise UnusableState(str(error)) from error
+        self.kept |= passed
+        self.log.extend(state.ticks)
+        self.advance(state.images)
 
     def on_tick(self, state: State) -> None:
         """A line of the log."""
@@ -144,13 +195,22 @@ def train_checkpoint(job: Job, run: Run, path: Path) -> None:
     logs = run.store.out / "logs"
     board = logs / "tensorboard" / f"{method.name}-{job.domain[:40]}-seed{job.seed}-{job.train_key[:8]}"
     log = TrainingLog(logs / f"{job.train_key}.jsonl", board if run.tensorboard else None)
+    hash_file(run.store.out, job.train_key).unlink(missing_ok=True)  # of files that are replaced now
     nets = run.nets.copy()
     reset_peak_memory(run.device)
     text = f"train {method.name} on {job.domain}, seed {job.seed}"
     with run.bars.stage(text, cfg.kimg * 1000) as advance, finishing_steps() as told:
         progress = Progress(job, path, log, advance, told)
-        state = train(nets, reals, method, cfg, job.streams, progress.restore, progress.on_tick, progress.on_step)
+        try:
+            state = train(nets, reals, method, cfg, job.streams, progress.restore, progress.on_tick, progress.on_step)
+        except UnusableState as why:
+            aside = set_aside(progress.path)
+            run.bars.say(f"{job.label}: {why} It is now {aside}, and the training begins again.")
+            state = None
     log.close()
+    if state is None:
+        train_checkpoint(job, run, path)
+        return
     rates = [tick.seconds_per_kimg for tick in state.ticks]
     cost = {
         "train_seconds": state.seconds,
@@ -161,7 +221,12 @@ def train_checkpoint(job: Job, run: Run, path: Path) -> None:
     }
     ticks = [[tick.images, tick.seconds] for tick in state.ticks]
     save(path, nets, {"train_key": job.train_key, "method": method.name, "cost": cost, "ticks": ticks})
-    found = hashes_of(run.store.out, [path, *progress.files.values()])
+    note_hashes(job, run, path)
+
+
+def note_hashes(job: Job, run: Run, path: Path) -> None:
+    """Store the hashes of the job's weights."""
+    found = hashes_of(run.store.out, [path, *snapshot_files(job, path).values()])
     write_atomic(hash_file(run.store.out, job.train_key), hash_lines(found))
 
 

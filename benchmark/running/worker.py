@@ -1,7 +1,7 @@
-"""The worker process: does jobs one after the other until none are left or one breaks it.
+"""The process of a job: forked from the server (server.py), it does this one job and ends.
 
-Whatever a method does, it does it here: a hang, a crash or a leak costs this process and the job in hand, and the
-parent (supervisor.py) starts another. Nothing that imports torch is imported at the top, since the process has to be
+Whatever a method does, it does it here: a hang, a crash, a leak, a changed source or a replaced function of torch
+costs this process and the job in hand. Nothing that imports torch is imported at the top, since the server has to be
 prepared before that.
 """
 
@@ -12,16 +12,16 @@ import faulthandler
 import os
 import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from multiprocessing import parent_process
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from benchmark.system.processes import die_with_parent
 
 if TYPE_CHECKING:
     from benchmark.results import Doctor
@@ -47,48 +47,90 @@ class Order:
     tensorboard: bool
     doctor: Doctor | None
     environment: dict[str, Any]
+    device: str
+    """Where the jobs compute. Only what is on the CPU can be made before a fork: a CUDA context cannot be inherited."""
 
 
-def work(pipe: Connection, order: Order) -> None:
-    """Ask for the number of a job, do it, until None comes. Messages are tuples: a word, then what belongs to it."""
-    with contextlib.suppress(AttributeError, PermissionError):
-        os.setpgrp()  # Ctrl-C in a terminal is for the parent, who tells us once
-    threading.Thread(target=follow_parent, daemon=True).start()
-    from benchmark.system.startup import prepare_process
+def work(pipe: Connection, heard: int, server: int, order: Order, run: Run | None, number: int) -> NoReturn:
+    """Do the job of this number and end. Messages are tuples: a word, then what belongs to it.
 
-    prepare_process()
+    `heard` is written to when a signal arrives that this process listens to. `run` None: it is made here.
+    """
+    become_worker(server, heard)
     from benchmark.system.signals import Stopped, stoppable
 
+    code = 0
     try:
         with stoppable():
             try:
-                run = equip(pipe, order)
+                made = equip(order) if run is None else run
+                made = replace(made, bars=RemoteBars(pipe))
+                prepare_threads(order)
             except Exception as error:
                 pipe.send(("unfit", failure(error)[2]))
-                return
-            pipe.send(("ready",))
-            while (number := pipe.recv()) is not None:
-                job = run.jobs[number]
-                with captured(run.store.out, job):
-                    pipe.send(attempt(job, run))
+                os._exit(1)
+            job = made.jobs[number]
+            with captured(made.store.out, job):
+                verdict = attempt(job, made)
+            pipe.send(verdict)
     except Stopped as stopped:
-        sys.exit(stopped.code)
-    except (BrokenPipeError, EOFError):
-        sys.exit(1)  # the parent no longer listens
+        code = stopped.code
+    except BrokenPipeError:
+        code = 1  # the server no longer listens
+    except SystemExit as ended:  # by a method
+        code = ended.code if isinstance(ended.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush(), sys.stderr.flush()
+    os._exit(code)  # what the method registered for the end, or started, must not keep the process
 
 
-def equip(pipe: Connection, order: Order) -> Run:
+def draw(pipe: Connection, heard: int, server: int, order: Order, run: Run, job: Job) -> NoReturn:
+    """Send what sampling for jobs like this one draws of the source, {settings: Drawn}. No method's hook runs here."""
+    become_worker(server, heard)
+    from benchmark.running.selection import curve_config
+
+    code = 1
+    try:
+        prepare_threads(order)
+        cfg = job.suite.eval
+        wanted = [cfg, *([curve_config(cfg)] if cfg.moment_metrics else [])]
+        pipe.send({one: run.sampler(job, one).drawn for one in wanted})
+        code = 0
+    finally:
+        os._exit(code)  # where it failed, each job draws for itself, and says why it cannot
+
+
+def become_worker(server: int, heard: int) -> None:
+    """A process group of its own that dies with the server, and listens to signals again."""
+    os.setpgid(0, 0)  # Ctrl-C in a terminal is for the command, who tells us once
+    die_with_parent(server)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.set_blocking(heard, False)
+    signal.set_wakeup_fd(heard, warn_on_full_buffer=False)
+
+
+def prepare_threads(order: Order) -> None:
+    """As many as a job may have. The server has one: OpenMP's threads do not survive a fork."""
+    from benchmark.system.hardware import prepare_torch
+
+    prepare_torch(order.threads)
+
+
+def equip(order: Order) -> Run:
     """The jobs and what they share, made again from the arguments of the command."""
     from rich.console import Console
 
     from benchmark.errors import ConfigError
     from benchmark.running.setup import prepare
 
-    run = prepare(replace(order.request, threads=order.threads), order.out, Console(quiet=True))
+    run = prepare(replace(order.request, threads=1), order.out, Console(quiet=True))
     if order.keys != keys_of(run.jobs):
         raise ConfigError("the suite, a domain or a method's file has changed since the command began; start it again.")
     facts = {**order.environment, "threads": order.threads}
-    return replace(run, bars=RemoteBars(pipe), tensorboard=order.tensorboard, doctor=order.doctor, environment=facts)
+    return replace(run, tensorboard=order.tensorboard, doctor=order.doctor, environment=facts)
 
 
 def keys_of(jobs: Sequence[Job]) -> tuple[str, ...]:
@@ -159,16 +201,6 @@ def captured(out: Path, job: Job) -> Iterator[None]:
 def log_path(out: Path, job: Job) -> Path:
     """Where what a job prints is kept."""
     return out / "logs" / f"{next(iter(job.record_keys.values()))}.log"
-
-
-def follow_parent() -> None:
-    """End with the parent, whatever ended it: first as if asked to, then at once."""
-    parent = parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(30)
-    os._exit(1)
 
 
 class RemoteBars:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,10 +15,10 @@ import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmark.config import NetConfig
-from benchmark.errors import WeightsError
+from benchmark.errors import MethodError, WeightsError
 from benchmark.stylegan2.networks import Discriminator, Generator
 from benchmark.system.files import new_file
 
@@ -71,22 +73,61 @@ class Nets:
                 t.copy_(state[k])
 
 
+def digest_of(tensors: Mapping[str, Tensor]) -> str:
+    """sha256 (hex) of names, types, shapes and bits, whatever the order, device and layout in memory."""
+    found = hashlib.sha256()
+    for name, t in sorted(tensors.items()):
+        found.update(f"{name} {t.dtype} {list(t.shape)}\n".encode())
+        found.update(t.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())  # type: ignore[arg-type]
+    return found.hexdigest()
+
+
+def not_finite(net: nn.Module) -> str | None:
+    """The name of the first of a network's weights and buffers that holds NaN or infinity."""
+    found = net.state_dict().items()
+    return next((name for name, t in found if t.is_floating_point() and not t.isfinite().all()), None)
+
+
+@contextmanager
+def left_alone(who: str, networks: Mapping[str, nn.Module]) -> Iterator[None]:
+    """MethodError after the block if one of the networks (by what it is in words) has other weights or buffers then."""
+    before = {what: digest_of(net.state_dict()) for what, net in networks.items()}
+    yield
+    changed = [what for what, net in networks.items() if digest_of(net.state_dict()) != before[what]]
+    if changed:
+        raise MethodError(f"{who} changed {' and '.join(changed)} in place; begin with copy_of(...).")
+
+
 def write_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, object]) -> None:
-    """Atomic safetensors file: temporary name, fsync, rename. `meta` becomes JSON in the header; OSError as usual."""
+    """Atomic safetensors file: temporary name, fsync, rename. `meta` becomes JSON in the header; OSError as usual.
+
+    The header also holds a digest of tensors and `meta`, by which a reader notices any change.
+    """
     plain = {k: t.detach().cpu().contiguous() for k, t in tensors.items()}
+    text = json.dumps({"schema": SCHEMA, **meta}, sort_keys=True)
     with new_file(path) as temporary:
         temporary.touch()
         mode = temporary.stat().st_mode & 0o777  # what the umask allows; safetensors would leave 0600
         try:
-            save_file(plain, temporary, metadata={"json": json.dumps({"schema": SCHEMA, **meta}, sort_keys=True)})
+            save_file(plain, temporary, metadata={"json": text, "digest": _digest(plain, text)})
         except SafetensorError as error:
             raise OSError(f"{path} cannot be written: {error}") from None
         temporary.chmod(mode)
 
 
+def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
+    return hashlib.sha256(f"{digest_of(tensors)} {text}".encode()).hexdigest()
+
+
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
-    """Tensors and header of `write_tensors`; WeightsError where the file is missing, damaged or of another schema."""
-    return _read(path, lambda f: {k: f.get_tensor(k) for k in f.keys()})  # noqa: SIM118 (not a dict)
+    """Tensors and header of `write_tensors`; WeightsError where the file is missing, damaged or of another schema.
+
+    What it says of its digest has to be so; files of earlier versions say nothing of it.
+    """
+    tensors, meta, written = _read(path, lambda f: {k: f.get_tensor(k) for k in f.keys()})  # noqa: SIM118 (not a dict)
+    if "digest" in written and written["digest"] != _digest(tensors, written.get("json", "")):
+        raise WeightsError(f"weights file {path} is damaged: it does not hold what was written. Fetch it again.")
+    return tensors, meta
 
 
 def read_header(path: Path) -> dict[str, object]:
@@ -94,7 +135,7 @@ def read_header(path: Path) -> dict[str, object]:
     return _read(path, lambda f: None)[1]
 
 
-def _read(path: Path, content: Callable[[Any], T]) -> tuple[T, dict[str, object]]:
+def _read(path: Path, content: Callable[[Any], T]) -> tuple[T, dict[str, object], dict[str, str]]:
     if not path.is_file():
         raise WeightsError(f"weights file {path} does not exist.")
     try:
@@ -102,7 +143,8 @@ def _read(path: Path, content: Callable[[Any], T]) -> tuple[T, dict[str, object]
             if int.from_bytes(raw.read(8), "little") > MAX_HEADER:
                 raise ValueError("its header is larger than any network's")
         with safe_open(path, framework="pt") as f:
-            meta = json.loads((f.metadata() or {}).get("json", "{}"))
+            written = f.metadata() or {}
+            meta = json.loads(written.get("json", "{}"))
             found = content(f)
     except (SafetensorError, ValueError, RecursionError, OSError) as error:  # its JSON may be deep or hold any number
         raise WeightsError(
@@ -110,7 +152,7 @@ def _read(path: Path, content: Callable[[Any], T]) -> tuple[T, dict[str, object]
         ) from None
     if not isinstance(meta, dict) or meta.get("schema") != SCHEMA:
         raise WeightsError(f"weights file {path} has no header of schema {SCHEMA}; it was not written by this suite.")
-    return found, meta
+    return found, meta, written
 
 
 def shapes_of(cfg: NetConfig) -> dict[str, torch.Size]:

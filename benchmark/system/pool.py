@@ -12,6 +12,8 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
+from benchmark.system.processes import follow_parent
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -47,7 +49,7 @@ def _pooled(work: Callable[[Item], Result], items: Sequence[Item], workers: int)
     pool = ProcessPoolExecutor(
         max_workers=workers,
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=_leave_ctrl_c_to_parent,
+        initializer=_depend_on_parent,
     )
     waiting: deque[Future[Result]] = deque()
     try:
@@ -61,5 +63,7 @@ def _pooled(work: Callable[[Item], Result], items: Sequence[Item], workers: int)
         pool.shutdown(cancel_futures=True)
 
 
-def _leave_ctrl_c_to_parent() -> None:
+def _depend_on_parent() -> None:
+    """Ctrl-C in a terminal is the parent's; its end is ours."""
+    follow_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from benchmark.config import TrainConfig
 from benchmark.errors import MethodError, WeightsError
 from benchmark.stylegan2 import Nets
 from benchmark.stylegan2.augment import Ada
-from benchmark.stylegan2.weights import read_tensors, write_tensors
+from benchmark.stylegan2.weights import not_finite, read_tensors, write_tensors
 from benchmark.system.random_streams import Streams
 
 
@@ -86,9 +87,8 @@ class Log:
         means = {name: torch.stack(values).float().mean().item() for name, values in self.state.interval.terms.items()}
         bad = [f"{name} = {value}" for name, value in means.items() if not np.isfinite(value)]
         nets, extra = self.state.nets, self.state.extra
-        for name, net in (("generator", nets.g), ("discriminator", nets.d), ("method's own", extra)):
-            if not all(p.isfinite().all() for p in net.parameters()):
-                bad.append(f"{name} weights not finite")
+        parts = {"generator": nets.g, "generator's average": nets.g_ema, "discriminator": nets.d, "method's own": extra}
+        bad += [f"{what} weights not finite: {name}" for what, net in parts.items() if (name := not_finite(net))]
         if bad:
             raise MethodError(
                 f"training diverged before {self.state.images} images: {', '.join(bad)}. "
@@ -143,7 +143,10 @@ def save_state(path: Path, state: State, key: str) -> None:
 
 
 def restore_state(path: Path, state: State, key: str) -> bool:
-    """Put a stored state back; False where there is none. WeightsError where the file belongs to another run."""
+    """Put a stored state back; False where there is none.
+
+    WeightsError where the file is damaged, belongs to another run or is no such state; `state` may be spoilt then.
+    """
     if not path.is_file():
         return False
     tensors, meta = read_tensors(path)
@@ -151,20 +154,28 @@ def restore_state(path: Path, state: State, key: str) -> bool:
         raise WeightsError(
             f"{path} belongs to another training (other settings or data). Move it away or choose another folder."
         )
+    try:
+        _restore(state, tensors, meta, f"training state {path}")
+    except WeightsError:
+        raise
+    except Exception as error:  # what is not as `save_state` writes it can fail anywhere
+        raise WeightsError(f"{path} is no training state: {type(error).__name__}: {error}") from error
+    return True
 
+
+def _restore(state: State, tensors: dict[str, Tensor], meta: dict[str, Any], where: str) -> None:
     def part(prefix: str) -> dict[str, Tensor]:
         return {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
 
-    state.nets.load_state_dict(part("nets."), where=f"training state {path}")
-    load_extra(state.extra, part("extra."), where=f"training state {path}")
+    state.nets.load_state_dict(part("nets."), where=where)
+    load_extra(state.extra, part("extra."), where=where)
     _load_moments(state.opt_g, tensors, "opt_g")
     _load_moments(state.opt_d, tensors, "opt_d")
     state.streams.load_state_dict(part("streams."))
     state.pl_mean.copy_(tensors["pl_mean"])
-    state.images, state.step, state.seconds = meta["images"], meta["step"], meta["seconds"]  # type: ignore[assignment]
-    state.ada.load_state_dict(meta["ada"])  # type: ignore[arg-type]
-    state.ticks[:] = [Tick(**t) for t in meta["ticks"]]  # type: ignore[attr-defined]
+    state.images, state.step, state.seconds = int(meta["images"]), int(meta["step"]), float(meta["seconds"])
+    state.ada.load_state_dict(meta["ada"])
+    state.ticks[:] = [Tick(**t) for t in meta["ticks"]]
     terms = {name: [*values.to(state.pl_mean.device)] for name, values in part("interval.").items()}
     begun = meta.get("interval", {"images": state.images})  # states of earlier versions end with a tick
-    state.interval = Interval(**begun, terms=terms)  # type: ignore[arg-type]
-    return True
+    state.interval = Interval(**begun, terms=terms)

@@ -41,6 +41,7 @@ STAIRS = (
     "make_record",
     "job",
     "worker",
+    "server",
     "supervisor",
     "launch",
     "suite",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from command_line import Done, process
+from command_line import Done, process, start
 
 PLUGIN = Path(__file__).parents[1] / "data" / "hostile_methods" / "hostile.py"
 TINY = (
@@ -113,3 +115,67 @@ def test_no_process_is_left(hostile: tuple[Done, Path]) -> None:
         if str(hostile[1]) in " ".join(p.info["cmdline"] or ())
     ]
     assert mine == []
+
+
+LEAKING = ("changes_source", "replaces_torch", "default_double")
+
+
+@pytest.mark.parametrize("jobs", ["0", "1"])
+def test_a_method_does_not_change_those_after_it(tmp_path: Path, cache: Path, jobs: str) -> None:
+    """Same keys, same numbers, same folder, whatever ran before; one of a forgotten copy is told so."""
+    alone, after = tmp_path / "alone", tmp_path / "after"
+    for folder, names in ((alone, ("finetune", "freezed")), (after, (*LEAKING, "finetune", "freezed"))):
+        folder.mkdir()
+        run(cache, folder, "--methods", ",".join(names), "--jobs", jobs)
+    expected, found = records(alone), records(after)
+    for method in ("source", "finetune", "freezed"):
+        assert found[method]["status"] == "done"
+        assert found[method]["metrics"] == expected[method]["metrics"]
+        assert found[method]["record_key"] == expected[method]["record_key"]
+    changer = found["changes_source"]
+    assert changer["status"] == "failed" and "finalize or noise changed the source in place" in changer["reason"]
+    assert {r["method"] for r in found.values()} == {"source", "finetune", "freezed", *LEAKING}
+
+
+def sleepers() -> list[psutil.Process]:
+    """What `starts_children` and `deaf` leave behind."""
+    return [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", "777.25"]]
+
+
+def dead(process: psutil.Process) -> bool:
+    """Whether only its number is left, until its new parent looks."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def gone(seconds: float) -> bool:
+    """Whether no sleeper is left within the time."""
+    psutil.wait_procs(sleepers(), timeout=seconds)
+    return not sleepers()
+
+
+def test_what_a_job_started_ends_with_it(tmp_path: Path, cache: Path) -> None:
+    """In its process group and out of it, after a normal end and after a time limit."""
+    done = run(cache, tmp_path, "--methods", "starts_children,deaf", "--time-limit", "0.2")
+    assert records(tmp_path)["starts_children"]["status"] == "done", done
+    assert records(tmp_path)["deaf"]["status"] == "timed-out"
+    assert gone(5)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_deaf_method_ends_soon_after_its_command(tmp_path: Path, cache: Path, number: int) -> None:
+    running = start((*TINY, "--methods", "deaf"), cache, tmp_path)
+    until = time.monotonic() + 120
+    while not (tmp_path / "deaf").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    everybody = psutil.Process(running.pid).children(recursive=True)
+    assert sleepers() and len(everybody) >= 3
+    running.send_signal(number)
+    running.communicate()
+    until = time.monotonic() + 15  # a busy machine; without help it would be 25
+    while (alive := [p for p in everybody if p.is_running() and not dead(p)]) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not alive and gone(1)
+    assert running.returncode == (-number if number == signal.SIGKILL else 128 + number)

@@ -2,13 +2,15 @@
 
 import ctypes
 import os
+import signal
+import subprocess
 import time
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from benchmark.api import GeneratorStep, Method
+from benchmark.api import Control, Generator, GeneratorStep, Method
 
 
 class Raises(Method):
@@ -88,3 +90,72 @@ class Fills(Method):
     def prepare(self, nets: object, reals: object, rng: object) -> None:
         with Path("/dev/full").open("wb", buffering=0) as disk:
             disk.write(b"0" * 4096)
+
+
+class ChangesSource(Method):
+    """A copy forgotten: the source is another one for whoever comes next in the process."""
+
+    name = "changes_source"
+    paper = "none"
+
+    def finalize(self, source: Generator, adapted: Generator, control: Control) -> Generator:
+        with torch.no_grad():
+            for p in source.parameters():
+                p.add_(0.01)
+        return adapted
+
+
+class ReplacesTorch(Method):
+    """Another function where torch's was, other settings, another folder."""
+
+    name = "replaces_torch"
+    paper = "none"
+
+    def finalize(self, source: Generator, adapted: Generator, control: Control) -> Generator:
+        torch.nn.functional.softplus = torch.nn.functional.relu
+        torch.nn.functional.leaky_relu = torch.nn.functional.relu
+        os.chdir("/")
+        os.environ["TORCH_HOME"] = "/nowhere"
+        return adapted
+
+    def generator_loss(self, step: GeneratorStep) -> dict[str, Tensor]:
+        torch.set_grad_enabled(True)
+        return {}
+
+
+class DefaultDouble(Method):
+    """Numbers of another type by default."""
+
+    name = "default_double"
+    paper = "none"
+
+    def finalize(self, source: Generator, adapted: Generator, control: Control) -> Generator:
+        torch.set_default_dtype(torch.float64)
+        return adapted
+
+
+class StartsChildren(Method):
+    """Processes that nobody ends: one of its group, one in a session of its own."""
+
+    name = "starts_children"
+    paper = "none"
+
+    def finalize(self, source: Generator, adapted: Generator, control: Control) -> Generator:
+        for alone in (False, True):
+            subprocess.Popen(["sleep", "777.25"], start_new_session=alone)
+        return adapted
+
+
+class Deaf(Method):
+    """Does not listen to signals, and does not end."""
+
+    name = "deaf"
+    paper = "none"
+
+    def generator_loss(self, step: GeneratorStep) -> dict[str, Tensor]:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        subprocess.Popen(["sleep", "777.25"])
+        Path("deaf").touch()
+        while True:
+            time.sleep(0.05)

@@ -72,8 +72,8 @@ def test_scores_are_their_definitions(tmp_path: Path) -> None:
     ("training", "held_out", "why"),
     [
         (None, pictures(30, 1), "were not given"),
-        (pictures(1, 0), pictures(30, 1), "2 or more training images; found 1"),
-        (pictures(30, 0), pictures(18, 1), "19 or more held-out images; found 18"),
+        (pictures(1, 0), pictures(30, 1), "needs 2 training images; there are 1"),
+        (pictures(30, 0), pictures(18, 1), "needs 19 held-out images; there are 18"),
         (pictures(30, 0), pictures(30, 0), "30 of 30 are copies"),
         (np.full((30, 3, 16, 16), 7, np.uint8), np.full((30, 3, 16, 16), 7, np.uint8), "copies"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 from benchmark.errors import DataError, UnknownName
 from benchmark.results import MetricValue, ResultStore, RunRecord, Timing
 from benchmark.results.store import to_json
+from benchmark.results.verify import verify_results
 
 KEY, OTHER = "ab" * 16, "cd" * 16
 
@@ -244,3 +246,47 @@ def test_find_by_beginning(store: ResultStore) -> None:
     for unknown in ("ff", ""):
         with pytest.raises(UnknownName):
             store.find(unknown)
+
+
+@pytest.mark.parametrize("moment", range(5))
+@pytest.mark.parametrize("before", ["nothing", "failed", "done"])
+def test_a_kill_at_any_moment_of_a_write_leaves_nothing_that_looks_damaged(
+    store: ResultStore, monkeypatch: pytest.MonkeyPatch, before: str, moment: int
+) -> None:
+    """Also where a failed job is done again; the next run completes what is missing."""
+    store.ensure_writable()
+    if before != "nothing":
+        store.write(make(status=before, reason="it took too long", seed=1))
+    calls = 0
+
+    def kill(real: Any) -> Any:
+        def maybe(*arguments: Any, **options: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls > moment:
+                raise KeyboardInterrupt
+            return real(*arguments, **options)
+
+        return maybe
+
+    with monkeypatch.context() as patch:
+        for call in ("replace", "unlink"):
+            patch.setattr(f"pathlib.Path.{call}", kill(getattr(Path, call)))
+        with contextlib.suppress(KeyboardInterrupt):
+            store.write(make())
+    assert not [line for line in verify_results(store.out).bad if "interrupted write" not in line]
+    record = store.has(KEY)
+    if record is None:
+        store.write(make())
+    else:
+        store.note_hashes(record)
+    found = verify_results(store.out)
+    assert store.has(KEY) and found.unhashed == () and f"records/{KEY}.json" not in found.gone
+
+
+def test_a_record_that_was_changed_is_made_again(store: ResultStore) -> None:
+    path = store.write(make())
+    assert store.has(KEY) and not store.changed(KEY)
+    path.write_text(path.read_text().replace('"value": 0.5', '"value": 0.4'))
+    assert store.read(KEY) is not None, "it is a valid record"
+    assert store.changed(KEY) and store.has(KEY) is None

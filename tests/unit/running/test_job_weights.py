@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,19 +11,23 @@ import numpy as np
 import pytest
 import torch
 from benchmark.methods.finetune import Finetune
+from rich.console import Console
 
 from benchmark.config import NetConfig, TrainConfig
 from benchmark.domains import Domain
 from benchmark.domains.cards import list_cards
 from benchmark.metrics import Evaluator
 from benchmark.results import ResultStore
+from benchmark.results.hashes import hash_file
+from benchmark.results.verify import verify_results
 from benchmark.running.plan import Job, make_job
 from benchmark.running.setup import Request, Run
 from benchmark.running.weights import Progress, trained
 from benchmark.sources import SourceCard
 from benchmark.stylegan2 import Nets
-from benchmark.stylegan2.weights import load_generator, read_tensors
+from benchmark.stylegan2.weights import load_generator, read_tensors, write_tensors
 from benchmark.suites import load_suite
+from benchmark.system.progress import Bars
 from benchmark.system.signals import Stopped
 
 NETS = NetConfig(resolution=16, z_dim=8, w_dim=8, mapping_layers=1, channel_base=64, channel_max=8)
@@ -138,3 +143,114 @@ def test_what_a_killed_write_left_is_gone_afterwards(run: Run) -> None:
     paths(run)[2].write_text("of before the end")
     trained(JOB, run)
     assert {p.name for p in folder.iterdir()} == {p.name for p in paths(run)[:2]}
+
+
+def flip(path: Path) -> None:
+    """One bit of every tensor, as a worn disk does."""
+    data = bytearray(path.read_bytes())
+    begin = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:begin])
+    for name, entry in header.items():
+        if name != "__metadata__" and entry["data_offsets"][0] < entry["data_offsets"][1]:
+            data[begin + entry["data_offsets"][0]] ^= 4
+    path.write_bytes(data)
+
+
+def foreign(**meta: object) -> Callable[[Path], None]:
+    """A valid file of the suite that is something else."""
+
+    def put(path: Path) -> None:
+        write_tensors(path, {"x": torch.zeros(3)}, meta)
+
+    return put
+
+
+class Said(Bars):
+    """Bars that keep what was said."""
+
+    def __init__(self) -> None:
+        super().__init__(Console(quiet=True))
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+@pytest.mark.parametrize("hashes", [True, False], ids=["with hashes", "without"])
+@pytest.mark.parametrize("damage", [flip, foreign(), foreign(train_key=JOB.train_key), foreign(architecture={})])
+@pytest.mark.parametrize("which", [0, 1])
+def test_changed_weights_are_noticed_when_they_are_used(
+    run: Run, expected: list[torch.Tensor], damage: Callable[[Path], None], which: int, hashes: bool
+) -> None:
+    trained(JOB, run)
+    damage(paths(run)[which])
+    if not hashes:  # those of earlier versions, or killed before they were written
+        hash_file(run.store.out, JOB.train_key).unlink()
+    said = Said()
+    trained(JOB, replace(run, bars=said))
+    assert all(a.equal(b) for a, b in zip(tensors(run), expected, strict=True))
+    aside = f"{paths(run)[which].name}.unusable"
+    assert [aside in line for line in said.lines if "is made again" in line] == [True]
+    verified = verify_results(with_records(run))
+    assert (verified.bad, verified.gone, verified.unhashed) == ((), (), ())
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *(flip, foreign(), foreign(key=JOB.train_key), foreign(key=JOB.train_key, images="x")),
+        *(foreign(key=JOB.train_key, images=8), foreign(key="another", images=8), fill, cut),
+    ],
+)
+def test_a_state_that_is_damaged_or_foreign_is_set_aside_and_the_training_begins_again(
+    run: Run, expected: list[torch.Tensor], monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], None]
+) -> None:
+    interrupt(run, monkeypatch, step=4)
+    damage(paths(run)[2])
+    said = Said()
+    trained(JOB, replace(run, bars=said))
+    assert all(a.equal(b) for a, b in zip(tensors(run), expected, strict=True))
+    assert sum("begins again" in line for line in said.lines) == 1
+    assert paths(run)[2].with_name(f"{paths(run)[2].name}.unusable").is_file()
+
+
+def test_a_header_that_was_changed_is_noticed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupt(run, monkeypatch, step=4)
+    data = paths(run)[2].read_bytes()
+    changed = data.replace(b"seconds", b"sechnds", 1)
+    assert changed != data
+    paths(run)[2].write_bytes(changed)
+    said = Said()
+    trained(JOB, replace(run, bars=said))
+    assert sum("begins again" in line for line in said.lines) == 1
+
+
+def test_weights_whose_hash_was_never_written_get_one(run: Run) -> None:
+    """Killed between the two."""
+    trained(JOB, run)
+    hash_file(run.store.out, JOB.train_key).unlink()
+    before = paths(run)[0].stat().st_mtime_ns
+    trained(JOB, run)
+    assert paths(run)[0].stat().st_mtime_ns == before
+    assert verify_results(with_records(run)).unhashed == ()
+
+
+def test_a_kill_while_weights_are_made_again_leaves_no_old_hash(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained(JOB, run)
+    paths(run)[1].unlink()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("benchmark.running.weights.note_hashes", interrupted)
+        trained(JOB, run)
+    assert verify_results(with_records(run)).bad == ()
+    trained(JOB, run)
+    verified = verify_results(run.store.out)
+    assert (verified.bad, verified.unhashed) == ((), ())
+
+
+def interrupted(*arguments: object) -> None:
+    raise KeyboardInterrupt
+
+
+def with_records(run: Run) -> Path:
+    run.store.ensure_writable()
+    return run.store.out

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
+import sys
+import time
+from pathlib import Path
 
+import psutil
 import pytest
 
+import benchmark
 from benchmark.system.pool import in_processes
+
+ROOT = Path(benchmark.__file__).parents[1]
 
 
 def die_in_a_child(number: int) -> int:
@@ -39,3 +47,29 @@ def test_work_goes_on_in_this_process_when_another_dies() -> None:
 def test_what_the_work_raises_is_raised_here() -> None:
     with pytest.raises(ValueError, match="item 0"):
         list(in_processes(fail, [0, 1], 2, "failing"))
+
+
+def nap(number: int) -> int:
+    Path(f"at-{os.getpid()}").touch()
+    time.sleep(600)
+    return number
+
+
+def test_nobody_in_a_pool_outlives_who_asked(tmp_path: Path) -> None:
+    """Killed without a chance to tidy up: processes of the pool end, and with them its semaphores."""
+    asked = (
+        "import test_pool\nfrom benchmark.system.pool import in_processes\n"
+        "if __name__ == '__main__': list(in_processes(test_pool.nap, [1, 2], 2, 'napping'))"
+    )
+    (tmp_path / "main.py").write_text(asked)
+    paths = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
+    running = subprocess.Popen([sys.executable, "main.py"], cwd=tmp_path, env=os.environ | {"PYTHONPATH": paths})
+    until = time.monotonic() + 120
+    while len(found := [*tmp_path.glob("at-*")]) < 2 and time.monotonic() < until:
+        time.sleep(0.05)
+    everybody = psutil.Process(running.pid).children(recursive=True)
+    assert {int(path.name[3:]) for path in found} <= {p.pid for p in everybody}
+    running.kill()
+    running.wait()
+    _, alive = psutil.wait_procs(everybody, timeout=5)
+    assert not alive

@@ -1,0 +1,47 @@
+"""Ctrl-C in each stage of a run: 130 and one line, whatever was going on, and the same command finishes the work."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import psutil
+from command_line import Finished, process, start
+
+STAGES = ("jobs, ", "evaluate source", "train finetune", "evaluate finetune", "evaluate fixnoise at noise 0.25")
+"""What was said last when the signal comes: before the server is ready, in a training, in evaluations, in a report."""
+
+
+def scores(out: Path) -> dict[str, object]:
+    found = [json.loads(path.read_text()) for path in (out / "records").glob("*.json")]
+    return {record["record_key"]: record["metrics"] for record in found if record["status"] == "done"}
+
+
+def dead(process: psutil.Process) -> bool:
+    """Whether it has ended or does so in a moment; of a zombie only the number is left."""
+    try:
+        process.wait(timeout=0.1 if process.status() == psutil.STATUS_ZOMBIE else 10)
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.TimeoutExpired:
+        return process.is_running() and process.status() == psutil.STATUS_ZOMBIE
+    return True
+
+
+def test_ctrl_c_in_each_stage_and_the_same_command_again(finished: Finished, cache: Path, tmp_path: Path) -> None:
+    for stage in STAGES:
+        running = start(finished.arguments, cache, tmp_path)
+        assert running.stdout is not None
+        assert any(stage in line for line in running.stdout), stage
+        everybody = psutil.Process(running.pid).children(recursive=True)
+        running.send_signal(signal.SIGINT)
+        _, err = running.communicate(timeout=60)
+        said = err.strip()
+        assert said.startswith("interrupted; finished records are kept") and "\n" not in said, (stage, err)
+        assert running.returncode == 130, stage
+        assert all(dead(process) for process in everybody), stage
+        stored = scores(tmp_path / "res") if (tmp_path / "res" / "records").is_dir() else {}
+        assert all(scores(finished.out)[key] == value for key, value in stored.items())
+    assert process(finished.arguments, cache, tmp_path).code == 0
+    assert scores(tmp_path / "res") == scores(finished.out)
