@@ -32,6 +32,7 @@ from benchmark.system.files import sha256_of
 
 if TYPE_CHECKING:
     from benchmark.metrics.networks.features import FeatureNetwork
+    from benchmark.metrics.networks.kept_maps import KeptMaps
     from benchmark.metrics.networks.perceptual import PerceptualNetwork
 
 Progress = Callable[[int, int], None]
@@ -59,6 +60,8 @@ class Evaluation:
 class Evaluator:
     """Computes the named metrics; each network is loaded once, here, and each set of features made once per call.
 
+    Maps of pairs are kept between calls: the source's images are the same for all controls of a (domain, seed).
+
     ``cache`` holds features of real images and is one of the places where weights are looked for. ``weights`` names
     files by key (see weight_files.py). ``files`` replaces the published files by others and exists for tests.
     ``stand_ins`` is the folder of the files for metrics called ``standin_*``.
@@ -83,6 +86,7 @@ class Evaluator:
         self.missing: dict[str, str] = {}
         self._pooled: dict[str, tuple[FeatureNetwork, str]] = {}
         self._perceptual: dict[str, PerceptualNetwork] = {}
+        self._maps: dict[str, KeptMaps] = {}
         for network in dict.fromkeys(info.network for info in self.infos):
             self._load(network, weights, files)
 
@@ -105,9 +109,9 @@ class Evaluator:
             require_training(training, samples.fakes)
         real = {network: self._kept(network, reference, reference_digest) for network in self._pooled}
         trained = self._training(training, reference_digest)
-        pairs = [Pairs(net, self._of(name, *PAIRED), samples, training) for name, net in self._perceptual.items()]
+        pairs = {name: Pairs(net, self._of(name, *PAIRED), samples, training) for name, net in self._perceptual.items()}
         absent = sum(kept.absent for kept in (*real.values(), *trained.values()))
-        tick = counter(absent + len(samples.fakes) * len(real) + sum(work.seen for work in pairs), progress)
+        tick = counter(absent + len(samples.fakes) * len(real) + sum(work.seen for work in pairs.values()), progress)
 
         scores = {i.name: Score.missing(self.missing[i.network]) for i in self.infos if i.network in self.missing}
         first: tuple[Features, Features] | None = None
@@ -121,8 +125,8 @@ class Evaluator:
             fakes = make(samples.fakes)
             scores |= features_to_scores(self._of(network, *POOLED), fakes, reals, trains)
             first = first or (fakes, reals)
-        for work in pairs:
-            scores |= work.scores(self.device, self.batch, tick)
+        for network, work in pairs.items():
+            scores |= work.scores(self.device, self.batch, tick, self._maps[network])
         scores |= translations_to_scores([i for i in self.infos if i.kind in TRANSLATED], samples.translations)
         return Evaluation({info.name: scores[info.name] for info in self.infos}, first)
 
@@ -140,6 +144,7 @@ class Evaluator:
             self.missing[network] = reasons[0]
             return
         from benchmark.metrics.networks.features import fingerprint, load_feature_network
+        from benchmark.metrics.networks.kept_maps import KeptMaps
         from benchmark.metrics.networks.perceptual import load_perceptual_network
 
         paths = {key: place.path for key, place in located.items() if place.path}
@@ -151,6 +156,7 @@ class Evaluator:
                 self._pooled[network] = (net.to(self.device), mark)
             if self._of(network, *PAIRED):
                 self._perceptual[network] = load_perceptual_network(real, paths).to(self.device)
+                self._maps[network] = KeptMaps()
         except ImportError as error:
             self.missing[network] = f"not available: {error}; install what `list metrics` says that it needs"
 

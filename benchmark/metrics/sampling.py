@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
 
@@ -42,9 +42,10 @@ class Sampler:
         self.z = torch.randn(cfg.samples, source.cfg.z_dim, generator=rng).to(self.device)
         self._anchored: tuple[Generator, np.ndarray] | None = None
         self.sources = self._at_anchor(source)
-        needed = any(find_metric(name).kind in LEGACY for name in cfg.metrics)
-        self.legacy_sources = self._legacy(source, "source") if needed else None
-        self.translates = any(find_metric(name).kind in (*TRANSLATED, "translation_error") for name in cfg.metrics)
+        kinds = {find_metric(name).kind for name in cfg.metrics}
+        self.legacy_sources = self._legacy(source, "source") if kinds.intersection(LEGACY) else None
+        self.anchors = "consistency_anchor" in kinds
+        self.translates = bool(kinds.intersection((*TRANSLATED, "translation_error")))
 
     def __call__(
         self,
@@ -53,18 +54,16 @@ class Sampler:
         progress: Callable[[int], None] = lambda n: None,
         before: np.ndarray | None = None,
     ) -> tuple[Samples, float]:
-        """Samples of `g` with the control's noise and at the anchor, and the generator's milliseconds per image.
+        """Samples of `g` with the control's noise, and the generator's milliseconds per image.
 
-        `before` goes into the samples: what `pairs` gave at the control's value before this one. Legacy images are
-        drawn if one of the metrics in `cfg` needs them.
+        `before` goes into the samples: what `pairs` gave at the control's value before this one. Images at the anchor,
+        legacy and averaged ones are drawn if one of the metrics in `cfg` needs them.
         """
         rng = self._noise_stream("noise")
         fakes, ms = self._images(g, self.z, lambda n: noise(n, rng), self.cfg.psi, progress)
-        if self._anchored is None or self._anchored[0] is not g:
-            self._anchored = (g, self._at_anchor(g))
+        anchored = self._anchored_of(g) if self.anchors else None
         legacy = None if self.legacy_sources is None else (self.legacy_sources, self._legacy(g, "adapted"))
         translations = self._translations(g, noise) if self.translates else None
-        anchored = self._anchored[1]
         return Samples(fakes, self.sources, anchored, before=before, legacy=legacy, translations=translations), ms
 
     def pairs(self, g: Generator, noise: NoiseOf) -> np.ndarray:
@@ -113,11 +112,17 @@ class Sampler:
         rng = self._noise_stream("averaged noise")
         batches = []
         for start, stop in _ranges(min(LATENTS, self.cfg.pairs), self.cfg.batch):
-            z = self.z[start:stop]
-            images = (g(z, noise=noise(len(z), rng), psi=self.cfg.psi) for _ in range(DRAWS))
-            total = sum((image * 0.5 + 0.5).clamp(0, 1) for image in images)
+            ws = g.mapping(self.z[start:stop], psi=self.cfg.psi)
+            images = _draws(g, ws, (noise(stop - start, rng) for _ in range(DRAWS)))
+            total = sum(images, torch.zeros((), device=self.device))
             batches.append((total / DRAWS).cpu().numpy())
         return np.concatenate(batches)
+
+    def _anchored_of(self, g: Generator) -> np.ndarray:
+        """Those of the control before where its generator was the same."""
+        if self._anchored is None or self._anchored[0] is not g:
+            self._anchored = (g, self._at_anchor(g))
+        return self._anchored[1]
 
     def _at_anchor(self, g: Generator) -> np.ndarray:
         """The pairs' latents with the source's anchor noise, in whichever network."""
@@ -147,6 +152,22 @@ class Sampler:
             batches.append(to_uint8(images))
             progress(stop - start)
         return np.concatenate(batches), float(np.median(times))
+
+
+def _draws(g: Generator, ws: Tensor, noises: Iterable[Noise]) -> Iterator[Tensor]:
+    """For each noise the image of `ws`, float32 [n, 3, R, R] in 0 to 1; equal noises in a row share one pass."""
+    before: Noise | None = None
+    for maps in noises:
+        if before is None or not _equal(maps, before):
+            image = (g.synthesis(ws, maps)[0] * 0.5 + 0.5).clamp(0, 1)
+        before = maps
+        yield image
+
+
+def _equal(a: Noise, b: Noise) -> bool:
+    if isinstance(a, str) or isinstance(b, str):
+        return a == b != "random"
+    return all(torch.equal(a[layer], b[layer]) for layer in a)
 
 
 def _ranges(count: int, size: int) -> Iterator[tuple[int, int]]:
