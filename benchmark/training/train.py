@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from benchmark.api import DiscriminatorStep, GeneratorStep, Method, Turn
 from benchmark.api.extra import Extra, checked
+from benchmark.api.optimiser import Adam
 from benchmark.api.reparametrise import bake
 from benchmark.config import TrainConfig
 from benchmark.errors import MethodError, WeightsError
@@ -192,14 +193,14 @@ def active(
     return lists[0], lists[1]
 
 
-def adam(parameters: list[nn.Parameter], lr: float, lazy_every: int | None) -> torch.optim.Adam:
+def adam(parameters: list[nn.Parameter], lr: float, lazy_every: int | None) -> Adam:
     """Adam with betas (0, 0.99), corrected for a regulariser every `lazy_every` steps (Karras et al. 2020, app. B)."""
     ratio = lazy_every / (lazy_every + 1) if lazy_every else 1.0
-    return torch.optim.Adam([{"params": parameters}], lr=lr * ratio, betas=(0.0, 0.99**ratio), eps=1e-8, fused=True)
+    return Adam(parameters, lr=lr * ratio, betas=(0.0, 0.99**ratio))
 
 
 @contextlib.contextmanager
-def phase(optimiser: torch.optim.Adam, parameters: list[nn.Parameter]) -> Iterator[None]:
+def phase(optimiser: Adam, parameters: list[nn.Parameter]) -> Iterator[None]:
     """Gradients for exactly `parameters`, averaged over ranks, then one optimiser step.
 
     Explicit lists, because `module.requires_grad_(True)` would thaw frozen layers; and nothing else gets a gradient,
@@ -212,7 +213,7 @@ def phase(optimiser: torch.optim.Adam, parameters: list[nn.Parameter]) -> Iterat
         p.requires_grad_(False)
     dist.average_gradients(parameters)
     optimiser.step()
-    optimiser.zero_grad(set_to_none=True)
+    optimiser.zero_grad()
 
 
 def extra_terms(method: Method, extra: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:

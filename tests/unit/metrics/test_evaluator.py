@@ -111,7 +111,7 @@ def test_images_of_the_source_pass_through_the_network_of_pairs_once(tmp_path: P
     """For all controls of a (domain, seed); and an array that was changed is not taken for what it was."""
     names, real = RANDCONV[2:], noise(30, 3)
     evaluator = Evaluator(names, tmp_path, batch=10)
-    (net,) = evaluator._perceptual.values()
+    (net,) = evaluator.perceptual.values()
     seen: list[int] = []
     make = net.features
     net.features = lambda images: seen.append(len(images)) or make(images)  # type: ignore[method-assign, func-returns-value]

@@ -59,7 +59,7 @@ def everything_in(state: State) -> dict[str, Tensor]:
     """All that a training's future depends on, as one flat mapping."""
     found = dict(state.nets.state_dict())
     for name, optimiser in (("opt_g", state.opt_g), ("opt_d", state.opt_d)):
-        for i, moments in optimiser.state_dict()["state"].items():
+        for i, moments in optimiser.state_dict().items():
             found |= {f"{name}.{i}.{k}": torch.as_tensor(v) for k, v in moments.items()}
     found |= {f"streams.{k}": v for k, v in state.streams.state_dict().items()}
     found |= {f"ada.{k}": torch.tensor(v) for k, v in state.ada.state_dict().items()}
@@ -347,14 +347,14 @@ def test_regularisers_run_lazily_and_only_when_asked() -> None:
 
 def test_lazy_regularisation_corrects_learning_rate_and_betas() -> None:
     """Karras et al. 2020, appendix B: k + 1 updates in k steps; c = k / (k + 1), rates become c lr, betas beta^c."""
-    group = adam([nn.Parameter(torch.zeros(1))], 0.0025, 16).param_groups[0]
-    assert group["lr"] == pytest.approx(0.0025 * 16 / 17)
-    assert group["betas"] == pytest.approx((0.0, 0.99 ** (16 / 17)))
-    group = adam([nn.Parameter(torch.zeros(1))], 0.0025, None).param_groups[0]
-    assert (group["lr"], group["betas"]) == (0.0025, (0.0, 0.99))
+    lazy = adam([nn.Parameter(torch.zeros(1))], 0.0025, 16)
+    assert lazy.lr == pytest.approx(0.0025 * 16 / 17)
+    assert lazy.betas == pytest.approx((0.0, 0.99 ** (16 / 17)))
+    plain = adam([nn.Parameter(torch.zeros(1))], 0.0025, None)
+    assert (plain.lr, plain.betas) == (0.0025, (0.0, 0.99))
     state = run(PLAIN.model_copy(update={"pl_weight": 2.0, "r1_gamma": 0.0}))
-    assert state.opt_g.param_groups[0]["lr"] == pytest.approx(0.0025 * 4 / 5)
-    assert state.opt_d.param_groups[0]["lr"] == 0.0025
+    assert state.opt_g.lr == pytest.approx(0.0025 * 4 / 5)
+    assert state.opt_d.lr == 0.0025
 
 
 def test_bfloat16_points_the_same_way() -> None:
