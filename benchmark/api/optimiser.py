@@ -16,7 +16,7 @@ from torch import Tensor
 class Adam:
     """Adam (Kingma and Ba 2015, algorithm 1) without weight decay; parameters without a gradient rest.
 
-    ``state`` holds each parameter's ``step``, ``exp_avg`` and ``exp_avg_sq`` once it was updated, as PyTorch names them.
+    ``state``: a parameter's ``step``, ``exp_avg`` and ``exp_avg_sq``, as PyTorch names them, once it was updated.
     """
 
     def __init__(

@@ -68,8 +68,7 @@ class Loaded:
 
 
 class Evaluator:
-    """Computes the named metrics; each network is loaded once, when it is needed, and each set of features made once per
-    call.
+    """Computes the named metrics; each network is loaded once, when needed; each set of features is made once a call.
 
     Maps of pairs are kept between calls: the source's images are the same for all controls of a (domain, seed).
 

@@ -15,6 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
+SLOPE = 0.2
+"""Of leaky ReLUs."""
+SQRT2 = math.sqrt(2.0)
+"""Gain that keeps the second moment through a leaky ReLU of slope 0.2, as StyleGAN2 uses it."""
 FIR_TAPS = (1.0, 3.0, 3.0, 1.0)
 """The resampling filter of StyleGAN2 (Karras et al. 2020); a 4x4 outer product, normalised to sum 1."""
 
@@ -127,10 +131,39 @@ def downsample(x: Tensor, fir: Tensor) -> Tensor:
 
 
 def lrelu(x: Tensor, clamp: float | None) -> Tensor:
-    """Leaky ReLU of slope 0.2 in place (gains are folded into what comes before), then clamp to ±clamp."""
-    x = F.leaky_relu_(x, 0.2)
-    return x if clamp is None else x.clamp(-clamp, clamp)
+    """Leaky ReLU of slope 0.2 in place (gains are folded into what comes before), then clamp to ±clamp, likewise."""
+    return F.leaky_relu_(x, SLOPE) if clamp is None else _ClampedLeakyReLU.apply(x, clamp)
 
 
-SQRT2 = math.sqrt(2.0)
-"""Gain that keeps the second moment through a leaky ReLU of slope 0.2, as StyleGAN2 uses it."""
+class _ClampedLeakyReLU(Function):
+    """Both in place and differentiable from the result alone: `clamp` would cost comparisons, a mask and a copy.
+
+    The gradient at the limit itself is 0, as in stylegan2-ada-pytorch's CUDA kernel.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, clamp: float) -> Tensor:
+        y = F.hardtanh_(F.leaky_relu_(x, SLOPE), -clamp, clamp)
+        ctx.mark_dirty(x)
+        ctx.save_for_backward(y)
+        ctx.clamp = clamp
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gy: Tensor) -> tuple[Tensor, None]:
+        return _ClampedLeakyReLUGrad.apply(gy, ctx.saved_tensors[0], ctx.clamp), None
+
+
+class _ClampedLeakyReLUGrad(Function):
+    """gy times the slope at the result y; linear in gy, constant in y nearly everywhere."""
+
+    @staticmethod
+    def forward(ctx: Any, gy: Tensor, y: Tensor, clamp: float) -> Tensor:
+        ctx.save_for_backward(y)
+        ctx.clamp = clamp
+        inside = torch.ops.aten.hardtanh_backward(gy, y, -clamp, clamp)
+        return torch.ops.aten.leaky_relu_backward(inside, y, SLOPE, True)
+
+    @staticmethod
+    def backward(ctx: Any, gg: Tensor) -> tuple[Tensor, None, None]:
+        return _ClampedLeakyReLUGrad.apply(gg, ctx.saved_tensors[0], ctx.clamp), None, None

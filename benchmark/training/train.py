@@ -281,8 +281,7 @@ def update_average(nets: Nets, pairs: Sequence[tuple[Tensor, Tensor]], cfg: Trai
     weight = 1 - 0.5 ** (cfg.batch / max(half_life, 1e-8))
     if pairs:
         torch._foreach_lerp_([a for a, _ in pairs], [p for _, p in pairs], weight)
-    for a, b in zip(nets.g_ema.buffers(), nets.g.buffers(), strict=True):
-        a.copy_(b)
+    torch._foreach_copy_(list(nets.g_ema.buffers()), list(nets.g.buffers()))
 
 
 def freeze_copy(g: Generator) -> Generator:
