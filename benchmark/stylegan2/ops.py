@@ -99,11 +99,15 @@ def _nchw_is_faster(x: Tensor, stride: int) -> bool:
 
 def conv2d(x: Tensor, w: Tensor, stride: int = 1, padding: int = 0, groups: int = 1) -> Tensor:
     """Correlation of x [N, I, H, W] with w [O, I / groups, k, k]."""
+    if torch.compiler.is_compiling():  # which differentiates once
+        return F.conv2d(x, w, stride=stride, padding=padding, groups=groups)
     return _Conv.apply(x, w, stride, padding, False, [0, 0], groups)
 
 
 def conv_transpose2d(x: Tensor, w: Tensor, stride: int = 1, padding: int = 0, groups: int = 1) -> Tensor:
     """Transpose of `conv2d`: x [N, I, H, W], w [I, O / groups, k, k]."""
+    if torch.compiler.is_compiling():
+        return F.conv_transpose2d(x, w, stride=stride, padding=padding, groups=groups)
     return _Conv.apply(x, w, stride, padding, True, [0, 0], groups)
 
 
@@ -132,6 +136,9 @@ def downsample(x: Tensor, fir: Tensor) -> Tensor:
 
 def lrelu(x: Tensor, clamp: float | None) -> Tensor:
     """Leaky ReLU of slope 0.2 in place (gains are folded into what comes before), then clamp to ±clamp, likewise."""
+    if torch.compiler.is_compiling():  # which makes one pass of both
+        x = F.leaky_relu(x, SLOPE)
+        return x if clamp is None else x.clamp(-clamp, clamp)
     return F.leaky_relu_(x, SLOPE) if clamp is None else _ClampedLeakyReLU.apply(x, clamp)
 
 

@@ -26,7 +26,8 @@ from benchmark.stylegan2.augment import Ada, augment
 from benchmark.stylegan2.diffaug import diffaug
 from benchmark.system.random_streams import Streams
 from benchmark.training import dist, losses
-from benchmark.training.batches import images_per_round, real_batches
+from benchmark.training.batches import images_per_round, real_batches, resident, to_device
+from benchmark.training.kernels import Arithmetic
 from benchmark.training.state import Log, State
 
 
@@ -69,11 +70,12 @@ def train(
         )
     set_precision(nets, cfg.precision)
     source.synthesis.dtype = nets.g.synthesis.dtype
-    batches = real_batches(data, per_round, cfg.mirror, seed, state.images, state.streams.data)
+    data = resident(data, device)
+    batches = real_batches(data, per_round, cfg.mirror, seed, state.images, state.streams.data, device)
     trains = {id(p) for p in g_params}
     tracks_w = any(id(p) in trains for p in nets.g.mapping.parameters())
     averaged = [(a, p) for a, p in zip(nets.g_ema.parameters(), nets.g.parameters(), strict=True) if id(p) in trains]
-    log = Log(state, cfg)
+    log, arithmetic = Log(state, cfg), Arithmetic(nets, cfg)
 
     while state.images < cfg.kimg * 1000:
         rounds = [next(batches) for _ in range(cfg.accumulate)]
@@ -81,7 +83,7 @@ def train(
         turn = Turn(nets, extra, state.streams.method, state.step, state.images)
         g_active, d_active = active(method, turn, g_params, d_params)
 
-        with phase(state.opt_g, g_active):
+        with arithmetic.main(), phase(state.opt_g, g_active):
             for x in rounds:
                 z = method.latents(turn, usual := latents(nets.g, len(x), state.streams.latents))
                 plain = z is usual
@@ -94,7 +96,7 @@ def train(
                 (total(terms) / cfg.accumulate).backward()
 
         if cfg.pl_weight and state.step % cfg.pl_every == 0:
-            with phase(state.opt_g, g_active):
+            with arithmetic.twice(), phase(state.opt_g, g_active):
                 for x in rounds:
                     z = latents(nets.g, max(len(x) // 2, 1), state.streams.latents)
                     fakes, ws = generate(nets.g, z, labels, cfg, state.streams)
@@ -106,7 +108,7 @@ def train(
                     (penalty * (cfg.pl_weight * cfg.pl_every / cfg.accumulate)).backward()
 
         signs = torch.zeros([], device=device)
-        with phase(state.opt_d, d_active):
+        with arithmetic.main(), phase(state.opt_d, d_active):
             for x in rounds:
                 with torch.no_grad():
                     z = method.latents(turn, usual := latents(nets.g, len(x), state.streams.latents))
@@ -123,7 +125,7 @@ def train(
                 (total(terms) / cfg.accumulate).backward()
 
         if cfg.r1_gamma and state.step % cfg.r1_every == 0:
-            with phase(state.opt_d, d_active):
+            with arithmetic.twice(), phase(state.opt_d, d_active):
                 for x in rounds:
                     x = x.clone().requires_grad_(True)
                     penalty = losses.r1(method.judge(turn, augmented(x, cfg, state), labels), x).mean()
@@ -233,8 +235,8 @@ def total(terms: dict[str, Tensor]) -> Tensor:
 
 
 def latents(g: Generator, n: int, rng: torch.Generator) -> Tensor:
-    """Unit normal float32 [n, z_dim]."""
-    return torch.randn(n, g.cfg.z_dim, generator=rng, device=rng.device)
+    """Unit normal float32 [n, z_dim] on the network's device; `rng` is on the CPU."""
+    return to_device(torch.randn(n, g.cfg.z_dim, generator=rng), g.mapping.w_avg.device)
 
 
 def generate(
@@ -252,7 +254,7 @@ def generate(
     """
     ws = g.mapping(z, c, update_avg=update_avg)
     if cfg.style_mixing:
-        draw = torch.rand(2, generator=streams.latents, device=z.device).tolist()
+        draw = torch.rand(2, generator=streams.latents).tolist()
         other = g.mapping(latents(g, len(z), streams.latents), c)
         if mix and draw[0] < cfg.style_mixing:
             cutoff = 1 + int(draw[1] * (g.synthesis.num_ws - 1))

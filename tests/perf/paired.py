@@ -91,7 +91,8 @@ def print_table(found: dict[str, list[list[float]]], batch: int) -> None:
         kimg = [total + value / EVERY[name] * 1000 / batch for total, value in zip(kimg, middle, strict=True)]
         spread = f"{ratios[len(ratios) // 4]:.2f} to {ratios[-1 - len(ratios) // 4]:.2f}"
         print(
-            f"  {name:14} {middle[0] * 1000:8.1f} ms  other {middle[1] * 1000:8.1f} ms  x{median(ratios):.3f} ({spread})"
+            f"  {name:14} {middle[0] * 1000:8.1f} ms  other {middle[1] * 1000:8.1f} ms  x{median(ratios):.3f}"
+            f" ({spread})"
         )
     print(f"  {'1000 images':14} {kimg[0]:8.2f} s   other {kimg[1]:8.2f} s   x{kimg[1] / kimg[0]:.3f}", flush=True)
 
