@@ -103,6 +103,15 @@ class Evaluator:
         """Why a network is unavailable, by its name."""
         return self._loaded.missing
 
+    def _images_at_once(self, px: int) -> int:
+        """Of a network: ``batch``; on a GPU as many as a quarter of the free memory holds, where that is more.
+
+        On a CPU larger batches gain nothing. Sampled images do not depend on this.
+        """
+        from benchmark.metrics.networks.features import images_in
+
+        return self.batch if self.device == "cpu" else max(self.batch, images_in(self.device, px))
+
     def __call__(
         self,
         samples: Samples,
@@ -138,8 +147,9 @@ class Evaluator:
             fakes = make(samples.fakes)
             scores |= features_to_scores(self._of(network, *POOLED), fakes, reals, trains)
             first = first or (fakes, reals)
+        px = samples.fakes.shape[-1]
         for network, work in pairs.items():
-            scores |= work.scores(self.device, self.batch, tick, self._maps[network])
+            scores |= work.scores(self.device, self._images_at_once(px), tick, self._maps[network])
         scores |= translations_to_scores([i for i in self.infos if i.kind in TRANSLATED], samples.translations)
         return Evaluation({info.name: scores[info.name] for info in self.infos}, first)
 
@@ -202,7 +212,7 @@ class Evaluator:
     def _features(self, net: FeatureNetwork, images: Images, tick: Tick) -> Features:
         from benchmark.metrics.networks.features import images_to_features
 
-        return images_to_features(net, images, self.device, self.batch, tick)
+        return images_to_features(net, images, self.device, self._images_at_once(images.shape[-1]), tick)
 
     def _of(self, network: str, *kinds: str) -> list[MetricInfo]:
         return [info for info in self.infos if info.network == network and info.kind in kinds]
