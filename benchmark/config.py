@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection as Names
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -143,6 +144,16 @@ class TrainConfig(Settings):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="auto: bf16 where the hardware multiplies it natively"
     )
+    tf32: bool = Field(
+        False,
+        description="on NVIDIA GPUs: float32 products by tensor cores, factors rounded to 10 bits",
+    )
+    cudnn_benchmark: bool = Field(
+        True, description="on NVIDIA GPUs: try which convolution is fastest; last digits may differ between runs"
+    )
+    compile: bool = Field(
+        False, description="compile the main phases: takes minutes first, for trainings of hours; other last digits"
+    )
     tick_kimg: float = Field(0.25, gt=0, description="log interval")
     checkpoint_minutes: float = Field(
         10.0, ge=0, description="how much training a killed process may cost; 0 saves after every step"
@@ -150,6 +161,15 @@ class TrainConfig(Settings):
     snapshot_kimg: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         (), description="lengths at which the weight average is kept, for eval.curve_metrics and eval.snapshot"
     )
+
+    def content(self, without: Names[str] = ()) -> dict[str, Any]:
+        """The settings for a hash; those that came later only where they are not at their default."""
+        usual = {name for name in LATER if getattr(self, name) == type(self).model_fields[name].default}
+        return self.model_dump(exclude=usual.union(without))
+
+
+LATER = ("tf32", "compile")
+"""Settings of training that did not exist when the first results were made: at their defaults no key tells of them."""
 
 
 class EvalConfig(Settings):

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmark.api import Field, Method, Nets, added, reparametrise
+from benchmark.api import Adam, Field, Method, Nets, added, reparametrise
 
 
 class AdAM(Method):
@@ -40,7 +40,7 @@ class AdAM(Method):
         nets.g.requires_grad_(False), nets.d.requires_grad_(False)
         trained = added(nets.g), [*added(nets.d), *nets.d.b4.parameters()]
         every = [p.requires_grad_(True) for part in trained for p in part]
-        optimiser = torch.optim.Adam(every, lr=self.probe_lr, betas=(0.0, 0.99), fused=True)
+        optimiser = Adam(every, lr=self.probe_lr, betas=(0.0, 0.99))
         for _ in range(self.probe_steps):
             for p, gradient in zip(every, gradients(nets, trained, reals, 4, rng), strict=True):
                 p.grad = gradient

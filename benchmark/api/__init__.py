@@ -9,6 +9,7 @@ from benchmark.api.extra import Extra, build
 from benchmark.api.losses import feature_matching
 from benchmark.api.matches_source import MatchesSource
 from benchmark.api.method import Control, DiscriminatorStep, GeneratorStep, Method, Turn, copy_of, refuse
+from benchmark.api.optimiser import Adam
 from benchmark.api.relaxed_realism import RelaxedRealism
 from benchmark.api.reparametrise import added, all_but, baked, reparametrise
 from benchmark.errors import MethodError
@@ -16,6 +17,7 @@ from benchmark.stylegan2 import Discriminator, Generator, Nets, Noise
 from benchmark.stylegan2.networks import Miner
 
 __all__ = [
+    "Adam",
     "Control",
     "Discriminator",
     "DiscriminatorStep",

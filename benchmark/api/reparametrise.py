@@ -63,11 +63,12 @@ def bake(net: Generator | Discriminator) -> None:
 
     Not torch's `remove_parametrizations`: that changes a class which deep copies share, and the order of parameters.
     """
+    changed = [(path, module) for path, module in net.named_modules() if parametrize.is_parametrized(module)]
+    if not changed:
+        return
     with torch.device("meta"):
         plain = type(net)(net.cfg)
-    for path, module in list(net.named_modules()):
-        if not parametrize.is_parametrized(module):
-            continue
+    for path, module in changed:
         values = {name: getattr(module, name).detach().clone() for name in module.parametrizations}  # type: ignore[union-attr]
         del module.parametrizations
         module.__class__ = module.__class__.__bases__[0]

@@ -168,9 +168,7 @@ def run_trial(method: Method) -> Trial:
         trial.process_changes = process.restore()
     trial.global_random_state_changed = global_random_state() != before
     trial.seconds = times[-1] - times[0]
-    trial.trainable = sum(
-        p.numel() for opt in (state.opt_g, state.opt_d) for g in opt.param_groups for p in g["params"]
-    )
+    trial.trainable = sum(p.numel() for opt in (state.opt_g, state.opt_d) for p in opt.parameters)
     look_at(trial, held, extras)
     return trial
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -59,12 +60,19 @@ def card_shelf() -> Path:
     return inside if inside.is_dir() else package.parent / "datasets"
 
 
+@lru_cache(maxsize=256)
+def _card(path: Path, changed: int, size: int) -> Card:
+    """The card as the file was when it was `changed`; the whole shelf is asked for often."""
+    return Card.model_validate(plain_yaml(path.read_text("utf-8")))
+
+
 def list_cards() -> dict[str, Card]:
     """All cards on the shelf by name. Raises `DataError` for a card that does not read."""
     cards = {}
     for path in sorted(card_shelf().glob("*.yaml")):
         try:
-            card = Card.model_validate(plain_yaml(path.read_text("utf-8")))
+            found = path.stat()
+            card = _card(path, found.st_mtime_ns, found.st_size)
         except (OSError, ValueError) as error:
             raise DataError(f"card {path.name} cannot be read: {' '.join(str(error).split())}") from error
         if card.name != path.stem:

@@ -80,13 +80,13 @@ class Samples:
     """The images of one evaluated control, drawn once and shared by all metrics. All uint8 [n, 3, R, R].
 
     ``fakes`` are adapted(z_i), i < N, with the control's noise. ``sources`` are source(z_i), i < P, with the source's
-    anchor noise; ``anchored`` are adapted(z_i), i < P, with that same noise. So ``fakes[i]``, ``sources[i]`` and
-    ``anchored[i]`` belong to one latent, and P <= N.
+    anchor noise; ``anchored`` are adapted(z_i), i < P, with that same noise, where a metric asks for them. So
+    ``fakes[i]``, ``sources[i]`` and ``anchored[i]`` belong to one latent, and P <= N.
     """
 
     fakes: Images
     sources: Images
-    anchored: Images
+    anchored: Images | None = None
     before: Images | None = None
     """The first P of ``fakes`` at the value of the control before this one: same z, same stream of noise."""
     legacy: tuple[Images, Images] | None = None
@@ -95,16 +95,17 @@ class Samples:
     """Averaged images of the first latents, where a metric asks for them."""
 
     def __post_init__(self) -> None:
-        for name in ("fakes", "sources", "anchored"):
-            require_images(getattr(self, name), name, least=1)
+        anchored = self.sources if self.anchored is None else self.anchored
+        for name, images in {"fakes": self.fakes, "sources": self.sources, "anchored": anchored}.items():
+            require_images(images, name, least=1)
         further = {} if self.before is None else {"images before this control": self.before}
         if self.legacy is not None:
             further |= {"legacy images of the source": self.legacy[0], "adapted legacy images": self.legacy[1]}
         for name, images in further.items():
             if images.shape != self.sources.shape or images.dtype != np.uint8:
                 raise DataError(f"{name} must be uint8 {self.sources.shape}; found {images.dtype} {images.shape}.")
-        if self.sources.shape != self.anchored.shape or self.sources.shape[1:] != self.fakes.shape[1:]:
-            shapes = (self.fakes.shape, self.sources.shape, self.anchored.shape)
+        if self.sources.shape != anchored.shape or self.sources.shape[1:] != self.fakes.shape[1:]:
+            shapes = (self.fakes.shape, self.sources.shape, anchored.shape)
             raise DataError(
                 f"fakes, sources and anchored must show the same latents at one size; found shapes {shapes}."
             )

@@ -76,7 +76,7 @@ def verdict(checks: Sequence[Check]) -> Doctor:
 
 def networks_of(evaluator: Evaluator) -> tuple[dict[str, FeatureNetwork], dict[str, PerceptualNetwork]]:
     """The networks that the evaluator has loaded, by name: for features, for distances."""
-    return {name: net for name, (net, _) in evaluator._pooled.items()}, dict(evaluator._perceptual)
+    return {name: net for name, (net, _) in evaluator.pooled.items()}, dict(evaluator.perceptual)
 
 
 def missing(network: str, reason: str) -> list[Check]:

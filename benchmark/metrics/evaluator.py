@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +21,7 @@ from benchmark.metrics.networks.feature_cache import Features, KeptFeatures
 from benchmark.metrics.networks.weight_files import (
     NETWORK_FILES,
     WEIGHT_FILES,
+    Located,
     WeightFile,
     locate,
     locate_stand_in,
@@ -34,6 +35,7 @@ from benchmark.system.files import sha256_of
 
 if TYPE_CHECKING:
     from benchmark.metrics.networks.features import FeatureNetwork
+    from benchmark.metrics.networks.kept_maps import KeptMaps
     from benchmark.metrics.networks.perceptual import PerceptualNetwork
 
 Progress = Callable[[int, int], None]
@@ -58,14 +60,25 @@ class Evaluation:
         return None if self.features is None else nearest_first(*self.features)
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """Networks by name, in the roles that the metrics need, or why they are unavailable."""
+
+    pooled: dict[str, tuple[FeatureNetwork, str]] = field(default_factory=dict)
+    perceptual: dict[str, PerceptualNetwork] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+
 class Evaluator:
-    """Computes the named metrics; each network is loaded once, here, and each set of features made once per call.
+    """Computes the named metrics; each network is loaded once, when needed; each set of features is made once a call.
+
+    Maps of pairs are kept between calls: the source's images are the same for all controls of a (domain, seed).
 
     ``cache`` holds features of real images and is one of the places where weights are looked for. ``weights`` names
     files by key (see weight_files.py). ``files`` replaces the published files by others and exists for tests.
     ``stand_ins`` is the folder of the files for metrics called ``standin_*``.
     Raises UnknownName for a metric or weight key, WeightsError for a named file that is missing or altered.
-    A metric whose network is unavailable is decided here, once, and scored as ``not available: ...``.
+    Weight files are looked for here, once. A metric whose network is unavailable is scored as ``not available: ...``.
     """
 
     def __init__(
@@ -82,11 +95,24 @@ class Evaluator:
         self.stand_ins = stand_ins
         self.infos = tuple(find_metric(name) for name in dict.fromkeys(names))
         self.device, self.batch, self.cache = device, batch, Path(cache)
-        self.missing: dict[str, str] = {}
-        self._pooled: dict[str, tuple[FeatureNetwork, str]] = {}
-        self._perceptual: dict[str, PerceptualNetwork] = {}
-        for network in dict.fromkeys(info.network for info in self.infos):
-            self._load(network, weights, files)
+        self.files = files
+        networks = dict.fromkeys(info.network for info in self.infos)
+        self._located = {network: self._locate(network, weights) for network in networks}
+        self._maps: dict[str, KeptMaps] = {}
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """Why a network is unavailable, by its name."""
+        return self._loaded.missing
+
+    def _images_at_once(self, px: int) -> int:
+        """Of a network: ``batch``; on a GPU as many as a quarter of the free memory holds, where that is more.
+
+        On a CPU larger batches gain nothing. Sampled images do not depend on this.
+        """
+        from benchmark.metrics.networks.features import images_in
+
+        return self.batch if self.device == "cpu" else max(self.batch, images_in(self.device, px))
 
     def __call__(
         self,
@@ -105,21 +131,21 @@ class Evaluator:
         require_images(reference, "the reference set", least=1)
         if training is not None:
             require_training(training, samples.fakes)
-        real = {network: self._kept(network, reference, reference_digest) for network in self._pooled}
+        real = {network: self._kept(network, reference, reference_digest) for network in self.pooled}
         trained = self._training(training, reference_digest)
         short = self._short(samples, reference, training)
 
         def able(network: str, *kinds: str) -> list[MetricInfo]:
             return [info for info in self._of(network, *kinds) if info.name not in short]
 
-        pairs = [Pairs(net, able(name, *PAIRED), samples, training) for name, net in self._perceptual.items()]
+        pairs = {name: Pairs(net, able(name, *PAIRED), samples, training) for name, net in self.perceptual.items()}
         absent = sum(kept.absent for kept in (*real.values(), *trained.values()))
-        tick = counter(absent + len(samples.fakes) * len(real) + sum(work.seen for work in pairs), progress)
+        tick = counter(absent + len(samples.fakes) * len(real) + sum(work.seen for work in pairs.values()), progress)
 
         scores = {i.name: Score.missing(self.missing[i.network]) for i in self.infos if i.network in self.missing}
         scores |= short
         first: tuple[Features, Features] | None = None
-        for network, (net, _) in self._pooled.items():
+        for network, (net, _) in self.pooled.items():
 
             def make(images: Images, net: FeatureNetwork = net) -> Features:
                 return self._features(net, images, tick)
@@ -130,8 +156,9 @@ class Evaluator:
             require_features((f"{network}: generated", fakes, 1))
             scores |= features_to_scores(able(network, *POOLED), fakes, reals, trains)
             first = first or (fakes, reals)
-        for work in pairs:
-            scores |= work.scores(self.device, self.batch, tick)
+        px = samples.fakes.shape[-1]
+        for network, work in pairs.items():
+            scores |= work.scores(self.device, self._images_at_once(px), tick, self._maps[network])
         moved = [info for info in self.infos if info.kind in TRANSLATED and info.name not in short]
         scores |= translations_to_scores(moved, samples.translations)
         for name, score in scores.items():
@@ -146,36 +173,52 @@ class Evaluator:
         found = {info.name: shortage(info, Sizes(*counts)) for info in self.infos if info.network not in self.missing}
         return {name: Score.missing(reason) for name, reason in found.items() if reason}
 
-    def _load(self, network: str, weights: Mapping[str, Path], files: Mapping[str, WeightFile]) -> None:
-        """Find the network's files, then load it in the roles that the metrics need; or note why not."""
+    def _locate(self, network: str, weights: Mapping[str, Path]) -> dict[str, Located]:
+        """The network's files by key; of placeholders, those of the user."""
         real = network.removeprefix(STAND_IN)
-        located = {
-            key: locate(files[key], weights, self.cache)
-            if real == network
-            else locate_stand_in(files[key], self.stand_ins, self.cache)
-            for key in NETWORK_FILES[real]
-        }
-        reasons = [place.reason for place in located.values() if place.reason]
-        if reasons:
-            self.missing[network] = reasons[0]
-            return
+        if real == network:
+            return {key: locate(self.files[key], weights, self.cache) for key in NETWORK_FILES[real]}
+        return {key: locate_stand_in(self.files[key], self.stand_ins, self.cache) for key in NETWORK_FILES[real]}
+
+    @cached_property
+    def _loaded(self) -> Loaded:
+        """The networks that the metrics need, on the device; loading them takes half a second."""
         from benchmark.metrics.networks.features import fingerprint, load_feature_network
+        from benchmark.metrics.networks.kept_maps import KeptMaps
         from benchmark.metrics.networks.perceptual import load_perceptual_network
 
-        paths = {key: place.path for key, place in located.items() if place.path}
-        try:
-            if self._of(network, *POOLED):
-                net = load_feature_network(real, paths)
-                hashes = [files[k].sha256 if real == network else sha256_of(path) for k, path in paths.items()]
-                mark = fingerprint(net, hashes)
-                self._pooled[network] = (net.to(self.device), mark)
-            if self._of(network, *PAIRED):
-                self._perceptual[network] = load_perceptual_network(real, paths).to(self.device)
-        except ImportError as error:
-            self.missing[network] = f"not available: {error}; install what `list metrics` says that it needs"
+        found = Loaded()
+        for network, located in self._located.items():
+            reasons = [place.reason for place in located.values() if place.reason]
+            if reasons:
+                found.missing[network] = reasons[0]
+                continue
+            real, paths = network.removeprefix(STAND_IN), {key: at.path for key, at in located.items() if at.path}
+            try:
+                if self._of(network, *POOLED):
+                    net = load_feature_network(real, paths)
+                    hashes = [self.files[k].sha256 if real == network else sha256_of(at) for k, at in paths.items()]
+                    mark = fingerprint(net, hashes)
+                    found.pooled[network] = (net.to(self.device), mark)
+                if self._of(network, *PAIRED):
+                    found.perceptual[network] = load_perceptual_network(real, paths).to(self.device)
+                    self._maps[network] = KeptMaps()
+            except ImportError as error:
+                found.missing[network] = f"not available: {error}; install what `list metrics` says that it needs"
+        return found
+
+    @property
+    def pooled(self) -> dict[str, tuple[FeatureNetwork, str]]:
+        """The networks of pooled features, each with its fingerprint, by name."""
+        return self._loaded.pooled
+
+    @property
+    def perceptual(self) -> dict[str, PerceptualNetwork]:
+        """The networks of distances by name."""
+        return self._loaded.perceptual
 
     def _kept(self, network: str, images: Images, digest: str) -> KeptFeatures:
-        net, mark = self._pooled[network]
+        net, mark = self.pooled[network]
         return KeptFeatures(self.cache / "features", mark, digest, images, net.dim)
 
     def _training(self, images: Images | None, digest: str) -> dict[str, KeptFeatures]:
@@ -183,13 +226,13 @@ class Evaluator:
 
         The domain's digest stands for both splits, and they may be of one size: hence the mark in the key.
         """
-        networks = [] if images is None else [name for name in self._pooled if self._of(name, *MEMORISATION)]
+        networks = [] if images is None else [name for name in self.pooled if self._of(name, *MEMORISATION)]
         return {name: self._kept(name, images, f"{digest}/training") for name in networks if images is not None}
 
     def _features(self, net: FeatureNetwork, images: Images, tick: Tick) -> Features:
         from benchmark.metrics.networks.features import images_to_features
 
-        return images_to_features(net, images, self.device, self.batch, tick)
+        return images_to_features(net, images, self.device, self._images_at_once(images.shape[-1]), tick)
 
     def _of(self, network: str, *kinds: str) -> list[MetricInfo]:
         return [info for info in self.infos if info.network == network and info.kind in kinds]

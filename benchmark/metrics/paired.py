@@ -12,6 +12,7 @@ from benchmark.metrics.base import NO_TRAINING, Images, Kind, MetricInfo, Sample
 from benchmark.metrics.translation import NO_TRANSLATIONS
 
 if TYPE_CHECKING:
+    from benchmark.metrics.networks.kept_maps import KeptMaps
     from benchmark.metrics.networks.perceptual import PerceptualNetwork
 
 LEGACY: tuple[Kind, ...] = ("legacy_consistency", "legacy_consistency_face")
@@ -21,6 +22,7 @@ NO_STEP = "not available: there is no value of the control before this one"
 FLOOR, CEILING = "floor of ", "ceiling of "
 """Names of comparisons that are no metric of their own begin so: answers with other grain, answers of other latents."""
 NO_LEGACY = "not available: no images were drawn in the published way"
+NO_ANCHORED = "not available: no images were drawn at the anchor noise"
 
 
 class Pairs:
@@ -48,14 +50,14 @@ class Pairs:
         once = images_seen(self.fakes, self.training) if self.intra and self.training is not None else 0
         return once + sum(work.seen for work in self.comparisons)
 
-    def scores(self, device: str, batch: int, tick: Callable[[int], None]) -> dict[str, Score]:
-        """{name: score}; ``tick(k)`` after every k images."""
+    def scores(self, device: str, batch: int, tick: Callable[[int], None], kept: KeptMaps) -> dict[str, Score]:
+        """{name: score}; ``tick(k)`` after every k images. ``kept`` holds this network's maps of earlier images."""
         from benchmark.metrics.intra import images_to_intra
         from benchmark.metrics.networks.perceptual import images_to_distances
 
         found = dict(self.missing)
         for work in self.comparisons:
-            distances = images_to_distances(self.net, work.images, work.others, device, batch, tick)
+            distances = images_to_distances(self.net, work.images, work.others, device, batch, tick, kept)
             found |= bounded({name: distances_to_score(values) for name, values in distances.items()})
         if self.intra and self.training is not None:
             score = images_to_intra(self.net, self.fakes, self.training, device, batch, tick)
@@ -124,7 +126,7 @@ def _why_missing(kind: Kind, samples: Samples) -> str:
     if kind == "translation_error":
         found = samples.translations
         return NO_TRANSLATIONS if found is None or not isinstance(found.answers, str) else found.answers
-    return NO_STEP if kind == "step" else NO_LEGACY
+    return {"step": NO_STEP, "consistency_anchor": NO_ANCHORED}.get(kind, NO_LEGACY)
 
 
 def too_small(images: Images, least_px: int) -> Score | None:
@@ -142,9 +144,10 @@ def face(images: Images) -> Images:
 def _sets(samples: Samples) -> list[tuple[Images, dict[Kind, Images]]]:
     """Images, and by kind of metric those they are compared with."""
     adapted = samples.fakes[: len(samples.sources)]
-    sets: list[tuple[Images, dict[Kind, Images]]] = [
-        (samples.sources, {"consistency": adapted, "consistency_anchor": samples.anchored})
-    ]
+    others: dict[Kind, Images] = {"consistency": adapted}
+    if samples.anchored is not None:
+        others["consistency_anchor"] = samples.anchored
+    sets: list[tuple[Images, dict[Kind, Images]]] = [(samples.sources, others)]
     if samples.before is not None:
         sets.append((samples.before, {"step": adapted}))
     if samples.translations is not None and not isinstance(samples.translations.answers, str):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -68,6 +68,7 @@ class Sampler:
         rng = generator(*self.seed, "eval", "latents")
         self.z = torch.randn(cfg.samples, source.cfg.z_dim, generator=rng).to(self.device)
         self._anchored: tuple[Generator, np.ndarray] | None = None
+        self.anchors = any(find_metric(name).kind == "consistency_anchor" for name in cfg.metrics)
         self.drawn = self._draw() if drawn is None else drawn
 
     def __call__(
@@ -77,21 +78,19 @@ class Sampler:
         progress: Callable[[int], None] = lambda n: None,
         before: np.ndarray | None = None,
     ) -> tuple[Samples, float]:
-        """Samples of `g` with the control's noise and at the anchor, and the generator's milliseconds per image.
+        """Samples of `g` with the control's noise, and the generator's milliseconds per image.
 
-        `before` goes into the samples: what `pairs` gave at the control's value before this one. Legacy images are
-        drawn if one of the metrics in `cfg` needs them.
+        `before` goes into the samples: what `pairs` gave at the control's value before this one. Images at the anchor,
+        legacy and averaged ones are drawn if one of the metrics in `cfg` needs them.
         """
         rng = self._noise_stream("noise")
         fakes, ms = self._images(g, self.z, lambda n: noise(n, rng), self.cfg.psi, "generated images", progress)
-        if self._anchored is None or self._anchored[0] is not g:
-            self._anchored = (g, self._at_anchor(g))
+        anchored = self._anchored_of(g) if self.anchors else None
         drawn = self.drawn
         legacy = None if drawn.legacy is None else (drawn.legacy, self._legacy(g, "adapted"))
         translations = None
         if drawn.averaged is not None:
             translations = Translations(drawn.averaged[0], self._averaged(g, noise), drawn.averaged[1])
-        anchored = self._anchored[1]
         return Samples(fakes, drawn.sources, anchored, before=before, legacy=legacy, translations=translations), ms
 
     def pairs(self, g: Generator, noise: NoiseOf) -> np.ndarray:
@@ -141,14 +140,17 @@ class Sampler:
         rng = self._noise_stream("averaged noise")
         batches = []
         for start, stop in _ranges(min(LATENTS, self.cfg.pairs), self.cfg.batch):
-            z = self.z[start:stop]
-            total = torch.zeros([])
-            for _ in range(DRAWS):
-                images = g(z, noise=noise(len(z), rng), psi=self.cfg.psi)
-                require_finite(images, "images to be averaged over noise", start)
-                total = total + (images * 0.5 + 0.5).clamp(0, 1)
+            ws = g.mapping(self.z[start:stop], psi=self.cfg.psi)
+            images = _draws(g, ws, (noise(stop - start, rng) for _ in range(DRAWS)), start)
+            total = sum(images, torch.zeros((), device=self.device))
             batches.append((total / DRAWS).cpu().numpy())
         return np.concatenate(batches)
+
+    def _anchored_of(self, g: Generator) -> np.ndarray:
+        """Those of the control before where its generator was the same."""
+        if self._anchored is None or self._anchored[0] is not g:
+            self._anchored = (g, self._at_anchor(g))
+        return self._anchored[1]
 
     def _at_anchor(self, g: Generator) -> np.ndarray:
         """The pairs' latents with the source's anchor noise, in whichever network."""
@@ -181,6 +183,24 @@ class Sampler:
             batches.append(to_uint8(images))
             progress(stop - start)
         return np.concatenate(batches), float(np.median(times))
+
+
+def _draws(g: Generator, ws: Tensor, noises: Iterable[Noise], first: int) -> Iterator[Tensor]:
+    """For each noise the image of `ws`, float32 [n, 3, R, R] in 0 to 1; equal noises in a row share one pass."""
+    before: Noise | None = None
+    for maps in noises:
+        if before is None or not _equal(maps, before):
+            raw = g.synthesis(ws, maps)[0]
+            require_finite(raw, "images to be averaged over noise", first)
+            image = (raw * 0.5 + 0.5).clamp(0, 1)
+        before = maps
+        yield image
+
+
+def _equal(a: Noise, b: Noise) -> bool:
+    if isinstance(a, str) or isinstance(b, str):
+        return a == b != "random"
+    return all(torch.equal(a[layer], b[layer]) for layer in a)
 
 
 def _ranges(count: int, size: int) -> Iterator[tuple[int, int]]:

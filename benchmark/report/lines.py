@@ -19,7 +19,14 @@ from benchmark.results.record import control_order
 from benchmark.results.store import sort_key
 
 COSTS = ("seconds_per_kimg", "train_seconds", "ms_per_image", "peak_mem_mb", "trainable_params", "shipped_params")
-NO_EFFECT = {"train.tick_kimg", "train.checkpoint_minutes", "eval.metrics", "eval.curve_metrics", "eval.curve_samples"}
+NO_EFFECT = {
+    "train.cudnn_benchmark",
+    "train.tick_kimg",
+    "train.checkpoint_minutes",
+    "eval.metrics",
+    "eval.curve_metrics",
+    "eval.curve_samples",
+}
 """Settings of what else is logged or measured: they change no number of a table."""
 VERSIONS = "metric_versions."
 """Settings called so belong to one metric each."""

@@ -20,8 +20,8 @@ from benchmark.training.batches import images_per_round
 PROTOCOL = 2
 """Raise it when the loop, backbone, sampler or the meaning of a setting changes: nothing stored is re-used then."""
 
-NO_EFFECT = {"tick_kimg", "snapshot_kimg", "checkpoint_minutes"}
-"""Training settings that change the log or what is kept on the way, but not the weights."""
+NO_EFFECT = {"tick_kimg", "snapshot_kimg", "checkpoint_minutes", "cudnn_benchmark"}
+"""Training settings that change the log, what is kept on the way or the choice of equal kernels, not the weights."""
 LEAST_TO_CHOOSE_BY = 10
 """Images of a selection split."""
 
@@ -150,7 +150,7 @@ def make_job(suite: Suite, method: Method | None, domain: Place, seed: int, sour
     train_key = key(
         [PROTOCOL, source_sha256, domain.digest, apart, seed],
         described(method.training()) if method else None,
-        suite.train.model_dump(exclude=NO_EFFECT) if method else None,
+        suite.train.content(NO_EFFECT) if method else None,
     )
     names = (*suite.eval.metrics, *suite.eval.curve_metrics)
     versions = {name: list_metrics()[name].version for name in names}

@@ -9,8 +9,6 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmark.metrics.doctor import examine, verdict
-from benchmark.report import rich_table, write_report
-from benchmark.report.tables import brief
 from benchmark.results import ResultStore, RunRecord
 from benchmark.results.verify import tidy_results
 from benchmark.running.launch import Launch, run_all
@@ -63,6 +61,9 @@ def run_suite(run: Run, console: Console, tensorboard: bool, launch: Launch) -> 
 
 def print_tables(records: Sequence[RunRecord], store: ResultStore, console: Console) -> None:
     """Write the report of these records, show its tables and say where everything lies."""
+    from benchmark.report import rich_table, write_report  # pandas, scipy, matplotlib: for a report only
+    from benchmark.report.tables import brief
+
     made = write_report(store.out, keys={r.record_key for r in records})
     for section in made.sections:
         console.print(rich_table(section.quality))

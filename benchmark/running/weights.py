@@ -216,7 +216,7 @@ def train_checkpoint(job: Job, run: Run, path: Path) -> None:
         "train_seconds": state.seconds,
         "seconds_per_kimg": statistics.median(rates[1:] or rates),
         "peak_mem_mb": peak_memory_mb(run.device),
-        "trainable_params": sum(p.numel() for opt in (state.opt_g, state.opt_d) for p in opt.param_groups[0]["params"]),
+        "trainable_params": sum(p.numel() for opt in (state.opt_g, state.opt_d) for p in opt.parameters),
         "kimg": state.images / 1000,
     }
     ticks = [[tick.images, tick.seconds] for tick in state.ticks]

@@ -108,7 +108,8 @@ def _begin_noise(nets: Nets, noise: NoiseStart) -> None:
 
 def _key(recipe: Recipe, digest: str) -> str:
     """What a training state belongs to. Without the length, so that a training can continue beyond its first goal."""
-    fixed = recipe.model_dump(exclude={"train": {"kimg", "checkpoint_minutes"}, "snapshot_kimg": True})
+    fixed = recipe.model_dump(exclude={"train", "snapshot_kimg"})
+    fixed["train"] = recipe.train.content(("kimg", "checkpoint_minutes", "cudnn_benchmark"))
     return hashlib.sha256(json.dumps([fixed, digest, dist.world()], sort_keys=True).encode()).hexdigest()
 
 

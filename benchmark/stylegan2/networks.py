@@ -32,7 +32,8 @@ class FullyConnected(nn.Module):
 
     def __init__(self, n_in: int, n_out: int, act: bool = False, lr_mult: float = 1.0, bias_init: float = 0.0) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(n_out, n_in) / lr_mult)
+        # In place: on the meta device `/` would import PyTorch's compiler.
+        self.weight = nn.Parameter(torch.randn(n_out, n_in).div_(lr_mult))
         self.bias = nn.Parameter(torch.full((n_out,), float(bias_init)))
         self.weight_gain = lr_mult / math.sqrt(n_in)
         self.bias_gain = lr_mult

@@ -15,15 +15,18 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
+SLOPE = 0.2
+"""Of leaky ReLUs."""
+SQRT2 = math.sqrt(2.0)
+"""Gain that keeps the second moment through a leaky ReLU of slope 0.2, as StyleGAN2 uses it."""
 FIR_TAPS = (1.0, 3.0, 3.0, 1.0)
 """The resampling filter of StyleGAN2 (Karras et al. 2020); a 4x4 outer product, normalised to sum 1."""
 
 
 def fir_kernel() -> Tensor:
     """float32 [4, 4] low-pass kernel that sums to 1."""
-    taps = torch.tensor(FIR_TAPS)
-    kernel = taps.outer(taps)
-    return kernel / kernel.sum()
+    total = sum(FIR_TAPS) ** 2
+    return torch.tensor([[a * b / total for b in FIR_TAPS] for a in FIR_TAPS])  # no arithmetic on the meta device
 
 
 def _output_padding(large: Tensor, small: Tensor, weight: torch.Size, stride: int, padding: int) -> list[int]:
@@ -96,11 +99,15 @@ def _nchw_is_faster(x: Tensor, stride: int) -> bool:
 
 def conv2d(x: Tensor, w: Tensor, stride: int = 1, padding: int = 0, groups: int = 1) -> Tensor:
     """Correlation of x [N, I, H, W] with w [O, I / groups, k, k]."""
+    if torch.compiler.is_compiling():  # which differentiates once
+        return F.conv2d(x, w, stride=stride, padding=padding, groups=groups)
     return _Conv.apply(x, w, stride, padding, False, [0, 0], groups)
 
 
 def conv_transpose2d(x: Tensor, w: Tensor, stride: int = 1, padding: int = 0, groups: int = 1) -> Tensor:
     """Transpose of `conv2d`: x [N, I, H, W], w [I, O / groups, k, k]."""
+    if torch.compiler.is_compiling():
+        return F.conv_transpose2d(x, w, stride=stride, padding=padding, groups=groups)
     return _Conv.apply(x, w, stride, padding, True, [0, 0], groups)
 
 
@@ -128,10 +135,42 @@ def downsample(x: Tensor, fir: Tensor) -> Tensor:
 
 
 def lrelu(x: Tensor, clamp: float | None) -> Tensor:
-    """Leaky ReLU of slope 0.2 in place (gains are folded into what comes before), then clamp to ±clamp."""
-    x = F.leaky_relu_(x, 0.2)
-    return x if clamp is None else x.clamp(-clamp, clamp)
+    """Leaky ReLU of slope 0.2 in place (gains are folded into what comes before), then clamp to ±clamp, likewise."""
+    if torch.compiler.is_compiling():  # which makes one pass of both
+        x = F.leaky_relu(x, SLOPE)
+        return x if clamp is None else x.clamp(-clamp, clamp)
+    return F.leaky_relu_(x, SLOPE) if clamp is None else _ClampedLeakyReLU.apply(x, clamp)
 
 
-SQRT2 = math.sqrt(2.0)
-"""Gain that keeps the second moment through a leaky ReLU of slope 0.2, as StyleGAN2 uses it."""
+class _ClampedLeakyReLU(Function):
+    """Both in place and differentiable from the result alone: `clamp` would cost comparisons, a mask and a copy.
+
+    The gradient at the limit itself is 0, as in stylegan2-ada-pytorch's CUDA kernel.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, clamp: float) -> Tensor:
+        y = F.hardtanh_(F.leaky_relu_(x, SLOPE), -clamp, clamp)
+        ctx.mark_dirty(x)
+        ctx.save_for_backward(y)
+        ctx.clamp = clamp
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gy: Tensor) -> tuple[Tensor, None]:
+        return _ClampedLeakyReLUGrad.apply(gy, ctx.saved_tensors[0], ctx.clamp), None
+
+
+class _ClampedLeakyReLUGrad(Function):
+    """gy times the slope at the result y; linear in gy, constant in y nearly everywhere."""
+
+    @staticmethod
+    def forward(ctx: Any, gy: Tensor, y: Tensor, clamp: float) -> Tensor:
+        ctx.save_for_backward(y)
+        ctx.clamp = clamp
+        inside = torch.ops.aten.hardtanh_backward(gy, y, -clamp, clamp)
+        return torch.ops.aten.leaky_relu_backward(inside, y, SLOPE, True)
+
+    @staticmethod
+    def backward(ctx: Any, gg: Tensor) -> tuple[Tensor, None, None]:
+        return _ClampedLeakyReLUGrad.apply(gg, ctx.saved_tensors[0], ctx.clamp), None, None

@@ -25,12 +25,13 @@ class Streams:
     """One generator each for data, latents, noise, augmentation and the method's own draws.
 
     The method gets its own stream: what it draws must not shift the latents or the noise that all methods share.
+    Data and latents are drawn on the CPU: a loop that decides by them would wait for the device otherwise, and they
+    are the same on every device.
     """
 
     def __init__(self, *parts: object, device: str | torch.device = "cpu") -> None:
-        self.data, self.latents, self.noise, self.augment, self.method = (
-            generator(*parts, name, device=device) for name in NAMES
-        )
+        self.data, self.latents = (generator(*parts, name) for name in NAMES[:2])
+        self.noise, self.augment, self.method = (generator(*parts, name, device=device) for name in NAMES[2:])
 
     def state_dict(self) -> dict[str, Tensor]:
         """{name: uint8 state}, always on the CPU."""

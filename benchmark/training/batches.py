@@ -12,6 +12,8 @@ from benchmark.errors import ConfigError
 from benchmark.system.random_streams import derive_seed
 from benchmark.training import dist
 
+CPU = torch.device("cpu")
+
 
 def images_per_round(cfg: TrainConfig, group: int) -> int:
     """Images that this process handles at a time; ConfigError where the batch does not divide so.
@@ -29,13 +31,33 @@ def images_per_round(cfg: TrainConfig, group: int) -> int:
     return n
 
 
+def resident(data: Tensor, device: torch.device) -> Tensor:
+    """uint8 `data` on the device where it takes at most a quarter of what is free there, else where it is."""
+    if device.type != "cuda" or data.nbytes > torch.cuda.mem_get_info(device)[0] / 4:
+        return data
+    return data.to(device)
+
+
+def to_device(x: Tensor, device: torch.device) -> Tensor:
+    """`x` of the CPU on the device, without waiting for what the device has still to do."""
+    return (
+        x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" and x.device != device else x.to(device)
+    )
+
+
 def real_batches(
-    data: Tensor, n: int, mirror: bool, seed: Sequence[object], start: int, rng: torch.Generator
+    data: Tensor,
+    n: int,
+    mirror: bool,
+    seed: Sequence[object],
+    start: int,
+    rng: torch.Generator,
+    device: torch.device = CPU,
 ) -> Iterator[Tensor]:
     """This rank's batches of uint8 `data` [M, 3, R, R], from image `start` on: float32 [n, 3, R, R] in [-1, 1].
 
     Endless; each epoch is a permutation given by (seed, epoch) alone. `mirror` flips left-right with
-    probability 1/2, drawn from `rng`, on whose device the batches are.
+    probability 1/2, drawn from `rng` on the CPU. `data` may be on the CPU or on `device`, the batches are on `device`.
     """
     position = start + dist.rank() * n
     epoch, order = -1, torch.empty(0)
@@ -48,8 +70,8 @@ def real_batches(
                 order = torch.randperm(len(data), generator=shuffle)
             picks.append(order[i % len(data)])
         position += n * dist.world()
-        x = data[torch.stack(picks)].to(rng.device).float() / 127.5 - 1
+        x = to_device(data[to_device(torch.stack(picks), data.device)], device).float() / 127.5 - 1
         if mirror:
-            flips = torch.rand(n, generator=rng, device=rng.device) < 0.5
+            flips = to_device(torch.rand(n, generator=rng) < 0.5, device)
             x = torch.where(flips[:, None, None, None], x.flip(3), x)
         yield x

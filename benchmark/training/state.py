@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from benchmark.api.extra import Extra, load_extra
+from benchmark.api.optimiser import Adam
 from benchmark.config import TrainConfig
 from benchmark.errors import MethodError, WeightsError
 from benchmark.stylegan2 import Nets
@@ -54,8 +55,8 @@ class State:
     """All that a training consists of at a moment; `save_state` stores it, `restore_state` brings it back."""
 
     nets: Nets
-    opt_g: torch.optim.Adam
-    opt_d: torch.optim.Adam
+    opt_g: Adam
+    opt_d: Adam
     streams: Streams
     ada: Ada
     pl_mean: Tensor
@@ -101,25 +102,18 @@ class Log:
         self.state.interval = Interval(self.state.images)
 
 
-def _moments(optimiser: torch.optim.Adam, prefix: str) -> dict[str, Tensor]:
-    return {
-        f"{prefix}.{i}.{name}": torch.as_tensor(value)
-        for i, entry in optimiser.state_dict()["state"].items()
-        for name, value in entry.items()
-    }
+def _moments(optimiser: Adam, prefix: str) -> dict[str, Tensor]:
+    entries = optimiser.state_dict().items()
+    return {f"{prefix}.{i}.{name}": value for i, entry in entries for name, value in entry.items()}
 
 
-def _load_moments(optimiser: torch.optim.Adam, tensors: dict[str, Tensor], prefix: str) -> None:
+def _load_moments(optimiser: Adam, tensors: dict[str, Tensor], prefix: str) -> None:
     entries: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         head, *rest = key.split(".")
         if head == prefix:
             entries.setdefault(int(rest[0]), {})[rest[1]] = value
-    optimiser.load_state_dict({"state": entries, "param_groups": optimiser.state_dict()["param_groups"]})
-    # Fused Adam walks through memory side by side: moments must lie in it as their parameter does (channels_last).
-    for parameter, entry in optimiser.state.items():
-        for name in ("exp_avg", "exp_avg_sq"):
-            entry[name] = torch.empty_like(parameter).copy_(entry[name])
+    optimiser.load_state_dict(entries)
 
 
 def save_state(path: Path, state: State, key: str) -> None:

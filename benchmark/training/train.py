@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from benchmark.api import DiscriminatorStep, GeneratorStep, Method, Turn
 from benchmark.api.extra import Extra, checked
+from benchmark.api.optimiser import Adam
 from benchmark.api.reparametrise import bake
 from benchmark.config import TrainConfig
 from benchmark.errors import MethodError, WeightsError
@@ -25,7 +26,8 @@ from benchmark.stylegan2.augment import Ada, augment
 from benchmark.stylegan2.diffaug import diffaug
 from benchmark.system.random_streams import Streams
 from benchmark.training import dist, losses
-from benchmark.training.batches import images_per_round, real_batches
+from benchmark.training.batches import images_per_round, real_batches, resident, to_device
+from benchmark.training.kernels import Arithmetic
 from benchmark.training.state import Log, State
 
 
@@ -68,11 +70,12 @@ def train(
         )
     set_precision(nets, cfg.precision)
     source.synthesis.dtype = nets.g.synthesis.dtype
-    batches = real_batches(data, per_round, cfg.mirror, seed, state.images, state.streams.data)
+    data = resident(data, device)
+    batches = real_batches(data, per_round, cfg.mirror, seed, state.images, state.streams.data, device)
     trains = {id(p) for p in g_params}
     tracks_w = any(id(p) in trains for p in nets.g.mapping.parameters())
     averaged = [(a, p) for a, p in zip(nets.g_ema.parameters(), nets.g.parameters(), strict=True) if id(p) in trains]
-    log = Log(state, cfg)
+    log, arithmetic = Log(state, cfg), Arithmetic(nets, cfg)
 
     while state.images < cfg.kimg * 1000:
         rounds = [next(batches) for _ in range(cfg.accumulate)]
@@ -80,7 +83,7 @@ def train(
         turn = Turn(nets, extra, state.streams.method, state.step, state.images)
         g_active, d_active = active(method, turn, g_params, d_params)
 
-        with phase(state.opt_g, g_active):
+        with arithmetic.main(), phase(state.opt_g, g_active):
             for x in rounds:
                 z = method.latents(turn, usual := latents(nets.g, len(x), state.streams.latents))
                 plain = z is usual
@@ -93,7 +96,7 @@ def train(
                 (total(terms) / cfg.accumulate).backward()
 
         if cfg.pl_weight and state.step % cfg.pl_every == 0:
-            with phase(state.opt_g, g_active):
+            with arithmetic.twice(), phase(state.opt_g, g_active):
                 for x in rounds:
                     z = latents(nets.g, max(len(x) // 2, 1), state.streams.latents)
                     fakes, ws = generate(nets.g, z, labels, cfg, state.streams)
@@ -105,7 +108,7 @@ def train(
                     (penalty * (cfg.pl_weight * cfg.pl_every / cfg.accumulate)).backward()
 
         signs = torch.zeros([], device=device)
-        with phase(state.opt_d, d_active):
+        with arithmetic.main(), phase(state.opt_d, d_active):
             for x in rounds:
                 with torch.no_grad():
                     z = method.latents(turn, usual := latents(nets.g, len(x), state.streams.latents))
@@ -122,7 +125,7 @@ def train(
                 (total(terms) / cfg.accumulate).backward()
 
         if cfg.r1_gamma and state.step % cfg.r1_every == 0:
-            with phase(state.opt_d, d_active):
+            with arithmetic.twice(), phase(state.opt_d, d_active):
                 for x in rounds:
                     x = x.clone().requires_grad_(True)
                     penalty = losses.r1(method.judge(turn, augmented(x, cfg, state), labels), x).mean()
@@ -192,14 +195,14 @@ def active(
     return lists[0], lists[1]
 
 
-def adam(parameters: list[nn.Parameter], lr: float, lazy_every: int | None) -> torch.optim.Adam:
+def adam(parameters: list[nn.Parameter], lr: float, lazy_every: int | None) -> Adam:
     """Adam with betas (0, 0.99), corrected for a regulariser every `lazy_every` steps (Karras et al. 2020, app. B)."""
     ratio = lazy_every / (lazy_every + 1) if lazy_every else 1.0
-    return torch.optim.Adam([{"params": parameters}], lr=lr * ratio, betas=(0.0, 0.99**ratio), eps=1e-8, fused=True)
+    return Adam(parameters, lr=lr * ratio, betas=(0.0, 0.99**ratio))
 
 
 @contextlib.contextmanager
-def phase(optimiser: torch.optim.Adam, parameters: list[nn.Parameter]) -> Iterator[None]:
+def phase(optimiser: Adam, parameters: list[nn.Parameter]) -> Iterator[None]:
     """Gradients for exactly `parameters`, averaged over ranks, then one optimiser step.
 
     Explicit lists, because `module.requires_grad_(True)` would thaw frozen layers; and nothing else gets a gradient,
@@ -212,7 +215,7 @@ def phase(optimiser: torch.optim.Adam, parameters: list[nn.Parameter]) -> Iterat
         p.requires_grad_(False)
     dist.average_gradients(parameters)
     optimiser.step()
-    optimiser.zero_grad(set_to_none=True)
+    optimiser.zero_grad()
 
 
 def extra_terms(method: Method, extra: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -232,8 +235,8 @@ def total(terms: dict[str, Tensor]) -> Tensor:
 
 
 def latents(g: Generator, n: int, rng: torch.Generator) -> Tensor:
-    """Unit normal float32 [n, z_dim]."""
-    return torch.randn(n, g.cfg.z_dim, generator=rng, device=rng.device)
+    """Unit normal float32 [n, z_dim] on the network's device; `rng` is on the CPU."""
+    return to_device(torch.randn(n, g.cfg.z_dim, generator=rng), g.mapping.w_avg.device)
 
 
 def generate(
@@ -251,7 +254,7 @@ def generate(
     """
     ws = g.mapping(z, c, update_avg=update_avg)
     if cfg.style_mixing:
-        draw = torch.rand(2, generator=streams.latents, device=z.device).tolist()
+        draw = torch.rand(2, generator=streams.latents).tolist()
         other = g.mapping(latents(g, len(z), streams.latents), c)
         if mix and draw[0] < cfg.style_mixing:
             cutoff = 1 + int(draw[1] * (g.synthesis.num_ws - 1))
@@ -280,8 +283,7 @@ def update_average(nets: Nets, pairs: Sequence[tuple[Tensor, Tensor]], cfg: Trai
     weight = 1 - 0.5 ** (cfg.batch / max(half_life, 1e-8))
     if pairs:
         torch._foreach_lerp_([a for a, _ in pairs], [p for _, p in pairs], weight)
-    for a, b in zip(nets.g_ema.buffers(), nets.g.buffers(), strict=True):
-        a.copy_(b)
+    torch._foreach_copy_(list(nets.g_ema.buffers()), list(nets.g.buffers()))
 
 
 def freeze_copy(g: Generator) -> Generator:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from benchmark.metrics.base import Images
 from benchmark.metrics.networks.features import RandConv, full_precision
+from benchmark.metrics.networks.kept_maps import KeptMaps
 
 
 class PerceptualNetwork(nn.Module):
@@ -159,17 +160,26 @@ def images_to_distances(
     device: str,
     batch: int,
     tick: Callable[[int], None],
+    kept: KeptMaps | None = None,
 ) -> dict[str, NDArray[np.float64]]:
-    """Distances [n] of ``sources`` to each set in ``others``, image by image; ``tick(k)`` after every k images."""
+    """Distances [n] of ``sources`` to each set in ``others``, image by image; ``tick(k)`` after every k images.
+
+    ``kept`` holds this network's maps of batches that were seen before.
+    """
     distances = {name: np.empty(len(sources)) for name in others}
+
+    def make(images: Images) -> list[Tensor]:
+        return net.features(to_tensor(images, device))
+
+    def maps(images: Images) -> list[Tensor]:
+        return make(images) if kept is None else kept.get(images, make)
+
     with full_precision():
         for start in range(0, len(sources), batch):
             part = slice(start, start + batch)
-            source = net.features(to_tensor(sources[part], device))
+            source = maps(sources[part])
             for name, images in others.items():
-                distances[name][part] = (
-                    net.distance(source, net.features(to_tensor(images[part], device))).cpu().numpy()
-                )
+                distances[name][part] = net.distance(source, maps(images[part])).cpu().numpy()
             tick(len(sources[part]) * (1 + len(others)))
     return distances
 

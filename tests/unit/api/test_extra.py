@@ -206,8 +206,8 @@ def test_the_learning_rates_are_scaled() -> None:
             return 8.0, 0.5
 
     state = run(Scaled(), cfg=CFG.model_copy(update={"kimg": 0.004, "pl_weight": 0.0, "r1_gamma": 0.0}))
-    assert state.opt_g.param_groups[0]["lr"] == pytest.approx(8 * CFG.lr_g)
-    assert state.opt_d.param_groups[0]["lr"] == pytest.approx(0.5 * CFG.lr_d)
+    assert state.opt_g.lr == pytest.approx(8 * CFG.lr_g)
+    assert state.opt_d.lr == pytest.approx(0.5 * CFG.lr_d)
 
 
 # --- stages
@@ -352,7 +352,7 @@ def test_a_stored_training_with_extra_and_new_parameters_goes_on_bit_for_bit(tmp
     assert differing(copies(whole.extra), copies(rest.extra)) == []
     assert rest.extra.get_buffer("seen").item() == 6
     for name in ("opt_g", "opt_d"):
-        one, two = (getattr(state, name).state_dict()["state"] for state in (whole, rest))
+        one, two = (getattr(state, name).state_dict() for state in (whole, rest))
         assert one.keys() == two.keys() and len(one) >= 4
         assert all(one[i]["exp_avg_sq"].equal(two[i]["exp_avg_sq"]) for i in one)
 

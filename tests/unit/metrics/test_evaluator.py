@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from benchmark.errors import DataError, UnknownName, WeightsError
 from benchmark.metrics import Evaluator, Samples, Score, list_metrics
+from benchmark.metrics.networks.kept_maps import KeptMaps
 from benchmark.metrics.networks.weight_files import WEIGHT_FILES
 
 RANDCONV = ("kid_randconv", "fd_randconv", "consistency_randconv", "consistency_anchor_randconv")
@@ -104,6 +105,44 @@ def test_scores_do_not_depend_on_the_batch(tmp_path: Path, samples: Samples) -> 
     two = Evaluator(RANDCONV, tmp_path / "b", batch=64)(samples, noise(30, 3), "digest").scores
     for name in RANDCONV:
         assert one[name].value == pytest.approx(two[name].value, rel=1e-4, abs=1e-7)
+
+
+def test_images_of_the_source_pass_through_the_network_of_pairs_once(tmp_path: Path, samples: Samples) -> None:
+    """For all controls of a (domain, seed); and an array that was changed is not taken for what it was."""
+    names, real = RANDCONV[2:], noise(30, 3)
+    evaluator = Evaluator(names, tmp_path, batch=10)
+    (net,) = evaluator.perceptual.values()
+    seen: list[int] = []
+    make = net.features
+    net.features = lambda images: seen.append(len(images)) or make(images)  # type: ignore[method-assign, func-returns-value]
+    evaluator(samples, real, "digest")
+    assert sum(seen) == 3 * 25
+    seen.clear()
+    further = replace(samples, fakes=noise(40, 9))
+    scores = evaluator(further, real, "digest").scores
+    assert sum(seen) == 25  # the fakes; sources and anchored images are those of before
+    assert scores == Evaluator(names, tmp_path, batch=10)(further, real, "digest").scores
+    further.sources[:] = noise(25, 10)
+    changed = evaluator(further, real, "digest").scores
+    assert changed == Evaluator(names, tmp_path, batch=10)(further, real, "digest").scores != scores
+
+
+def test_maps_are_kept_up_to_a_limit() -> None:
+    made: list[int] = []
+
+    def make(images: np.ndarray) -> list[torch.Tensor]:
+        made.append(int(images[0, 0, 0, 0]))
+        return [torch.full((100,), float(images[0, 0, 0, 0]))]
+
+    kept = KeptMaps(limit=900)  # two sets of 400 bytes
+    sets = [np.full((1, 3, 2, 2), k, np.uint8) for k in range(3)]
+    for k in (0, 1, 0, 2, 0, 1):
+        assert kept.get(sets[k], make)[0][0] == k
+    assert made == [0, 1, 2, 1] and kept.size == 800
+    none = KeptMaps(limit=100)
+    for _ in range(2):
+        none.get(sets[0], make)
+    assert made == [0, 1, 2, 1, 0, 0] and none.size == 0
 
 
 def test_reference_features_are_made_once(tmp_path: Path, samples: Samples) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -14,12 +16,14 @@ from benchmark.config import EvalConfig, NetConfig
 from benchmark.domains import load_domain
 from benchmark.metrics import Evaluator
 from benchmark.metrics.sampling import Sampler, to_uint8
+from benchmark.metrics.translation import DRAWS
 from benchmark.results import ResultStore
 from benchmark.running.plan import plan
 from benchmark.running.setup import Request, Run
 from benchmark.sources import list_sources
 from benchmark.stylegan2 import Generator, Nets, Noise
 from benchmark.suites import load_suite
+from benchmark.system.random_streams import generator
 
 CFG = NetConfig(resolution=16, z_dim=8, w_dim=8, mapping_layers=1, channel_base=64, channel_max=8, conv_clamp=None)
 CARD = list_sources()["smoke-32"].card
@@ -122,6 +126,35 @@ def test_pairs_are_the_first_samples_whatever_the_batches() -> None:
     assert len(samples.before) == EVAL.pairs and not np.array_equal(samples.before, samples.fakes[: EVAL.pairs])
 
 
+def test_images_at_the_anchor_are_drawn_only_for_metrics_that_need_them(tmp_path: Path) -> None:
+    followed = EVAL.model_copy(update={"metrics": ("consistency_randconv",)})
+    plain, _ = Sampler(network(0), followed, SEED)(network(1), random_noise)
+    both, _ = Sampler(network(0), EVAL, SEED)(network(1), random_noise)
+    assert plain.anchored is None and both.anchored is not None
+    for part in ("fakes", "sources"):
+        np.testing.assert_array_equal(getattr(plain, part), getattr(both, part))
+    scores = Evaluator(EVAL.metrics, tmp_path)(plain, plain.fakes, "digest").scores
+    assert "anchor noise" in (scores["consistency_anchor_randconv"].reason or "")
+    assert scores["consistency_randconv"].value is not None
+
+
+@pytest.mark.parametrize(("noise", "passes"), [(random_noise, DRAWS), (anchor, 1)])
+def test_averaged_images_share_what_equal_noises_have_in_common(
+    noise: Callable[[int, torch.Generator], Noise], passes: int
+) -> None:
+    """And are what a pass for each draw gives, bit for bit."""
+    cfg = EVAL.model_copy(update={"metrics": ("distance_averaged_l1",), "batch": 7})
+    g, seen = copy.deepcopy(network(1)), []
+    g.synthesis.register_forward_hook(lambda module, args, out: seen.append(out[0]))
+    sampler = Sampler(network(0), cfg, SEED)
+    samples, _ = sampler(g, noise)
+    assert len(seen) == 2 + passes  # eleven samples are two batches
+    rng = generator(*SEED, "eval", "averaged noise")
+    draws = [(g(sampler.z[:7], noise=noise(7, rng)) * 0.5 + 0.5).clamp(0, 1) for _ in range(DRAWS)]
+    assert samples.translations is not None
+    np.testing.assert_array_equal(samples.translations.adapted, (sum(draws) / DRAWS).detach().numpy())
+
+
 LEGACY = EVAL.model_copy(update={"metrics": ("legacy_uniform_z_independent_noise_randconv",)})
 
 
@@ -129,7 +162,7 @@ def test_legacy_images_are_drawn_only_for_metrics_that_need_them() -> None:
     plain, _ = Sampler(network(0), EVAL, SEED)(network(1), random_noise)
     legacy, _ = Sampler(network(0), LEGACY, SEED)(network(1), random_noise)
     assert plain.legacy is None and legacy.legacy is not None
-    for part in ("fakes", "sources", "anchored"):  # streams of their own: nothing else moves
+    for part in ("fakes", "sources"):  # streams of their own: nothing else moves
         np.testing.assert_array_equal(getattr(plain, part), getattr(legacy, part))
 
 

@@ -32,7 +32,7 @@ OTHER_TRAINING: dict[str, Any] = {
     "kimg": 0.5, "batch": 4, "accumulate": 2, "lr_g": 0.1, "lr_d": 0.1, "r1_gamma": 7.0, "r1_every": 3,
     "pl_weight": 1.0, "pl_every": 3, "style_mixing": 0.1, "ema_kimg": 9.0, "ema_rampup": 0.1, "augment": "ada",
     "ada_target": 0.1, "ada_kimg": 7.0, "mirror": True, "precision": "bf16", "tick_kimg": 0.5, "snapshot_kimg": (0.1,),
-    "checkpoint_minutes": 1.0,
+    "checkpoint_minutes": 1.0, "tf32": True, "cudnn_benchmark": False, "compile": True,
 }  # fmt: skip
 OTHER_EVALUATION: dict[str, Any] = {
     "metrics": ("fd_randconv",), "samples": 60, "pairs": 7, "batch": 5, "psi": 0.5,
@@ -77,7 +77,7 @@ def test_the_tables_of_this_test_name_every_setting() -> None:
 @pytest.mark.parametrize("field", TrainConfig.model_fields)
 def test_every_training_setting_that_changes_weights_changes_both_keys(field: str) -> None:
     changed = job(with_training(**{field: OTHER_TRAINING[field]}), FixNoise())
-    matters = field not in ("tick_kimg", "snapshot_kimg", "checkpoint_minutes")
+    matters = field not in ("tick_kimg", "snapshot_kimg", "checkpoint_minutes", "cudnn_benchmark")
     assert differ(job(method=FixNoise()), changed) == (matters, matters)
 
 

@@ -140,3 +140,39 @@ def test_lrelu_clamps_what_leaves_the_slope() -> None:
     x = torch.tensor([-100.0, -10.0, 0.0, 3.0, 100.0])
     assert ops.lrelu(x.clone(), None).tolist() == pytest.approx([-20.0, -2.0, 0.0, 3.0, 100.0])
     assert ops.lrelu(x.clone(), 4.0).tolist() == pytest.approx([-4.0, -2.0, 0.0, 3.0, 4.0])
+
+
+# --- leaky ReLU and clamp in one
+
+
+@pytest.mark.parametrize("clamp", [None, 1.0])
+def test_the_activation_differentiates_twice(clamp: float | None) -> None:
+    """Away from the kinks, at 0, -5 and 1."""
+    values = torch.tensor([-7.0, -6.0, -4.0, -1.0, 0.3, 0.8, 1.4, 9.0], dtype=torch.float64).requires_grad_(True)
+
+    def function(x: Tensor) -> Tensor:
+        return ops.lrelu(x * 1, clamp) * x
+
+    assert gradcheck(function, (values,))
+    assert gradgradcheck(function, (values,))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_activation_is_a_leaky_relu_and_a_clamp_bit_for_bit(dtype: torch.dtype) -> None:
+    x = (3 * tensor(2, 4, 8, 8, dtype=torch.float32)).to(dtype).detach()
+    ours, plain = x.clone().requires_grad_(True), x.clone().requires_grad_(True)
+    y, expected = ops.lrelu(ours * 1, 0.75), F.leaky_relu(plain * 1, 0.2).clamp(-0.75, 0.75)
+    within = y.detach().abs() < 0.75
+    assert y.equal(expected) and within.any() and not within.all()
+    seed = torch.randn(x.shape, generator=torch.Generator().manual_seed(5)).to(dtype)
+    (one,), (two,) = grad(y, ours, seed), grad(expected, plain, seed)
+    assert one[within].equal(two[within]) and not one[~within].any()  # at the limit itself 0, as NVIDIA's
+
+
+def test_the_activation_works_in_place() -> None:
+    x = tensor(2, 3, 4, 4) * 1
+    at = x.data_ptr()
+    assert ops.lrelu(x, 0.5).data_ptr() == at
+    with torch.no_grad():
+        plain = tensor(2, 3, 4, 4).detach()
+        assert ops.lrelu(plain, 0.5).data_ptr() == plain.data_ptr()

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmark.api import DiscriminatorStep, GeneratorStep, Method
 from benchmark.config import NetConfig, TrainConfig
@@ -20,7 +22,7 @@ from benchmark.errors import ConfigError, MethodError, WeightsError
 from benchmark.stylegan2 import Nets
 from benchmark.system.random_streams import Streams, derive_seed, generator
 from benchmark.training import losses
-from benchmark.training.batches import images_per_round, real_batches
+from benchmark.training.batches import images_per_round, real_batches, resident, to_device
 from benchmark.training.state import State, restore_state, save_state
 from benchmark.training.train import adam, train, update_average
 
@@ -59,7 +61,7 @@ def everything_in(state: State) -> dict[str, Tensor]:
     """All that a training's future depends on, as one flat mapping."""
     found = dict(state.nets.state_dict())
     for name, optimiser in (("opt_g", state.opt_g), ("opt_d", state.opt_d)):
-        for i, moments in optimiser.state_dict()["state"].items():
+        for i, moments in optimiser.state_dict().items():
             found |= {f"{name}.{i}.{k}": torch.as_tensor(v) for k, v in moments.items()}
     found |= {f"streams.{k}": v for k, v in state.streams.state_dict().items()}
     found |= {f"ada.{k}": torch.tensor(v) for k, v in state.ada.state_dict().items()}
@@ -347,14 +349,14 @@ def test_regularisers_run_lazily_and_only_when_asked() -> None:
 
 def test_lazy_regularisation_corrects_learning_rate_and_betas() -> None:
     """Karras et al. 2020, appendix B: k + 1 updates in k steps; c = k / (k + 1), rates become c lr, betas beta^c."""
-    group = adam([nn.Parameter(torch.zeros(1))], 0.0025, 16).param_groups[0]
-    assert group["lr"] == pytest.approx(0.0025 * 16 / 17)
-    assert group["betas"] == pytest.approx((0.0, 0.99 ** (16 / 17)))
-    group = adam([nn.Parameter(torch.zeros(1))], 0.0025, None).param_groups[0]
-    assert (group["lr"], group["betas"]) == (0.0025, (0.0, 0.99))
+    lazy = adam([nn.Parameter(torch.zeros(1))], 0.0025, 16)
+    assert lazy.lr == pytest.approx(0.0025 * 16 / 17)
+    assert lazy.betas == pytest.approx((0.0, 0.99 ** (16 / 17)))
+    plain = adam([nn.Parameter(torch.zeros(1))], 0.0025, None)
+    assert (plain.lr, plain.betas) == (0.0025, (0.0, 0.99))
     state = run(PLAIN.model_copy(update={"pl_weight": 2.0, "r1_gamma": 0.0}))
-    assert state.opt_g.param_groups[0]["lr"] == pytest.approx(0.0025 * 4 / 5)
-    assert state.opt_d.param_groups[0]["lr"] == 0.0025
+    assert state.opt_g.lr == pytest.approx(0.0025 * 4 / 5)
+    assert state.opt_d.lr == 0.0025
 
 
 def test_bfloat16_points_the_same_way() -> None:
@@ -515,3 +517,33 @@ def test_mirror_flips_half_of_the_images_left_to_right() -> None:
     assert all(a != b for a, b in zip(flipped, straight, strict=True))
     assert 70 < sum(flipped) < 130
     assert all(x.equal(original) for x in next(real_batches(data, 50, False, SEED, 0, generator("flips"))))
+
+
+# --- waiting for the device
+
+
+class Waits(TorchDispatchMode):
+    """Counts operations that read a number of a device, for which the processor has to wait until it is there."""
+
+    found: int = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.found += func.overloadpacket is torch.ops.aten._local_scalar_dense
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("augment", ["none", "diffaug", "ada"])
+def test_a_step_reads_nothing_from_the_device(augment: str) -> None:
+    """But at the tick in the end, and where ADA adjusts, every fourth step."""
+    cfg = TrainConfig(kimg=0.024, batch=8, pl_weight=2, r1_every=2, pl_every=2, mirror=True, tick_kimg=1)
+    cfg = cfg.model_copy(update={"augment": augment, "precision": "fp32"})
+    after: list[int] = []
+    with Waits() as waits:
+        run(cfg, on_step=lambda state: after.append(waits.found))
+    assert after[:2] == [0, 0] and after[2] > 0
+
+
+def test_a_small_set_lies_on_the_device_and_a_batch_comes_without_waiting() -> None:
+    data = torch.from_numpy(pictures())
+    assert resident(data, torch.device("cpu")) is data
+    assert to_device(data, torch.device("cpu")) is data
