@@ -6,11 +6,13 @@ A method is one file on the shelf `methods/`, or a plug-in; nothing else of the 
 from pydantic import Field
 
 from benchmark.api.extra import Extra, build
-from benchmark.api.losses import feature_matching
+from benchmark.api.losses import adversarial_gradients, feature_matching
 from benchmark.api.matches_source import MatchesSource
 from benchmark.api.method import Control, DiscriminatorStep, GeneratorStep, Method, Turn, copy_of, refuse
 from benchmark.api.relaxed_realism import RelaxedRealism
 from benchmark.api.reparametrise import added, all_but, baked, reparametrise
+from benchmark.api.sizes import scaled_px
+from benchmark.config import TrainConfig
 from benchmark.errors import MethodError
 from benchmark.stylegan2 import Discriminator, Generator, Nets, Noise
 from benchmark.stylegan2.networks import Miner
@@ -30,8 +32,10 @@ __all__ = [
     "Nets",
     "Noise",
     "RelaxedRealism",
+    "TrainConfig",
     "Turn",
     "added",
+    "adversarial_gradients",
     "all_but",
     "baked",
     "build",
@@ -39,4 +43,5 @@ __all__ = [
     "feature_matching",
     "refuse",
     "reparametrise",
+    "scaled_px",
 ]
