@@ -28,4 +28,4 @@ class FreezeFC(Method):
         return train if self.path_length else train.model_copy(update={"pl_weight": 0.0})
 
     def frozen(self, nets: Nets) -> Iterable[nn.Parameter]:
-        return nets.g.mapping.parameters()
+        return [p for name, p in nets.g.mapping.named_parameters() if not name.startswith("miner.")]

@@ -55,7 +55,7 @@ class LayerSwap(Method):
 
     def check(self, source: Mapping[str, int]) -> None:
         allowed = [2**i for i in range(3, source["resolution"].bit_length())]
-        for px in self.controls:
+        for px in (self.default_control, *self.controls):
             if px not in allowed:
                 refuse(self, "swap_at_px", px, f"this source has blocks at {allowed} px above the lowest")
 
