@@ -12,8 +12,9 @@ import torch
 from rich.console import Console
 
 from benchmark.api import Method
-from benchmark.config import EvalConfig, Suite
+from benchmark.config import EvalConfig, NetConfig, Suite
 from benchmark.domains import Domain, load_domain, set_apart
+from benchmark.domains.load import count_images
 from benchmark.domains.answers import KnownAnswer, known_answer
 from benchmark.domains.cards import list_cards
 from benchmark.errors import ConfigError
@@ -25,9 +26,11 @@ from benchmark.metrics.sampling import Sampler
 from benchmark.results import Doctor, ResultStore
 from benchmark.running.forecast import GIB, memory_gib
 from benchmark.running.plan import Job, check, plan
-from benchmark.sources import SourceCard, find_source, load_source
+from benchmark.sources import SourceCard, find_source, list_sources, load_source
+from benchmark.sources.source import Source
 from benchmark.stylegan2 import Nets
-from benchmark.suites import load_suite, members
+from benchmark.stylegan2.weights import architecture_of
+from benchmark.suites import derived, load_suite, members
 from benchmark.system.hardware import pick_device, pick_precision, prepare_torch
 from benchmark.system.progress import Bars, Stages
 from benchmark.training.batches import images_per_round
@@ -54,7 +57,17 @@ class Request:
     def load(self) -> tuple[Suite, list[Method]]:
         """The suite asked for and its methods, not yet suited to a device. Errors are those of `load_suite`."""
         suite, methods = load_suite(self.suite_name, self.settings, self.overrides, self.plugins)
+        if suite.derived:
+            overrides = {**self._derived(suite), **{k: v for k, v in self.overrides.items() if v is not None}}
+            suite, methods = load_suite(self.suite_name, self.settings, overrides, self.plugins)
         return with_stand_ins(suite, self.stand_ins), methods
+
+    def _derived(self, suite: Suite) -> dict[str, Any]:
+        """What follows from the source and the images of a suite that is derived from them."""
+        shape = shape_of(find_source(suite.source, self.cache))
+        counts = [count_images(name) for name in suite.domains]
+        images = min((n for n in counts if n is not None), default=suite.split.train + suite.split.test)
+        return derived(suite.name, shape.resolution, shape.channels(4), images)
 
 
 @dataclass(frozen=True)
@@ -115,10 +128,36 @@ def prepare(request: Request, out: Path, console: Console) -> Run:
     with Bars(console) as bars:
         domains = load_domains(suite, cache, bars)
     jobs = plan(suite, methods, domains, digest)
+    remarks = tuple(filter(None, [tuned_to_another(request, suite, nets.cfg)]))
+    for said in remarks:
+        console.print(f"warning: {said}", style="yellow", markup=False, soft_wrap=True)
     nets = nets.to(device)
     if device != "cpu" and (said := warning_of_memory(suite, nets, device)):
         console.print(said, style="red", markup=False, soft_wrap=True)
-    return Run(request, ResultStore(out), source.card, nets, domains, evaluator, device, curve, jobs)
+    return Run(request, ResultStore(out), source.card, nets, domains, evaluator, device, curve, jobs, remarks=remarks)
+
+
+def tuned_to_another(request: Request, suite: Suite, have: NetConfig) -> str | None:
+    """What to say where a suite meets networks of another size or width than those that it was tuned to."""
+    tuned = load_suite(request.suite_name)[0]
+    if suite.derived or tuned.source == suite.source:
+        return None
+    known = list_sources(request.cache).get(tuned.source)
+    meant = shape_of(known) if known else None
+    same_width = meant is None or meant.channels(4) == have.channels(4)
+    if tuned.resolution == have.resolution and same_width:
+        return None
+    width = f" and {meant.channels(4)} channels" if meant else ""
+    return (
+        f"suite {tuned.name} is tuned to {tuned.source}, {tuned.resolution} px{width}; {suite.source} has "
+        f"{have.resolution} px and {have.channels(4)} channels: its length, weights of losses and regularisation are "
+        "not meant for that. --suite own derives them from your source and images."
+    )
+
+
+def shape_of(source: Source) -> NetConfig:
+    """The architecture of a source, from its card or its file's header."""
+    return source.card.networks or architecture_of(source.path)
 
 
 def folder_name(asked: str, suites: Sequence[str]) -> str:
