@@ -7,12 +7,13 @@ from typing import Any
 from benchmark.api import Control, Method
 from benchmark.domains import Domain
 from benchmark.metrics import Score, list_metrics
-from benchmark.registry.composition import fields_of
+from benchmark.registry.composition import fields_of, overrides
 from benchmark.results import RunRecord, Timing
 from benchmark.running.plan import PROTOCOL, Job
 from benchmark.running.selection import Counted
 from benchmark.running.setup import Run
 from benchmark.sources import SourceCard
+from benchmark.sources.noise import LEAST_SHARE
 from benchmark.system.hardware import environment, now
 
 
@@ -64,6 +65,7 @@ def make_record(
             "settings": settings(job, domain),
             "notes": [
                 *notes(method, domain, run.card),
+                *noise_notes(method, run.noise_share),
                 *([weights.choice] if weights and weights.choice else []),
                 *run.remarks,
             ],
@@ -95,6 +97,17 @@ def reals(domain: Domain) -> dict[str, int]:
     reference = "reference (held out)" if domain.held_out else "reference (the training images)"
     sizes = {"train": len(domain.train), reference: len(domain.test), "selection": len(domain.selection)}
     return {name: n for name, n in sizes.items() if n}
+
+
+def noise_notes(method: Method, share: float) -> list[str]:
+    """How much the source listens to its noise, and whether a control that acts on noise can do anything."""
+    said = [f"Noise is at most {share:.2g} of the source's features."]
+    if overrides(method, "noise") and share < LEAST_SHARE:
+        said.append(
+            f"{method.title or method.name}: the control acts on noise, to which this source hardly listens; its rows "
+            "can only differ by chance or by what training adds."
+        )
+    return said
 
 
 def notes(method: Method, domain: Domain, source: SourceCard) -> list[str]:

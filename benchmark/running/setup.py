@@ -27,6 +27,7 @@ from benchmark.results import Doctor, ResultStore
 from benchmark.running.forecast import GIB, memory_gib
 from benchmark.running.plan import Job, check, plan
 from benchmark.sources import SourceCard, find_source, list_sources, load_source
+from benchmark.sources.noise import noise_shares
 from benchmark.sources.source import Source
 from benchmark.stylegan2 import Nets
 from benchmark.stylegan2.weights import architecture_of
@@ -93,6 +94,8 @@ class Run:
     environment: Mapping[str, Any] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     """What else the records have to say."""
+    noise_share: float = 0.0
+    """The largest share that noise has of a layer's features, in the source."""
     samplers: dict[EvalConfig, Sampler] = field(default_factory=dict)
     """Those of the job in hand, made where they are first asked for."""
 
@@ -131,10 +134,11 @@ def prepare(request: Request, out: Path, console: Console) -> Run:
     remarks = tuple(filter(None, [tuned_to_another(request, suite, nets.cfg)]))
     for said in remarks:
         console.print(f"warning: {said}", style="yellow", markup=False, soft_wrap=True)
+    share = max(noise_shares(nets.g_ema, 4).values())
     nets = nets.to(device)
     if device != "cpu" and (said := warning_of_memory(suite, nets, device)):
         console.print(said, style="red", markup=False, soft_wrap=True)
-    return Run(request, ResultStore(out), source.card, nets, domains, evaluator, device, curve, jobs, remarks=remarks)
+    return Run(request, ResultStore(out), source.card, nets, domains, evaluator, device, curve, jobs, remarks=remarks, noise_share=share)
 
 
 def tuned_to_another(request: Request, suite: Suite, have: NetConfig) -> str | None:
