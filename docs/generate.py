@@ -98,7 +98,9 @@ def resolved() -> str:
             continue
         suite, methods = load_suite(name)
         common = resolved_settings(suite, None)
-        rows = [row(f"`{what}`", value, stated.get(name, {}).get("all", {}).get(what)) for what, value in common.items()]
+        rows = [
+            row(f"`{what}`", value, stated.get(name, {}).get("all", {}).get(what)) for what, value in common.items()
+        ]
         parts.append("\n".join([f"## {name}", "", "| setting | here | stated |", "|:--|:--|:--|", *rows]))
         lines = ["| method | setting | here | stated |", "|:--|:--|:--|:--|"]
         for method in methods:

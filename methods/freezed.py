@@ -22,17 +22,21 @@ class FreezeD(Method):
     code_licence = "none"
     version = 2
     up_to_px: int = Field(16, ge=4, description="D trains up to this resolution; its blocks above are frozen")
-    layers: int | None = Field(None, ge=0, description="instead: layers to freeze from the image on, NVIDIA's --freezed")
+    layers: int | None = Field(
+        None, ge=0, description="instead: layers to freeze from the image on, NVIDIA's --freezed"
+    )
 
     def check(self, source: Mapping[str, int]) -> None:
         if self.layers is None and self.up_to_px >= source["resolution"]:
-            why = f"this source's discriminator has no block above {source['resolution']} px, so nothing would be frozen"
+            why = (
+                f"this source's discriminator has no block above {source['resolution']} px, so nothing would be frozen"
+            )
             refuse(self, "up_to_px", self.up_to_px, why)
         if self.layers is not None and self.layers > (total := source["d_layers"]):
             refuse(self, "layers", self.layers, f"this source's discriminator has {total} layers that can be frozen")
 
     def frozen(self, nets: Nets) -> Iterable[nn.Parameter]:
-        held = [block for px, block in nets.d.blocks.items() if px > self.up_to_px]
+        held: list[nn.Module] = [block for px, block in nets.d.blocks.items() if px > self.up_to_px]
         if self.layers is not None:
             held = [layer for block in nets.d.blocks.values() for layer in block.children()][: self.layers]
         return [p for module in held for p in module.parameters()]

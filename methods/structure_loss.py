@@ -2,8 +2,8 @@
 
 Back, "Fine-Tuning StyleGAN2 for Cartoon Face Generation" (2021, arXiv 2106.12445): mean squared distance to the source
 generator's features, summed over resolutions, weight 1 (features as in the code; its README speaks of RGB). The code
-takes 8, 16 and 32 px of 256; at other sizes the loss ends one block above what `freezesg` holds. The finest blocks of D are frozen as in the
-README's example (`--structure_loss 2 --freezeD 3`), whose last three of six train at 256 px.
+takes 8, 16 and 32 px of 256; at other sizes the loss ends one block above what `freezesg` holds. The finest blocks of D
+are frozen as in the README's example (`--structure_loss 2 --freezeD 3`), whose last three of six train at 256 px.
 Unlike the authors' code: the source generator of the loss holds the source's weights (theirs is never loaded, issue 13,
 so that its loss pulls towards random features); both networks see the same styles and the anchor noise (theirs draw
 their own), so that the loss is 0 at the source.

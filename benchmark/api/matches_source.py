@@ -27,8 +27,8 @@ class MatchesSource(Method):
     - `image`: the final image, colours included; how it comes about is free.
     - `rgb`: the RGB sum of every block, that is the image at every resolution on its way.
     - `all`: features and image. In the authors' code RGB sums as well, and one weight for all.
-    - `vgg` is left out: features of a VGG-16 are a metric's network (`lpips_vgg`), which has to be downloaded, and a row
-      trained on it must not be ranked by it.
+    - `vgg` is left out: a VGG-16 is a metric's network (`lpips_vgg`), which has to be downloaded, and a row trained on
+      it must not be ranked by it.
 
     The terms of image and RGB are mean squared differences in [-1, 1]; the authors sum over channels, which is 3 times
     as much, and weigh them as features. `image_weight` times the mean squared distance between the source's images and

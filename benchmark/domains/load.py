@@ -111,18 +111,6 @@ def load_domain(
     return _domain(card, *stored)
 
 
-def count_images(name: str) -> int | None:
-    """How many files a user's folder or ZIP holds, at most so many images; None for a name that has a card.
-
-    Raises `DataError` for a path that is neither.
-    """
-    if name in list_cards() or name in list_targets("target"):
-        return None
-    from benchmark.domains.archives import Archive
-
-    return len(Archive(Path(name)).names([]))
-
-
 def set_apart(domain: Domain, train: int, selection: int) -> Domain:
     """The domain with the last ``selection`` of its training images held out to choose weights by.
 

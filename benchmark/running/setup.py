@@ -14,8 +14,9 @@ from rich.console import Console
 from benchmark.api import Method
 from benchmark.config import EvalConfig, NetConfig, Suite
 from benchmark.domains import Domain, load_domain, set_apart
-from benchmark.domains.load import count_images
 from benchmark.domains.answers import KnownAnswer, known_answer
+from benchmark.domains.archives import count_files
+from benchmark.domains.assets import list_targets
 from benchmark.domains.cards import list_cards
 from benchmark.errors import ConfigError
 from benchmark.metrics import Evaluator, list_metrics
@@ -66,8 +67,10 @@ class Request:
     def _derived(self, suite: Suite) -> dict[str, Any]:
         """What follows from the source and the images of a suite that is derived from them."""
         shape = shape_of(find_source(suite.source, self.cache))
-        counts = [count_images(name) for name in suite.domains]
-        images = min((n for n in counts if n is not None), default=suite.split.train + suite.split.test)
+        known = {*list_cards(), *list_targets("target")}
+        own = [name for name in suite.domains if name not in known and Path(name).exists()]
+        asked = suite.split.train + suite.split.test
+        images = min((count_files(Path(name)) for name in own), default=asked)
         return derived(suite.name, shape.resolution, shape.channels(4), images)
 
 
@@ -132,13 +135,25 @@ def prepare(request: Request, out: Path, console: Console) -> Run:
         domains = load_domains(suite, cache, bars)
     jobs = plan(suite, methods, domains, digest)
     remarks = tuple(filter(None, [tuned_to_another(request, suite, nets.cfg)]))
-    for said in remarks:
-        console.print(f"warning: {said}", style="yellow", markup=False, soft_wrap=True)
+    for remark in remarks:
+        console.print(f"warning: {remark}", style="yellow", markup=False, soft_wrap=True)
     share = max(noise_shares(nets.g_ema, 4).values())
     nets = nets.to(device)
     if device != "cpu" and (said := warning_of_memory(suite, nets, device)):
         console.print(said, style="red", markup=False, soft_wrap=True)
-    return Run(request, ResultStore(out), source.card, nets, domains, evaluator, device, curve, jobs, remarks=remarks, noise_share=share)
+    return Run(
+        request,
+        ResultStore(out),
+        source.card,
+        nets,
+        domains,
+        evaluator,
+        device,
+        curve,
+        jobs,
+        remarks=remarks,
+        noise_share=share,
+    )
 
 
 def tuned_to_another(request: Request, suite: Suite, have: NetConfig) -> str | None:

@@ -1,4 +1,4 @@
-"""How much a source listens to its noise: what noise adds to the features of each layer, and what it moves in images."""
+"""How much a source listens to its noise: what noise adds to the features of each layer, and moves in images."""
 
 from __future__ import annotations
 

@@ -15,9 +15,9 @@ def derived(kind: str, resolution: int, channels: int, images: int) -> dict[str,
 
     - batch, learning rate, R1 and average as in stylegan2-ada-pytorch's configuration `auto` for one GPU, above all
       gamma = 0.0002 resolution^2 / batch (Karras et al. 2020, arXiv 2006.06676);
-    - `own`: half as many kimg as there are training images, 20 to 1,000 (that repository's advice for transfer; FixNoise
-      trains on 1,336 images for 2,000); `own-fewshot`: 10 kimg, between AdAM's 6 and CDC's 20. Less below 256 px, by
-      the area of an image;
+    - `own`: half as many kimg as there are training images, 20 to 1,000 (that repository's advice for transfer; for
+      FixNoise it is 2,000 on 1,336 images); `own-fewshot`: 10 kimg, between AdAM's 6 and CDC's 20. Less below 256 px,
+      by the area of an image;
     - ADA, faster in a shorter training, and flips: both serve small sets;
     - metrics that such a number of images can carry.
     """

@@ -165,7 +165,9 @@ def test_the_columns_of_a_layer_add_their_mean_to_each_of_its_kernels_and_the_av
 def test_what_the_authors_hold_is_held() -> None:
     nets = prepared(QUICK)
     frozen = {id(p) for p in QUICK.frozen(nets)}
-    names = {n for net, part in ((nets.g, "g"), (nets.d, "d")) for n, p in net.named_parameters(part) if id(p) in frozen}
+    names = {
+        n for net, part in ((nets.g, "g"), (nets.d, "d")) for n, p in net.named_parameters(part) if id(p) in frozen
+    }
     held = ("g.mapping.", "g.synthesis.b4.", "d.b32.fromrgb.")
     everything = {n for net, part in ((nets.g, "g"), (nets.d, "d")) for n, _ in net.named_parameters(part)}
     assert names == {n for n in everything if n.startswith(held) or ".torgb." in n}

@@ -176,7 +176,9 @@ def test_a_scale_of_output_channels_would_change_nothing() -> None:
 # --- FSGAN
 
 
-@pytest.mark.parametrize("name", ["g_ema.synthesis.b16.conv0", "g_ema.mapping.fc0", "d.b16.conv1", "d.b4.conv", "d.b4.fc"])
+@pytest.mark.parametrize(
+    "name", ["g_ema.synthesis.b16.conv0", "g_ema.mapping.fc0", "d.b16.conv1", "d.b4.conv", "d.b4.fc"]
+)
 def test_fsgan_changes_singular_values_and_keeps_the_vectors(name: str) -> None:
     net, _, path = name.partition(".")
     start, end = (
@@ -186,7 +188,9 @@ def test_fsgan_changes_singular_values_and_keeps_the_vectors(name: str) -> None:
     u, s, v = torch.linalg.svd(start, full_matrices=False)
     inside = u.T @ end @ v.T
     torch.testing.assert_close(u @ inside @ v, end, rtol=1e-5, atol=1e-6 * s.max().item() + 1e-5)  # the same spaces
-    torch.testing.assert_close(inside, inside.diag().diag(), rtol=0, atol=1e-6 * s.max().item() + 1e-5)  # and the same axes in them
+    torch.testing.assert_close(
+        inside, inside.diag().diag(), rtol=0, atol=1e-6 * s.max().item() + 1e-5
+    )  # and the same axes in them
     moved = (inside.diag() / s - 1).abs()
     assert moved.median() > 1e-4 and moved.max() < 0.05
 

@@ -142,7 +142,13 @@ def test_the_source_gives_three_blocks_of_seven_as_in_ui2i(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["cdc", "rssa"])
 def test_patches_are_judged_on_a_map_of_32_px(name: str) -> None:
-    assert {px: fitted(name, px).model_dump()["patch_px"] for px in SIZES} == {32: 16, 64: 32, 256: 32, 512: 32, 1024: 32}
+    assert {px: fitted(name, px).model_dump()["patch_px"] for px in SIZES} == {
+        32: 16,
+        64: 32,
+        256: 32,
+        512: 32,
+        1024: 32,
+    }
 
 
 def test_rssa_correlates_the_finest_maps() -> None:

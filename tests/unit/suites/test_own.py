@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from benchmark.errors import UnknownName
 from benchmark.running.setup import Request, prepare
 from benchmark.suites.own import derived
 
@@ -32,7 +33,11 @@ def test_length_follows_the_number_of_images_and_the_area() -> None:
 
 
 def test_held_out_images_decide_what_is_measured() -> None:
-    few, small, large = derived("own-fewshot", 256, 512, 10), derived("own", 256, 512, 60), derived("own", 256, 512, 3000)
+    few, small, large = (
+        derived("own-fewshot", 256, 512, 10),
+        derived("own", 256, 512, 60),
+        derived("own", 256, 512, 3000),
+    )
     assert few["split"] == {"train": 10, "test": 0} and "kid_effnetlite0_128" not in few["eval"]["metrics"]
     assert small["split"] == {"train": 40, "test": 20} and "fid" not in small["eval"]["metrics"]
     assert large["split"] == {"train": 2000, "test": 1000} and "fid" in large["eval"]["metrics"]
@@ -68,6 +73,11 @@ def test_a_folder_and_a_source_are_enough_and_what_is_set_counts(pictures: str, 
     assert (few.split.train, few.split.test, few.train.batch) == (12, 0, 4)
 
 
+def test_a_misspelt_domain_gets_its_hint(tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="did you mean toy-rings"):
+        prepare(asked("own", "toy-ring", tmp_path), tmp_path / "out", Console(quiet=True))
+
+
 def test_a_suite_that_was_tuned_to_other_networks_says_so_and_its_records_too(pictures: str, tmp_path: Path) -> None:
     console = Console(record=True, width=400)
     small = ("resolution=32", "eval.metrics=[kid_randconv]")
@@ -75,5 +85,9 @@ def test_a_suite_that_was_tuned_to_other_networks_says_so_and_its_records_too(pi
     (said,) = run.remarks
     assert said in console.export_text().replace("\n", " ")
     assert "tuned to peeps-ink-64, 64 px" in said and "smoke-32 has 32 px" in said and "--suite own" in said
-    quiet = prepare(asked("own", pictures, tmp_path, "eval.metrics=[kid_randconv]", "eval.curve_metrics=[]"), tmp_path / "own", console)
+    quiet = prepare(
+        asked("own", pictures, tmp_path, "eval.metrics=[kid_randconv]", "eval.curve_metrics=[]"),
+        tmp_path / "own",
+        console,
+    )
     assert quiet.remarks == ()

@@ -1,4 +1,4 @@
-"""Every published value of docs/published_settings.yaml is what the suite resolves to, and nothing contradicts the docs."""
+"""Every value of docs/published_settings.yaml is what the suite resolves to, and nothing contradicts the docs."""
 
 from __future__ import annotations
 
