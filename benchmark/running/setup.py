@@ -33,6 +33,7 @@ from benchmark.sources.source import Source
 from benchmark.stylegan2 import Nets
 from benchmark.stylegan2.weights import architecture_of
 from benchmark.suites import derived, load_suite, members
+from benchmark.suites.own import WIDE
 from benchmark.system.hardware import pick_device, pick_precision, prepare_torch
 from benchmark.system.progress import Bars, Stages
 from benchmark.training.batches import images_per_round
@@ -71,7 +72,8 @@ class Request:
         own = [name for name in suite.domains if name not in known and Path(name).exists()]
         asked = suite.split.train + suite.split.test
         images = min((count_files(Path(name)) for name in own), default=asked)
-        return derived(suite.name, shape.resolution, shape.channels(4), images)
+        fields = suite.fields | (suite.narrow_fields if shape.channels(4) < WIDE else {})
+        return derived(suite.name, shape.resolution, images) | {"fields": fields}
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from typing import Any
 FULL_PX = 256
 """From this resolution on a training is as long as published ones; below it is shorter, as its images are smaller."""
 WIDE = 512
-"""Channels of the networks for which FixNoise states its weight."""
+"""Channels for which papers state their weights of losses; with fewer, a suite's `narrow_fields` count."""
 
 
-def derived(kind: str, resolution: int, channels: int, images: int) -> dict[str, Any]:
+def derived(kind: str, resolution: int, images: int) -> dict[str, Any]:
     """The sections of the suite `own` or `own-fewshot` for a source of `resolution` px and a folder of `images`.
 
     - batch, learning rate, R1 and average as in stylegan2-ada-pytorch's configuration `auto` for one GPU, above all
@@ -46,13 +46,11 @@ def derived(kind: str, resolution: int, channels: int, images: int) -> dict[str,
     measured = {"metrics": metrics(test), "samples": samples, "pairs": 200}
     if not few:
         measured |= {"curve_metrics": ["kid_effnetlite0_128"]}
-    weight = 0.05 if channels >= WIDE else 0.2
     return {
         "resolution": resolution,
         "split": {"train": images - test, "test": test},
         "train": train,
         "eval": measured,
-        "fields": {"fixnoise": {"weight": weight}, "feature_matching": {"weight": weight}, "ewc": {"weight": 500}},
     }
 
 

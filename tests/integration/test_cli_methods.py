@@ -70,7 +70,7 @@ def test_list_shows_what_a_method_is_and_a_broken_one_with_its_reason(
     )
     assert done.code == 0
     assert re.search(r"│ quiet +│ plug-in quiet.py +│ 1 +│ G 100 %, D 100 % +│ – +│", done.out)
-    assert re.search(r"│ freezed +│ shelf +│ 1 +│ G 100 %, D 90 % +│ – +│", done.out)
+    assert re.search(r"│ freezed +│ shelf +│ 2 +│ G 100 %, D 90 % +│ – +│", done.out)
     assert re.search(r"│ layer_swap +│ shelf +│ 1 +│ as finetune +│ swap_at_px +│", done.out)
     assert re.search(r"│ torn +│ plug-in torn.py +│ – +│ unavailable +│", done.out)
     assert re.search(

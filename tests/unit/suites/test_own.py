@@ -18,25 +18,25 @@ from benchmark.suites.own import derived
     ("resolution", "batch", "gamma"), [(64, 32, 0.0256), (256, 16, 0.8192), (512, 8, 6.5536), (1024, 4, 52.4288)]
 )
 def test_batch_and_gamma_are_those_of_the_usual_configuration(resolution: int, batch: int, gamma: float) -> None:
-    train = derived("own", resolution, 512, 1336)["train"]
+    train = derived("own", resolution, 1336)["train"]
     assert train["batch"] == batch and train["r1_gamma"] == pytest.approx(gamma)
     assert train["augment"] == "ada" and train["mirror"] is True
     assert train["lr_g"] == (0.002 if resolution == 1024 else 0.0025)
 
 
 def test_length_follows_the_number_of_images_and_the_area() -> None:
-    at = {n: derived("own", 256, 512, n)["train"]["kimg"] for n in (30, 1500, 20_000)}
+    at = {n: derived("own", 256, n)["train"]["kimg"] for n in (30, 1500, 20_000)}
     assert at == {30: 20, 1500: 500, 20_000: 1000}
-    assert derived("own", 64, 128, 20_000)["train"]["kimg"] == 62.5
-    assert derived("own-fewshot", 256, 512, 10)["train"]["kimg"] == 10
-    assert derived("own-fewshot", 256, 512, 10)["train"]["batch"] == 4
+    assert derived("own", 64, 20_000)["train"]["kimg"] == 62.5
+    assert derived("own-fewshot", 256, 10)["train"]["kimg"] == 10
+    assert derived("own-fewshot", 256, 10)["train"]["batch"] == 4
 
 
 def test_held_out_images_decide_what_is_measured() -> None:
     few, small, large = (
-        derived("own-fewshot", 256, 512, 10),
-        derived("own", 256, 512, 60),
-        derived("own", 256, 512, 3000),
+        derived("own-fewshot", 256, 10),
+        derived("own", 256, 60),
+        derived("own", 256, 3000),
     )
     assert few["split"] == {"train": 10, "test": 0} and "kid_effnetlite0_128" not in few["eval"]["metrics"]
     assert small["split"] == {"train": 40, "test": 20} and "fid" not in small["eval"]["metrics"]
@@ -44,9 +44,13 @@ def test_held_out_images_decide_what_is_measured() -> None:
     assert large["eval"]["samples"] == 5000
 
 
-def test_fixnoise_has_its_published_weight_on_wide_networks() -> None:
-    assert derived("own", 256, 512, 99)["fields"]["fixnoise"]["weight"] == 0.05
-    assert derived("own", 64, 128, 99)["fields"]["fixnoise"]["weight"] == 0.2
+def test_fixnoise_has_its_published_weight_on_wide_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = Request("own", (), {"source": "smoke-32", "domains": ["toy-rings"]}, "cpu", tmp_path)
+    weights = []
+    for wide in (512, 4):  # smoke-32 lies between
+        monkeypatch.setattr("benchmark.running.setup.WIDE", wide)
+        weights.append({m.name: m.model_dump().get("weight") for m in request.load()[1]}["fixnoise"])
+    assert weights == [0.2, 0.05]
 
 
 @pytest.fixture
