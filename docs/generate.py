@@ -122,7 +122,8 @@ def resolved_settings(suite: Any, method: Any) -> dict[str, Any]:
 
     suite = budgeted(suite, method)
     left_out = {"tick_kimg", "checkpoint_minutes", "snapshot_kimg", "accumulate", "precision"}
-    found = {f"train.{k}": v for k, v in suite.train.model_dump(exclude=left_out).items()}
+    train = method.training().settings(suite.train) if method else suite.train
+    found = {f"train.{k}": v for k, v in train.model_dump(exclude=left_out).items()}
     found |= {f"split.{k}": v for k, v in suite.split.model_dump().items()}
     found |= {f"eval.{k}": getattr(suite.eval, k) for k in ("samples", "pairs", "psi", "snapshot")}
     return found | ({**fields_of(method.training()), **fields_of(method)} if method else {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmark.api import Control, Method
+from benchmark.config import TrainConfig
 from benchmark.domains import Domain
 from benchmark.metrics import Score, list_metrics
 from benchmark.registry.composition import fields_of, overrides
@@ -66,6 +67,7 @@ def make_record(
             "notes": [
                 *notes(method, domain, run.card),
                 *noise_notes(method, run.noise_share),
+                *changed_settings(method, job.suite.train),
                 *([weights.choice] if weights and weights.choice else []),
                 *run.remarks,
             ],
@@ -97,6 +99,14 @@ def reals(domain: Domain) -> dict[str, int]:
     reference = "reference (held out)" if domain.held_out else "reference (the training images)"
     sizes = {"train": len(domain.train), reference: len(domain.test), "selection": len(domain.selection)}
     return {name: n for name, n in sizes.items() if n}
+
+
+def changed_settings(method: Method, train: TrainConfig) -> list[str]:
+    """Where the method trains otherwise than its suite says; the settings of its record are the suite's."""
+    own = method.training().settings(train).model_dump()
+    said = [f"train.{name}={own[name]} ({value})" for name, value in train.model_dump().items() if own[name] != value]
+    who = method.title or method.name
+    return [f"{who} trains with {', '.join(said)} by itself; in brackets, the suite's."] if said else []
 
 
 def noise_notes(method: Method, share: float) -> list[str]:

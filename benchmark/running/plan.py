@@ -140,7 +140,7 @@ def make_job(suite: Suite, method: Method | None, domain: Place, seed: int, sour
     train_key = key(
         [PROTOCOL, source_sha256, domain.digest, apart, seed],
         described(method.training()) if method else None,
-        suite.train.model_dump(exclude=NO_EFFECT) if method else None,
+        method.training().settings(suite.train).model_dump(exclude=NO_EFFECT) if method else None,
     )
     names = (*suite.eval.metrics, *suite.eval.curve_metrics)
     versions = {name: list_metrics()[name].version for name in names}
@@ -154,12 +154,9 @@ def make_job(suite: Suite, method: Method | None, domain: Place, seed: int, sour
 
 
 def budgeted(suite: Suite, method: Method | None) -> Suite:
-    """The suite with the training settings of this method: its length, and what its paper changes."""
-    if method is None:
-        return suite
-    training = method.training()
-    kimg = suite.budgets.get(base_name(training.name), suite.train.kimg)
-    return suite.model_copy(update={"train": training.settings(suite.train.model_copy(update={"kimg": kimg}))})
+    """The suite with the length of this method's training as `train.kimg`."""
+    kimg = suite.budgets.get(base_name(method.training().name)) if method else None
+    return suite if kimg is None else suite.model_copy(update={"train": suite.train.model_copy(update={"kimg": kimg})})
 
 
 def trainings(jobs: Sequence[Job]) -> dict[str, Job]:
