@@ -220,6 +220,10 @@ class Suite(Settings):
     budgets: dict[str, Annotated[float, Field(gt=0)]] = Field(
         {}, description="train.kimg of those trainings whose papers state another, by method; without, all are equal"
     )
+    derived: bool = Field(False, description="lengths and the like follow from the source and the number of images")
+    narrow_fields: dict[str, dict[str, Any]] = Field(
+        {}, description="where derived, as `fields`, for sources of fewer channels than the papers' 512"
+    )
     scale: float = Field(1, gt=0, le=1, description="below 1 a rehearsal: lengths, samples and pairs are this share")
     seeds: Annotated[tuple[int, ...], BeforeValidator(_seeds)] = Field((0,), description="numbers and ranges: 0-2,5")
     medium: str = Field("", description="draw your own folders and ZIPs of images in this medium, such as charcoal")

@@ -31,15 +31,17 @@ def method_text(kind: Any) -> str:
     import sys
 
     file = inspect.cleandoc(sys.modules[kind.__module__].__doc__ or "")
-    trained = kind().training().name
+    method = kind().fitted(256)
+    trained = method.training().name
     lines = [f"## {kind.title or kind.name} {{ #{kind.name} }}", "", f"`--methods {kind.name}`: {kind.__doc__}", ""]
     lines += [f"*{kind.paper}*", ""] if kind.paper else []
     lines += [escape(paragraph) + "\n" for paragraph in file.split("\n\n")]
     if trained != kind.name:
         lines += [f"It evaluates the training of [`{trained}`](#{trained}).", ""]
     if kind.control_name:
-        grid = ", ".join(str(value) for value in kind().controls)
-        lines += [f"Control: `{kind.control_name}`, at {grid}; default {kind().default_control}.", ""]
+        size = " at 256 px" if method.controls != kind().fitted(64).controls else ""
+        grid = ", ".join(str(value) for value in method.controls)
+        lines += [f"Control: `{kind.control_name}`, at {grid}; default {method.default_control}{size}.", ""]
     if kind.code_licence:
         lines += [f"Licence of the authors' code: {kind.code_licence}.", ""]
     if kind.model_fields:
@@ -84,6 +86,54 @@ def suites() -> str:
         ]
         parts.append("\n".join(line for at, line in enumerate(lines) if line or at < 4))
     return "\n\n".join(parts)
+
+
+def resolved() -> str:
+    """What each method of each suite trains with, beside what its source states."""
+    from benchmark.suites import find_collection, load_suite, suite_names
+
+    stated, parts = published_settings(), []
+    for name in suite_names():
+        if find_collection(name):
+            continue
+        suite, methods = load_suite(name)
+        common = resolved_settings(suite, None)
+        rows = [
+            row(f"`{what}`", value, stated.get(name, {}).get("all", {}).get(what)) for what, value in common.items()
+        ]
+        parts.append("\n".join([f"## {name}", "", "| setting | here | stated |", "|:--|:--|:--|", *rows]))
+        lines = ["| method | setting | here | stated |", "|:--|:--|:--|:--|"]
+        for method in methods:
+            own = {k: v for k, v in resolved_settings(suite, method).items() if common.get(k, ...) != v}
+            told = stated.get(name, {}).get(method.name, {})
+            lines += [f"| `{method.name}` {row(f'`{what}`', v, told.get(what))}" for what, v in own.items()]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def row(what: str, value: object, told: list[Any] | None) -> str:
+    return f"| {what} | {value} | {cell(f'{told[0]}: {told[1]}') if told else ''} |"
+
+
+def resolved_settings(suite: Any, method: Any) -> dict[str, Any]:
+    """{"train.kimg": 4.0, ...} of a suite, and with a method the settings and fields of its training and itself."""
+    from benchmark.registry.composition import fields_of
+    from benchmark.running.plan import budgeted
+
+    suite = budgeted(suite, method)
+    left_out = {"tick_kimg", "checkpoint_minutes", "snapshot_kimg", "accumulate", "precision"}
+    train = method.training().settings(suite.train) if method else suite.train
+    found = {f"train.{k}": v for k, v in train.model_dump(exclude=left_out).items()}
+    found |= {f"split.{k}": v for k, v in suite.split.model_dump().items()}
+    found |= {f"eval.{k}": getattr(suite.eval, k) for k in ("samples", "pairs", "psi", "snapshot")}
+    return found | ({**fields_of(method.training()), **fields_of(method)} if method else {})
+
+
+def published_settings() -> dict[str, dict[str, dict[str, list[Any]]]]:
+    """{suite: {method or "all": {setting: [value, where it is stated]}}}."""
+    import yaml
+
+    return dict(yaml.safe_load(read("docs/published_settings.yaml")))
 
 
 def settings(section: str) -> str:
@@ -137,6 +187,7 @@ PARTS: dict[str, Callable[..., str]] = {
     "metrics": metrics,
     "suites": suites,
     "settings": settings,
+    "resolved": resolved,
     "commands": commands,
     "readme": readme,
     "changelog": changelog,

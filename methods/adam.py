@@ -2,16 +2,16 @@
 
 Zhao, Chandrasegaran, Abdollahzadeh and Cheung, "Few-shot Image Generation via Adaptation-aware Kernel Modulation"
 (NeurIPS 2022, arXiv 2210.16559). A copy of the source is probed: it adapts by rank-1 modulation of its kernels alone, W
-(1 + rows columns^T), and the Fisher information of `rows`, a value a kernel, tells how much the adaptation needs it.
-Then kernels above the quantile keep the source's weights and are modulated; all else trains. In the authors' code 500
-steps and 1000 samples probe; here 100 and 50, beyond train.kimg, unregularised, and only for 3 x 3 convolutions.
+(1 + rows columns^T). A kernel's need is the Fisher information of its row plus its layer's mean of columns, in averaged
+networks. Then kernels above the quantile are modulated; the others train, with what belongs to their layers. As in the
+authors' code mapping, constant, 4 px convolution and RGB layers are held. There 500 steps and 1000 samples probe, with
+regularisers and modulated affine layers; here 100 and 50, beyond train.kimg, unregularised, and affine layers train.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmark.api import Adam, Field, Method, Nets, added, reparametrise
+from benchmark.api import Adam, Field, Method, Nets, added, adversarial_gradients, all_but, reparametrise
 
 
 class AdAM(Method):
@@ -21,11 +21,12 @@ class AdAM(Method):
     needs_pretrained_d = True
     title = "AdAM"
     paper = "Zhao et al., Adaptation-aware Kernel Modulation, NeurIPS 2022"
-    code_licence = "MIT"
+    code_licence, version = "MIT", 2
     toy_fields = (("probe_steps", 2), ("fisher_samples", 2))
     quantile: float = Field(0.5, ge=0, le=1, description="share of kernels that are fine-tuned, the least important")
     probe_steps: int = Field(100, ge=0, description="steps of the importance probing, of 4 images each")
     probe_lr: float = Field(0.002, gt=0, description="learning rate of the probing")
+    probe_decay: float = Field(0.5**0.0032, ge=0, lt=1, description="of the probing networks' averages, a step")
     fisher_samples: int = Field(50, ge=1, description="samples for the Fisher information, one by one")
 
     def prepare(self, nets: Nets, reals: Tensor, rng: torch.Generator) -> None:
@@ -33,23 +34,32 @@ class AdAM(Method):
         masks = iter([f > torch.cat(part).quantile(self.quantile) for part in fisher for f in part])
         reparametrise(nets, kernels(nets), lambda weight: Modulation(weight, next(masks)))
 
+    def frozen(self, nets: Nets) -> list[nn.Parameter]:
+        trained = [p for layer, _ in kernels(nets) for p in layer.parameters()]
+        return [*all_but(nets.g, trained), *nets.d.blocks[nets.cfg.resolution].fromrgb.parameters()]
+
     def probe(self, nets: Nets, reals: Tensor, rng: torch.Generator) -> tuple[list[Tensor], list[Tensor]]:
         """Fisher information [O, 1, 1, 1] of the kernels of each convolution, in G and in D; adapts `nets` for it."""
         nets.g.load_state_dict(nets.g_ema.state_dict())
         reparametrise(nets, kernels(nets), lambda w: Modulation(w, torch.ones_like(w[:, :1, :1, :1]).bool()))
         nets.g.requires_grad_(False), nets.d.requires_grad_(False)
-        trained = added(nets.g), [*added(nets.d), *nets.d.b4.parameters()]
+        both = added(nets.g), added(nets.d)  # each Modulation has rows, then columns
+        trained = both[0], [*both[1], *nets.d.b4.parameters()]
         every = [p.requires_grad_(True) for part in trained for p in part]
+        values, averages = [p.detach() for p in every], [p.detach().clone() for p in every]
         optimiser = Adam(every, lr=self.probe_lr, betas=(0.0, 0.99))
         for _ in range(self.probe_steps):
-            for p, gradient in zip(every, gradients(nets, trained, reals, 4, rng), strict=True):
+            for p, gradient in zip(every, adversarial_gradients(nets, trained, reals, 4, rng), strict=True):
                 p.grad = gradient
             optimiser.step()
-        rows = added(nets.g)[::2], added(nets.d)[::2]  # each Modulation has rows, then columns
-        fisher = [torch.zeros_like(r) for part in rows for r in part]
-        for found in (gradients(nets, rows, reals, 1, rng) for _ in range(self.fisher_samples)):
+            torch._foreach_lerp_(averages, values, 1 - self.probe_decay)
+        torch._foreach_copy_(values, averages)
+        fisher = [torch.zeros_like(p) for part in both for p in part]
+        for _ in range(self.fisher_samples):
+            found = adversarial_gradients(nets, both, reals, 1, rng)
             torch._foreach_addcmul_(fisher, found, found, value=1 / self.fisher_samples)
-        return fisher[: len(rows[0])], fisher[len(rows[0]) :]
+        of_kernels = [r + c.mean() for r, c in zip(fisher[::2], fisher[1::2], strict=True)]
+        return of_kernels[: (n := len(both[0]) // 2)], of_kernels[n:]
 
 
 class Modulation(nn.Module):
@@ -58,7 +68,7 @@ class Modulation(nn.Module):
     def __init__(self, weight: Tensor, important: Tensor) -> None:
         super().__init__()
         self.rows = nn.Parameter(weight.new_zeros(len(weight), 1, 1, 1))
-        self.columns = nn.Parameter(weight.new_ones(1, weight.shape[1], 1, 1))
+        self.columns = nn.Parameter(torch.ones_like(weight[:1]))
         self.register_buffer("important", important)
 
     def forward(self, weight: Tensor) -> Tensor:
@@ -66,15 +76,6 @@ class Modulation(nn.Module):
 
 
 def kernels(nets: Nets) -> list[tuple[nn.Module, str]]:
-    """The 3 x 3 convolutions of G, and those of D without its epilogue."""
-    g = [(block.get_submodule(name), "weight") for block in nets.g.synthesis.blocks.values() for name in block.layers]
-    return g + [(layer, "weight") for block in nets.d.blocks.values() for layer in (block.conv0, block.conv1)]
-
-
-def gradients(nets: Nets, inputs: tuple, reals: Tensor, n: int, rng: torch.Generator) -> list[Tensor]:
-    """Of G's adversarial loss by inputs[0] and of D's by inputs[1], on n new latents and n reals."""
-    z = torch.randn(n, nets.cfg.z_dim, generator=rng, device=rng.device)
-    chosen = torch.randint(len(reals), (n,), generator=rng, device=rng.device).to(reals.device)
-    fake, real = nets.d(nets.g(z, rng=rng)), nets.d(reals[chosen].to(z.device) / 127.5 - 1)
-    by_g = torch.autograd.grad(F.softplus(-fake).mean(), inputs[0], retain_graph=True)
-    return [*by_g, *torch.autograd.grad((F.softplus(fake) + F.softplus(-real)).mean(), inputs[1])]
+    """The 3 x 3 convolutions of G above 4 px, and the convolutions of D's blocks."""
+    g = [m for px, block in nets.g.synthesis.blocks.items() if px > 4 for m in (block.conv0, block.conv1)]
+    return [(m, "weight") for m in (*g, *(m for b in nets.d.blocks.values() for m in (b.conv0, b.conv1, b.skip)))]

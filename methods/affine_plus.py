@@ -2,12 +2,12 @@
 
 Alanov, Titov, Nakhodnov and Vetrov, "StyleDomain: Efficient and Lightweight Parameterizations of StyleGAN for One-shot
 and Few-shot Domain Adaptation" (ICCV 2023, arXiv 2212.10229), section 4. Mapping, all other convolutions, biases, noise
-and RGB are held; D trains as a whole.
+and RGB are held; D trains as a whole. G's learning rate is the released command's, 0.02, whatever the suite's is.
 
-The paper's counts for 512 px (affine layers 4.6 million, with the offset 5.1) fit one number for each pair of input and
-output channels of the 64 px block's two convolutions, the same at all nine places of the kernel; that is what this
-does. The authors' code was not used: it has no licence. A source smaller than 64 px gets the offset in its finest
-block. G starts from the source's average.
+The offset is one number for each pair of input and output channels of the 64 px block's convolutions, that to RGB
+included, the same at all places of the kernel: the paper's counts for 512 px (affine layers 4.6 million, with the
+offset 5.1). The authors' code was not used: it has no licence. A source smaller than 64 px gets the offset in its
+finest block. G starts from the source's average.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from benchmark.api import Field, Method, Nets, added, all_but, refuse, reparametrise
+from benchmark.api import Field, Method, Nets, TrainConfig, added, all_but, refuse, reparametrise
 
 
 class ChannelOffset(nn.Module):
@@ -39,7 +39,7 @@ def check_block(method: Method, block_px: int, resolution: int) -> None:
 def offset_block(nets: Nets, block_px: int) -> None:
     """Let the convolutions of the block at `block_px`, or of the finest one, have an offset."""
     block = nets.g.synthesis.blocks[min(block_px, nets.cfg.resolution)]
-    reparametrise(nets, [(block.get_submodule(name), "weight") for name in block.layers], ChannelOffset)
+    reparametrise(nets, [(block.get_submodule(name), "weight") for name in (*block.layers, "torgb")], ChannelOffset)
 
 
 class AffinePlus(Method):
@@ -49,9 +49,15 @@ class AffinePlus(Method):
     title = "Affine+"
     paper = "Alanov et al., StyleDomain, ICCV 2023"
     code_licence = "none"
+    version = 2
     block_px: int = Field(
         64, description="resolution of the block with the offset; the finest if the source is smaller"
     )
+
+    lr_g: float = Field(0.02, gt=0, description="learning rate of G, instead of train.lr_g")
+
+    def settings(self, train: TrainConfig) -> TrainConfig:
+        return train.model_copy(update={"lr_g": self.lr_g})
 
     def check(self, source: Mapping[str, int]) -> None:
         check_block(self, self.block_px, source["resolution"])

@@ -26,6 +26,7 @@ class CDC(RelaxedRealism):
     title = "CDC"
     paper = "Ojha et al., Cross-domain Correspondence, CVPR 2021"
     code_licence = "Adobe Research License"
+    version = 2
     weight: float = Field(1000 / 3, ge=0, description="weight of the distance consistency; the code's 1000, see above")
     samples: int = Field(4, ge=3, description="samples whose distances are compared, drawn for each update")
 

@@ -17,6 +17,7 @@ class FeatureMatching(MatchesSource):
     paper = "ablation in Lee et al., Fix the Noise, CVPR 2023"
 
     def generator_loss(self, step: GeneratorStep) -> dict[str, Tensor]:
-        ours = step.nets.g.synthesis(step.nets.g.mapping(step.z, step.c), "random", rng=step.rng)
-        theirs = step.source.synthesis(step.source.mapping(step.z, step.c), "random", rng=step.rng)
+        g, source = step.nets.g, step.source
+        ours = self.output(g, g.mapping(step.z, step.c), "random", step.rng)
+        theirs = self.output(source, source.mapping(step.z, step.c), "random", step.rng)
         return self.matching(ours, theirs)

@@ -4,7 +4,8 @@ Lee, Lee, Kim, Choi, Yoo and Kim, "Fix the Noise: Disentangling Source Feature f
 (CVPR 2023, arXiv 2303.11545). Loss of section 3.2: features of all blocks, the source's constant noise in both
 networks, the same z, no style mixing; only in the main generator phase. Control of section 3.3: interpolating the noise
 from the anchor (0) to random (1) goes from source-like to target-like. Unlike the authors' code the loss does not move
-w_avg a second time, and random noise is new for each image instead of one stored map.
+w_avg a second time, and random noise is new for each image instead of one stored map. What else can be matched:
+`benchmark.api.MatchesSource`.
 """
 
 import math
@@ -33,8 +34,8 @@ class FixNoise(MatchesSource):
     def generator_loss(self, step: GeneratorStep) -> dict[str, Tensor]:
         g, source = step.nets.g, step.source
         anchor = source.synthesis.anchor_noise()
-        ours = g.synthesis(g.mapping(step.z, step.c), anchor)
-        theirs = source.synthesis(source.mapping(step.z, step.c), anchor)
+        ours = self.output(g, g.mapping(step.z, step.c), anchor)
+        theirs = self.output(source, source.mapping(step.z, step.c), anchor)
         return self.matching(ours, theirs)
 
     def noise(self, g: Generator, n: int, control: Control, rng: torch.Generator) -> Noise:

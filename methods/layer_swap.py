@@ -4,7 +4,8 @@ Pinkney and Adler, "Resolution Dependent GAN Interpolation" (2020, arXiv 2010.05
 (`blend` > 0) a logistic one between the two. The mapping network, and with it the centre of truncation, comes from the
 model that gives the low resolutions, as in the authors' code. That code switches single layers and, in the hard case,
 one position late; here a block changes hands as a whole, and a soft switch is centred half-way between two blocks.
-Costs no training of its own.
+The resolution is the user's choice there; by default the source gives what UI2I's code lets it give at 256 px, 4 to 16
+px, or that share of the blocks at another size. Costs no training of its own.
 """
 
 import math
@@ -14,7 +15,7 @@ from typing import Literal
 import torch
 from benchmark.methods.finetune import Finetune
 
-from benchmark.api import Control, Field, Generator, Method, copy_of, refuse
+from benchmark.api import Control, Field, Generator, Method, copy_of, refuse, scaled_px
 
 
 class LayerSwap(Method):
@@ -30,20 +31,31 @@ class LayerSwap(Method):
         "source", description="the model that gives resolutions below swap_at_px"
     )
     blend: float = Field(0.0, ge=0, description="width of the logistic switch in levels (octaves of px); 0 = hard")
-    grid: tuple[int, ...] = Field((8, 16, 32), description="values of swap_at_px for control curves")
-    swap_at_px: int = Field(16, description="the value for tables: the lowest resolution taken from the other model")
+    grid: tuple[int, ...] | None = Field(
+        None, description="values of swap_at_px for control curves; half, once and twice that for tables"
+    )
+    swap_at_px: int | None = Field(
+        None, description="the value for tables: lowest resolution from the other model; 32 of 256 px, scaled"
+    )
 
     @property
     def controls(self) -> tuple[Control, ...]:
-        return tuple(sorted({*self.grid, self.swap_at_px}))
+        at = self.swap_at_px or 32  # of 256 px, as long as the source is unknown
+        grid = (at // 2, at, 2 * at) if self.grid is None else self.grid
+        return tuple(sorted({*grid, at}))
 
     @property
     def default_control(self) -> Control:
-        return self.swap_at_px
+        return self.swap_at_px or 32
+
+    def fitted(self, resolution: int) -> Method:
+        at = self.swap_at_px or 2 * scaled_px(16, resolution)
+        grid = tuple(px for px in (at // 2, at, 2 * at) if 4 < px <= resolution) if self.grid is None else self.grid
+        return self.model_copy(update={"swap_at_px": at, "grid": grid})
 
     def check(self, source: Mapping[str, int]) -> None:
         allowed = [2**i for i in range(3, source["resolution"].bit_length())]
-        for px in self.controls:
+        for px in (self.default_control, *self.controls):
             if px not in allowed:
                 refuse(self, "swap_at_px", px, f"this source has blocks at {allowed} px above the lowest")
 

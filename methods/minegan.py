@@ -1,13 +1,13 @@
 """MineGAN: a small network in front of the latent looks for what the source can already do of the target.
 
 Wang, Gonzalez-Garcia, Berga, Herranz, Khan and van de Weijer, "MineGAN: Effective Knowledge Transfer from GANs to
-Target Domains with Few Images" (CVPR 2020, arXiv 1912.05270). First the miner M trains, with the
-discriminator, in G(M(z)) with G frozen; then everything does. A `mine_kimg` as long as the
-training is the paper's MineGAN without fine-tuning. The miner is shipped with the generator.
+Target Domains with Few Images" (CVPR 2020, arXiv 1912.05270). As in the authors' code for StyleGAN2 a miner in front of
+z and one for the constant train with the discriminator for 1,000 steps while G is frozen; then everything does. That
+code's miner for the constant sees no z: it makes one map for all images, so here the constant itself trains. A
+`mine_steps` as long as the training is the paper's MineGAN without fine-tuning. The miner is shipped with G.
 
-The paper leaves M's shape to the GAN and has no StyleGAN2. Here M is z + MLP(z), the identity at first, in front of
-the mapping network and of z's normalisation, so that training begins at the source and not at a random function of it;
-the authors' code for StyleGAN starts a linear, ReLU, linear one at random. It mines for 100 steps, here 0.8 kimg.
+Unlike that code, whose miners start at random, M is z + MLP(z), the identity at first, with as many layers, and the
+constant is the source's: training begins at the source and not at a random function of it. Both have averages.
 """
 
 import copy
@@ -26,9 +26,10 @@ class MineGAN(Method):
     title = "MineGAN"
     paper = "Wang et al., MineGAN, CVPR 2020"
     code_licence = "MIT"
-    toy_fields = (("mine_kimg", 0.008),)
+    version = 2
+    toy_fields = (("mine_steps", 1),)
     layers: int = Field(2, ge=1, description="layers of the miner")
-    mine_kimg: float = Field(0.8, ge=0, description="length of the first stage, part of train.kimg: G is frozen")
+    mine_steps: int = Field(1000, ge=0, description="length of the first stage, part of train.kimg: G is frozen")
 
     def prepare(self, nets: Nets, reals: Tensor, rng: torch.Generator) -> None:
         nets.g.load_state_dict(nets.g_ema.state_dict())  # what is mined is what is evaluated
@@ -40,4 +41,5 @@ class MineGAN(Method):
         g = turn.nets.g
         miner = g.mapping.miner
         assert miner is not None
-        return all_but(g, miner.parameters()) if turn.images_seen < self.mine_kimg * 1000 else ()
+        mines = [*miner.parameters(), g.synthesis.blocks[4].const]
+        return all_but(g, mines) if turn.index < self.mine_steps else ()

@@ -3,8 +3,8 @@
 Kwong, Huang and Liao, "Unsupervised Image-to-Image Translation via Pre-trained StyleGAN2 Network" (IEEE TMM 2021, arXiv
 2010.05713), section 3. It equals `freezefc+layer_swap`, so the two share their mapping network whichever of them gives
 the low resolutions. The authors swap one feature map of the running synthesis and keep the RGB sum of the adapted
-generator's low layers; here whole blocks are swapped, RGB layers included. Their default, source features up to 16 of
-256 px, leaves four blocks of seven to the adapted generator; ours leaves three of five at 64 px. Their inversion of
+generator's low layers; here whole blocks are swapped, RGB layers included. By default the source gives what it gives in
+their code, features up to 16 of 256 px, or that share of the blocks at another size: 8 of 64 px. Their inversion of
 real images is not part of the benchmark.
 """
 

@@ -6,12 +6,14 @@ A method is one file on the shelf `methods/`, or a plug-in; nothing else of the 
 from pydantic import Field
 
 from benchmark.api.extra import Extra, build
-from benchmark.api.losses import feature_matching
+from benchmark.api.losses import adversarial_gradients, feature_matching
 from benchmark.api.matches_source import MatchesSource
 from benchmark.api.method import Control, DiscriminatorStep, GeneratorStep, Method, Turn, copy_of, refuse
 from benchmark.api.optimiser import Adam
 from benchmark.api.relaxed_realism import RelaxedRealism
 from benchmark.api.reparametrise import added, all_but, baked, reparametrise
+from benchmark.api.sizes import scaled_px
+from benchmark.config import TrainConfig
 from benchmark.errors import MethodError
 from benchmark.stylegan2 import Discriminator, Generator, Nets, Noise
 from benchmark.stylegan2.networks import Miner
@@ -32,8 +34,10 @@ __all__ = [
     "Nets",
     "Noise",
     "RelaxedRealism",
+    "TrainConfig",
     "Turn",
     "added",
+    "adversarial_gradients",
     "all_but",
     "baked",
     "build",
@@ -41,4 +45,5 @@ __all__ = [
     "feature_matching",
     "refuse",
     "reparametrise",
+    "scaled_px",
 ]

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from benchmark.stylegan2 import Nets
 
 
 def feature_matching(ours: dict[int, Tensor], theirs: dict[int, Tensor]) -> Tensor:
@@ -13,3 +18,17 @@ def feature_matching(ours: dict[int, Tensor], theirs: dict[int, Tensor]) -> Tens
     """
     distances = [(ours[px].float() - theirs[px].float()).square().sum(dim=1).mean() for px in ours]
     return torch.stack(distances).mean()
+
+
+def adversarial_gradients(
+    nets: Nets, inputs: tuple[Sequence[Tensor], Sequence[Tensor]], reals: Tensor, n: int, rng: torch.Generator
+) -> list[Tensor]:
+    """Gradients of G's adversarial loss by inputs[0], then of D's by inputs[1], on n new latents and n of the reals.
+
+    `reals` is uint8 [N, 3, R, R]; random noise, no mixing, no augmentation. For methods that probe the networks.
+    """
+    z = torch.randn(n, nets.cfg.z_dim, generator=rng, device=rng.device)
+    chosen = torch.randint(len(reals), (n,), generator=rng, device=rng.device).to(reals.device)
+    fake, real = nets.d(nets.g(z, rng=rng)), nets.d(reals[chosen].to(z.device) / 127.5 - 1)
+    by_g = torch.autograd.grad(F.softplus(-fake).mean(), inputs[0], retain_graph=True)
+    return [*by_g, *torch.autograd.grad((F.softplus(fake) + F.softplus(-real)).mean(), inputs[1])]

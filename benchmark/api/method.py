@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.api.extra import Extra
-from benchmark.config import Settings
+from benchmark.config import Settings, TrainConfig
 from benchmark.errors import ConfigError
 from benchmark.stylegan2 import Generator, Nets, Noise
 
@@ -43,6 +43,8 @@ class GeneratorStep:
     """Real images shown so far."""
     extra: Extra = field(default_factory=Extra)
     """What the method's `prepare` returned."""
+    index: int = 0
+    """Steps done so far."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,21 @@ class Method(Settings):
     def default_control(self) -> Control:
         """The value for tables."""
         return None
+
+    def fitted(self, resolution: int) -> Method:
+        """This method with those fields filled in that depend on the source's size in px where they are not given.
+
+        Called when a suite is loaded, before `check`: keys, records and controls then state the values. A hook may also
+        meet the method as it was made, and then takes the same values from the networks' size.
+        """
+        return self
+
+    def settings(self, train: TrainConfig) -> TrainConfig:
+        """The suite's training settings as this method trains with them: what its paper changes, and nothing else.
+
+        Applied to settings that it was applied to already, it changes nothing.
+        """
+        return train
 
     def check(self, source: Mapping[str, int]) -> None:
         """Refuse (ConfigError) hyper-parameters that do not fit `source`, {"resolution": px, "d_layers": n}.

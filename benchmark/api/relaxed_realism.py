@@ -22,23 +22,30 @@ class RelaxedRealism(Method):
     only around anchors, fixed latents, in every `anchor_every`-th step; all other samples have to be realistic patch by
     patch: one logit for each place of a map of the discriminator's features, instead of the usual one. Unlike in the
     authors' code the patch logits have no leaky ReLU on top, and come from a block's output, not a convolution's in it.
+    Their map has 32 x 32 places at 256 px, so that a patch is about a quarter of the image's side; so it has at every
+    size, or half the image's side where that is less.
     """
 
     anchors: int = Field(10, ge=1, description="fixed latents; as many as training images in the paper, which has 10")
     anchor_std: float = Field(0.1, ge=0, description="standard deviation of the latents around an anchor")
     anchor_every: int = Field(4, ge=1, description="steps from one with whole images near the anchors to the next")
-    patch_stride: int = Field(8, ge=2, description="image side in places of the patch map: 32 x 32 logits at 256 px")
+    patch_px: int | None = Field(None, description="side of the map of patch logits; 32, or half a smaller image's")
+
+    def fitted(self, resolution: int) -> Method:
+        return self.model_copy(update={"patch_px": self._places(resolution)})
+
+    def _places(self, resolution: int) -> int:
+        return self.patch_px or min(32, resolution // 2)
 
     def check(self, source: Mapping[str, int]) -> None:
-        allowed = [2**i for i in range(1, source["resolution"].bit_length() - 2)]
-        if self.patch_stride not in allowed:
-            why = f"this source's discriminator has feature maps at strides {allowed}"
-            refuse(self, "patch_stride", self.patch_stride, why)
+        allowed = [2**i for i in range(2, source["resolution"].bit_length() - 1)]
+        if self._places(source["resolution"]) not in allowed:
+            refuse(self, "patch_px", self.patch_px, f"this source's discriminator has feature maps of {allowed} px")
 
     def prepare(self, nets: Nets, reals: Tensor, rng: torch.Generator) -> Extra:
         extra = Extra()
         extra.register_buffer("anchors", torch.randn(self.anchors, nets.cfg.z_dim, generator=rng, device=rng.device))
-        channels = nets.cfg.channels(nets.cfg.resolution // self.patch_stride)
+        channels = nets.cfg.channels(self._places(nets.cfg.resolution))
         extra.d.add_module("patches", build(lambda: ConvLayer(channels, 1, 3, None, act=False), rng))
         return extra
 
@@ -57,4 +64,4 @@ class RelaxedRealism(Method):
         if self.whole_images(turn):
             return turn.nets.d(images, c)
         _, maps = turn.nets.d.features(images, c)
-        return turn.extra.d.get_submodule("patches")(maps[images.shape[-1] // self.patch_stride]).flatten(1)
+        return turn.extra.d.get_submodule("patches")(maps[self._places(images.shape[-1])]).flatten(1)

@@ -135,8 +135,8 @@ def sources(cache: Path) -> Group:
     return Group(table, *lines(scores), others)
 
 
-def card_text(source: Source) -> str:
-    """A card as "what: value" lines, origin and architecture included."""
+def card_text(source: Source, more: Mapping[str, object] | None = None) -> str:
+    """A card as "what: value" lines, origin and architecture included, and `more` facts."""
     from benchmark.stylegan2.weights import architecture_of
 
     card, origin = source.card, source.card.origin
@@ -160,6 +160,7 @@ def card_text(source: Source) -> str:
             "left out": ", ".join(origin.left_out),
         }
         facts |= {f"note {i}": note for i, note in enumerate(origin.notes, 1)}
+    facts |= more or {}
     return "\n".join(f"{what:14} {value}" for what, value in facts.items() if value not in ("", None))
 
 

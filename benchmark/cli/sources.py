@@ -37,11 +37,20 @@ def list_(cache: Path) -> None:
 @click.argument("name")
 @cache_option
 def show(name: str, cache: Path) -> None:
-    """Show the card of a source: origin, architecture, licence, scores."""
-    from benchmark.cli.listing import card_text
-    from benchmark.sources import find_source
+    """Show the card of a source: origin, architecture, licence, scores, and how much it listens to its noise.
 
-    echo(card_text(find_source(name, cache)))
+    "noise" is what each layer's noise adds, as a share of its features; "noise moves" is the perceptual distance of two
+    noises at the same latent.
+    """
+    from benchmark.cli.listing import card_text
+    from benchmark.sources import find_source, load_source
+    from benchmark.sources.noise import noise_facts
+    from benchmark.system.hardware import prepare_torch
+
+    source = find_source(name, cache)
+    prepare_torch()
+    nets, _ = load_source(source)
+    echo(card_text(source, noise_facts(nets.g_ema.eval(), cache)))
 
 
 @sources.command(

@@ -118,7 +118,7 @@ def same(a: Tensor, b: Tensor) -> bool:
 def toy(kind: type[Method]) -> Method:
     """The method as it is tried: with its `toy_fields`, else with defaults."""
     parts = {name: part.model_validate(dict(part.toy_fields)) for name, part in part_kinds(kind).items()}
-    return parts[kind.name] if kind.name in parts else kind.model_validate(parts)
+    return (parts[kind.name] if kind.name in parts else kind.model_validate(parts)).fitted(PX)
 
 
 def trainable_shares(method: Method) -> dict[str, float]:

@@ -87,6 +87,11 @@ class Archive:
             return b""
 
 
+def count_files(path: Path) -> int:
+    """How many files a folder or ZIP holds; DataError for a path that is neither."""
+    return len(Archive(path).names([]))
+
+
 def _folder_files(root: Path, skipped: Skipped) -> list[str]:
     """Regular files below ``root`` as relative POSIX paths; what cannot be followed goes to ``skipped``."""
 

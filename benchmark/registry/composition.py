@@ -17,6 +17,7 @@ from pydantic import create_model
 from torch import Tensor, nn
 
 from benchmark.api import Control, DiscriminatorStep, Extra, Generator, GeneratorStep, Method, Nets, Noise, Turn
+from benchmark.config import TrainConfig
 from benchmark.errors import ConfigError
 from benchmark.registry.variants import base_name
 
@@ -38,6 +39,7 @@ TRAINING_HOOKS = (
     "generator_loss",
     "discriminator_loss",
     "lr_scale",
+    "settings",
     "resting",
     "latents",
     "judge",
@@ -92,6 +94,23 @@ class Composition(Method):
     def default_control(self) -> Control:
         owner = self.owner("controls")
         return owner.default_control if owner else None
+
+    def fitted(self, resolution: int) -> Method:
+        return self.model_copy(update={part.name: part.fitted(resolution) for part in self.parts})
+
+    def settings(self, train: TrainConfig) -> TrainConfig:
+        changed: dict[str, Any] = {}
+        for part in self.parts:
+            own = part.settings(train).model_dump(mode="python")
+            for name in own:
+                if own[name] == getattr(train, name):
+                    continue
+                if changed.setdefault(name, own[name]) != own[name]:
+                    raise ConfigError(
+                        f"method {self.name}: {part.name} trains with {name}={own[name]}, another part with "
+                        f"{changed[name]}. Give both the same, or leave one out."
+                    )
+        return train.model_copy(update=changed)
 
     def check(self, source: Mapping[str, int]) -> None:
         for part in self.parts:

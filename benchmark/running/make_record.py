@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from benchmark.api import Control, Method
+from benchmark.config import TrainConfig
 from benchmark.domains import Domain
 from benchmark.metrics import Score, list_metrics
-from benchmark.registry.composition import fields_of
+from benchmark.registry.composition import fields_of, overrides
 from benchmark.results import RunRecord, Timing
 from benchmark.running.plan import PROTOCOL, Job
 from benchmark.running.selection import Counted
 from benchmark.running.setup import Run
 from benchmark.sources import SourceCard
+from benchmark.sources.noise import LEAST_SHARE
 from benchmark.system.hardware import environment, now
 
 
@@ -65,6 +67,8 @@ def make_record(
             "settings": settings(job, domain),
             "notes": [
                 *notes(method, domain, run.card),
+                *noise_notes(method, run.noise_share),
+                *changed_settings(method, job.suite.train),
                 *([weights.choice] if weights and weights.choice else []),
                 *run.remarks,
             ],
@@ -96,6 +100,25 @@ def reals(domain: Domain) -> dict[str, int]:
     reference = "reference (held out)" if domain.held_out else "reference (the training images)"
     sizes = {"train": len(domain.train), reference: len(domain.test), "selection": len(domain.selection)}
     return {name: n for name, n in sizes.items() if n}
+
+
+def changed_settings(method: Method, train: TrainConfig) -> list[str]:
+    """Where the method trains otherwise than its suite says; the settings of its record are the suite's."""
+    own = method.training().settings(train).model_dump()
+    said = [f"train.{name}={own[name]} ({value})" for name, value in train.model_dump().items() if own[name] != value]
+    who = method.title or method.name
+    return [f"{who} trains with {', '.join(said)} by itself; in brackets, the suite's."] if said else []
+
+
+def noise_notes(method: Method, share: float) -> list[str]:
+    """How much the source listens to its noise, and whether a control that acts on noise can do anything."""
+    said = [f"Noise is at most {share:.2g} of the source's features."]
+    if overrides(method, "noise") and share < LEAST_SHARE:
+        said.append(
+            f"{method.title or method.name}: the control acts on noise, to which this source hardly listens; its rows "
+            "can only differ by chance or by what training adds."
+        )
+    return said
 
 
 def notes(method: Method, domain: Domain, source: SourceCard) -> list[str]:

@@ -150,7 +150,7 @@ def make_job(suite: Suite, method: Method | None, domain: Place, seed: int, sour
     train_key = key(
         [PROTOCOL, source_sha256, domain.digest, apart, seed],
         described(method.training()) if method else None,
-        suite.train.content(NO_EFFECT) if method else None,
+        method.training().settings(suite.train).content(NO_EFFECT) if method else None,
     )
     names = (*suite.eval.metrics, *suite.eval.curve_metrics)
     versions = {name: list_metrics()[name].version for name in names}

@@ -13,9 +13,11 @@ import torch
 from rich.console import Console
 
 from benchmark.api import Method
-from benchmark.config import DomainConfig, EvalConfig, Suite
+from benchmark.config import DomainConfig, EvalConfig, NetConfig, Suite
 from benchmark.domains import Domain, load_domain, set_apart
 from benchmark.domains.answers import KnownAnswer, known_answer
+from benchmark.domains.archives import count_files
+from benchmark.domains.assets import list_targets
 from benchmark.domains.cards import list_cards
 from benchmark.domains.split import pictures_needed
 from benchmark.errors import ConfigError
@@ -28,9 +30,13 @@ from benchmark.metrics.sizes import SETTINGS, Sizes, needed, shortage
 from benchmark.results import Doctor, ResultStore
 from benchmark.running.forecast import GIB, memory_gib
 from benchmark.running.plan import Job, check, plan
-from benchmark.sources import SourceCard, find_source, load_source
+from benchmark.sources import SourceCard, find_source, list_sources, load_source
+from benchmark.sources.noise import noise_shares
+from benchmark.sources.source import Source
 from benchmark.stylegan2 import Nets
-from benchmark.suites import load_suite, members
+from benchmark.stylegan2.weights import architecture_of
+from benchmark.suites import derived, load_suite, members
+from benchmark.suites.own import WIDE
 from benchmark.system.hardware import pick_device, pick_precision, prepare_torch
 from benchmark.system.progress import Bars, Stages
 from benchmark.training.batches import images_per_round
@@ -57,7 +63,20 @@ class Request:
     def load(self) -> tuple[Suite, list[Method]]:
         """The suite asked for and its methods, not yet suited to a device. Errors are those of `load_suite`."""
         suite, methods = load_suite(self.suite_name, self.settings, self.overrides, self.plugins)
+        if suite.derived:
+            overrides = {**self._derived(suite), **{k: v for k, v in self.overrides.items() if v is not None}}
+            suite, methods = load_suite(self.suite_name, self.settings, overrides, self.plugins)
         return with_stand_ins(suite, self.stand_ins), methods
+
+    def _derived(self, suite: Suite) -> dict[str, Any]:
+        """What follows from the source and the images of a suite that is derived from them."""
+        shape = shape_of(find_source(suite.source, self.cache))
+        known = {*list_cards(), *list_targets("target")}
+        own = [name for name in suite.domains if name not in known and Path(name).exists()]
+        asked = suite.split.train + suite.split.test
+        images = min((count_files(Path(name)) for name in own), default=asked)
+        fields = suite.fields | (suite.narrow_fields if shape.channels(4) < WIDE else {})
+        return derived(suite.name, shape.resolution, images) | {"fields": fields}
 
 
 @dataclass(frozen=True)
@@ -83,6 +102,8 @@ class Run:
     environment: Mapping[str, Any] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     """What else the records have to say."""
+    noise_share: float = 0.0
+    """The largest share that noise has of a layer's features, in the source."""
     samplers: dict[EvalConfig, Sampler] = field(default_factory=dict)
     """Those of the job in hand, made where they are first asked for."""
 
@@ -129,10 +150,49 @@ def prepare(request: Request, out: Path, console: Console) -> Run:
     for note in size_notes(suite, domains):
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     jobs = plan(suite, methods, domains, digest)
+    remarks = tuple(filter(None, [tuned_to_another(request, suite, nets.cfg)]))
+    for remark in remarks:
+        console.print(f"warning: {remark}", style="yellow", markup=False, soft_wrap=True)
+    share = max(noise_shares(nets.g_ema, 4).values())
     nets = nets.to(device)
     if device != "cpu" and (said := warning_of_memory(suite, nets, device)):
         console.print(said, style="red", markup=False, soft_wrap=True)
-    return Run(request, ResultStore(out), source.card, nets, domains, evaluator, device, curve, jobs)
+    return Run(
+        request,
+        ResultStore(out),
+        source.card,
+        nets,
+        domains,
+        evaluator,
+        device,
+        curve,
+        jobs,
+        remarks=remarks,
+        noise_share=share,
+    )
+
+
+def tuned_to_another(request: Request, suite: Suite, have: NetConfig) -> str | None:
+    """What to say where a suite meets networks of another size or width than those that it was tuned to."""
+    tuned = load_suite(request.suite_name)[0]
+    if suite.derived or tuned.source == suite.source:
+        return None
+    known = list_sources(request.cache).get(tuned.source)
+    meant = shape_of(known) if known else None
+    same_width = meant is None or meant.channels(4) == have.channels(4)
+    if tuned.resolution == have.resolution and same_width:
+        return None
+    width = f" and {meant.channels(4)} channels" if meant else ""
+    return (
+        f"suite {tuned.name} is tuned to {tuned.source}, {tuned.resolution} px{width}; {suite.source} has "
+        f"{have.resolution} px and {have.channels(4)} channels: its length, weights of losses and regularisation are "
+        "not meant for that. --suite own derives them from your source and images."
+    )
+
+
+def shape_of(source: Source) -> NetConfig:
+    """The architecture of a source, from its card or its file's header."""
+    return source.card.networks or architecture_of(source.path)
 
 
 def require_one_process() -> None:

@@ -154,7 +154,7 @@ def attempt(job: Job, run: Run) -> tuple[str, ...]:
             traceback.print_exc()
             run.samplers.clear()
             torch.cuda.empty_cache()
-            run_job(smaller, replace(run, remarks=(remark,)))
+            run_job(smaller, replace(run, remarks=(*run.remarks, remark)))
     except Exception as error:  # whatever a method does must not take down the others
         traceback.print_exc()
         return failure(error)

@@ -123,7 +123,7 @@ def load_suite(
                 "add it with --methods or leave the setting out."
             )
     chosen = {part: _fields(part, suite.fields) | _fields(part, fields) for part in parts}
-    chosen_methods = [_configured(kind, chosen) for kind in kinds]
+    chosen_methods = [_configured(kind, chosen).fitted(suite.resolution) for kind in kinds]
     _check_different(chosen_methods)
     return suite, chosen_methods
 

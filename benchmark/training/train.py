@@ -47,6 +47,7 @@ def train(
     step; `on_tick` is called after each log interval, `on_step` after each step. Raises ConfigError when the batch
     cannot be shared out, MethodError when a loss or a weight is not finite.
     """
+    cfg = method.settings(cfg)
     per_round = images_per_round(cfg, nets.cfg.mbstd_group)
     device = nets.g.mapping.w_avg.device
     source = freeze_copy(nets.g_ema)
@@ -90,7 +91,8 @@ def train(
                 fakes, _ = generate(nets.g, z, labels, cfg, state.streams, update_avg=tracks_w and plain, mix=plain)
                 logits = method.judge(turn, augmented(fakes, cfg, state), labels)
                 terms = {"g_adversarial": losses.generator_adversarial(logits)}
-                step = GeneratorStep(nets, source, z, labels, fakes, state.streams.method, state.images, extra)
+                rng, seen = state.streams.method, state.images
+                step = GeneratorStep(nets, source, z, labels, fakes, rng, seen, extra, state.step)
                 terms |= extra_terms(method, method.generator_loss(step), terms)
                 log.add(terms)
                 (total(terms) / cfg.accumulate).backward()

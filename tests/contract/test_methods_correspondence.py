@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -133,12 +134,13 @@ def test_latents_are_near_the_anchors_in_every_fourth_step_and_as_usual_in_the_o
 
 
 def test_patches_are_judged_apart_from_each_other_and_whole_images_by_d() -> None:
-    method = CDC(patch_stride=2)
+    method = CDC(patch_px=16)
     whole, patches = turn_of(method, 0), turn_of(method, 1)
     images = normal(2, 3, 32, 32)
     assert method.judge(whole, images, None).equal(whole.nets.d(images))
     before = method.judge(patches, images, None).view(2, 16, 16)
-    assert CDC().judge(turn_of(CDC(), 1), images, None).shape == (2, 16)
+    assert CDC().judge(turn_of(CDC(), 1), images, None).equal(before.flatten(1))
+    assert CDC(patch_px=4).judge(turn_of(CDC(patch_px=4), 1), images, None).shape == (2, 16)
     images[0, :, :4, :4] += 1
     after = method.judge(patches, images, None).view(2, 16, 16)
     assert after[1].equal(before[1])  # not by the batch either
@@ -201,13 +203,13 @@ def test_near_the_anchors_nothing_is_mixed_and_w_avg_rests() -> None:
     assert averages[0].equal(before) and not averages[1].equal(before)
 
 
-def test_the_anchors_are_the_same_for_both_methods_and_a_stride_that_does_not_fit_is_refused() -> None:
+def test_the_anchors_are_the_same_for_both_methods_and_a_map_that_does_not_fit_is_refused() -> None:
     one, two = (turn_of(method, 0).extra.get_buffer("anchors") for method in (CDC(), RSSA()))
     assert one.equal(two) and one.shape == (10, NETS.z_dim)
     CDC().check(FACTS)
-    for stride in (3, 16):
-        with pytest.raises(ConfigError, match=rf"rssa\.patch_stride={stride}.*\[2, 4, 8\]"):
-            RSSA(patch_stride=stride).check(FACTS)
+    for px in (12, 32):
+        with pytest.raises(ConfigError, match=rf"rssa\.patch_px={px}.*\[4, 8, 16\]"):
+            RSSA(patch_px=px).check(FACTS)
 
 
 def test_in_a_composition_the_latents_and_the_judge_of_its_part_count() -> None:
@@ -218,7 +220,7 @@ def test_in_a_composition_the_latents_and_the_judge_of_its_part_count() -> None:
     z, images = normal(4, NETS.z_dim), normal(4, 3, 32, 32)
     near, patches = Turn(nets, extra, rng(2), 0), Turn(nets, extra, rng(2), 1)
     assert both.latents(near, z) is not z and both.latents(patches, z) is z
-    assert both.judge(near, images, None).shape == (4, 1) and both.judge(patches, images, None).shape == (4, 16)
+    assert both.judge(near, images, None).shape == (4, 1) and both.judge(patches, images, None).shape == (4, 256)
     with pytest.raises(ConfigError, match="cdc and rssa both choose the latents"):
         composed([CDC, RSSA])
 
@@ -276,7 +278,7 @@ def test_rssa_by_hand() -> None:
     """Two places: the same in ours, orthogonal in the source; then two images of one place each way."""
     same = torch.tensor([[[1.0, 0.0], [1.0, 0.0]]])
     apart = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
-    assert self_correlation(same, apart).item() == pytest.approx(0.5)  # two of four entries differ by 1
+    assert self_correlation(same, apart).item() == pytest.approx(0.25)  # two of four entries differ by 1, smoothly 1/2
     e = np.exp(1)
     ours, theirs = torch.cat([same, same]), torch.cat([same, apart])
     # ours: every place finds both alike, (1/2, 1/2); theirs: (e, 1) / (e + 1)
@@ -293,9 +295,33 @@ def test_rssa_sees_the_layout_alone() -> None:
         a, b, c = (method.places(maps) for maps in (x, y, turned))
         torch.testing.assert_close(loss(a, c), loss(a, b))
         assert loss(b, c) < 1e-5 < loss(a, b)
-    places = RSSA(max_px=4).places(x)
+    places = RSSA(max_px=4).places(x).double()  # directions are averaged, and not normalised again
+    unit = x.double() / x.double().norm(dim=1, keepdim=True)
     assert places.shape == (3, 16, 5)
-    torch.testing.assert_close(places.norm(dim=2), torch.ones(3, 16))
+    torch.testing.assert_close(places[:, 5], unit[:, :, 2:4, 2:4].mean(dim=(2, 3)), rtol=1e-6, atol=1e-7)
+
+
+def test_rssa_correlates_the_finest_maps_in_every_step_and_all_maps_of_disturbed_images_in_every_sixth() -> None:
+    step = g_step(toy_source().copy(), frozen_source())
+    at = [set(RSSA().generator_loss(replace(step, index=i))) for i in range(13)]
+    assert [i for i, names in enumerate(at) if "disturbance" in names] == [0, 6, 12]
+    assert all("self_correlation" in names for names in at)
+    maps: list[Tensor] = []
+
+    class Spy(RSSA):
+        def places(self, features: Tensor) -> Tensor:
+            maps.append(super().places(features))
+            return maps[-1]
+
+    def smooth(a: Tensor, b: Tensor) -> float:
+        d = (a @ a.transpose(1, 2) - b @ b.transpose(1, 2)).abs().double().numpy()
+        return float(np.where(d < 1, d**2 / 2, d - 0.5).mean())
+
+    with torch.no_grad():
+        loss = Spy(self_weight=1).generator_loss(step)["self_correlation"].item()
+    pairs = list(zip(maps[::2], maps[1::2], strict=True))
+    assert [a.shape[1] for a, _ in pairs] == [16, 64, 256, 1024]
+    assert loss == pytest.approx(sum(smooth(a, b) for a, b in pairs[-2:]), rel=1e-4)  # 16 and 32 px of 32
 
 
 def test_rssa_disturbs_one_latent_and_uses_what_it_disturbed() -> None:

@@ -8,6 +8,7 @@ from benchmark.methods.freezefc import FreezeFC
 from benchmark.methods.freezeg import FreezeG
 from benchmark.methods.freezesg import FreezeSG
 from benchmark.methods.layer_swap import LayerSwap
+from benchmark.methods.structure_loss import StructureLoss
 from benchmark.methods.ui2i import UI2I
 
 from benchmark.api import Generator, GeneratorStep, Method, Nets
@@ -114,14 +115,14 @@ def test_freezesg_freezes_styles_low_blocks_and_the_finest_blocks_of_d() -> None
 
 def test_structure_loss_is_zero_at_the_source_and_the_papers_value_away_from_it() -> None:
     nets, source = at_the_source(), toy_source().g_ema
-    assert FreezeSG().generator_loss(step_of(nets, source))["structure"].item() == 0
+    assert StructureLoss().generator_loss(step_of(nets, source))["structure"].item() == 0
     nets = toy_source().copy()  # the raw generator
     step = step_of(nets, source)
     features = [g.synthesis(g.mapping(step.z), source.synthesis.anchor_noise())[1] for g in (nets.g, source)]
     distance = {px: ((features[0][px] - features[1][px]).double() ** 2).mean().item() for px in (8, 16, 32)}
     assert min(distance.values()) > 0
-    for up_to, levels in ((16, (8, 16)), (32, (8, 16, 32)), (64, (8, 16, 32))):
-        loss = FreezeSG(structure_weight=0.3, structure_up_to_px=up_to).generator_loss(step)["structure"].item()
+    for up_to, levels in ((8, (8,)), (16, (8, 16)), (32, (8, 16, 32))):
+        loss = StructureLoss(weight=0.3, up_to_px=up_to).generator_loss(step)["structure"].item()
         assert loss == pytest.approx(0.3 * sum(distance[px] for px in levels), rel=1e-5)
 
 
@@ -130,26 +131,34 @@ def test_structure_loss_looks_at_the_weights_of_the_source_it_is_given() -> None
     nets, source = at_the_source(), toy_source().copy().g_ema
     with torch.no_grad():
         source.synthesis.b16.conv0.weight.mul_(-1)
-    assert FreezeSG().generator_loss(step_of(nets, source))["structure"].item() > 0
+    assert StructureLoss().generator_loss(step_of(nets, source))["structure"].item() > 0
 
 
-def test_structure_loss_reaches_the_free_blocks_below_its_limit_only() -> None:
-    nets, method = toy_source().copy(), FreezeSG(structure_up_to_px=16)
+def test_structure_loss_reaches_everything_up_to_its_limit() -> None:
+    nets, method = toy_source().copy(), StructureLoss(up_to_px=16)
     nets.g.requires_grad_(True)
-    for p in method.frozen(nets):
-        p.requires_grad_(False)
     method.generator_loss(step_of(nets, toy_source().g_ema))["structure"].backward()
-    reached = {n for n, p in nets.g.synthesis.named_parameters() if p.grad is not None and p.grad.any()}
-    assert reached == {n for n, _ in nets.g.synthesis.named_parameters() if n.startswith(("b16.conv0", "b16.conv1"))}
+    reached = {n for n, p in nets.g.named_parameters() if p.grad is not None and p.grad.any()}
+    low = ("mapping.", "synthesis.b4.const", "synthesis.b4.conv", "synthesis.b8.conv", "synthesis.b16.conv")
+    assert reached == {n for n, _ in nets.g.named_parameters() if n.startswith(low)}
+    assert frozen_names(StructureLoss(d_up_to_px=16), nets) == {
+        f"d.{n}" for n, _ in nets.d.named_parameters() if n.startswith("b32.")
+    }
 
 
-def test_structure_loss_can_be_off_and_refuses_to_have_nothing_to_act_on() -> None:
-    step = step_of(toy_source().copy(), toy_source().g_ema)
-    assert FreezeSG(structure_weight=0).generator_loss(step) == {}
-    FreezeSG().check(FACTS)
-    FreezeSG(structure_weight=0, structure_up_to_px=8).check(FACTS)
-    with pytest.raises(ConfigError, match=r"freezesg\.structure_up_to_px=8: all blocks up to 8 px are frozen"):
-        FreezeSG(structure_up_to_px=8).check(FACTS)
+def test_freezesg_and_structure_loss_together_leave_the_loss_a_block_to_act_on_at_every_size() -> None:
+    for px in (32, 64, 256, 512, 1024):
+        held, reached = FreezeSG().fitted(px).model_dump(), StructureLoss().fitted(px).model_dump()
+        assert reached["up_to_px"] == 2 * held["up_to_px"] <= px
+
+
+def test_resolutions_that_the_source_does_not_have_are_refused() -> None:
+    FreezeSG().fitted(32).check(FACTS)
+    StructureLoss().fitted(32).check(FACTS)
     for px in (2, 12, 32):
         with pytest.raises(ConfigError, match=rf"freezesg\.up_to_px={px}: .*\[4, 8, 16\]"):
             FreezeSG(up_to_px=px).check(FACTS)
+    with pytest.raises(ConfigError, match=r"structure_loss\.up_to_px=64: .*\[8, 16, 32\]"):
+        StructureLoss(up_to_px=64).check(FACTS)
+    with pytest.raises(ConfigError, match=r"freezeg\.up_to_px=64: .*\[4, 8, 16, 32\]"):
+        FreezeG(up_to_px=64).check(FACTS)

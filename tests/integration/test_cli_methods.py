@@ -70,7 +70,7 @@ def test_list_shows_what_a_method_is_and_a_broken_one_with_its_reason(
     )
     assert done.code == 0
     assert re.search(r"│ quiet +│ plug-in quiet.py +│ 1 +│ G 100 %, D 100 % +│ – +│", done.out)
-    assert re.search(r"│ freezed +│ shelf +│ 1 +│ G 100 %, D 90 % +│ – +│", done.out)
+    assert re.search(r"│ freezed +│ shelf +│ 2 +│ G 100 %, D 90 % +│ – +│", done.out)
     assert re.search(r"│ layer_swap +│ shelf +│ 1 +│ as finetune +│ swap_at_px +│", done.out)
     assert re.search(r"│ torn +│ plug-in torn.py +│ – +│ unavailable +│", done.out)
     assert re.search(
@@ -102,7 +102,7 @@ def test_a_broken_plugin_harms_no_run_and_a_composition_is_a_row(command: Comman
     made = [json.loads(path.read_text()) for path in (tmp_path / "res" / "records").glob("*.json")]
     both = [record for record in made if record["method"] == "fixnoise+freezed"]
     assert {record["control"] for record in both} == {0.0, 0.25, 0.5, 0.75, 1.0}
-    fields = {"fixnoise.weight": 0.5, "fixnoise.interpolation": "linear", "freezed.layers": 4}
+    fields = {"fixnoise.weight": 0.5, "fixnoise.interpolation": "linear", "freezed.up_to_px": 16}
     assert all(fields.items() <= record["fields"].items() for record in both)
     keys = {record["method"]: record["train_key"] for record in made}
     assert keys["freezed+layer_swap"] == keys["freezed"] != keys["fixnoise+freezed"]

@@ -430,7 +430,7 @@ def test_a_snapshot_is_the_average_that_a_shorter_training_ends_with(tmp_path: P
     """Through whole jobs: new parameters and new parts have to get through files and records."""
     sizes = ["eval.metrics=[kid_randconv]", "eval.curve_metrics=[kid_randconv]", "eval.curve_samples=8"]
     sizes += ["train.snapshot_kimg=[0.016]", "eval.samples=8", "eval.pairs=4"]
-    sizes += ["minegan.mine_kimg=0.016"] if method == "minegan" else []
+    sizes += ["minegan.mine_steps=2"] if method == "minegan" else []
     files = []
     for kimg in (0.032, 0.016):
         chosen = {"methods": (method,), "domains": ["toy-rings"]}

@@ -7,13 +7,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from benchmark.methods.affine_plus import AffinePlus
 from benchmark.methods.feature_matching import FeatureMatching
 from benchmark.methods.fixnoise import FixNoise
 from benchmark.methods.freezed import FreezeD
+from benchmark.methods.freezefc import FreezeFC
 from benchmark.methods.layer_swap import LayerSwap
+from benchmark.methods.stylespace_offset import StyleSpaceOffset
 from torch import Tensor, nn
 
 from benchmark.api import Control, DiscriminatorStep, Extra, Generator, GeneratorStep, Method, Nets
+from benchmark.config import TrainConfig
 from benchmark.conformity import conform
 from benchmark.conformity.trial import TRAIN, changed, run_trial, state_of, toy_reals, toy_source
 from benchmark.errors import ConfigError, UnknownName
@@ -83,7 +87,8 @@ def test_the_order_of_the_parts_does_not_matter() -> None:
 
 def test_a_composition_is_identified_by_its_parts_versions_and_fields(monkeypatch: pytest.MonkeyPatch) -> None:
     method = make(FixNoise, FreezeD)
-    fields = {f"fixnoise.{name}": value for name, value in FixNoise().model_dump().items()} | {"freezed.layers": 4}
+    fields = {f"fixnoise.{name}": value for name, value in FixNoise().model_dump().items()}
+    fields |= {"freezed.up_to_px": 16, "freezed.layers": None}
     assert described(method) == {
         "name": "fixnoise+freezed",
         "version": {"fixnoise": FixNoise.version, "freezed": FreezeD.version},
@@ -164,7 +169,7 @@ def test_a_part_that_knows_no_control_gets_none() -> None:
 
 
 def test_every_part_is_checked() -> None:
-    with pytest.raises(ConfigError, match=r"freezed\.layers=4.* 1 layers"):
+    with pytest.raises(ConfigError, match=r"freezed\.up_to_px=16.* no block above 4 px"):
         make(FixNoise, FreezeD).check({"resolution": 4, "d_layers": 1})
 
 
@@ -232,8 +237,24 @@ def chosen(methods: Iterable[str], *settings: str) -> dict[str, dict[str, object
 def test_a_setting_of_a_part_reaches_it_wherever_it_is() -> None:
     made = chosen(["freezed+fixnoise", "fixnoise", "freezed"], "fixnoise.weight=0.5", "freezed.layers=2")
     plain = {f"fixnoise.{name}": value for name, value in FixNoise().model_dump().items()}
-    assert made["fixnoise+freezed"] == {**plain, "fixnoise.weight": 0.5, "freezed.layers": 2}
-    assert made["fixnoise"]["weight"] == 0.5 and made["freezed"] == {"layers": 2}
+    assert made["fixnoise+freezed"] == {
+        **plain,
+        "fixnoise.weight": 0.5,
+        "freezed.up_to_px": 16,
+        "freezed.layers": 2,
+    }
+    assert made["fixnoise"]["weight"] == 0.5 and made["freezed"] == {"up_to_px": 16, "layers": 2}
+
+
+def test_parts_are_fitted_to_the_source_and_their_training_settings_unite() -> None:
+    made = chosen(["freezefc+layer_swap", "affine_plus+freezed"])
+    assert made["freezefc+layer_swap"]["layer_swap.swap_at_px"] == 16  # of 32 px
+    cfg = TrainConfig(lr_g=0.002, pl_weight=2.0)
+    both = composed([FreezeFC, StyleSpaceOffset])()
+    assert both.settings(cfg) == cfg.model_copy(update={"lr_g": 0.02, "pl_weight": 0.0})
+    clash = composed([AffinePlus, StyleSpaceOffset]).model_validate({"affine_plus": {"lr_g": 0.1}})
+    with pytest.raises(ConfigError, match=r"stylespace_offset trains with lr_g=0.02, another part with 0.1"):
+        clash.settings(cfg)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ from benchmark.domains import Domain, set_apart
 from benchmark.domains.cards import list_cards
 from benchmark.errors import ConfigError, DataError
 from benchmark.running import plan as planning
+from benchmark.running.forecast import Unseen
+from benchmark.running.make_record import changed_settings
 from benchmark.running.plan import Job, check, make_job, plan, uses_training_of_another
 from benchmark.suites import load_suite
 
@@ -253,3 +255,18 @@ def test_keys_do_not_depend_on_the_order_of_settings(settings: dict[str, Any]) -
     backwards = dict(reversed(settings.items()))
     assert planning.key(settings) == planning.key(backwards)
     assert planning.key(settings) != planning.key([settings])
+
+
+def test_what_a_method_changes_by_itself_enters_the_key_but_not_the_settings_that_rows_share() -> None:
+    """Otherwise a table could not hold it beside the others."""
+    suite, (plain, light) = load_suite("smoke", (), {"methods": ["freezefc", "affine_light_plus"]})
+    domain = Unseen("toy-rings")
+    for method in (plain, light):
+        job = make_job(suite, method, domain, 0, "0" * 64)
+        assert job.suite.train == suite.train
+    said = changed_settings(light, suite.train)
+    assert said == ["AffineLight+ trains with train.lr_g=0.02 (0.0025) by itself; in brackets, the suite's."]
+    assert changed_settings(plain, suite.train) == []  # path length is off already
+    long = suite.model_copy(update={"train": suite.train.model_copy(update={"pl_weight": 2.0})})
+    keys = {make_job(each, plain, domain, 0, "0" * 64).train_key for each in (suite, long)}
+    assert len(keys) == 1  # freezefc switches it off in both

@@ -1,0 +1,64 @@
+"""Settings for a source and images that no suite was tuned to: derived from their size and number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+FULL_PX = 256
+"""From this resolution on a training is as long as published ones; below it is shorter, as its images are smaller."""
+WIDE = 512
+"""Channels for which papers state their weights of losses; with fewer, a suite's `narrow_fields` count."""
+
+
+def derived(kind: str, resolution: int, images: int) -> dict[str, Any]:
+    """The sections of the suite `own` or `own-fewshot` for a source of `resolution` px and a folder of `images`.
+
+    - batch, learning rate, R1 and average as in stylegan2-ada-pytorch's configuration `auto` for one GPU, above all
+      gamma = 0.0002 resolution^2 / batch (Karras et al. 2020, arXiv 2006.06676);
+    - `own`: half as many kimg as there are training images, 20 to 1,000 (that repository's advice for transfer; for
+      FixNoise it is 2,000 on 1,336 images); `own-fewshot`: 10 kimg, between AdAM's 6 and CDC's 20. Less below 256 px,
+      by the area of an image;
+    - ADA, faster in a shorter training, and flips: both serve small sets;
+    - metrics that such a number of images can carry.
+    """
+    few = kind == "own-fewshot"
+    test = 0 if few else min(1000, images // 3)
+    area = min(1.0, (resolution / FULL_PX) ** 2)
+    whole = 10.0 if few else min(max((images - test) / 2, 20.0), 1000.0)
+    kimg = float(f"{max(whole * area, 1.0):.3g}")
+    batch = 4 if few else max(4, min(4096 // resolution, 32))
+    rate = 0.002 if resolution >= 1024 else 0.0025
+    train = {
+        "kimg": kimg,
+        "batch": batch,
+        "lr_g": rate,
+        "lr_d": rate,
+        "r1_gamma": 0.0002 * resolution**2 / batch,
+        "pl_weight": 2.0 if resolution >= 128 else 0.0,
+        "ema_kimg": min(batch * 10 / 32, kimg / 4),
+        "augment": "ada",
+        "ada_kimg": min(100.0, kimg / 5),
+        "mirror": True,
+        "tick_kimg": max(kimg / 100, batch / 1000),
+        "snapshot_kimg": [] if few else [kimg / 4, kimg / 2, kimg * 3 / 4],
+    }
+    samples = 5000 if test == 1000 and resolution >= 128 else 1000
+    measured = {"metrics": metrics(test), "samples": samples, "pairs": 200}
+    if not few:
+        measured |= {"curve_metrics": ["kid_effnetlite0_128"]}
+    return {
+        "resolution": resolution,
+        "split": {"train": images - test, "test": test},
+        "train": train,
+        "eval": measured,
+    }
+
+
+def metrics(held_out: int) -> list[str]:
+    """What so many held-out images can carry; without any only diversity and the way from the source."""
+    if not held_out:
+        return ["intra_st_lpips_alex", "consistency_st_lpips_alex", "distance_averaged_l1", "lpips_vgg"]
+    found = ["kid_effnetlite0_128", "consistency_st_lpips_alex", "distance_averaged_l1", "memorisation_effnetlite0_128"]
+    if held_out >= 100:
+        found += ["precision_effnetlite0_128", "recall_effnetlite0_128", "kid", "lpips_vgg"]
+    return [*found, "fid"] if held_out >= 500 else found

@@ -1,0 +1,97 @@
+"""Suites whose settings follow from the source and the number of images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from benchmark.errors import UnknownName
+from benchmark.running.setup import Request, prepare
+from benchmark.suites.own import derived
+
+
+@pytest.mark.parametrize(
+    ("resolution", "batch", "gamma"), [(64, 32, 0.0256), (256, 16, 0.8192), (512, 8, 6.5536), (1024, 4, 52.4288)]
+)
+def test_batch_and_gamma_are_those_of_the_usual_configuration(resolution: int, batch: int, gamma: float) -> None:
+    train = derived("own", resolution, 1336)["train"]
+    assert train["batch"] == batch and train["r1_gamma"] == pytest.approx(gamma)
+    assert train["augment"] == "ada" and train["mirror"] is True
+    assert train["lr_g"] == (0.002 if resolution == 1024 else 0.0025)
+
+
+def test_length_follows_the_number_of_images_and_the_area() -> None:
+    at = {n: derived("own", 256, n)["train"]["kimg"] for n in (30, 1500, 20_000)}
+    assert at == {30: 20, 1500: 500, 20_000: 1000}
+    assert derived("own", 64, 20_000)["train"]["kimg"] == 62.5
+    assert derived("own-fewshot", 256, 10)["train"]["kimg"] == 10
+    assert derived("own-fewshot", 256, 10)["train"]["batch"] == 4
+
+
+def test_held_out_images_decide_what_is_measured() -> None:
+    few, small, large = (
+        derived("own-fewshot", 256, 10),
+        derived("own", 256, 60),
+        derived("own", 256, 3000),
+    )
+    assert few["split"] == {"train": 10, "test": 0} and "kid_effnetlite0_128" not in few["eval"]["metrics"]
+    assert small["split"] == {"train": 40, "test": 20} and "fid" not in small["eval"]["metrics"]
+    assert large["split"] == {"train": 2000, "test": 1000} and "fid" in large["eval"]["metrics"]
+    assert large["eval"]["samples"] == 5000
+
+
+def test_fixnoise_has_its_published_weight_on_wide_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = Request("own", (), {"source": "smoke-32", "domains": ["toy-rings"]}, "cpu", tmp_path)
+    weights = []
+    for wide in (512, 4):  # smoke-32 lies between
+        monkeypatch.setattr("benchmark.running.setup.WIDE", wide)
+        weights.append({m.name: m.model_dump().get("weight") for m in request.load()[1]}["fixnoise"])
+    assert weights == [0.2, 0.05]
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> str:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for i in range(12):
+        pixels = np.random.default_rng(i).integers(0, 256, (40, 40, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+    return str(folder)
+
+
+def asked(suite: str, pictures: str, cache: Path, *settings: str) -> Request:
+    return Request(suite, settings, {"source": "smoke-32", "domains": [pictures]}, "cpu", cache, threads=1)
+
+
+def test_a_folder_and_a_source_are_enough_and_what_is_set_counts(pictures: str, tmp_path: Path) -> None:
+    suite, methods = asked("own", pictures, tmp_path, "train.kimg=0.064", "freezed.up_to_px=8").load()
+    assert (suite.resolution, suite.split.train, suite.split.test) == (32, 8, 4)
+    assert suite.train.kimg == 0.064 and suite.train.batch == 32 and suite.train.mirror
+    at = {method.name: method.model_dump() for method in methods}
+    assert at["freezed"]["up_to_px"] == 8 and at["layer_swap"]["swap_at_px"] == 16
+    few, _ = asked("own-fewshot", pictures, tmp_path).load()
+    assert (few.split.train, few.split.test, few.train.batch) == (12, 0, 4)
+
+
+def test_a_misspelt_domain_gets_its_hint(tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="did you mean toy-rings"):
+        prepare(asked("own", "toy-ring", tmp_path), tmp_path / "out", Console(quiet=True))
+
+
+def test_a_suite_that_was_tuned_to_other_networks_says_so_and_its_records_too(pictures: str, tmp_path: Path) -> None:
+    console = Console(record=True, width=400)
+    small = ("resolution=32", "eval.metrics=[kid_randconv]")
+    run = prepare(asked("avatars", pictures, tmp_path, *small), tmp_path / "out", console)
+    (said,) = run.remarks
+    assert said in console.export_text().replace("\n", " ")
+    assert "tuned to peeps-ink-64, 64 px" in said and "smoke-32 has 32 px" in said and "--suite own" in said
+    quiet = prepare(
+        asked("own", pictures, tmp_path, "eval.metrics=[kid_randconv]", "eval.curve_metrics=[]"),
+        tmp_path / "own",
+        console,
+    )
+    assert quiet.remarks == ()
