@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from benchmark.api import Control, DiscriminatorStep, Extra, Generator, GeneratorStep, Method, Nets
 from benchmark.api.extra import checked
 from benchmark.config import NetConfig, TrainConfig
+from benchmark.conformity.stand_ins import with_stand_ins
 from benchmark.domains.toys import ToyPictures
 from benchmark.registry.composition import part_kinds
 from benchmark.system.random_streams import generator
@@ -122,11 +123,9 @@ def trainable_shares(method: Method) -> dict[str, float]:
     """{"G": percent, "D": percent} of the networks' parameters that train; above 100 where the method adds some."""
     nets = Nets.create(COUNTED, seed=1)
     whole = [sum(p.numel() for p in net.parameters()) for net in (nets.g, nets.d)]
-    extra = checked(
-        method.prepare(nets, torch.from_numpy(toy_reals().copy()), generator("toy rng")),
-        method.name,
-        torch.device("cpu"),
-    )
+    with with_stand_ins(method.needs):
+        made = method.prepare(nets, torch.from_numpy(toy_reals().copy()), generator("toy rng"))
+    extra = checked(made, method.name, torch.device("cpu"))
     chosen = trainable(nets, method, extra)
     return {
         net: 100 * sum(p.numel() for p in parameters) / n
@@ -151,15 +150,16 @@ def run_trial(method: Method) -> Trial:
     extras: list[tuple[Extra, Extra]] = []
     times: list[float] = []
     before = global_random_state()
-    state = train(
-        trial.nets,
-        toy_reals(),
-        watched(method, trial, held, extras),
-        TRAIN,
-        ("trial", 0),
-        restore=lambda state: times.append(time.process_time()),
-        on_step=lambda state: times.append(time.process_time()),
-    )
+    with with_stand_ins(method.needs):
+        state = train(
+            trial.nets,
+            toy_reals(),
+            watched(method, trial, held, extras),
+            TRAIN,
+            ("trial", 0),
+            restore=lambda state: times.append(time.process_time()),
+            on_step=lambda state: times.append(time.process_time()),
+        )
     trial.global_random_state_changed = global_random_state() != before
     trial.seconds = times[-1] - times[0]
     trial.trainable = sum(
