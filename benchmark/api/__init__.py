@@ -5,7 +5,7 @@ A method is one file on the shelf `methods/`, or a plug-in; nothing else of the 
 
 from pydantic import Field
 
-from benchmark.api.backbones import STAGE_CHANNELS, ClipImages, EfficientNetLite0
+from benchmark.api.backbones import STAGE_CHANNELS, ClipImages, EfficientNetLite0, held
 from benchmark.api.extra import Extra, build
 from benchmark.api.fisher import fisher_information
 from benchmark.api.losses import feature_matching
@@ -43,6 +43,7 @@ __all__ = [
     "copy_of",
     "feature_matching",
     "fisher_information",
+    "held",
     "refuse",
     "reparametrise",
 ]

@@ -26,9 +26,8 @@ def with_stand_ins(needs: Iterable[str]) -> Iterator[None]:
     if not needs:
         yield
         return
-    with tempfile.TemporaryDirectory() as folder:
-        with given({key: write_stand_in(key, Path(folder)) for key in needs}):
-            yield
+    with tempfile.TemporaryDirectory() as folder, given({key: write_stand_in(key, Path(folder)) for key in needs}):
+        yield
 
 
 def write_stand_in(key: str, folder: Path) -> Path:

@@ -221,7 +221,7 @@ def look_at(trial: Trial, held: dict[str, nn.Parameter], extras: list[tuple[Extr
         added = [getattr(extra, prefix[0]) for pair in extras for extra in pair]
         grown = any(changed(state_of(old), new) for new, old in zip(added[::2], added[1::2], strict=True))
         if names or any(True for module in added for _ in module.parameters()):
-            trial.trains[what] = grown or any(n in start and not same(start[n], end[n]) for n in names)
+            trial.trains[what] = grown or any(n not in start or not same(start[n], end[n]) for n in names)
 
 
 def variants(method: Method) -> Iterator[tuple[str, Method]]:
