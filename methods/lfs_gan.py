@@ -3,11 +3,10 @@
 Seo, Kang and Park, "LFS-GAN: Lifelong Few-Shot Image Generation" (ICCV 2023, arXiv 2308.11917), section 4. LeFT: a
 convolution's weight [O, I, k, k] is multiplied by max(out x place, 0) x in, one vector each (rank 1), a dense layer's
 (affine, mapping) by out x in, its bias by a vector; all start at one. Cluster-wise mode seeking: samples are given to
-the training image that they look most like; within a cluster, distances of w by those of z, of each block's features
-and of the image by those of w (L1 each) are added over pairs; the loss is one by their mean over clusters. D, and what
-it judges, is CDC's. Defaults are the authors' code's. That code also has additive factors, products of two that start
-at zero and so stay there: left out. It compares the first of the batch in place of a cluster's members; here these.
-Looking alike is LPIPS there; here it is D's own features. Earlier tasks do not exist here.
+the training image that they look most like; within a cluster, distances (L1) of w by those of z, of each block's
+features and of the image by those of w are added over pairs; the loss is one by their mean over clusters. D, and what
+it judges, is CDC's. The code's additive factors, products of two that start at zero and so stay there, are left out; it
+compares the first of the batch in place of a cluster's members; looks are LPIPS there, D's own features here.
 """
 
 from collections.abc import Iterable
@@ -32,7 +31,7 @@ class Factors(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         out, *others = self.factors
         factor = torch.relu(out * others.pop()) if weight.ndim == 4 else out
-        return weight * factor * others[0] if others else weight * factor
+        return weight * factor * (others[0] if others else 1)
 
 
 class LFSGAN(RelaxedRealism):
@@ -53,8 +52,8 @@ class LFSGAN(RelaxedRealism):
         chosen = torch.randint(len(reals), (self.centres,), generator=rng, device=rng.device)
         extra.register_buffer("centres", reals[chosen.to(reals.device)].to(rng.device) / 127.5 - 1)
         weights = [m for m in nets.g.modules() if isinstance(getattr(m, "weight", None), Tensor)]
-        dense = [m for m in weights if m.weight.ndim == 2]
-        reparametrise(nets, [(m, "weight") for m in weights] + [(m, "bias") for m in dense], Factors)
+        biases = [(m, "bias") for m in weights if m.weight.ndim == 2]
+        reparametrise(nets, [(m, "weight") for m in weights] + biases, Factors)
         return extra
 
     def frozen(self, nets: Nets) -> Iterable[nn.Parameter]:
@@ -62,8 +61,7 @@ class LFSGAN(RelaxedRealism):
 
     def generator_loss(self, step: GeneratorStep) -> dict[str, Tensor]:
         z = torch.randn(self.samples, step.z.shape[1], generator=step.rng, device=step.z.device)
-        ws = step.nets.g.mapping(z)
-        image, features = step.nets.g.synthesis(ws, "random", rng=step.rng)
+        image, features = step.nets.g.synthesis(ws := step.nets.g.mapping(z), "random", rng=step.rng)
         with torch.no_grad():
             seen = [step.nets.d.features(x)[1].values() for x in (image, step.extra.get_buffer("centres"))]
             unit = [[F.normalize(m, dim=1).flatten(1) / m.shape[-1] for m in maps] for maps in seen]
@@ -76,7 +74,7 @@ def mode_seeking(z: Tensor, w: Tensor, features: list[Tensor], image: Tensor, ne
     pairs = [(a, b) for a, b in combinations(range(len(z)), 2) if nearest[a] == nearest[b]]
     if not pairs:
         return z.new_zeros([])
-    parts = (z, w, image, *features)
-    of_z, of_w, of_image, *others = [torch.stack([(x[a] - x[b]).abs().mean() for a, b in pairs]) for x in parts]
+    apart = [torch.stack([(x[a] - x[b]).abs().mean() for a, b in pairs]) for x in (z, w, image, *features)]
+    of_z, of_w, of_image, *others = apart
     ratios = of_w / of_z + (of_image + torch.stack(others).mean(dim=0)) / of_w
     return 1 / (ratios.sum() / len({int(nearest[a]) for a, _ in pairs}) + 1e-5)

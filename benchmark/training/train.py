@@ -77,7 +77,6 @@ def train(
 
     while state.images < cfg.kimg * 1000:
         rounds = [next(batches) for _ in range(cfg.accumulate)]
-        judged = rounds if method.adversarial else []
         labels = None  # conditional training needs labelled domains; the networks themselves support c
         turn = Turn(nets, extra, state.streams.method, state.step, state.images)
         g_active, d_active = active(method, turn, g_params, d_params)
@@ -85,9 +84,8 @@ def train(
         with phase(state.opt_g, g_active):
             for x in rounds:
                 z = method.latents(turn, usual := latents(nets.g, len(x), state.streams.latents))
-                plain = z is usual
-                track, psi = tracks_w and plain, method.truncation
-                fakes, _ = generate(nets.g, z, labels, cfg, state.streams, update_avg=track, mix=plain, psi=psi)
+                plain, psi = z is usual, method.truncation
+                fakes, _ = generate(nets.g, z, labels, cfg, state.streams, tracks_w and plain, plain, psi)
                 pseudo, terms = fakes.detach(), {}
                 if method.adversarial:
                     logits = method.judge(turn, augmented(fakes, cfg, state), labels)
@@ -111,7 +109,7 @@ def train(
 
         signs = torch.zeros([], device=device)
         with phase(state.opt_d, d_active):
-            for x in judged:
+            for x in rounds if method.adversarial else []:
                 with torch.no_grad():
                     z = method.latents(turn, usual := latents(nets.g, len(x), state.streams.latents))
                     fakes, _ = generate(nets.g, z, labels, cfg, state.streams, mix=z is usual, psi=psi)
@@ -129,7 +127,7 @@ def train(
 
         if cfg.r1_gamma and state.step % cfg.r1_every == 0:
             with phase(state.opt_d, d_active):
-                for x in judged:
+                for x in rounds if method.adversarial else []:
                     x = among_reals(x, pseudo, cfg, state).clone().requires_grad_(True)
                     penalty = losses.r1(method.judge(turn, augmented(x, cfg, state), labels), x).mean()
                     log.add({"r1": penalty})
