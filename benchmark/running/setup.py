@@ -20,7 +20,7 @@ from benchmark.errors import ConfigError
 from benchmark.metrics import Evaluator, list_metrics
 from benchmark.metrics.base import STAND_IN
 from benchmark.metrics.catalogue import find_metric
-from benchmark.metrics.networks.weight_files import stood_in
+from benchmark.metrics.networks.weight_files import Handed, for_methods, stood_in
 from benchmark.metrics.sampling import Sampler
 from benchmark.results import Doctor, ResultStore
 from benchmark.running.forecast import GIB, memory_gib
@@ -80,6 +80,8 @@ class Run:
     environment: Mapping[str, Any] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     """What else the records have to say."""
+    files: Mapping[str, Handed] = field(default_factory=dict)
+    """Weight files that methods need, by key."""
     samplers: dict[EvalConfig, Sampler] = field(default_factory=dict)
     """Those of the job in hand, made where they are first asked for."""
 
@@ -109,16 +111,18 @@ def prepare(request: Request, out: Path, console: Console) -> Run:
     source = find_source(suite.source, cache)
     nets, digest = load_source(source)
     check(suite, methods, nets.cfg, source.card.origin.networks if source.card.origin else ("g", "g_ema", "d"))
+    files = for_methods([key for method in methods for key in method.training().needs], request.stand_ins, cache)
+    stand_ins = {key: file.stand_in for key, file in files.items() if file.stand_in}
     evaluator = Evaluator(suite.eval.metrics, cache, device, suite.eval.batch, stand_ins=request.stand_ins)
     moments = suite.eval.moment_metrics
     curve = Evaluator(moments, cache, device, suite.eval.batch, stand_ins=request.stand_ins) if moments else None
     with Bars(console) as bars:
         domains = load_domains(suite, cache, bars)
-    jobs = plan(suite, methods, domains, digest)
+    jobs = plan(suite, methods, domains, digest, stand_ins)
     nets = nets.to(device)
     if device != "cpu" and (said := warning_of_memory(suite, nets, device)):
         console.print(said, style="red", markup=False, soft_wrap=True)
-    return Run(request, ResultStore(out), source.card, nets, domains, evaluator, device, curve, jobs)
+    return Run(request, ResultStore(out), source.card, nets, domains, evaluator, device, curve, jobs, files=files)
 
 
 def folder_name(asked: str, suites: Sequence[str]) -> str:
