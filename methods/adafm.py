@@ -47,15 +47,16 @@ class AdaFM(Method):
             if value >= blocks:
                 refuse(self, field, value, f"this source has {blocks} blocks, and the coarsest has to train")
 
-    def fine(self, nets: Nets) -> list[nn.Module]:
-        """The finest blocks of G."""
-        return [*nets.g.synthesis.blocks.values()][-self.g_blocks :]
+    def fine(self, nets: Nets) -> dict[int, nn.Module]:
+        """The finest blocks of G, by resolution."""
+        return dict([*nets.g.synthesis.blocks.items()][-self.g_blocks :])
 
     def prepare(self, nets: Nets, reals: Tensor, rng: torch.Generator) -> None:
-        convolutions = [block.get_submodule(name) for block in self.fine(nets) for name in block.layers]
+        fine = [nets.g.synthesis.blocks[px] for px in self.fine(nets)]
+        convolutions = [block.get_submodule(name) for block in fine for name in block.layers]
         reparametrise(nets, [(layer, "weight") for layer in convolutions], FilterModulation)
 
     def frozen(self, nets: Nets) -> Iterable[nn.Parameter]:
         trains = {id(p) for p in added(nets.g)}
-        held = [*self.fine(nets), *[*nets.d.blocks.values()][: self.d_blocks]]
+        held = [*self.fine(nets).values(), *[*nets.d.blocks.values()][: self.d_blocks]]
         return [p for block in held for p in block.parameters() if id(p) not in trains]

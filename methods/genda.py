@@ -48,7 +48,7 @@ class GenDA(Method):
         for g in (nets.g, nets.g_ema):
             g.add_miner(build(lambda: Miner(nets.cfg.z_dim, 1), rng))
         layer = nets.g.mapping.get_submodule("miner.fc0")
-        reparametrise(nets, [(layer, "weight")], lambda weight: Diagonal(weight, layer.weight_gain))
+        reparametrise(nets, [(layer, "weight")], lambda weight: Diagonal(weight, nets.cfg.z_dim**-0.5))
         head = nets.d.b4.out
         with torch.no_grad():
             head.weight.copy_(torch.randn(head.weight.shape, generator=rng, device=rng.device))

@@ -65,7 +65,7 @@ class LFSGAN(RelaxedRealism):
         with torch.no_grad():
             seen = [step.nets.d.features(x)[1].values() for x in (image, step.extra.get_buffer("centres"))]
             unit = [[F.normalize(m, dim=1).flatten(1) / m.shape[-1] for m in maps] for maps in seen]
-            nearest = torch.cdist(*(torch.cat(maps, dim=1) for maps in unit)).argmin(dim=1)
+            nearest = torch.cdist(torch.cat(unit[0], dim=1), torch.cat(unit[1], dim=1)).argmin(dim=1)
         return {"mode_seeking": self.weight * mode_seeking(z, ws[:, 0], [*features.values()], image, nearest)}
 
 

@@ -52,7 +52,7 @@ class RICK(Method):
     def decide(self, nets: Nets, extra: Extra) -> None:
         """What each filter does from now on, in the average too."""
         g, d = baked(nets.g_ema).requires_grad_(True), baked(nets.d).requires_grad_(True)
-        weights = [layer.weight for layer in filters(g)], [layer.weight for layer in filters(d)]
+        weights = [m.get_parameter("weight") for m in filters(g)], [m.get_parameter("weight") for m in filters(d)]
         found = fisher_information(g, d, weights, extra.get_buffer("z"), extra.get_buffer("reals"))
         for net in (nets.g, nets.g_ema, nets.d):
             fisher = [value.mean(dim=(1, 2, 3), keepdim=True) for value in found[net is nets.d]]
@@ -76,5 +76,5 @@ class Filters(nn.Module):
 
 def filters(net: nn.Module) -> list[nn.Module]:
     """The 3 x 3 convolutions of a generator, or those of a discriminator's blocks."""
-    blocks = getattr(net, "synthesis", net).blocks.values()
+    blocks = getattr(net, "synthesis", net).blocks.values()  # type: ignore[operator]
     return [b.get_submodule(name) for b in blocks for name in getattr(b, "layers", ("conv0", "conv1", "skip"))]

@@ -11,6 +11,7 @@ no StyleGAN2). G starts from the source's average.
 """
 
 from collections.abc import Iterable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -21,10 +22,9 @@ from benchmark.api import Method, Nets, added, all_but, reparametrise
 class OffsetOfW(nn.Module):
     """The bias of an affine layer, [O], plus what the layer makes of an offset of its input."""
 
-    def __init__(self, affine: nn.Module) -> None:
+    def __init__(self, bias: Tensor, weight: Tensor, gain: float) -> None:
         super().__init__()
-        weight = affine.get_parameter("weight").detach()
-        self.register_buffer("map", weight * (affine.weight_gain / affine.bias_gain))
+        self.register_buffer("map", weight.detach() * gain)  # as the bias has it
         self.delta = nn.Parameter(weight.new_zeros(weight.shape[1]))
 
     def forward(self, bias: Tensor) -> Tensor:
@@ -43,7 +43,9 @@ class WeditGAN(Method):
         nets.g.load_state_dict(nets.g_ema.state_dict())
         for name, layer in list(nets.g.named_modules()):
             if name.endswith(".affine"):
-                reparametrise(nets, [(layer, "bias")], lambda bias, layer=layer: OffsetOfW(layer))
+                gain = float(layer.weight_gain) / float(layer.bias_gain)  # type: ignore[arg-type]
+                made = partial(OffsetOfW, weight=layer.get_parameter("weight"), gain=gain)
+                reparametrise(nets, [(layer, "bias")], made)
 
     def frozen(self, nets: Nets) -> Iterable[nn.Parameter]:
         return all_but(nets.g, added(nets.g))

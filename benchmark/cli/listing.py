@@ -57,10 +57,9 @@ def needs(method: type[Method], cache: Path) -> str:
 
     known = [key for key in method.needs if key in WEIGHT_FILES]
     said = [f"needs {key}: unknown, so that it is not available" for key in method.needs if key not in WEIGHT_FILES]
-    places = {key: handed.place for key, handed in for_methods(known, None, cache).items()}
-    return "\n".join(
-        [*(f"needs {WEIGHT_FILES[key].filename}: {p.reason or 'here'}" for key, p in places.items()), *said]
-    )
+    for key, handed in for_methods(known, None, cache).items():
+        said.append(f"needs {WEIGHT_FILES[key].filename}: {handed.place.reason or 'here'}")
+    return "\n".join(said)
 
 
 def trains(kind: type[Method]) -> tuple[str, str]:

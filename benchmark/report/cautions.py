@@ -17,8 +17,8 @@ OPTIMISTIC = "best snapshot on the test split: optimistic"
 def cautions(records: Sequence[RunRecord]) -> tuple[str, ...]:
     """What must be said wherever numbers of these records stand; nothing where they are what they seem.
 
-    Rehearsals, files that stand in for weights, methods that were trained on a network that measures, snapshots that were
-    chosen on the images that they were measured on.
+    Rehearsals, files that stand in for weights, methods that were trained on a network that measures, snapshots that
+    were chosen on the images that they were measured on.
     """
     scales = sorted({float(r.settings["scale"]) for r in records if isinstance(r.settings.get("scale"), int | float)})
     said = [f"rehearsal at {' and '.join(f'{x:g}' for x in scales)} of the real lengths and samples, no result"]

@@ -113,7 +113,7 @@ def taught_by(record: RunRecord, metric: str) -> bool:
 
 
 def fair_value(record: RunRecord, metric: str) -> float | None:
-    """The value where it may be marked, ranked and tested; None where the method was trained on the metric's network."""
+    """The value where it may be marked, ranked and tested: not where the method was trained on the metric's network."""
     return None if taught_by(record, metric) else value_of(record, metric)
 
 

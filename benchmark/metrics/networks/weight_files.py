@@ -1,4 +1,4 @@
-"""Weight files of the feature networks, and of methods that declare them: where they are found, and whether they are the right ones.
+"""Weight files of the measuring networks and of methods: where they are found, and whether they are the right ones.
 
 Looked for in this order: an explicit option; BENCHMARK_WEIGHTS_<KEY>=/path/to/file; BENCHMARK_WEIGHTS_DIR=/folder; the
 ``weights`` folder of our cache; the places where the packages that use the file keep it. A file counts only with the

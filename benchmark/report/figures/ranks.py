@@ -137,5 +137,5 @@ def _caption(
         said.append(f"Bars join methods that do not differ at {test.alpha:g} (Nemenyi; {tested}).")
     said += [f"{test.note}."] if test.note else []
     said += [f"Left out: {test.dropped} blocks in which a method has no value."] if test.dropped else []
-    said += [f"Left out: {', '.join(empty)}, without any value."] if empty else []
+    said += [f"Left out: {', '.join(empty)}, without a value that may be ranked."] if empty else []
     return tuple(said)
