@@ -16,7 +16,7 @@ class FinetuneAugmented(Method):
     """The baseline, augmented."""
 
     name = "finetune_augmented"
-    title = "Fine-tuning + ADA"
+    title = "Fine-tuning + augmentation (TGAN + ADA)"
     paper = "Karras et al., Training GANs with Limited Data, NeurIPS 2020"
     code_licence = "NVIDIA Source Code License-NC"
     toy_fields = (("pipe", "diffaug"),)  # the probability of the adaptive ones is still 0 after two steps

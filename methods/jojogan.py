@@ -41,9 +41,9 @@ class JoJoGAN(Method):
         for net in (nets.g, nets.d):
             net.requires_grad_(False)
         codes = []
-        for image in images.split(1):
-            target = [m.detach() for m in nets.d.features(image)[1].values()]
-            w = nets.g.mapping.w_avg.repeat(1, nets.g.synthesis.num_ws, 1).requires_grad_(True)
+        for some in images.split(nets.cfg.mbstd_group):
+            target = [m.detach() for m in nets.d.features(some)[1].values()]
+            w = nets.g.mapping.w_avg.repeat(len(some), nets.g.synthesis.num_ws, 1).requires_grad_(True)
             optimiser = torch.optim.Adam([w], lr=self.inversion_lr)
             for _ in range(self.inversion_steps):
                 optimiser.zero_grad()

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmark.metrics.base import STAND_IN
-from benchmark.metrics.networks.weight_files import NETWORK_FILES
+from benchmark.report.lines import taught_by
 from benchmark.results import RunRecord
 
 TAUGHT = "trained on the network of this metric: neither marked nor ranked by it"
-MEASURING = {key for keys in NETWORK_FILES.values() for key in keys}
-"""Weight files of networks that measure."""
 OPTIMISTIC = "best snapshot on the test split: optimistic"
 
 
@@ -33,7 +31,7 @@ def _teachers(records: Sequence[RunRecord]) -> tuple[str, ...]:
     for r in records:
         label = r.method_label or r.method
         other |= {label} if any(key.startswith(STAND_IN) for key in r.trained_on) else set()
-        taught |= {label} if MEASURING.intersection(r.trained_on) else set()
+        taught |= {label} if any(taught_by(r, metric) for metric in r.metrics) else set()
     said = [f"{', '.join(sorted(taught))}: trained on a network that measures, neither marked nor ranked by it"]
     mean = [f"{', '.join(sorted(other))}: trained with stand-in weights, the numbers mean nothing"]
     return (*(said if taught else ()), *(mean if other else ()))
