@@ -32,7 +32,7 @@ class JoJoGAN(Method):
     references: int = Field(10, ge=1, description="training images that are inverted, drawn once; all of a small set")
     inversion_steps: int = Field(200, ge=0, description="steps of the inversion of each reference")
     inversion_lr: float = Field(0.05, gt=0, description="learning rate of the inversion")
-    mixed_share: float = Field(5 / 9, ge=0, le=1, description="share of resolutions, the finest, whose w is replaced")
+    mixed_share: float = Field(5 / 9, gt=0, le=1, description="share of resolutions, the finest, whose w is replaced")
 
     def prepare(self, nets: Nets, reals: Tensor, rng: torch.Generator) -> Extra:
         nets.g.load_state_dict(nets.g_ema.state_dict())
@@ -60,7 +60,7 @@ class JoJoGAN(Method):
     def generator_loss(self, step: GeneratorStep) -> dict[str, Tensor]:
         g, images = step.nets.g, step.extra.get_buffer("images")
         which = torch.randint(len(images), (len(step.z),), generator=step.rng, device=images.device)
-        mixed = round(self.mixed_share * len(g.synthesis.blocks))
+        mixed = max(1, round(self.mixed_share * len(g.synthesis.blocks)))
         coarse = sum(len(block.layers) for block in [*g.synthesis.blocks.values()][: len(g.synthesis.blocks) - mixed])
         own, others = step.extra.get_buffer("codes")[which], g.mapping(step.z, step.c)
         image, _ = g.synthesis(torch.cat([own[:, :coarse], others[:, coarse:]], dim=1), "const")

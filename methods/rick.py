@@ -34,8 +34,8 @@ class RICK(Method):
         shown = reals[torch.randint(len(reals), (n,), generator=rng, device=rng.device).to(reals.device)].to(rng.device)
         z = torch.randn(n, nets.cfg.z_dim, generator=rng, device=rng.device)
         optimiser = torch.optim.Adam(nets.d.b4.requires_grad_(True).parameters(), lr=0.002, betas=(0.0, 0.99))
-        for some, x in zip(z[self.samples :].split(4), shown[self.samples :].split(4), strict=True):
-            fake, real = nets.d(nets.g(some, rng=rng).detach()), nets.d(x / 127.5 - 1)
+        for i in range(self.samples, n, 4):
+            fake, real = nets.d(nets.g(z[i : i + 4], rng=rng).detach()), nets.d(shown[i : i + 4] / 127.5 - 1)
             (F.softplus(fake) + F.softplus(-real)).mean().backward(inputs=list(nets.d.b4.parameters()))
             optimiser.step(), optimiser.zero_grad()
         extra = Extra()
