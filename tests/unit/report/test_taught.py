@@ -20,16 +20,17 @@ def metrics(effnet: float, inception: float) -> dict[str, MetricValue]:
 
 
 def records() -> list[RunRecord]:
-    """Three methods with six seeds; the one that knows the network looks best by it."""
+    """Three methods with eight seeds, one of them plain; the one that knows the network looks best by it."""
     found = []
-    for seed in range(6):
+    for seed in range(8):
         for method, effnet, inception, keys in (
             ("taught", 0.1, 5.0, ("effnetlite0",)),
             ("good", 1.0, 1.0, ()),
             ("bad", 3.0, 3.0, ("clip_vit_b32",)),
         ):
+            fields = {} if method == "good" else {"weight": 1}
             values = metrics(effnet + 0.01 * seed, inception + 0.01 * seed)
-            found.append(make(method, seed=seed, metrics=values, trained_on=keys, method_label=method))
+            found.append(make(method, seed=seed, metrics=values, trained_on=keys, method_label=method, fields=fields))
     return found
 
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from benchmark.api import Method
-from benchmark.cli import main
 from benchmark.conformity.stand_ins import write_stand_in
 from benchmark.errors import UnknownName
 from benchmark.metrics.networks.weight_files import WEIGHT_FILES, for_methods, stood_in
-from benchmark.results import ResultStore
 from benchmark.running.forecast import Unseen, forecast
 from benchmark.running.plan import plan
 from benchmark.suites import load_suite
@@ -66,23 +63,6 @@ def test_a_stand_in_enters_the_key_of_the_trainings_that_read_it() -> None:
     assert real["finetune"] == other["finetune"] == third["finetune"]
     assert real["stylegan_nada"][1] == ("clip_vit_b32",)
     assert other["stylegan_nada"][1] == ("standin_clip_vit_b32",) and real["finetune"][1] == ()
-
-
-def test_a_method_without_its_file_fails_with_the_reason_and_the_others_run(tmp_path: Path, stand_in: Path) -> None:
-    small = ["--set", "train.kimg=0.008", "--set", "split.train=8", "--set", "eval.samples=32", "--set", "eval.pairs=8"]
-    command = ["run", "--suite", "smoke", "--methods", "stylegan_nada,finetune", "--domains", "toy-rings", *small]
-    command += ["--cache", str(tmp_path / "cache"), "--set", "train.precision=fp32"]
-    done = CliRunner().invoke(main, [*command, "--out", str(tmp_path / "without")])
-    assert done.exit_code != 0
-    found = {r.method: r for r in ResultStore(tmp_path / "without").read_all()[0]}
-    assert found["finetune"].status == "done" and found["stylegan_nada"].status == "failed"
-    assert "method stylegan_nada: not available: needs ViT-B-32.pt" in str(found["stylegan_nada"].reason)
-
-    done = CliRunner().invoke(main, [*command, "--out", str(tmp_path / "with"), "--stand-in-weights", str(stand_in)])
-    assert done.exit_code == 0, done.output
-    found = {r.method: r for r in ResultStore(tmp_path / "with").read_all()[0]}
-    assert found["stylegan_nada"].status == "done" and found["stylegan_nada"].trained_on == ("standin_clip_vit_b32",)
-    assert "trained with stand-in weights, the numbers mean nothing" in " ".join(done.output.split())
 
 
 def test_the_list_says_which_files_a_method_needs(tmp_path: Path) -> None:

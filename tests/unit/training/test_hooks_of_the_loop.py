@@ -75,7 +75,8 @@ def state_of(method: Method, cfg: TrainConfig = CFG, nets: Nets | None = None, *
 
 
 def same(a: State, b: State) -> bool:
-    return all(p.equal(q) for p, q in zip(a.nets.parameters(), b.nets.parameters(), strict=True))
+    other = b.nets.state_dict()
+    return all(t.equal(other[name]) for name, t in a.nets.state_dict().items())
 
 
 def mixing_state(p: float) -> State:
@@ -95,12 +96,10 @@ def test_apa_puts_fakes_among_the_reals_with_the_probability(p: float) -> None:
         assert among_reals(reals, fakes, CFG.model_copy(update={"augment": other}), mixing_state(p)) is reals
 
 
-def test_apa_follows_the_same_controller_as_ada_and_trains_otherwise() -> None:
+def test_apa_follows_the_controller_of_ada_and_changes_the_training() -> None:
     fast = {"ada_target": 0.0, "ada_kimg": 0.004, "kimg": 0.04}
     apa = state_of(Plain(), APA.model_copy(update=fast))
-    ada = state_of(Plain(), APA.model_copy(update={**fast, "augment": "ada"}))
-    assert apa.ada.p > 0 and ada.ada.p > 0
-    assert not same(apa, ada) and not same(apa, state_of(Plain(), CFG.model_copy(update={"kimg": 0.04})))
+    assert apa.ada.p > 0 and not same(apa, state_of(Plain(), CFG.model_copy(update={"kimg": 0.04})))
 
 
 def test_without_a_probability_apa_is_no_augmentation() -> None:
