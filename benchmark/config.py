@@ -86,6 +86,7 @@ def _power_of_two(px: int) -> int:
 
 
 Filter = Literal["lanczos", "box", "squash_bilinear"]
+Augmentation = Literal["none", "ada", "apa", "diffaug"]
 Resolution = Annotated[int, Field(ge=8, le=1024), AfterValidator(_power_of_two)]
 
 
@@ -135,8 +136,10 @@ class TrainConfig(Settings):
     style_mixing: float = Field(0.9, ge=0, le=1)
     ema_kimg: float = Field(2.0, gt=0, description="half-life of the weight average")
     ema_rampup: float | None = Field(None, description="limit the half-life to this share of the progress; None = off")
-    augment: Literal["none", "ada", "diffaug"] = Field(
-        "none", description="of what D sees: adaptive (ADA), or colour, translation and cutout always (DiffAugment)"
+    augment: Augmentation = Field(
+        "none",
+        description="of what D sees: adaptive (ADA), fakes among the reals, adaptively too (APA), or colour, "
+        "translation and cutout always (DiffAugment)",
     )
     ada_target: float = Field(0.6, ge=0, le=1)
     ada_kimg: float = Field(100.0, gt=0, description="kimg in which p can go from 0 to 1")

@@ -5,7 +5,9 @@ A method is one file on the shelf `methods/`, or a plug-in; nothing else of the 
 
 from pydantic import Field
 
+from benchmark.api.backbones import STAGE_CHANNELS, ClipImages, EfficientNetLite0, held
 from benchmark.api.extra import Extra, build
+from benchmark.api.fisher import fisher_information
 from benchmark.api.losses import adversarial_gradients, feature_matching
 from benchmark.api.matches_source import MatchesSource
 from benchmark.api.method import Control, DiscriminatorStep, GeneratorStep, Method, Turn, copy_of, refuse
@@ -19,10 +21,13 @@ from benchmark.stylegan2 import Discriminator, Generator, Nets, Noise
 from benchmark.stylegan2.networks import Miner
 
 __all__ = [
+    "STAGE_CHANNELS",
     "Adam",
+    "ClipImages",
     "Control",
     "Discriminator",
     "DiscriminatorStep",
+    "EfficientNetLite0",
     "Extra",
     "Field",
     "Generator",
@@ -43,6 +48,8 @@ __all__ = [
     "build",
     "copy_of",
     "feature_matching",
+    "fisher_information",
+    "held",
     "refuse",
     "reparametrise",
     "scaled_px",

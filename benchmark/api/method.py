@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.api.extra import Extra
-from benchmark.config import Settings, TrainConfig
+from benchmark.config import Augmentation, Settings, TrainConfig
 from benchmark.errors import ConfigError
 from benchmark.stylegan2 import Generator, Nets, Noise
 
@@ -100,6 +100,18 @@ class Method(Settings):
     generators_kept: ClassVar[int] = 1
     """How many sets of generator weights a user has to keep to move the control freely."""
 
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Keys of the weight files that its training reads (`benchmark.api.needed`); without them it is not available."""
+
+    adversarial: ClassVar[bool] = True
+    """Whether D judges the fakes; without, only `generator_loss` trains, and the method freezes D."""
+
+    augment: ClassVar[Augmentation | None] = None
+    """What D sees, for methods that say it themselves; None: as the suite's `train.augment` says."""
+
+    truncation: ClassVar[float] = 1.0
+    """psi of the fakes in both adversarial updates, for methods that narrow the domain while they train."""
+
     toy_fields: ClassVar[tuple[tuple[str, object], ...]] = ()
     """Fields, (name, value) each, with which `conform` tries the method, where defaults take long or do too little."""
 
@@ -172,6 +184,12 @@ class Method(Settings):
     def discriminator_loss(self, step: DiscriminatorStep) -> dict[str, Tensor]:
         """{name: scalar} added to every main discriminator loss, logged by name."""
         return {}
+
+    def after_step(self, turn: Turn) -> None:
+        """Once at the end of each step, before the average follows: may write to buffers, for what is measured anew.
+
+        `turn` counts the step that has just ended. Gradients are off for all parameters; copies may turn them on.
+        """
 
     def training(self) -> Method:
         """The method whose training this one evaluates; itself by default."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable
 from functools import reduce
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,8 @@ from torch.nn.utils import parametrize
 
 from benchmark.errors import MethodError
 from benchmark.stylegan2 import Discriminator, Generator, Nets
+
+Net = TypeVar("Net", Generator, Discriminator)
 
 
 def reparametrise(nets: Nets, parts: Iterable[tuple[nn.Module, str]], make: Callable[[Tensor], nn.Module]) -> None:
@@ -78,10 +81,10 @@ def bake(net: Generator | Discriminator) -> None:
             module._parameters[name] = module._parameters.pop(name)
 
 
-def baked(g: Generator) -> Generator:
-    """A plain copy of a generator in training, as `train` would leave it: float32, in evaluation mode, frozen."""
+def baked(net: Net) -> Net:
+    """A plain copy of a network in training, as `train` would leave it: float32, in evaluation mode, frozen."""
     with torch.device("meta"):
-        plain = Generator(g.cfg)
-    tensors = {name: reduce(getattr, name.split("."), g).detach().clone() for name in plain.state_dict()}  # type: ignore[attr-defined, operator]
+        plain = type(net)(net.cfg)
+    tensors = {name: reduce(getattr, name.split("."), net).detach().clone() for name in plain.state_dict()}  # type: ignore[attr-defined, operator]
     plain.load_state_dict(tensors, assign=True)
     return plain.eval().requires_grad_(False)

@@ -43,11 +43,23 @@ def methods(cache: Path, plugins: Sequence[str] = ()) -> Group:
         said = (
             f"{method.title or name}: {method.paper or 'no paper named'}{licence}",
             hooks and f"hooks: {hooks}",
+            needs(method, cache),
             fields and f"--set {name}.FIELD: {fields}",
             doubt,
         )
         facts.add_row(name, Text("\n".join(filter(None, said))))
     return Group(table, facts)
+
+
+def needs(method: type[Method], cache: Path) -> str:
+    """The files that a method needs, each with "here" or why it is not available."""
+    from benchmark.metrics.networks.weight_files import WEIGHT_FILES, for_methods
+
+    known = [key for key in method.needs if key in WEIGHT_FILES]
+    said = [f"needs {key}: unknown, so that it is not available" for key in method.needs if key not in WEIGHT_FILES]
+    for key, handed in for_methods(known, None, cache).items():
+        said.append(f"needs {WEIGHT_FILES[key].filename}: {handed.place.reason or 'here'}")
+    return "\n".join(said)
 
 
 def trains(kind: type[Method]) -> tuple[str, str]:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from benchmark.api import Control, DiscriminatorStep, Extra, Generator, GeneratorStep, Method, Nets
 from benchmark.api.extra import checked
 from benchmark.config import NetConfig, TrainConfig
+from benchmark.conformity.stand_ins import with_stand_ins
 from benchmark.domains.toys import ToyPictures
 from benchmark.registry.composition import part_kinds
 from benchmark.system.process_state import ProcessState
@@ -125,11 +126,9 @@ def trainable_shares(method: Method) -> dict[str, float]:
     """{"G": percent, "D": percent} of the networks' parameters that train; above 100 where the method adds some."""
     nets = Nets.create(COUNTED, seed=1)
     whole = [sum(p.numel() for p in net.parameters()) for net in (nets.g, nets.d)]
-    extra = checked(
-        method.prepare(nets, torch.from_numpy(toy_reals().copy()), generator("toy rng")),
-        method.name,
-        torch.device("cpu"),
-    )
+    with with_stand_ins(method.needs):
+        made = method.prepare(nets, torch.from_numpy(toy_reals().copy()), generator("toy rng"))
+    extra = checked(made, method.name, torch.device("cpu"))
     chosen = trainable(nets, method, extra)
     return {
         net: 100 * sum(p.numel() for p in parameters) / n
@@ -154,7 +153,7 @@ def run_trial(method: Method) -> Trial:
     extras: list[tuple[Extra, Extra]] = []
     times: list[float] = []
     before, process = global_random_state(), ProcessState()
-    try:
+    with with_stand_ins(method.needs), put_back(trial, process):
         state = train(
             trial.nets,
             toy_reals(),
@@ -164,13 +163,20 @@ def run_trial(method: Method) -> Trial:
             restore=lambda state: times.append(time.process_time()),
             on_step=lambda state: times.append(time.process_time()),
         )
-    finally:
-        trial.process_changes = process.restore()
     trial.global_random_state_changed = global_random_state() != before
     trial.seconds = times[-1] - times[0]
     trial.trainable = sum(p.numel() for opt in (state.opt_g, state.opt_d) for p in opt.parameters)
     look_at(trial, held, extras)
     return trial
+
+
+@contextmanager
+def put_back(trial: Trial, process: ProcessState) -> Iterator[None]:
+    """Note what the block changed of the process, and restore it."""
+    try:
+        yield
+    finally:
+        trial.process_changes = process.restore()
 
 
 def watched(method: Method, trial: Trial, held: dict[str, nn.Parameter], extras: list[tuple[Extra, Extra]]) -> Method:
@@ -225,7 +231,7 @@ def look_at(trial: Trial, held: dict[str, nn.Parameter], extras: list[tuple[Extr
         added = [getattr(extra, prefix[0]) for pair in extras for extra in pair]
         grown = any(changed(state_of(old), new) for new, old in zip(added[::2], added[1::2], strict=True))
         if names or any(True for module in added for _ in module.parameters()):
-            trial.trains[what] = grown or any(n in start and not same(start[n], end[n]) for n in names)
+            trial.trains[what] = grown or any(n not in start or not same(start[n], end[n]) for n in names)
 
 
 def variants(method: Method) -> Iterator[tuple[str, Method]]:

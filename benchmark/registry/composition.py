@@ -17,7 +17,7 @@ from pydantic import create_model
 from torch import Tensor, nn
 
 from benchmark.api import Control, DiscriminatorStep, Extra, Generator, GeneratorStep, Method, Nets, Noise, Turn
-from benchmark.config import TrainConfig
+from benchmark.config import Augmentation, TrainConfig
 from benchmark.errors import ConfigError
 from benchmark.registry.variants import base_name
 
@@ -29,6 +29,8 @@ EXCLUSIVE = {
     "resting": "train in stages",
     "latents": "choose the latents of fakes",
     "judge": "judge images",
+    "augment": "choose what D sees of them",
+    "truncation": "truncate the fakes",
     "training": "re-use another method's training",
 }
 """Hooks of which a composition can have one, and what two of them would both do."""
@@ -43,6 +45,10 @@ TRAINING_HOOKS = (
     "resting",
     "latents",
     "judge",
+    "augment",
+    "truncation",
+    "adversarial",
+    "after_step",
 )
 """Hooks that change weights; a method without any of them trains like plain fine-tuning."""
 
@@ -120,6 +126,16 @@ class Composition(Method):
         extras = [part.prepare(nets, reals, rng) for part in self.parts]
         return Parts([extra or Extra() for extra in extras])
 
+    @property
+    def augment(self) -> Augmentation | None:  # type: ignore[override]
+        owner = self.owner("augment")
+        return owner.augment if owner else None
+
+    @property
+    def truncation(self) -> float:  # type: ignore[override]
+        owner = self.owner("truncation")
+        return owner.truncation if owner else 1.0
+
     def frozen(self, nets: Nets) -> Iterable[nn.Parameter]:
         return [p for part in self.parts for p in part.frozen(nets)]
 
@@ -147,6 +163,10 @@ class Composition(Method):
 
     def discriminator_loss(self, step: DiscriminatorStep) -> dict[str, Tensor]:
         return self._sum([part.discriminator_loss(own) for part, own in self._shares(step)])
+
+    def after_step(self, turn: Turn) -> None:
+        for part, own in self._shares(turn):
+            part.after_step(own)
 
     def training(self) -> Method:
         return united([part.training() for part in self.parts]) if self.owner("training") else self
@@ -212,6 +232,8 @@ def _composed(kinds: tuple[type[Method], ...]) -> type[Method]:
     made.title = " + ".join(kind.title or kind.name for kind in kinds)
     made.paper = "; ".join(kind.paper for kind in kinds)
     made.generators_kept = max(kind.generators_kept for kind in kinds)
+    made.needs = tuple(dict.fromkeys(key for kind in kinds for key in kind.needs))
+    made.adversarial = all(kind.adversarial for kind in kinds)
     made.control_name = next((kind.control_name for kind in kinds if overrides(kind, "controls")), None)
     return made
 

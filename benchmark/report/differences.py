@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from benchmark.report.cautions import cautions
-from benchmark.report.lines import Line, lines, primary_metric, scale, value_of
+from benchmark.report.lines import Line, fair_value, lines, primary_metric, scale
 from benchmark.report.statistics import Better, Paired, holm, paired, ties_with_best, unreachable
 from benchmark.report.tables import (
     MISSING,
@@ -154,4 +154,4 @@ def _at(line: Line, domain: str) -> list[RunRecord]:
 
 
 def _seeds(line: Line, domain: str, metric: str) -> set[int]:
-    return {r.seed for r in _at(line, domain) if value_of(r, metric) is not None}
+    return {r.seed for r in _at(line, domain) if fair_value(r, metric) is not None}

@@ -12,8 +12,9 @@ import pandas as pd
 
 from benchmark.config import EvalConfig, TrainConfig
 from benchmark.errors import ConfigError
-from benchmark.metrics.base import Kind
+from benchmark.metrics.base import STAND_IN, Kind
 from benchmark.metrics.catalogue import info_of
+from benchmark.metrics.networks.weight_files import NETWORK_FILES
 from benchmark.results import RunRecord
 from benchmark.results.record import control_order
 from benchmark.results.store import sort_key
@@ -109,6 +110,18 @@ def scale(metric: str) -> int:
 def value_of(record: RunRecord, metric: str) -> float | None:
     """The value of ``metric`` in a finished record, not scaled."""
     return record.metrics[metric].value if record.status == "done" and metric in record.metrics else None
+
+
+def taught_by(record: RunRecord, metric: str) -> bool:
+    """Whether the record's method was trained on a network that makes this metric: no mark and no rank for it."""
+    network = info_of(metric).network.removeprefix(STAND_IN)
+    keys = {key.removeprefix(STAND_IN) for key in record.trained_on}
+    return bool(keys.intersection(NETWORK_FILES.get(network, ())))
+
+
+def fair_value(record: RunRecord, metric: str) -> float | None:
+    """The value where it may be marked, ranked and tested: not where the method was trained on the metric's network."""
+    return None if taught_by(record, metric) else value_of(record, metric)
 
 
 def device_of(record: RunRecord) -> str:

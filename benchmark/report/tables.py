@@ -10,8 +10,19 @@ from dataclasses import dataclass
 import pandas as pd
 
 from benchmark.errors import ConfigError, DataError
-from benchmark.report.cautions import cautions
-from benchmark.report.lines import Line, device_of, groups, lines, metric_names, of_steps, scale, value_of
+from benchmark.report.cautions import TAUGHT, cautions
+from benchmark.report.lines import (
+    Line,
+    device_of,
+    fair_value,
+    groups,
+    lines,
+    metric_names,
+    of_steps,
+    scale,
+    taught_by,
+    value_of,
+)
 from benchmark.report.statistics import Better, ties_with_best
 from benchmark.results import RunRecord
 
@@ -221,8 +232,8 @@ def _marked(shown: Sequence[Line], here: Sequence[Sequence[RunRecord]], metric: 
 
 
 def by_seed(records: Sequence[RunRecord], seeds: Sequence[int], metric: str) -> list[float]:
-    """One value for each of ``seeds``, not scaled, NaN where no record has one."""
-    found = {r.seed: v for r in records if (v := value_of(r, metric)) is not None}
+    """One value for each of ``seeds``, not scaled, NaN where no record has one that may be compared."""
+    found = {r.seed: v for r in records if (v := fair_value(r, metric)) is not None}
     return [found.get(seed, math.nan) for seed in seeds]
 
 
@@ -247,6 +258,8 @@ def _exceptions(
         elif metric in r.metrics and r.metrics[metric].value is None:
             words.append("not available")
             marks.append(notes.mark(f"{metric}: {brief(r.metrics[metric].reason, 300)}"))
+        elif metric in r.metrics and taught_by(r, metric):
+            marks.append(notes.mark(f"{line.base}: {TAUGHT}"))
         elif metric in r.metrics and r.metrics[metric].note:
             marks.append(notes.mark(crowd or f"{metric}: {brief(r.metrics[metric].note, 300)}"))
     return (min(words, default=MISSING)), tuple(sorted(set(marks)))

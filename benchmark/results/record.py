@@ -144,6 +144,9 @@ class RunRecord(Frozen):
     references: dict[Text, str] = Field(
         default_factory=dict, description="further strips by what they show: right answers, real images of the domain"
     )
+    trained_on: tuple[Text, ...] = Field(
+        (), description="keys of weight files that the training looked through; scores of such a network flatter it"
+    )
     weights_kimg: float | None = Field(None, ge=0, description="length of training of the weights that were measured")
     curve: tuple[CurvePoint, ...] = Field((), description="metrics over the training; at the default control")
     doctor: Doctor | None = Field(None, description="None: not examined")

@@ -22,7 +22,7 @@ from benchmark.domains.cards import list_cards
 from benchmark.errors import BenchmarkError, ConfigError, DataError
 from benchmark.metrics.base import STAND_IN
 from benchmark.metrics.catalogue import find_metric
-from benchmark.metrics.networks.weight_files import NETWORK_FILES, WEIGHT_FILES, locate
+from benchmark.metrics.networks.weight_files import NETWORK_FILES, WEIGHT_FILES, for_methods
 from benchmark.results import ResultStore, RunRecord
 from benchmark.running.plan import Job, plan, trainings
 from benchmark.sources import find_source
@@ -100,7 +100,7 @@ def forecast(
         gigabytes=gigabytes(suite, kimg, cache) + sum(data_gigabytes(name, suite) for name in suite.domains),
         hours=None if seconds is None else seconds / 3600,
         speed=speed,
-        missing=(*missing_source(suite, cache), *missing_domains(suite, cache), *missing_files(suite, cache)),
+        missing=(*missing_source(suite, cache), *missing_domains(suite, cache), *missing_files(suite, methods, cache)),
     )
 
 
@@ -190,16 +190,18 @@ def missing_domains(suite: Suite, cache: Path) -> list[str]:
     return found
 
 
-def missing_files(suite: Suite, cache: Path) -> list[str]:
-    """Weight files of the measuring networks, and how to get them."""
+def missing_files(suite: Suite, methods: Sequence[Method], cache: Path) -> list[str]:
+    """Weight files of the measuring networks and of methods, and how to get them."""
     wanted = dict.fromkeys(find_metric(name).network for name in (*suite.eval.metrics, *suite.eval.curve_metrics))
+    networks = (name for name in wanted if not name.startswith(STAND_IN))
+    keys = [key for network in networks for key in NETWORK_FILES[network]]
+    keys += [key for method in methods for key in method.training().needs]
     found = []
-    for network in (name for name in wanted if not name.startswith(STAND_IN)):
-        for key in NETWORK_FILES[network]:
-            file = WEIGHT_FILES[key]
-            if reason := locate(file, {}, cache).reason:
-                get = f"curl -fL --create-dirs -o {cache / 'weights' / file.filename} {file.url}"
-                found.append(f"weights {file.filename}: {get if file.url else reason}")
+    for key, handed in for_methods(keys, None, cache).items():
+        file = WEIGHT_FILES[key]
+        if reason := handed.place.reason:
+            get = f"curl -fL --create-dirs -o {cache / 'weights' / file.filename} {file.url}"
+            found.append(f"weights {file.filename}: {get if file.url else reason}")
     return found
 
 

@@ -72,6 +72,7 @@ def make_record(
                 *([weights.choice] if weights and weights.choice else []),
                 *run.remarks,
             ],
+            "trained_on": job.trained_on,
             "weights_kimg": weights.kimg if weights else None,
             "curve": weights.curve if weights and control == method.default_control else (),
             "doctor": run.doctor,

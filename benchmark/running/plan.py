@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 from benchmark.api import Control, Method
 from benchmark.config import NetConfig, Suite, TrainConfig
 from benchmark.errors import ConfigError
 from benchmark.metrics import list_metrics
+from benchmark.metrics.base import STAND_IN
 from benchmark.metrics.catalogue import find_metric
 from benchmark.metrics.pooled import MEMORISATION
 from benchmark.registry.composition import described, part_kinds
@@ -54,6 +56,8 @@ class Job:
     source_sha256: str
     train_key: str
     record_keys: Mapping[Control, str]
+    trained_on: tuple[str, ...] = ()
+    """Keys of the weight files that the training reads, those of stand-ins marked as such."""
     parts: int = 1
     """Into how many times more parts than planned a batch is divided, where the device was too small."""
 
@@ -133,24 +137,43 @@ def check(
         method.check(facts)
 
 
-def plan(suite: Suite, methods: Sequence[Method], domains: Mapping[str, Place], source_sha256: str) -> list[Job]:
-    """All jobs, grouped by domain and seed so that what they share is made once; the zero-step row comes first."""
+def plan(
+    suite: Suite,
+    methods: Sequence[Method],
+    domains: Mapping[str, Place],
+    source_sha256: str,
+    stand_ins: Mapping[str, str] = MappingProxyType({}),
+) -> list[Job]:
+    """All jobs, grouped by domain and seed so that what they share is made once; the zero-step row comes first.
+
+    `stand_ins`: {key: sha256} of files that stand in for those that methods need.
+    """
     return [
-        make_job(suite, method, domain, seed, source_sha256)
+        make_job(suite, method, domain, seed, source_sha256, stand_ins)
         for domain in domains.values()
         for seed in suite.seeds
         for method in (None, *methods)
     ]
 
 
-def make_job(suite: Suite, method: Method | None, domain: Place, seed: int, source_sha256: str) -> Job:
+def make_job(
+    suite: Suite,
+    method: Method | None,
+    domain: Place,
+    seed: int,
+    source_sha256: str,
+    stand_ins: Mapping[str, str] = MappingProxyType({}),
+) -> Job:
     """A job with its keys; no paths, hosts or dates enter them."""
     apart = len(domain.selection)
     suite = budgeted(suite, method)
+    needs = method.training().needs if method else ()
+    others = {name: stand_ins[name] for name in needs if name in stand_ins}
     train_key = key(
         [PROTOCOL, source_sha256, domain.digest, apart, seed],
         described(method.training()) if method else None,
         method.training().settings(suite.train).content(NO_EFFECT) if method else None,
+        *([others] if others else []),
     )
     names = (*suite.eval.metrics, *suite.eval.curve_metrics)
     versions = {name: list_metrics()[name].version for name in names}
@@ -160,7 +183,8 @@ def make_job(suite: Suite, method: Method | None, domain: Place, seed: int, sour
     kept = [suite.train.snapshot_kimg, moments] if method and moments else []
     shown = [suite.name, domain.name, method.name if method else None]  # what the record's row is called
     keys = {c: key(train_key, shown, who, c, measured, versions, kept) for c in controls}
-    return Job(suite, method, domain.name, domain.digest, seed, source_sha256, train_key, keys)
+    trained_on = tuple(STAND_IN + name if name in others else name for name in needs)
+    return Job(suite, method, domain.name, domain.digest, seed, source_sha256, train_key, keys, trained_on)
 
 
 def budgeted(suite: Suite, method: Method | None) -> Suite:

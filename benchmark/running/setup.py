@@ -24,7 +24,7 @@ from benchmark.errors import ConfigError
 from benchmark.metrics import Evaluator, list_metrics
 from benchmark.metrics.base import STAND_IN, MetricInfo
 from benchmark.metrics.catalogue import find_metric
-from benchmark.metrics.networks.weight_files import stood_in
+from benchmark.metrics.networks.weight_files import Handed, for_methods, stood_in
 from benchmark.metrics.sampling import Drawn, Sampler
 from benchmark.metrics.sizes import SETTINGS, Sizes, needed, shortage
 from benchmark.results import Doctor, ResultStore
@@ -104,6 +104,8 @@ class Run:
     """What else the records have to say."""
     noise_share: float = 0.0
     """The largest share that noise has of a layer's features, in the source."""
+    files: Mapping[str, Handed] = field(default_factory=dict)
+    """Weight files that methods need, by key."""
     samplers: dict[EvalConfig, Sampler] = field(default_factory=dict)
     """Those of the job in hand, made where they are first asked for."""
 
@@ -141,6 +143,8 @@ def prepare(request: Request, out: Path, console: Console) -> Run:
     origin = source.card.origin
     held = (origin.networks, origin.new_discriminator) if origin else (("g", "g_ema", "d"), False)
     check(suite, methods, nets.cfg, *held)
+    files = for_methods([key for method in methods for key in method.training().needs], request.stand_ins, cache)
+    stand_ins = {key: file.stand_in for key, file in files.items() if file.stand_in}
     evaluator = Evaluator(suite.eval.metrics, cache, device, suite.eval.batch, stand_ins=request.stand_ins)
     moments = suite.eval.moment_metrics
     curve = Evaluator(moments, cache, device, suite.eval.batch, stand_ins=request.stand_ins) if moments else None
@@ -149,7 +153,7 @@ def prepare(request: Request, out: Path, console: Console) -> Run:
     require_choice(suite, domains)
     for note in size_notes(suite, domains):
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
-    jobs = plan(suite, methods, domains, digest)
+    jobs = plan(suite, methods, domains, digest, stand_ins)
     remarks = tuple(filter(None, [tuned_to_another(request, suite, nets.cfg)]))
     for remark in remarks:
         console.print(f"warning: {remark}", style="yellow", markup=False, soft_wrap=True)
@@ -169,6 +173,7 @@ def prepare(request: Request, out: Path, console: Console) -> Run:
         jobs,
         remarks=remarks,
         noise_share=share,
+        files=files,
     )
 
 

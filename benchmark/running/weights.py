@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmark.api import Method
+from benchmark.api.needed import given
 from benchmark.api.reparametrise import baked
 from benchmark.config import NetConfig
 from benchmark.errors import WeightsError
@@ -196,10 +198,11 @@ def train_checkpoint(job: Job, run: Run, path: Path) -> None:
     board = logs / "tensorboard" / f"{method.name}-{job.domain[:40]}-seed{job.seed}-{job.train_key[:8]}"
     log = TrainingLog(logs / f"{job.train_key}.jsonl", board if run.tensorboard else None)
     hash_file(run.store.out, job.train_key).unlink(missing_ok=True)  # of files that are replaced now
+    files = handed(method, run)
     nets = run.nets.copy()
     reset_peak_memory(run.device)
     text = f"train {method.name} on {job.domain}, seed {job.seed}"
-    with run.bars.stage(text, cfg.kimg * 1000) as advance, finishing_steps() as told:
+    with run.bars.stage(text, cfg.kimg * 1000) as advance, finishing_steps() as told, given(files):
         progress = Progress(job, path, log, advance, told)
         try:
             state = train(nets, reals, method, cfg, job.streams, progress.restore, progress.on_tick, progress.on_step)
@@ -228,6 +231,15 @@ def note_hashes(job: Job, run: Run, path: Path) -> None:
     """Store the hashes of the job's weights."""
     found = hashes_of(run.store.out, [path, *snapshot_files(job, path).values()])
     write_atomic(hash_file(run.store.out, job.train_key), hash_lines(found))
+
+
+def handed(method: Method, run: Run) -> dict[str, Path]:
+    """The files that a method needs; WeightsError where one is not there."""
+    places = {key: run.files[key].place for key in method.needs}
+    for place in places.values():
+        if place.path is None:
+            raise WeightsError(f"method {method.name}: {place.reason}")
+    return {key: place.path for key, place in places.items() if place.path}
 
 
 def seconds_at(ticks: Sequence[tuple[int, float]], kimg: Sequence[float]) -> list[float]:

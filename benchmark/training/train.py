@@ -48,6 +48,7 @@ def train(
     cannot be shared out, MethodError when a loss or a weight is not finite.
     """
     cfg = method.settings(cfg)
+    cfg = cfg.model_copy(update={"augment": method.augment or cfg.augment})
     per_round = images_per_round(cfg, nets.cfg.mbstd_group)
     device = nets.g.mapping.w_avg.device
     source = freeze_copy(nets.g_ema)
@@ -87,10 +88,12 @@ def train(
         with arithmetic.main(), phase(state.opt_g, g_active):
             for x in rounds:
                 z = method.latents(turn, usual := latents(nets.g, len(x), state.streams.latents))
-                plain = z is usual
-                fakes, _ = generate(nets.g, z, labels, cfg, state.streams, update_avg=tracks_w and plain, mix=plain)
-                logits = method.judge(turn, augmented(fakes, cfg, state), labels)
-                terms = {"g_adversarial": losses.generator_adversarial(logits)}
+                plain, psi = z is usual, method.truncation
+                fakes, _ = generate(nets.g, z, labels, cfg, state.streams, tracks_w and plain, plain, psi)
+                pseudo, terms = fakes.detach(), {}
+                if method.adversarial:
+                    logits = method.judge(turn, augmented(fakes, cfg, state), labels)
+                    terms["g_adversarial"] = losses.generator_adversarial(logits)
                 rng, seen = state.streams.method, state.images
                 step = GeneratorStep(nets, source, z, labels, fakes, rng, seen, extra, state.step)
                 terms |= extra_terms(method, method.generator_loss(step), terms)
@@ -111,10 +114,11 @@ def train(
 
         signs = torch.zeros([], device=device)
         with arithmetic.main(), phase(state.opt_d, d_active):
-            for x in rounds:
+            for x in rounds if method.adversarial else []:
                 with torch.no_grad():
                     z = method.latents(turn, usual := latents(nets.g, len(x), state.streams.latents))
-                    fakes, _ = generate(nets.g, z, labels, cfg, state.streams, mix=z is usual)
+                    fakes, _ = generate(nets.g, z, labels, cfg, state.streams, mix=z is usual, psi=psi)
+                    x = among_reals(x, pseudo, cfg, state)
                     fakes, x = augmented(fakes, cfg, state), augmented(x, cfg, state)
                 fake_logits, real_logits = method.judge(turn, fakes, labels), method.judge(turn, x, labels)
                 terms = {"d_adversarial": losses.discriminator_adversarial(real_logits, fake_logits)}
@@ -128,16 +132,17 @@ def train(
 
         if cfg.r1_gamma and state.step % cfg.r1_every == 0:
             with arithmetic.twice(), phase(state.opt_d, d_active):
-                for x in rounds:
-                    x = x.clone().requires_grad_(True)
+                for x in rounds if method.adversarial else []:
+                    x = among_reals(x, pseudo, cfg, state).clone().requires_grad_(True)
                     penalty = losses.r1(method.judge(turn, augmented(x, cfg, state), labels), x).mean()
                     log.add({"r1": penalty})
                     (penalty * (cfg.r1_gamma / 2 * cfg.r1_every / cfg.accumulate)).backward()
 
         state.images += cfg.batch
         state.step += 1
+        method.after_step(Turn(nets, extra, state.streams.method, state.step, state.images))
         update_average(nets, averaged, cfg, state.images)
-        if cfg.augment == "ada":
+        if cfg.augment in ("ada", "apa"):
             dist.average_([signs])
             state.ada.update(signs * dist.world(), cfg.batch)
         if log.due():
@@ -188,7 +193,8 @@ def active(
             "that are not parameters of nets.g or nets.d"
         )
     lists = [[p for p in params if id(p) not in resting] for params in (g_params, d_params)]
-    idle = [what for what, params in zip(("generator", "discriminator"), lists, strict=True) if not params]
+    networks = ("generator", "discriminator") if method.adversarial else ("generator",)
+    idle = [what for what, params in zip(networks, lists, strict=False) if not params]
     if idle:
         raise MethodError(
             f"{method.name}: what is frozen and what rests in step {turn.index} are together all of the "
@@ -249,15 +255,16 @@ def generate(
     streams: Streams,
     update_avg: bool = False,
     mix: bool = True,
+    psi: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
     """Training images with style mixing and random noise: (images [N, 3, R, R], ws [N, L, w_dim]).
 
     Without `mix` nothing is mixed, but as much is drawn: the streams stay in step between methods.
     """
-    ws = g.mapping(z, c, update_avg=update_avg)
+    ws = g.mapping(z, c, psi, update_avg=update_avg)
     if cfg.style_mixing:
         draw = torch.rand(2, generator=streams.latents).tolist()
-        other = g.mapping(latents(g, len(z), streams.latents), c)
+        other = g.mapping(latents(g, len(z), streams.latents), c, psi)
         if mix and draw[0] < cfg.style_mixing:
             cutoff = 1 + int(draw[1] * (g.synthesis.num_ws - 1))
             ws = torch.cat([ws[:, :cutoff], other[:, cutoff:]], dim=1)
@@ -271,6 +278,17 @@ def augmented(images: Tensor, cfg: TrainConfig, state: State) -> Tensor:
     if cfg.augment == "diffaug":
         return diffaug(images, state.streams.augment)
     return augment(images, state.ada.p, state.streams.augment) if cfg.augment == "ada" else images
+
+
+def among_reals(reals: Tensor, fakes: Tensor, cfg: TrainConfig, state: State) -> Tensor:
+    """APA: fakes in place of reals at the current probability (Jiang et al. 2021, arXiv 2111.06849); else the reals.
+
+    [N, 3, R, R] each. As in the authors' code the fakes are those of the step's update of G.
+    """
+    if cfg.augment != "apa":
+        return reals
+    chosen = torch.rand(len(reals), generator=state.streams.augment, device=reals.device) < state.ada.p
+    return torch.where(chosen[:, None, None, None], fakes, reals)
 
 
 @torch.no_grad()

@@ -257,8 +257,8 @@ def test_the_rate_of_styledomain_is_absolute(method: Method) -> None:
         cfg = TRAIN.model_copy(update={"lr_g": suite_rate, "lr_d": suite_rate})
         assert method.settings(cfg) == cfg.model_copy(update={"lr_g": 0.02})
         state = train(source().copy(), np.zeros((8, 3, 16, 16), np.uint8), method, cfg, ("few", 0))
-        assert state.opt_g.param_groups[0]["lr"] == pytest.approx(0.02)
-        assert state.opt_d.param_groups[0]["lr"] == pytest.approx(suite_rate * 2 / 3)  # R1 every 2 steps
+        assert state.opt_g.lr == pytest.approx(0.02)
+        assert state.opt_d.lr == pytest.approx(suite_rate * 2 / 3)  # R1 every 2 steps
 
 
 def test_at_512_px_the_counts_are_the_papers() -> None:

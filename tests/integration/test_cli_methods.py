@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from command_line import QUICK, Done
 
+from benchmark.conformity.stand_ins import write_stand_in
 from benchmark.registry import method_names
+from benchmark.results import ResultStore
 
 Command = Callable[..., Done]
 BROKEN = Path(__file__).parents[1] / "data" / "broken_methods"
@@ -129,3 +131,20 @@ def test_new_method_writes_what_conforms(command: Command, tmp_path: Path) -> No
     assert {path.name for path in tmp_path.iterdir()} == {"mine.py", "test_mine.py"}
     assert command("conform", "mine", "--plugin", "mine.py").code == 0
     assert command("new-method", "mine").code == 2
+
+
+def test_a_method_without_its_file_fails_with_the_reason_and_the_others_run(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    asked = ("run", *QUICK, "--methods", "stylegan_nada,finetune", "--domains", "toy-rings")
+    done = command(*asked, "--out", "without")
+    found = {r.method: r for r in ResultStore(Path("without")).read_all()[0]}
+    assert done.code != 0 and found["finetune"].status == "done" and found["stylegan_nada"].status == "failed"
+    assert "method stylegan_nada: not available: needs ViT-B-32.pt" in str(found["stylegan_nada"].reason)
+    write_stand_in("clip_vit_b32", tmp_path).rename(tmp_path / "ViT-B-32.pt")
+    done = command(*asked, "--out", "with", "--stand-in-weights", str(tmp_path))
+    found = {r.method: r for r in ResultStore(Path("with")).read_all()[0]}
+    assert done.code == 0, done.err
+    assert found["stylegan_nada"].status == "done" and found["stylegan_nada"].trained_on == ("standin_clip_vit_b32",)
+    assert "trained with stand-in weights, the numbers mean nothing" in " ".join(done.out.split())

@@ -1,4 +1,4 @@
-"""Weight files of the feature networks: where they are found, and whether they are the right ones.
+"""Weight files of the measuring networks and of methods: where they are found, and whether they are the right ones.
 
 Looked for in this order: an explicit option; BENCHMARK_WEIGHTS_<KEY>=/path/to/file; BENCHMARK_WEIGHTS_DIR=/folder; the
 ``weights`` folder of our cache; the places where the packages that use the file keep it. A file counts only with the
@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -94,6 +94,15 @@ _FILES = (
         "BSD-2-Clause",
         ("lpips", "weights/v0.1/vgg.pth"),
     ),
+    WeightFile(
+        "clip_vit_b32",
+        "ViT-B-32.pt",
+        "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af",
+        "OpenAI's CLIP, ViT-B/32, as its package downloads it",
+        "MIT",
+        url="https://openaipublic.azureedge.net/clip/models/"
+        "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af/ViT-B-32.pt",
+    ),
 )
 WEIGHT_FILES: Mapping[str, WeightFile] = MappingProxyType({file.key: file for file in _FILES})
 
@@ -157,7 +166,10 @@ def locate_stand_in(file: WeightFile, folder: Path | None, cache: Path) -> Locat
 
 
 def stood_in(folder: Path) -> frozenset[str]:
-    """Networks for which `folder` holds files other than the published ones; WeightsError if there are none."""
+    """Networks for which `folder` holds files other than the published ones; WeightsError if it holds none at all.
+
+    It may hold none for networks that measure, but for a method.
+    """
     try:
         others = {
             key
@@ -167,9 +179,30 @@ def stood_in(folder: Path) -> frozenset[str]:
     except OSError as error:
         raise WeightsError(f"--stand-in-weights {folder} cannot be read: {error.strerror or error}.") from None
     found = frozenset(network for network, keys in NETWORK_FILES.items() if others.intersection(keys))
-    if not found:
+    if not others:
         names = ", ".join(file.filename for file in WEIGHT_FILES.values())
         raise WeightsError(f"--stand-in-weights {folder}: no file there takes the place of one of {names}.")
+    return found
+
+
+@dataclass(frozen=True)
+class Handed:
+    """A file for a method: where it is or why there is none, and its sha256 if it stands in for the published one."""
+
+    place: Located
+    stand_in: str | None = None
+
+
+def for_methods(keys: Iterable[str], stand_ins: Path | None, cache: Path) -> dict[str, Handed]:
+    """The files that methods declare, by key, from the folder of stand-ins if it has them. Raises UnknownName."""
+    found = {}
+    for key in dict.fromkeys(keys):
+        if key not in WEIGHT_FILES:
+            raise UnknownName("weight file", key, WEIGHT_FILES)
+        file = WEIGHT_FILES[key]
+        place = locate_stand_in(file, stand_ins, cache) if stand_ins else locate(file, {}, cache)
+        other = stand_ins and place.path == stand_ins / file.filename and sha256_of(place.path)
+        found[key] = Handed(place, other if other and other != file.sha256 else None)
     return found
 
 

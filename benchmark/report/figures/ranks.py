@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from benchmark.report.cautions import cautions
 from benchmark.report.figures.charts import tame
-from benchmark.report.lines import lines, primary_metric, value_of
+from benchmark.report.lines import fair_value, lines, primary_metric
 from benchmark.report.statistics import Better, CriticalDifference, critical_difference
 from benchmark.report.tables import brief
 from benchmark.results import RunRecord
@@ -46,7 +46,7 @@ def ranking(records: Sequence[RunRecord]) -> Ranking | None:
     blocks = sorted({(r.domain, r.seed) for line in shown for r in line.records})
     values = {}
     for line in shown:
-        own = {(r.domain, r.seed): v for r in line.records if (v := value_of(r, metric)) is not None}
+        own = {(r.domain, r.seed): v for r in line.records if (v := fair_value(r, metric)) is not None}
         values[line.base] = [own.get(block, math.nan) for block in blocks]
     empty = [name for name, v in values.items() if all(map(math.isnan, v))]
     ranked = {name: v for name, v in values.items() if name not in empty}
@@ -137,5 +137,5 @@ def _caption(
         said.append(f"Bars join methods that do not differ at {test.alpha:g} (Nemenyi; {tested}).")
     said += [f"{test.note}."] if test.note else []
     said += [f"Left out: {test.dropped} blocks in which a method has no value."] if test.dropped else []
-    said += [f"Left out: {', '.join(empty)}, without any value."] if empty else []
+    said += [f"Left out: {', '.join(empty)}, without a value that may be ranked."] if empty else []
     return tuple(said)

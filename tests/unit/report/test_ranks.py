@@ -101,7 +101,7 @@ def test_only_default_controls_of_methods_with_values_are_ranked_and_gaps_are_to
     found = ranking(records)
     assert found is not None and found.test.ranks == {"a": 1, "b": 2, "c": 3}
     caption = " ".join(found.caption)
-    assert "Left out: 1 blocks" in caption and "Left out: empty, without any value" in caption
+    assert "Left out: 1 blocks" in caption and "Left out: empty, without a value" in caption
 
 
 def test_names_of_any_kind_are_drawn_as_they_are_and_repeat_byte_by_byte() -> None:

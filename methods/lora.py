@@ -1,0 +1,65 @@
+"""LoRA: a change of low rank of each weight of the generator, in the form that CoLoR-GAN has for convolutions.
+
+Hu et al., "LoRA" (ICLR 2022, arXiv 2106.09685): W + alpha B A, with B zero at first. Ali, Rossi and Bertozzi,
+"CoLoR-GAN: Continual Few-Shot Learning with Low-Rank Adaptation in Generative Adversarial Networks" (ICIAP 2025, arXiv
+2510.13869): dense layers get that; for a convolution [O, I, k, k] it would be large in I k k, so B itself is of low
+rank ("LoRA in LoRA"): the change is B [O, r] times a core [r, r, k k] times A [I, r], the core zero at first. Adapted
+are all convolutions, RGB included, affine layers and the mapping network.
+
+From the authors' code: this form, the scales of the random factors, alpha 1. That code has a ReLU around the core as an
+option; as the core starts at 0, where a ReLU has no gradient, it would never move, and is left out here. Chosen here:
+the objective is plain fine-tuning's and D trains as a whole (the paper's is CDC's: `cdc+lora`); biases stay; a mapping
+layer's weight is stored a hundred times larger than it is used, so its change is scaled alike; rank 1. G starts from
+the source's average.
+"""
+
+from collections.abc import Iterable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.api import Field, Method, Nets, added, all_but, reparametrise
+
+
+class LowRank(nn.Module):
+    """Weight [O, I] or [O, I, k, k] plus `alpha` times a matrix, or a tensor, of low rank."""
+
+    def __init__(self, weight: Tensor, rank: int, alpha: float, rng: torch.Generator) -> None:
+        super().__init__()
+        n_out, n_in, *kernel = weight.shape
+        place, self.alpha = kernel[0] ** 2 if kernel else 0, alpha
+        if not place:
+            alpha *= max(1.0, float(weight.square().mean().sqrt()))  # of the mapping network: stored 100 times larger
+            self.alpha = alpha
+        power = 2 / 3 if place else 1 / 2
+        self.a = nn.Parameter(torch.randn(n_in, rank, generator=rng, device=weight.device) / rank**power)
+        if place:
+            self.b = nn.Parameter(torch.randn(n_out, rank, generator=rng, device=weight.device) / rank**power)
+            self.core = nn.Parameter(weight.new_zeros(rank, rank, place))
+        else:
+            self.b = nn.Parameter(weight.new_zeros(n_out, rank))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        if weight.ndim == 2:
+            return weight + self.alpha * (self.b @ self.a.t())
+        return weight + self.alpha * torch.einsum("or,rsk,is->oik", self.b, self.core, self.a).view(weight.shape)
+
+
+class LoRA(Method):
+    """Fine-tuning of low-rank changes."""
+
+    name = "lora"
+    title = "LoRA (CoLoR-GAN's form)"
+    paper = "Ali et al., CoLoR-GAN, ICIAP 2025; Hu et al., LoRA, ICLR 2022"
+    code_licence = "none"
+    rank: int = Field(1, ge=1, description="rank of a weight's change")
+    alpha: float = Field(1.0, gt=0, description="scale of the change")
+
+    def prepare(self, nets: Nets, reals: Tensor, rng: torch.Generator) -> None:
+        nets.g.load_state_dict(nets.g_ema.state_dict())
+        parts = [(m, "weight") for m in nets.g.modules() if isinstance(getattr(m, "weight", None), Tensor)]
+        reparametrise(nets, parts, partial(LowRank, rank=self.rank, alpha=self.alpha, rng=rng))
+
+    def frozen(self, nets: Nets) -> Iterable[nn.Parameter]:
+        return all_but(nets.g, added(nets.g))
