@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ Kind = Literal[
     "memorisation", "authenticity",
     "consistency", "consistency_anchor", "step", "legacy_consistency", "legacy_consistency_face", "intra",
     "distance_averaged", "translation_error", "translation_error_l1", "share_of_the_way", "identity_retrieval",
+    "mind", "vendi", "cmmd", "intra_balanced", "path_length",
     "unknown",
 ]  # fmt: skip
 DISTANCES: tuple[Kind, ...] = ("consistency", "consistency_anchor")
@@ -75,6 +77,16 @@ class Translations:
     answers: Answers | str
 
 
+class ImagePairs(Protocol):
+    """Neighbouring images along paths of w, made when they are asked for; see `formulas/path_length.py`."""
+
+    def __len__(self) -> int:
+        """Paths."""
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        """Batches of tensors, float32 [k, 3, r, r] twice, 0..255."""
+
+
 @dataclass(frozen=True)
 class Samples:
     """The images of one evaluated control, drawn once and shared by all metrics. All uint8 [n, 3, R, R].
@@ -93,6 +105,8 @@ class Samples:
     """P images each of source and adapted network, as FixNoise's published evaluation draws them: see Sampler."""
     translations: Translations | None = None
     """Averaged images of the first latents, where a metric asks for them."""
+    paths: ImagePairs | None = None
+    """Pairs of neighbouring images, where a metric asks for them."""
 
     def __post_init__(self) -> None:
         for name in ("fakes", "sources", "anchored"):

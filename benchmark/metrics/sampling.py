@@ -16,6 +16,7 @@ from benchmark.domains import media
 from benchmark.domains.answers import KnownAnswer
 from benchmark.metrics.base import Answers, Samples, Translations
 from benchmark.metrics.catalogue import find_metric
+from benchmark.metrics.formulas.path_length import ShortPaths
 from benchmark.metrics.paired import LEGACY
 from benchmark.metrics.translation import DRAWS, LATENTS, NO_TRANSLATIONS, TRANSLATED
 from benchmark.stylegan2 import Generator, Noise
@@ -44,6 +45,7 @@ class Sampler:
         self.sources = self._at_anchor(source)
         needed = any(find_metric(name).kind in LEGACY for name in cfg.metrics)
         self.legacy_sources = self._legacy(source, "source") if needed else None
+        self.walks = any(find_metric(name).kind == "path_length" for name in cfg.metrics)
         self.translates = any(find_metric(name).kind in (*TRANSLATED, "translation_error") for name in cfg.metrics)
 
     def __call__(
@@ -64,8 +66,11 @@ class Sampler:
             self._anchored = (g, self._at_anchor(g))
         legacy = None if self.legacy_sources is None else (self.legacy_sources, self._legacy(g, "adapted"))
         translations = self._translations(g, noise) if self.translates else None
+        paths = self._paths(g, noise) if self.walks else None
         anchored = self._anchored[1]
-        return Samples(fakes, self.sources, anchored, before=before, legacy=legacy, translations=translations), ms
+        return Samples(
+            fakes, self.sources, anchored, before=before, legacy=legacy, translations=translations, paths=paths
+        ), ms
 
     def pairs(self, g: Generator, noise: NoiseOf) -> np.ndarray:
         """The first images that `__call__` makes of the same arguments, as many as there are pairs."""
@@ -84,6 +89,18 @@ class Sampler:
         """
         rng = self._noise_stream(f"legacy noise, {role}")
         return self._images(g, self.legacy_latents(), lambda n: g.synthesis.random_noise(n, rng), psi=1.0)[0]
+
+    def _paths(self, g: Generator, noise: NoiseOf) -> ShortPaths:
+        """As many paths in w as there are samples, the same for all methods, with the control's noise."""
+        ends = torch.randn(
+            2, self.cfg.samples, self.source.cfg.z_dim, generator=generator(*self.seed, "eval", "path latents")
+        )
+
+        def stream() -> Callable[[int], Noise]:
+            rng = self._noise_stream("path noise")
+            return lambda n: noise(n, rng)
+
+        return ShortPaths(g, ends.to(self.device), stream, self.cfg.batch)
 
     def _translations(self, g: Generator, noise: NoiseOf) -> Translations:
         """Averaged images of the source and of `g` with the control's noise, and the right answers."""

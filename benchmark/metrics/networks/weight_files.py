@@ -55,6 +55,14 @@ _FILES = (
         ("stlpips_pytorch", "weights/vST0.0/alex_shift_tolerant.pth"),
     ),
     WeightFile(
+        "st_lpips_vgg",
+        "vgg_shift_tolerant.pth",
+        "44597da68f49c1837c100ff52299050f274d102eb102e5837178c79be6f0e250",
+        "package stlpips-pytorch 0.0.2",
+        "BSD-2-Clause",
+        ("stlpips_pytorch", "weights/vST0.0/vgg_shift_tolerant.pth"),
+    ),
+    WeightFile(
         "inception",
         "inception-2015-12-05.pt",
         "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4",
@@ -79,6 +87,23 @@ _FILES = (
         url="https://download.pytorch.org/models/vgg16-397923af.pth",
     ),
     WeightFile(
+        "dinov2",
+        "dinov2_vitl14_pretrain.pth",
+        "d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428",
+        "DINOv2 ViT-L/14 by Meta, 1.2 GB",
+        "Apache-2.0",
+        url="https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/dinov2_vitl14_pretrain.pth",
+    ),
+    WeightFile(
+        "clip_vitl14_336",
+        "ViT-L-14-336px.pt",
+        "3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02",
+        "CLIP ViT-L/14 336 px by OpenAI, 0.9 GB",
+        "MIT",
+        url="https://openaipublic.azureedge.net/clip/models/"
+        "3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02/ViT-L-14-336px.pt",
+    ),
+    WeightFile(
         "lpips_alex_heads",
         "alex.pth",
         "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
@@ -101,7 +126,11 @@ NETWORK_FILES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "effnetlite0_128": ("effnetlite0",),
         "st_lpips_alex": ("st_lpips_alex",),
+        "st_lpips_vgg": ("st_lpips_vgg",),
+        "st_vgg16": ("st_lpips_vgg",),
         "inception": ("inception",),
+        "dinov2_vitl14": ("dinov2",),
+        "clip_vitl14_336": ("clip_vitl14_336",),
         "lpips_alex": ("alexnet", "lpips_alex_heads"),
         "lpips_vgg": ("vgg16", "lpips_vgg_heads"),
         "randconv": (),
