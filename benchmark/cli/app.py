@@ -16,6 +16,7 @@ from benchmark.cli.options import cache_option, comma, plugin_option, wide_conso
 from benchmark.cli.run import run
 from benchmark.cli.sources import sources
 from benchmark.cli.upkeep import cache, results
+from benchmark.cli.weights import weights
 from benchmark.errors import BenchmarkError, DataError, UnknownName
 from benchmark.system.places import RUNS
 from benchmark.system.signals import Stopped, stoppable
@@ -184,6 +185,7 @@ cli.add_command(conform)
 cli.add_command(new_method)
 cli.add_command(results)
 cli.add_command(cache)
+cli.add_command(weights)
 
 
 def _problems(problems: tuple[str, ...]) -> None:

