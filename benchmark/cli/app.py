@@ -12,6 +12,7 @@ import click
 
 from benchmark.cli.datasets import datasets
 from benchmark.cli.methods import conform, new_method
+from benchmark.cli.metrics import conform_metric
 from benchmark.cli.options import cache_option, comma, plugin_option, wide_console
 from benchmark.cli.run import run
 from benchmark.cli.sources import sources
@@ -186,6 +187,7 @@ cli.add_command(new_method)
 cli.add_command(results)
 cli.add_command(cache)
 cli.add_command(weights)
+cli.add_command(conform_metric)
 
 
 def _problems(problems: tuple[str, ...]) -> None:

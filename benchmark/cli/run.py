@@ -152,8 +152,8 @@ def run(
     if only_plan:
         click.echo(summary([forecast(suite, chosen, cache, out, seconds_per_kimg) for suite, chosen in loaded]))
         return
-    for said in dict.fromkeys(text for suite, _ in loaded for text in missing_files(suite, cache)):
-        click.echo(f"note: not here: {said}", err=True)
+    for lacking in dict.fromkeys(text for suite, _ in loaded for text in missing_files(suite, cache)):
+        click.echo(f"note: not here: {lacking}", err=True)
     ready = [prepare(request, out, console) for request in asked]
     if dry_run:
         print_jobs([job for run in ready for job in run.jobs])

@@ -23,6 +23,7 @@ Kind = Literal[
     "consistency", "consistency_anchor", "step", "legacy_consistency", "legacy_consistency_face", "intra",
     "distance_averaged", "translation_error", "translation_error_l1", "share_of_the_way", "identity_retrieval",
     "mind", "vendi", "cmmd", "intra_balanced", "path_length",
+    "own",
     "unknown",
 ]  # fmt: skip
 DISTANCES: tuple[Kind, ...] = ("consistency", "consistency_anchor")
@@ -75,6 +76,13 @@ class Translations:
     sources: np.ndarray
     adapted: np.ndarray
     answers: Answers | str
+
+
+class OwnFormula(Protocol):
+    """A metric from outside; see `plugins.py`."""
+
+    def score(self, fakes: Any, real: Any, training: Any) -> Score:
+        """Of features float32 [n, d], [m, d] and [t, d] or None."""
 
 
 class ImagePairs(Protocol):
@@ -146,6 +154,8 @@ class MetricInfo:
     better: Literal["lower", "higher"] = "lower"
     unit: str = ""
     version: int = 1
+    own: OwnFormula | None = None
+    """Of kind "own": what makes the score."""
 
     @property
     def scale(self) -> int:

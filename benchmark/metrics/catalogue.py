@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from types import MappingProxyType
 from typing import get_args
 
-from benchmark.errors import UnknownName
+from benchmark.errors import ConfigError, UnknownName
 from benchmark.metrics.base import STAND_IN, Kind, MetricInfo
+from benchmark.metrics.plugins import package_metric, package_metrics
 
 NEIGHBOURS = 5
 """k of precision, recall, density and coverage."""
@@ -254,7 +256,22 @@ def info_of(name: str) -> MetricInfo:
 
 
 def find_metric(name: str) -> MetricInfo:
-    """The metric called ``name``, or UnknownName with near names."""
-    if name not in METRICS:
-        raise UnknownName("metric", name, METRICS)
-    return METRICS[name]
+    """The metric called ``name``, of this package or of an installed one.
+
+    UnknownName with near names; ConfigError where its package breaks the contract. No package can take a name of ours.
+    """
+    if name in METRICS:
+        return METRICS[name]
+    if name not in package_metrics():
+        raise UnknownName("metric", name, (*METRICS, *package_metrics()))
+    return package_metric(name).info
+
+
+def list_metrics() -> dict[str, MetricInfo]:
+    """All metrics by name, in the order in which tables show them, then those of installed packages that work."""
+    found = dict(METRICS)
+    for name in package_metrics():
+        if name not in found:
+            with suppress(ConfigError):
+                found[name] = package_metric(name).info
+    return found

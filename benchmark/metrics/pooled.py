@@ -18,7 +18,9 @@ from benchmark.metrics.networks.feature_cache import Features
 PRDC: tuple[Kind, ...] = ("precision", "recall", "density", "coverage")
 MEMORISATION: tuple[Kind, ...] = ("memorisation", "authenticity")
 """These need features of the training images."""
-POOLED: tuple[Kind, ...] = ("kid", "fd", "fd_infinity", *PRDC, *MEMORISATION, "mind", "vendi", "cmmd")
+COMPARE_TRAINING: tuple[Kind, ...] = (*MEMORISATION, "own")
+"""Kinds whose formulas are given features of the training images."""
+POOLED: tuple[Kind, ...] = ("kid", "fd", "fd_infinity", *PRDC, *MEMORISATION, "mind", "vendi", "cmmd", "own")
 
 
 def features_to_scores(
@@ -50,7 +52,8 @@ def features_to_scores(
         found["cmmd"] = Score.measured(features_to_cmmd(fakes, real), n)
     if kinds.intersection(MEMORISATION):
         found |= _memorisation(fakes, real, training)
-    return {info.name: found[info.kind] for info in infos}
+    own = {info.name: info.own.score(fakes, real, training) for info in infos if info.own is not None}
+    return {info.name: own[info.name] if info.own is not None else found[info.kind] for info in infos}
 
 
 def _fd_infinity(fakes: Features, real: Features) -> Score:

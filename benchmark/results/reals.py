@@ -63,7 +63,8 @@ def read_reals(out: Path) -> list[RealScores]:
 
 def real_values(found: Iterable[RealScores], records: Iterable[RunRecord]) -> dict[tuple[str, str], MetricValue]:
     """{(domain, metric): value} for the records' domains as they were measured: same images, same metric versions."""
-    digests, versions = {}, {}
+    digests: dict[str, str] = {}
+    versions: dict[str, int] = {}
     for record in records:
         digests[record.domain] = record.domain_digest
         versions |= _versions(record)

@@ -25,6 +25,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from benchmark.metrics.base import Images
 from benchmark.metrics.networks.shift_tolerant import ShiftTolerantVgg
 from benchmark.metrics.networks.vit import VisionTransformer, clip_state, dinov2_state
+from benchmark.metrics.networks.weight_files import OWN_NETWORKS
 from benchmark.system.pool import cores
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -177,8 +178,10 @@ def load_feature_network(network: str, paths: Mapping[str, Path]) -> FeatureNetw
     Raises ImportError where a package is missing. The global random state is left as it was.
     """
     with torch.random.fork_rng(devices=[]):
-        if network == "effnetlite0_128":
-            net: FeatureNetwork = EfficientNetLite0(paths["effnetlite0"])
+        if network in OWN_NETWORKS:
+            net = OWN_NETWORKS[network]()
+        elif network == "effnetlite0_128":
+            net = EfficientNetLite0(paths["effnetlite0"])
         elif network == "st_vgg16":
             net = StVgg16(paths["st_lpips_vgg"])
         elif network == "inception":
@@ -195,7 +198,7 @@ def load_feature_network(network: str, paths: Mapping[str, Path]) -> FeatureNetw
 def fingerprint(net: FeatureNetwork, hashes: list[str]) -> str:
     """Text that identifies the features: class, preprocessing version, and the hashes of files or of own weights."""
     if not hashes:
-        content = b"".join(buffer.numpy().tobytes() for buffer in net.buffers())
+        content = b"".join(tensor.cpu().numpy().tobytes() for tensor in net.state_dict().values())
         hashes = [hashlib.sha256(content).hexdigest()]
     return "/".join([type(net).__name__, str(net.preprocessing), *hashes])
 

@@ -10,13 +10,17 @@ from __future__ import annotations
 import importlib.util
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from benchmark.errors import UnknownName, WeightsError
 from benchmark.system.files import sha256_of
+
+if TYPE_CHECKING:
+    from benchmark.metrics.networks.features import FeatureNetwork
 
 
 @dataclass(frozen=True)
@@ -122,22 +126,29 @@ _FILES = (
 )
 WEIGHT_FILES: Mapping[str, WeightFile] = MappingProxyType({file.key: file for file in _FILES})
 
-NETWORK_FILES: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "effnetlite0_128": ("effnetlite0",),
-        "st_lpips_alex": ("st_lpips_alex",),
-        "st_lpips_vgg": ("st_lpips_vgg",),
-        "st_vgg16": ("st_lpips_vgg",),
-        "inception": ("inception",),
-        "dinov2_vitl14": ("dinov2",),
-        "clip_vitl14_336": ("clip_vitl14_336",),
-        "lpips_alex": ("alexnet", "lpips_alex_heads"),
-        "lpips_vgg": ("vgg16", "lpips_vgg_heads"),
-        "randconv": (),
-        "pixels": (),
-    }
-)
+_NETWORK_FILES: dict[str, tuple[str, ...]] = {
+    "effnetlite0_128": ("effnetlite0",),
+    "st_lpips_alex": ("st_lpips_alex",),
+    "st_lpips_vgg": ("st_lpips_vgg",),
+    "st_vgg16": ("st_lpips_vgg",),
+    "inception": ("inception",),
+    "dinov2_vitl14": ("dinov2",),
+    "clip_vitl14_336": ("clip_vitl14_336",),
+    "lpips_alex": ("alexnet", "lpips_alex_heads"),
+    "lpips_vgg": ("vgg16", "lpips_vgg_heads"),
+    "randconv": (),
+    "pixels": (),
+}
+NETWORK_FILES: Mapping[str, tuple[str, ...]] = MappingProxyType(_NETWORK_FILES)
 """Which files each network needs."""
+OWN_NETWORKS: dict[str, Callable[[], FeatureNetwork]] = {}
+"""What makes the networks that packages brought along."""
+
+
+def declare_network(name: str, make: Callable[[], FeatureNetwork]) -> None:
+    """Add a network that finds its files by itself; the name must be new."""
+    _NETWORK_FILES[name] = ()
+    OWN_NETWORKS[name] = make
 
 
 @dataclass(frozen=True)
