@@ -84,7 +84,8 @@ def pictures() -> tuple[Images, Images, Images]:
     They are grained by a level or two, so that no set has copies.
     """
     drawn = [image for _, image in ToyPictures("rings", 3 * COUNT, PX).draw(0, 3 * COUNT) if not isinstance(image, str)]
-    grain = np.random.default_rng(4).integers(-2, 3, (len(drawn), 3, PX, PX))
+    rng = np.random.default_rng(4)
+    grain = rng.integers(-2, 3, (len(drawn), 3, PX, PX))
     images = np.clip(np.stack(drawn) + grain, 0, 255).astype(np.uint8)
     return images[:COUNT], images[COUNT : 2 * COUNT], images[2 * COUNT :]
 

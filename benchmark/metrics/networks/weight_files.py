@@ -14,13 +14,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import Any
 
 from benchmark.errors import UnknownName, WeightsError
 from benchmark.system.files import sha256_of
-
-if TYPE_CHECKING:
-    from benchmark.metrics.networks.features import FeatureNetwork
 
 
 @dataclass(frozen=True)
@@ -141,11 +138,11 @@ _NETWORK_FILES: dict[str, tuple[str, ...]] = {
 }
 NETWORK_FILES: Mapping[str, tuple[str, ...]] = MappingProxyType(_NETWORK_FILES)
 """Which files each network needs."""
-OWN_NETWORKS: dict[str, Callable[[], FeatureNetwork]] = {}
-"""What makes the networks that packages brought along."""
+OWN_NETWORKS: dict[str, Callable[[], Any]] = {}
+"""What makes the feature networks that packages brought along."""
 
 
-def declare_network(name: str, make: Callable[[], FeatureNetwork]) -> None:
+def declare_network(name: str, make: Callable[[], Any]) -> None:
     """Add a network that finds its files by itself; the name must be new."""
     _NETWORK_FILES[name] = ()
     OWN_NETWORKS[name] = make
