@@ -129,9 +129,9 @@ def metrics(cache: Path) -> Group:
             find_metric(name)
         except BenchmarkError as error:
             missing = {**missing, name: f"unavailable: {error}"}
-    table = table_of("Metrics", "metric", "what", "better", "here")
+    table = table_of("Metrics", "metric", "what", "better", "unit", "here")
     for name, info in infos.items():
-        table.add_row(name, info.title, info.better, "no" if info.network in missing else "yes")
+        table.add_row(name, info.title, info.better, info.units, "no" if info.network in missing else "yes")
     return Group(table, *lines(missing))
 
 

@@ -133,7 +133,10 @@ def gives_numbers_that_hang_together(trial: Trial, first: Score) -> None:
     assert low is not None and high is not None and first.value is not None and low <= first.value <= high, (
         f"{first.value} is not in its interval {first.interval}"
     )
-    assert trial.info.scale == 1 or trial.info.kind == "kid", "only kernel distances are shown a thousandfold"
+    ends = {"share": (0, 1), "images": (1, first.n)}.get(trial.info.units, (-math.inf, math.inf))
+    assert ends[0] - 1e-9 <= first.value <= ends[1] + 1e-9, (
+        f"{first.value} is no {trial.info.units}: it lies outside {ends}"
+    )
 
 
 def refuses_what_is_too_little(trial: Trial, first: Score) -> None:
@@ -147,7 +150,8 @@ def refuses_what_is_too_little(trial: Trial, first: Score) -> None:
 
 def says_what_it_is(trial: Trial, first: Score) -> None:
     info = trial.info
-    assert info.title and info.version >= 1, "a title and a version from 1 on"
+    assert info.title and info.version >= 1, "it needs a title and a version from 1 on"
+    assert info.units, "it does not say what its values are counted in: give it a unit"
     assert trial.evaluator.infos == (info,), "the evaluator knows it by another name"
 
 
@@ -157,7 +161,7 @@ PROMISES: Mapping[str, Callable[[Trial, Score], None]] = {
     "does not hang on the order of pictures": does_not_hang_on_the_order,
     "has the direction that it says": has_a_direction,
     "counts its images": counts_its_images,
-    "gives finite numbers, and an interval around its value": gives_numbers_that_hang_together,
+    "gives finite numbers in its unit, and an interval around its value": gives_numbers_that_hang_together,
     "says so where there is too little": refuses_what_is_too_little,
 }
 FIRST_COUNT = ("intra", "intra_balanced", "fd_infinity")

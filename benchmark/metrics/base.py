@@ -26,6 +26,23 @@ Kind = Literal[
     "own",
     "unknown",
 ]  # fmt: skip
+_DISTANCE, _SHARE = "the network's distance", "share"
+UNITS: dict[Kind, str] = {
+    **dict.fromkeys(("kid", "cmmd"), "squared kernel distance"),
+    **dict.fromkeys(("fd", "fd_infinity"), "squared features"),
+    "mind": "3 d squared features",
+    "vendi": "images",
+    "path_length": "distance per squared step in w",
+    **dict.fromkeys(("precision", "recall", "coverage", "memorisation", "authenticity", "identity_retrieval"), _SHARE),
+    "density": "1 where both sets are alike",
+    **dict.fromkeys(
+        ("consistency", "consistency_anchor", "step", "translation_error", "intra", "intra_balanced"), _DISTANCE
+    ),
+    **dict.fromkeys(("legacy_consistency", "legacy_consistency_face"), _DISTANCE),
+    **dict.fromkeys(("distance_averaged", "translation_error_l1"), "full range"),
+    "share_of_the_way": "way from source to answer",
+}
+"""What one of a kind's value is; a share lies in 0..1, a number of images in 1..n."""
 DISTANCES: tuple[Kind, ...] = ("consistency", "consistency_anchor")
 """Kinds of the distance between an adapted image and the source's."""
 STAND_IN = "standin_"
@@ -166,6 +183,11 @@ class MetricInfo:
     def any_count(self) -> bool:
         """Whether the expected value is the same at any number of images, so that numbers at different N compare."""
         return self.kind in ("kid", *DISTANCES)
+
+    @property
+    def units(self) -> str:
+        """What its values are counted in; as its kind's, where it says nothing else."""
+        return self.unit or UNITS.get(self.kind, "")
 
     def value_of(self, score: Score) -> MetricValue:
         """A score as a record holds it."""

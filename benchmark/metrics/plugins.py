@@ -34,6 +34,7 @@ class Metric:
     ``name`` ends with ``_`` and the network's name, as all names do. ``network`` is one of `NETWORK_FILES`, or the name
     of an own one, which ``make_network`` makes: in eval mode, uint8 [n, 3, R, R] in, float32 [n, dim] out; ImportError
     with the reason where it is unavailable. Raise ``version`` whenever the numbers change: it is part of the keys.
+    ``unit`` is what values are counted in; "share" says that they lie in 0..1, "images" in 1..n.
     """
 
     name: str
@@ -41,7 +42,7 @@ class Metric:
     network: str
     formula: Formula
     better: Literal["lower", "higher"] = "lower"
-    unit: str = ""
+    unit: str = "features"
     version: int = 1
     needs: str = "nothing"
     make_network: Callable[[], FeatureNetwork] | None = None

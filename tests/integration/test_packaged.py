@@ -56,6 +56,9 @@ half = Metric("half_randconv", "half", "randconv", lambda f, r, t: Score.measure
 raises = Metric("raises_randconv", "none", "randconv", lambda f, r, t: 1 / 0)
 no_score = Metric("bare_randconv", "none", "randconv", lambda f, r, t: 1.0)
 no_number = Metric("nan_randconv", "none", "randconv", lambda f, r, t: Score.measured(float("nan"), len(f)))
+percent = Metric(
+    "percent_randconv", "none", "randconv", lambda f, r, t: Score.measured(1e6, len(f)), unit="share"
+)
 misnamed = Metric("shift_of_means", "none", "randconv", shift)
 birds = DomainFolder(HERE / "birds", "A. Painter", "CC BY 4.0", "Birds by A. Painter")
 gone = DomainFolder(HERE / "gone", "A. Painter", "CC BY 4.0", "Gone")
@@ -74,6 +77,7 @@ POINTS = {
         "raises_randconv": "raises",
         "bare_randconv": "no_score",
         "nan_randconv": "no_number",
+        "percent_randconv": "percent",
         "shift_of_means": "misnamed",
         "kid_randconv": "good",
         "absent_randconv": "nothing_so_called",
@@ -178,6 +182,7 @@ def test_conform_passes_what_is_right_and_names_what_is_broken(lab: Path, comman
         "wrong_randconv": "has the direction that it says",
         "fickle_randconv": "says the same of the same pictures",
         "half_randconv": "counts its images",
+        "percent_randconv": "is no share",
         "raises_randconv": "scores pictures",
         "bare_randconv": "gave float instead of a Score",
         "nan_randconv": "nan_randconv failed (ValidationError",

@@ -22,6 +22,11 @@ def test_kinds_say_what_names_said_before() -> None:
         assert info.any_count == name.startswith(("kid", "consistency", "lpips", "st_lpips")), name
 
 
+def test_every_metric_says_what_it_is_counted_in() -> None:
+    assert not [name for name, info in METRICS.items() if not info.units]
+    assert {info.units for info in METRICS.values() if info.kind in ("precision", "memorisation")} == {"share"}
+
+
 def test_a_stand_in_is_shown_like_what_it_stands_in_for() -> None:
     for name, info in OWN.items():
         stand_in = METRICS.get(f"standin_{name}", info)
