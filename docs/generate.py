@@ -56,10 +56,10 @@ def metrics() -> str:
     from benchmark.metrics import list_metrics
     from benchmark.metrics.base import STAND_IN
 
-    rows = ["| metric | what it is | better | needs |", "|:--|:--|:--|:--|"]
+    rows = ["| metric | what it is | better | unit | needs |", "|:--|:--|:--|:--|:--|"]
     for name, info in list_metrics().items():
         if not name.startswith(STAND_IN):
-            rows.append(f"| `{name}` | {cell(info.title)} | {info.better} | {cell(info.needs)} |")
+            rows.append(f"| `{name}` | {cell(info.title)} | {info.better} | {cell(info.units)} | {cell(info.needs)} |")
     return "\n".join(rows)
 
 

@@ -13,10 +13,12 @@ import click
 
 from benchmark.cli.datasets import datasets
 from benchmark.cli.methods import conform, new_method
+from benchmark.cli.metrics import conform_metric
 from benchmark.cli.options import cache_option, comma, echo, plugin_option, wide_console
 from benchmark.cli.run import run
 from benchmark.cli.sources import sources
 from benchmark.cli.upkeep import cache, results
+from benchmark.cli.weights import weights
 from benchmark.errors import BenchmarkError, DataError, UnknownName
 from benchmark.system.places import RUNS
 from benchmark.system.signals import Stopped, stoppable
@@ -191,6 +193,8 @@ cli.add_command(conform)
 cli.add_command(new_method)
 cli.add_command(results)
 cli.add_command(cache)
+cli.add_command(weights)
+cli.add_command(conform_metric)
 
 
 def _problems(problems: tuple[str, ...]) -> None:

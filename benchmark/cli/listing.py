@@ -81,19 +81,29 @@ def domains(cache: Path) -> Group:
     """Name, creator, licence; attribution. Then the standard targets and which are available locally."""
     from benchmark.domains.assets import list_targets
     from benchmark.domains.cards import list_cards
+    from benchmark.domains.packaged import package_domain, package_domains
     from benchmark.domains.prepared import state
 
     table = table_of("Domains (drawings, not photographs; toys are for tests)", "domain", "what", "creator", "licence")
     cards = list_cards()
     for name, card in cards.items():
         table.add_row(name, card.distance, card.creator, card.licence)
+    broken = {}
+    for name, offer in package_domains().items():
+        try:
+            packaged = package_domain(name)
+        except BenchmarkError as error:
+            broken[name] = f"unavailable: {error}"
+            continue
+        if packaged is not None and name not in cards:
+            table.add_row(name, packaged.distance or offer.origin, packaged.creator, packaged.licence)
     targets = table_of(
         "Standard targets (datasets fetch NAME, datasets prepare NAME)", "domain", "what", "licence", "here"
     )
     for name, target in list_targets("target").items():
         targets.add_row(name, target.title, target.licence, state(target, cache))
     said = lines({name: card.attribution for name, card in cards.items() if card.kind == "dicebear"})
-    return Group(table, *said, targets)
+    return Group(table, *said, *lines(broken), targets)
 
 
 def suites(cache: Path) -> Group:
@@ -103,7 +113,12 @@ def suites(cache: Path) -> Group:
     table = table_of("Suites", "suite", "domains", "methods", "training")
     said = {}
     for name in suite_names():
-        whole, loaded = find_collection(name), [suite for suite, _ in load_suites(name)]
+        try:
+            whole, loaded = find_collection(name), [suite for suite, _ in load_suites(name)]
+        except BenchmarkError as error:  # of a package; ours are tested
+            table.add_row(name, Text("unavailable", style="red"), "–", "–")
+            said[name] = f"unavailable: {error}"
+            continue
         kimg = dict.fromkeys(f"{k:g}" for s in loaded for k in (s.train.kimg, *s.budgets.values()))
         budget = f"{', '.join(kimg)} kimg at {loaded[0].resolution} px"
         domains = ", ".join(domain for suite in loaded for domain in suite.domains)
@@ -116,12 +131,19 @@ def metrics(cache: Path) -> Group:
     """Name, what it is, whether its files are available locally; if not, why."""
     from benchmark.metrics import Evaluator, list_metrics
     from benchmark.metrics.base import STAND_IN
+    from benchmark.metrics.catalogue import find_metric
+    from benchmark.metrics.plugins import package_metrics
 
     infos = {name: info for name, info in list_metrics().items() if not name.startswith(STAND_IN)}
     missing = Evaluator(list(infos), cache).missing
-    table = table_of("Metrics", "metric", "what", "better", "here")
+    for name in (name for name in package_metrics() if name not in infos):
+        try:
+            find_metric(name)
+        except BenchmarkError as error:
+            missing = {**missing, name: f"unavailable: {error}"}
+    table = table_of("Metrics", "metric", "what", "better", "unit", "here")
     for name, info in infos.items():
-        table.add_row(name, info.title, info.better, "no" if info.network in missing else "yes")
+        table.add_row(name, info.title, info.better, info.units, "no" if info.network in missing else "yes")
     return Group(table, *lines(missing))
 
 

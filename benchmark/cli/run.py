@@ -137,7 +137,7 @@ def run(
     Finished records are kept: run the same command again to resume.
     """
     from benchmark.registry import unusable
-    from benchmark.running.forecast import forecast, require_patience
+    from benchmark.running.forecast import forecast, missing_files, require_patience
     from benchmark.running.launch import Launch
     from benchmark.running.setup import Request, folder_name, prepare
     from benchmark.running.suite import run_suites
@@ -155,6 +155,8 @@ def run(
     if only_plan:
         echo(summary([forecast(suite, chosen, cache, out, seconds_per_kimg) for suite, chosen in loaded]))
         return
+    for lacking in dict.fromkeys(text for suite, chosen in loaded for text in missing_files(suite, chosen, cache)):
+        echo(f"note: not here: {lacking}", err=True)
     ready = [prepare(request, out, console) for request in asked]
     if dry_run:
         print_jobs([job for run in ready for job in run.jobs])

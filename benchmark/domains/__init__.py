@@ -6,6 +6,8 @@ They are drawn, or read from a user's folder or ZIP, or prepared from the files 
 
 from typing import TYPE_CHECKING
 
+from benchmark.domains.packaged import DomainFolder
+
 if TYPE_CHECKING:
     from benchmark.domains.load import Domain, load_domain, set_apart
 else:
@@ -18,4 +20,4 @@ else:
         return getattr(load, name)
 
 
-__all__ = ["Domain", "load_domain", "set_apart"]
+__all__ = ["Domain", "DomainFolder", "load_domain", "set_apart"]

@@ -30,6 +30,7 @@ from benchmark.domains.assets import list_targets
 from benchmark.domains.cards import Card, Pictures, Skipped, list_cards
 from benchmark.domains.looks import remarks
 from benchmark.domains.media import in_medium
+from benchmark.domains.packaged import package_domain, package_domains
 from benchmark.domains.prepared import PreparedPictures, Wanted, open_target
 from benchmark.domains.split import LEAST_USER_IMAGES, held_out_share
 from benchmark.domains.stored import About, pixel_digest, pixel_hash, read_entry
@@ -44,6 +45,7 @@ Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
 LAYOUT = 1  # version of the splits and of the cache files; raise it when either changes
 LOOKS = 1  # version of what is told of sets that were not drawn here
 DRAWN = ("dicebear", "toy")
+UNKNOWN = {"creator": "unknown", **dict.fromkeys(("licence", "attribution"), "unknown; the user's own data")}
 
 
 @dataclass(frozen=True)
@@ -157,16 +159,18 @@ def _open(wanted: Wanted, cache: Path, progress: Progress, medium: str) -> tuple
         raise ConfigError(f"split.filter={wanted.filter} is for standard targets, and {name!r} is none; leave it out.")
     if name in cards:
         return cards[name], _machine(cards[name], resolution)
-    if not ("/" in name or os.sep in name or os.path.exists(name)):
-        raise UnknownName("domain", name, (*cards, *targets))
+    packaged = package_domain(name)
+    if not packaged and not ("/" in name or os.sep in name or os.path.exists(name)):
+        raise UnknownName("domain", name, (*cards, *targets, *package_domains()))
     from benchmark.domains.images import UserImages
 
-    user = UserImages(Path(name), resolution, progress)
-    title = f"{user.title}-{medium}" if medium else user.title
-    unknown = "unknown; the user's own data"
-    about = {"schema": 1, "name": title, "title": title, "kind": user.kind, "medium": medium, "attribution": unknown}
+    user = UserImages(Path(packaged.path if packaged else name), resolution, progress)
+    base = name if packaged else user.title
+    title = f"{base}-{medium}" if medium else base
+    known = packaged.facts() if packaged else UNKNOWN
+    about = {"schema": 1, "name": title, "title": title, "kind": user.kind, "medium": medium}
     about |= {"remarks": tuple(_said_of(user, title, wanted.name))}
-    return Card.model_validate({**about, "creator": "unknown", "licence": unknown}), in_medium(user, medium, resolution)
+    return Card.model_validate({**about, **known}), in_medium(user, medium, resolution)
 
 
 def _said_of(user: UserImages, title: str, path: str) -> Iterator[str]:

@@ -6,12 +6,8 @@ Importing this package, and listing its metrics, does not import torch; making a
 from __future__ import annotations
 
 from benchmark.metrics.base import MetricInfo, Samples, Score
-from benchmark.metrics.catalogue import METRICS
+from benchmark.metrics.catalogue import METRICS, list_metrics
 from benchmark.metrics.evaluator import Evaluation, Evaluator
+from benchmark.metrics.plugins import Metric
 
-__all__ = ["METRICS", "Evaluation", "Evaluator", "MetricInfo", "Samples", "Score", "list_metrics"]
-
-
-def list_metrics() -> dict[str, MetricInfo]:
-    """All metrics by name, in the order in which tables show them."""
-    return dict(METRICS)
+__all__ = ["METRICS", "Evaluation", "Evaluator", "Metric", "MetricInfo", "Samples", "Score", "list_metrics"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +22,27 @@ Kind = Literal[
     "memorisation", "authenticity",
     "consistency", "consistency_anchor", "step", "legacy_consistency", "legacy_consistency_face", "intra",
     "distance_averaged", "translation_error", "translation_error_l1", "share_of_the_way", "identity_retrieval",
+    "mind", "vendi", "cmmd", "intra_balanced", "path_length",
+    "own",
     "unknown",
 ]  # fmt: skip
+_DISTANCE, _SHARE = "the network's distance", "share"
+UNITS: dict[Kind, str] = {
+    **dict.fromkeys(("kid", "cmmd"), "squared kernel distance"),
+    **dict.fromkeys(("fd", "fd_infinity"), "squared features"),
+    "mind": "3 d squared features",
+    "vendi": "images",
+    "path_length": "distance per squared step in w",
+    **dict.fromkeys(("precision", "recall", "coverage", "memorisation", "authenticity", "identity_retrieval"), _SHARE),
+    "density": "1 where both sets are alike",
+    **dict.fromkeys(
+        ("consistency", "consistency_anchor", "step", "translation_error", "intra", "intra_balanced"), _DISTANCE
+    ),
+    **dict.fromkeys(("legacy_consistency", "legacy_consistency_face"), _DISTANCE),
+    **dict.fromkeys(("distance_averaged", "translation_error_l1"), "full range"),
+    "share_of_the_way": "way from source to answer",
+}
+"""What one of a kind's value is; a share lies in 0..1, a number of images in 1..n."""
 DISTANCES: tuple[Kind, ...] = ("consistency", "consistency_anchor")
 """Kinds of the distance between an adapted image and the source's."""
 STAND_IN = "standin_"
@@ -75,6 +95,23 @@ class Translations:
     answers: Answers | str
 
 
+class OwnFormula(Protocol):
+    """A metric from outside; see `plugins.py`."""
+
+    def score(self, fakes: Any, real: Any, training: Any) -> Score:
+        """Of features float32 [n, d], [m, d] and [t, d] or None."""
+
+
+class ImagePairs(Protocol):
+    """Neighbouring images along paths of w, made when they are asked for; see `formulas/path_length.py`."""
+
+    def __len__(self) -> int:
+        """Paths."""
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        """Batches of tensors, float32 [k, 3, r, r] twice, 0..255."""
+
+
 @dataclass(frozen=True)
 class Samples:
     """The images of one evaluated control, drawn once and shared by all metrics. All uint8 [n, 3, R, R].
@@ -93,6 +130,8 @@ class Samples:
     """P images each of source and adapted network, as FixNoise's published evaluation draws them: see Sampler."""
     translations: Translations | None = None
     """Averaged images of the first latents, where a metric asks for them."""
+    paths: ImagePairs | None = None
+    """Pairs of neighbouring images, where a metric asks for them."""
 
     def __post_init__(self) -> None:
         anchored = self.sources if self.anchored is None else self.anchored
@@ -133,6 +172,8 @@ class MetricInfo:
     better: Literal["lower", "higher"] = "lower"
     unit: str = ""
     version: int = 1
+    own: OwnFormula | None = None
+    """Of kind "own": what makes the score."""
 
     @property
     def scale(self) -> int:
@@ -143,6 +184,11 @@ class MetricInfo:
     def any_count(self) -> bool:
         """Whether the expected value is the same at any number of images, so that numbers at different N compare."""
         return self.kind in ("kid", *DISTANCES)
+
+    @property
+    def units(self) -> str:
+        """What its values are counted in; as its kind's, where it says nothing else."""
+        return self.unit or UNITS.get(self.kind, "")
 
     def value_of(self, score: Score) -> MetricValue:
         """A score as a record holds it."""

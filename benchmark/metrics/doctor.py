@@ -25,7 +25,7 @@ from benchmark.errors import WeightsError
 from benchmark.metrics import list_metrics
 from benchmark.metrics.base import STAND_IN, Images
 from benchmark.metrics.evaluator import Evaluator
-from benchmark.metrics.known_answers import Check, close, clustered, compared, known_answers, same
+from benchmark.metrics.known_answers import Check, balanced, close, clustered, compared, known_answers, same, walked
 from benchmark.metrics.networks.features import FeatureNetwork, images_to_features, resize
 from benchmark.metrics.networks.perceptual import PerceptualNetwork, images_to_distances
 from benchmark.metrics.networks.weight_files import NETWORK_FILES, WEIGHT_FILES, WeightFile, locate
@@ -34,6 +34,13 @@ from benchmark.results import Doctor
 
 Values = dict[str, list]
 """Numbers by name, as JSON holds them."""
+
+OF_IMAGES: Mapping[str, Callable[[], list[Check]]] = {
+    "intra": clustered,
+    "intra_balanced": balanced,
+    "path_length": walked,
+}
+"""Known answers of kinds that neither sets of features nor pairs of images make up."""
 
 STORED = Path(__file__).with_suffix(".json")
 TOLERANCE = 1e-3
@@ -51,8 +58,7 @@ def examine(evaluator: Evaluator) -> list[Check]:
     kinds = list(dict.fromkeys(info.kind for info in evaluator.infos))
     groups += [(kind, partial(known_answers, kind)) for kind in kinds]
     groups.append(("pairs", partial(compared, kinds)))
-    if "intra" in kinds:
-        groups.append(("intra", clustered))
+    groups += [(kind, group) for kind, group in OF_IMAGES.items() if kind in kinds]
     pooled, perceptual = networks_of(evaluator)
     for network in dict.fromkeys(info.network for info in evaluator.infos):
         if network in evaluator.missing:

@@ -28,7 +28,7 @@ from benchmark.metrics.networks.weight_files import (
     require_known,
 )
 from benchmark.metrics.paired import PAIRED, Pairs
-from benchmark.metrics.pooled import MEMORISATION, POOLED, features_to_scores
+from benchmark.metrics.pooled import COMPARE_TRAINING, POOLED, features_to_scores
 from benchmark.metrics.sizes import Sizes, shortage
 from benchmark.metrics.translation import TRANSLATED, translations_to_scores
 from benchmark.system.files import sha256_of
@@ -226,7 +226,7 @@ class Evaluator:
 
         The domain's digest stands for both splits, and they may be of one size: hence the mark in the key.
         """
-        networks = [] if images is None else [name for name in self.pooled if self._of(name, *MEMORISATION)]
+        networks = [] if images is None else [name for name in self.pooled if self._of(name, *COMPARE_TRAINING)]
         return {name: self._kept(name, images, f"{digest}/training") for name in networks if images is not None}
 
     def _features(self, net: FeatureNetwork, images: Images, tick: Tick) -> Features:

@@ -10,7 +10,9 @@ images (their latents are random already), and the pairs go round the members, s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -27,28 +29,73 @@ MEMBERS = 50
 """Images of a cluster that take part, the first ones; likewise."""
 PAIRS = 50
 """Pairs of a cluster. All 1,225 of 50 members would cost 25 times as much and be hardly more exact."""
+NO_PAIR = "not available: no training image has two generated images around it; raise eval.samples"
 
 Index = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """``sizes`` [K]: generated images around each training image; ``means`` [K]: mean distance of a cluster's pairs,
+    NaN where it has none; ``n``: generated images in all.
+    """
+
+    sizes: Index
+    means: NDArray[np.float64]
+    n: int
 
 
 def images_to_intra(
     net: PerceptualNetwork, fakes: Images, training: Images, device: str, batch: int, tick: Callable[[int], None]
 ) -> Score:
-    """Mean over clusters of the mean pairwise distance; uint8 [n, 3, R, R] and [t, 3, R, R], t >= 1.
+    """Mean over clusters of the mean pairwise distance; arguments as of ``images_to_clusters``."""
+    return intra(images_to_clusters(net, fakes, training, device, batch, tick))
+
+
+def images_to_clusters(
+    net: PerceptualNetwork, fakes: Images, training: Images, device: str, batch: int, tick: Callable[[int], None]
+) -> Clusters:
+    """Generated images, uint8 [n, 3, R, R], around the first training images, [t, 3, R, R], t >= 1.
 
     ``tick(k)`` after k images have found their clusters; ``images_seen`` in all.
     """
     fakes, centres = fakes[:ASSIGNED], training[:CENTRES]
     nearest = nearest_centres(net, fakes, centres, device, batch, tick)
-    pairs = [np.flatnonzero(nearest == k)[cluster_pairs(int((nearest == k).sum()))] for k in range(len(centres))]
+    sizes = np.bincount(nearest, minlength=len(centres))
+    pairs = [np.flatnonzero(nearest == k)[cluster_pairs(int(sizes[k]))] for k in range(len(centres))]
     left, right = np.concatenate(pairs).T
     found = np.empty(0)
     if len(left):
         found = images_to_distances(net, fakes[left], {"pair": fakes[right]}, device, batch, lambda k: None)["pair"]
     parts = np.split(found, np.cumsum([len(p) for p in pairs])[:-1])
-    empty = sum(len(part) == 0 for part in parts)
-    value = float(np.mean([part.mean() if len(part) else 0.0 for part in parts]))
-    return Score.measured(value, len(fakes), note=f"{empty} of {len(centres)} clusters without a pair, counted as 0")
+    means = np.array([part.mean() if len(part) else np.nan for part in parts])
+    return Clusters(sizes, means, len(fakes))
+
+
+def intra(found: Clusters) -> Score:
+    """Mean over clusters, those without a pair counted as 0; not available where no cluster has one."""
+    lone = np.isnan(found.means)
+    if lone.all():
+        return Score.missing(NO_PAIR)
+    note = f"{lone.sum()} of {len(lone)} clusters without a pair, counted as 0"
+    return Score.measured(float(np.nan_to_num(found.means).mean()), found.n, note=note)
+
+
+def balanced_intra(found: Clusters) -> Score:
+    """Balanced intra-LPIPS (Seo et al. 2023, LFS-GAN): sum over clusters of -p log_K p times the mean distance.
+
+    p is a cluster's share of the generated images and K the number of clusters, so that equal shares make the plain
+    mean of distances. Both lopsided clusters and alike images lower it. The authors take the logarithm to base 10 for
+    their ten clusters, which is the same, and 1e-5 more for each p, which is left out here.
+    """
+    if len(found.sizes) < 2:
+        return Score.missing("not available: needs two or more training images to have a balance")
+    if np.isnan(found.means).all():
+        return Score.missing(NO_PAIR)
+    shares = found.sizes / found.sizes.sum()
+    logs = np.log(np.where(shares > 0, shares, 1)) / math.log(len(shares))
+    note = f"share of the largest of {len(shares)} clusters: {shares.max():.3g}"
+    return Score.measured(float((-shares * logs * np.nan_to_num(found.means)).sum()), found.n, note=note)
 
 
 def images_seen(fakes: Images, training: Images) -> int:

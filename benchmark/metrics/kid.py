@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.errors import DataError
+from benchmark.metrics.base import require_features
 
 Array = NDArray[np.float64]
 
@@ -21,10 +22,11 @@ def features_to_kid(x: NDArray[np.floating], y: NDArray[np.floating]) -> tuple[f
 
     May be negative for sets that are alike. The standard error is the two-sample delete-one jackknife, as if both sets
     were drawn again. Its square is too large on average (Efron and Stein 1981), by up to a factor of two where the
-    sets come from one distribution. Raises DataError for fewer than three rows.
+    sets come from one distribution. Raises DataError for fewer than three rows, and for features that are not finite.
     """
     if min(len(x), len(y)) < 3:
         raise DataError(f"the kernel distance needs at least three images a side; found {len(x)} and {len(y)}.")
+    require_features(("generated", x, 3), ("reference", y, 3))
     a, b = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     m, n = len(a), len(b)
     xx = _kernel_sums(a, a)[0] - _kernel_diagonal(a)

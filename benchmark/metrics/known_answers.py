@@ -10,15 +10,18 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from benchmark.metrics import list_metrics
 from benchmark.metrics.base import Images, Kind, MetricInfo, Samples, Score
-from benchmark.metrics.intra import images_to_intra
+from benchmark.metrics.formulas.examples import Example, directions, quantiles, right_angle
+from benchmark.metrics.formulas.path_length import EPSILON, lengths_to_score, path_lengths
+from benchmark.metrics.intra import Clusters, balanced_intra, images_to_clusters, images_to_intra
 from benchmark.metrics.networks.perceptual import PerceptualNetwork
 from benchmark.metrics.paired import Comparison, comparisons
 from benchmark.metrics.pooled import features_to_scores
@@ -56,16 +59,6 @@ def close(name: str, found: ArrayLike, expected: ArrayLike, tolerance: float) ->
 def same(name: str, found: object, expected: object) -> Check:
     """Exactly equal."""
     return Check(name, "ok" if found == expected else "failed", str(found), str(expected))
-
-
-class Example(NamedTuple):
-    """Generated [n, d] and reference features [m, d], what the metric has to say, how far off it may be."""
-
-    fakes: NDArray[np.float64]
-    reals: NDArray[np.float64]
-    answer: float
-    tolerance: float
-    training: NDArray[np.float64] | None = None
 
 
 def known_answers(kind: Kind, score: Scorer = features_to_scores) -> list[Check]:
@@ -138,6 +131,33 @@ def clustered(score: Callable[..., Score] = images_to_intra) -> list[Check]:
     return [
         close("intra: known answer", value, 4 / 3, 1e-6),
         same("intra: clusters without a pair are told", found.note, "2 of 4 clusters without a pair, counted as 0"),
+    ]
+
+
+def balanced(score: Callable[[Clusters], Score] = balanced_intra) -> list[Check]:
+    """The clusters of ``clustered``, which hold 1/2, 1/3, 1/6 and none of the images: half the images weigh 1/4 by the
+    logarithm to base 4, a third log4(3) / 3; (4/3) / 4 + 4 log4(3) / 3.
+    """
+    images = np.tile(np.array([9, 10, 11, 48, 52, 90, 10, 50, 91, 200], np.uint8)[:, None, None, None], (1, 3, 8, 8))
+    found = score(images_to_clusters(Grey(), images[:6], images[6:], "cpu", 6, lambda k: None))
+    value = math.nan if found.value is None else found.value
+    return [close("intra_balanced: known answer", value, 1 / 3 + 4 * math.log(3, 4) / 3, 1e-6)]
+
+
+def walked(score: Callable[[NDArray[np.float64]], Score] = lengths_to_score) -> list[Check]:
+    """201 paths whose second image is k eps^2 levels brighter, k = 1, ..., 201, but for two too short and two too long.
+
+    Without those, which are the lowest and the highest 1 %, the mean of 3, ..., 199 is 101.
+    """
+    speeds = torch.arange(1.0, 202.0)
+    speeds[:2], speeds[-2:] = 0, 1e6
+    first = torch.zeros(201, 3, 8, 8)
+    paths = [(first, first + (speeds * EPSILON**2)[:, None, None, None])]
+    found = score(path_lengths(Grey(), paths, "cpu", lambda k: None))
+    value = math.nan if found.value is None else found.value
+    return [
+        close("path_length: known answer", value, 101, 1e-5),
+        same("path_length: counts paths", found.n, 201),
     ]
 
 
@@ -217,6 +237,9 @@ EXAMPLES: Mapping[str, Callable[[], Example]] = {
     "fd_infinity": endless,
     "memorisation": copies,
     "authenticity": copies,
+    "mind": quantiles,
+    "vendi": directions,
+    "cmmd": right_angle,
 }
 
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 LEGACY: tuple[Kind, ...] = ("legacy_consistency", "legacy_consistency_face")
 COMPARED: tuple[Kind, ...] = ("consistency", "consistency_anchor", "step", "translation_error", *LEGACY)
-PAIRED: tuple[Kind, ...] = (*COMPARED, "intra")
+CLUSTERED: tuple[Kind, ...] = ("intra", "intra_balanced")
+PAIRED: tuple[Kind, ...] = (*COMPARED, *CLUSTERED, "path_length")
+NO_PATHS = "not available: no images along paths were drawn"
 NO_STEP = "not available: there is no value of the control before this one"
 FLOOR, CEILING = "floor of ", "ceiling of "
 """Names of comparisons that are no metric of their own begin so: answers with other grain, answers of other latents."""
@@ -34,34 +36,46 @@ class Pairs:
     def __init__(
         self, net: PerceptualNetwork, infos: Sequence[MetricInfo], samples: Samples, training: Images | None
     ) -> None:
-        self.net, self.fakes, self.training = net, samples.fakes, training
+        self.net, self.fakes, self.training, self.paths = net, samples.fakes, training, samples.paths
         self.comparisons, self.missing = comparisons(infos, samples, net.least_px)
-        self.intra = [info.name for info in infos if info.kind == "intra"]
-        absent = Score.missing(NO_TRAINING) if training is None else too_small(samples.fakes, net.least_px)
-        if absent:
-            self.missing |= dict.fromkeys(self.intra, absent)
-            self.intra = []
+        self.clustered = self._unless(NO_TRAINING if training is None else None, infos, *CLUSTERED)
+        self.walked = self._unless(NO_PATHS if samples.paths is None else None, infos, "path_length")
+
+    def _unless(self, reason: str | None, infos: Sequence[MetricInfo], *kinds: Kind) -> list[MetricInfo]:
+        """Metrics of these kinds; none, and each with its reason, where one is given or images are too small."""
+        found = [info for info in infos if info.kind in kinds]
+        absent = Score.missing(reason) if reason else too_small(self.fakes, self.net.least_px)
+        if absent is None:
+            return found
+        self.missing |= dict.fromkeys((info.name for info in found), absent)
+        return []
 
     @property
     def seen(self) -> int:
         """Images that ``scores`` ticks."""
         from benchmark.metrics.intra import images_seen
 
-        once = images_seen(self.fakes, self.training) if self.intra and self.training is not None else 0
-        return once + sum(work.seen for work in self.comparisons)
+        once = images_seen(self.fakes, self.training) if self.clustered and self.training is not None else 0
+        along = 2 * len(self.paths) if self.walked and self.paths is not None else 0
+        return once + along + sum(work.seen for work in self.comparisons)
 
     def scores(self, device: str, batch: int, tick: Callable[[int], None], kept: KeptMaps) -> dict[str, Score]:
         """{name: score}; ``tick(k)`` after every k images. ``kept`` holds this network's maps of earlier images."""
-        from benchmark.metrics.intra import images_to_intra
+        from benchmark.metrics.formulas.path_length import lengths_to_score, path_lengths
+        from benchmark.metrics.intra import balanced_intra, images_to_clusters, intra
         from benchmark.metrics.networks.perceptual import images_to_distances
 
         found = dict(self.missing)
         for work in self.comparisons:
             distances = images_to_distances(self.net, work.images, work.others, device, batch, tick, kept)
             found |= bounded({name: distances_to_score(values) for name, values in distances.items()})
-        if self.intra and self.training is not None:
-            score = images_to_intra(self.net, self.fakes, self.training, device, batch, tick)
-            found |= dict.fromkeys(self.intra, score)
+        if self.clustered and self.training is not None:
+            clusters = images_to_clusters(self.net, self.fakes, self.training, device, batch, tick)
+            formulas = {"intra": intra, "intra_balanced": balanced_intra}
+            found |= {info.name: formulas[info.kind](clusters) for info in self.clustered}
+        if self.walked and self.paths is not None:
+            score = lengths_to_score(path_lengths(self.net, self.paths, device, tick))
+            found |= {info.name: score for info in self.walked}
         return found
 
 

@@ -8,6 +8,9 @@ from benchmark.errors import DataError
 from benchmark.metrics.base import NO_TRAINING, Kind, MetricInfo, Score
 from benchmark.metrics.catalogue import NEIGHBOURS
 from benchmark.metrics.fd_infinity import fd_with_std_error, features_to_fd_infinity
+from benchmark.metrics.formulas.clip_mmd import features_to_cmmd
+from benchmark.metrics.formulas.sliced import features_to_mind
+from benchmark.metrics.formulas.vendi import features_to_vendi
 from benchmark.metrics.kid import features_to_kid
 from benchmark.metrics.neighbours import features_to_prdc, nearest_training
 from benchmark.metrics.networks.feature_cache import Features
@@ -15,7 +18,9 @@ from benchmark.metrics.networks.feature_cache import Features
 PRDC: tuple[Kind, ...] = ("precision", "recall", "density", "coverage")
 MEMORISATION: tuple[Kind, ...] = ("memorisation", "authenticity")
 """These need features of the training images."""
-POOLED: tuple[Kind, ...] = ("kid", "fd", "fd_infinity", *PRDC, *MEMORISATION)
+COMPARE_TRAINING: tuple[Kind, ...] = (*MEMORISATION, "own")
+"""Kinds whose formulas are given features of the training images."""
+POOLED: tuple[Kind, ...] = ("kid", "fd", "fd_infinity", *PRDC, *MEMORISATION, "mind", "vendi", "cmmd", "own")
 
 
 def features_to_scores(
@@ -40,9 +45,16 @@ def features_to_scores(
     if kinds.intersection(PRDC):
         values = vars(features_to_prdc(real, fakes, NEIGHBOURS))
         found |= {kind: Score.measured(values[kind], n) for kind in PRDC}
+    if "mind" in kinds:
+        found["mind"] = Score.measured(features_to_mind(fakes, real), n)
+    if "vendi" in kinds:
+        found["vendi"] = _vendi(fakes, real)
+    if "cmmd" in kinds:
+        found["cmmd"] = Score.measured(features_to_cmmd(fakes, real), n)
     if kinds.intersection(MEMORISATION):
         found |= _memorisation(fakes, real, training)
-    return {info.name: found[info.kind] for info in infos}
+    own = {info.name: info.own.score(fakes, real, training) for info in infos if info.own is not None}
+    return {info.name: own[info.name] if info.own is not None else found[info.kind] for info in infos}
 
 
 def _fd_infinity(fakes: Features, real: Features) -> Score:
@@ -51,6 +63,13 @@ def _fd_infinity(fakes: Features, real: Features) -> Score:
     if not fit.straight:
         return Score.missing("not available: FD is no straight line in 1/N at so few images; raise eval.samples")
     return Score(value=fit.value, n=len(fakes), std_error=fit.std_error, interval=fit.interval)
+
+
+def _vendi(fakes: Features, real: Features) -> Score:
+    """With what as many held-out images have, since the score grows with the number."""
+    alike = min(len(fakes), len(real))
+    note = f"held-out images' own: {features_to_vendi(real[:alike]):.4g} (N={alike})"
+    return Score.measured(features_to_vendi(fakes), len(fakes), note=note)
 
 
 def _memorisation(fakes: Features, real: Features, training: Features | None) -> dict[Kind, Score]:

@@ -17,6 +17,7 @@ from benchmark.domains.answers import KnownAnswer
 from benchmark.errors import DataError
 from benchmark.metrics.base import Answers, Samples, Translations
 from benchmark.metrics.catalogue import find_metric
+from benchmark.metrics.formulas.path_length import ShortPaths
 from benchmark.metrics.paired import LEGACY
 from benchmark.metrics.translation import DRAWS, LATENTS, NO_TRANSLATIONS, TRANSLATED
 from benchmark.stylegan2 import Generator, Noise
@@ -68,7 +69,8 @@ class Sampler:
         rng = generator(*self.seed, "eval", "latents")
         self.z = torch.randn(cfg.samples, source.cfg.z_dim, generator=rng).to(self.device)
         self._anchored: tuple[Generator, np.ndarray] | None = None
-        self.anchors = any(find_metric(name).kind == "consistency_anchor" for name in cfg.metrics)
+        kinds = {find_metric(name).kind for name in cfg.metrics}
+        self.anchors, self.walks = "consistency_anchor" in kinds, "path_length" in kinds
         self.drawn = self._draw() if drawn is None else drawn
 
     def __call__(
@@ -91,7 +93,10 @@ class Sampler:
         translations = None
         if drawn.averaged is not None:
             translations = Translations(drawn.averaged[0], self._averaged(g, noise), drawn.averaged[1])
-        return Samples(fakes, drawn.sources, anchored, before=before, legacy=legacy, translations=translations), ms
+        paths = self._paths(g, noise) if self.walks else None
+        return Samples(
+            fakes, drawn.sources, anchored, before=before, legacy=legacy, translations=translations, paths=paths
+        ), ms
 
     def pairs(self, g: Generator, noise: NoiseOf) -> np.ndarray:
         """The first images that `__call__` makes of the same arguments, as many as there are pairs."""
@@ -117,6 +122,17 @@ class Sampler:
         legacy = self._legacy(self.source, "source") if kinds.intersection(LEGACY) else None
         averaged = self._averaged_sources() if kinds.intersection((*TRANSLATED, "translation_error")) else None
         return Drawn(self._at_anchor(self.source), legacy, averaged)
+
+    def _paths(self, g: Generator, noise: NoiseOf) -> ShortPaths:
+        """As many paths in w as there are samples, the same for all methods, with the control's noise."""
+        rng = generator(*self.seed, "eval", "path latents")
+        ends = torch.randn(2, self.cfg.samples, self.source.cfg.z_dim, generator=rng)
+
+        def stream() -> Callable[[int], Noise]:
+            rng = self._noise_stream("path noise")
+            return lambda n: noise(n, rng)
+
+        return ShortPaths(g, ends.to(self.device), stream, self.cfg.batch)
 
     def _averaged_sources(self) -> tuple[np.ndarray, Answers | str]:
         """The source's averaged images and their right answers."""

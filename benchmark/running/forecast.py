@@ -19,6 +19,7 @@ from benchmark.api import Method
 from benchmark.config import NetConfig, Suite
 from benchmark.domains.assets import list_targets, target_folder
 from benchmark.domains.cards import list_cards
+from benchmark.domains.packaged import package_domains
 from benchmark.errors import BenchmarkError, ConfigError, DataError
 from benchmark.metrics.base import STAND_IN
 from benchmark.metrics.catalogue import find_metric
@@ -181,7 +182,8 @@ def missing_domains(suite: Suite, cache: Path) -> list[str]:
     found = []
     for name in suite.domains:
         here = target_folder(cache, name).prepared(suite.resolution, chosen).is_file()
-        if not here and name not in list_cards() and not Path(name).exists():
+        known = name in list_cards() or name in package_domains()
+        if not here and not known and not Path(name).exists():
             fetch = f"{RUN} datasets fetch {name} --accept-licence"
             prepare = f"{RUN} datasets prepare {name} --resolution {suite.resolution}{option}"
             card = list_targets("target").get(name)
@@ -200,8 +202,7 @@ def missing_files(suite: Suite, methods: Sequence[Method], cache: Path) -> list[
     for key, handed in for_methods(keys, None, cache).items():
         file = WEIGHT_FILES[key]
         if reason := handed.place.reason:
-            get = f"curl -fL --create-dirs -o {cache / 'weights' / file.filename} {file.url}"
-            found.append(f"weights {file.filename}: {get if file.url else reason}")
+            found.append(f"weights {file.filename}: {f'{RUN} weights fetch {key}' if file.url else reason}")
     return found
 
 

@@ -17,8 +17,10 @@ from benchmark.api import Control
 from benchmark.domains import Domain
 from benchmark.errors import DataError, MethodError
 from benchmark.metrics import Samples, list_metrics
+from benchmark.metrics.real import OF_SETS, real_scores
 from benchmark.metrics.sampling import Sampler
 from benchmark.results import RunRecord, Timing
+from benchmark.results.reals import RealScores, reals_path, write_reals
 from benchmark.running.make_record import ZeroStep, make_record
 from benchmark.running.plan import Job, uses_training_of_another
 from benchmark.running.selection import Counted, counted, finalized
@@ -26,7 +28,7 @@ from benchmark.running.setup import Run
 from benchmark.running.weights import trained
 from benchmark.stylegan2 import Generator
 from benchmark.stylegan2.weights import left_alone
-from benchmark.system.files import clear_temporaries, new_file
+from benchmark.system.files import clear_temporaries, key, new_file
 from benchmark.system.hardware import circumstances, environment
 from benchmark.system.locks import alone
 
@@ -112,8 +114,24 @@ def evaluate(job: Job, control: Control, weights: Counted, cost: dict[str, Any],
         record = record.model_copy(update={"extremes": f"samples/{extremes.name}"})
     if job.method is None:
         record = record.model_copy(update={"references": write_references(path, samples, domain)})
+        keep_reals(job, run)
     run.store.write(record)
     return record
+
+
+def keep_reals(job: Job, run: Run) -> None:
+    """Store what the domain's training images score against its held-out ones, unless it is stored already."""
+    domain, cfg, infos = run.domains[job.domain], job.suite.eval, list_metrics()
+    if not domain.held_out:
+        return
+    versions = {name: infos[name].version for name in cfg.metrics if infos[name].kind in OF_SETS}
+    name = key("reals", domain.digest, len(domain.selection), cfg.samples, versions)
+    if not versions or reals_path(run.store.out, name).is_file():
+        return
+    scores = real_scores(run.evaluator, domain.train, domain.test, domain.digest, cfg.samples)
+    values = {metric: infos[metric].value_of(score) for metric, score in scores.items()}
+    found = {"schema": 1, "key": name, "domain": domain.name, "domain_digest": domain.digest}
+    write_reals(run.store.out, RealScores.model_validate({**found, "metrics": values, "versions": versions}))
 
 
 def write_references(path: Path, samples: Samples, domain: Domain) -> dict[str, str]:

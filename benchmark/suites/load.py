@@ -17,10 +17,13 @@ from benchmark.errors import ConfigError, UnknownName
 from benchmark.registry import find_method
 from benchmark.registry.composition import described, part_kinds
 from benchmark.registry.variants import base_name, given_fields
+from benchmark.system.packages import offers
 from benchmark.system.plain_yaml import NotPlainYaml, plain_yaml, short
 
 T = TypeVar("T", Method, Suite, Collection)
 SHELF = Path(__file__).parent
+GROUP = "benchmark.suites"
+"""Entry points of packages with suites of their own: name -> the path of a YAML file, or a function that gives it."""
 MAX_BYTES = 1 << 18
 SECTIONS = ("train", "eval", "split")
 SHORTEN = reprlib.Repr()
@@ -39,8 +42,19 @@ SAID = {
 
 
 def suite_names() -> list[str]:
-    """Suites and collections of suites that come with the package."""
-    return sorted(p.stem for p in SHELF.glob("*.yaml"))
+    """Suites and collections of suites that come with this package, then those of other installed packages."""
+    own = sorted(p.stem for p in SHELF.glob("*.yaml"))
+    return [*own, *(name for name in offers(GROUP) if name not in own)]
+
+
+def _packaged(name: str) -> Path:
+    """The YAML file that the entry point `name` names: a path, or a function that returns one; ConfigError."""
+    offer = offers(GROUP)[name]
+    found = offer.load()
+    path = found() if callable(found) else found
+    if not isinstance(path, str | Path):
+        raise ConfigError(f"suite {name}: {offer.origin} offers {type(path).__name__}, not the path of a YAML file.")
+    return Path(path)
 
 
 def load_suites(
@@ -178,7 +192,9 @@ def _configured(kind: type[Method], chosen: Mapping[str, dict[str, Any]]) -> Met
 def _read(name: str) -> dict[str, Any]:
     """The mapping in a suite's YAML file."""
     path = SHELF / f"{name}.yaml"
-    if name not in suite_names():
+    if not path.is_file() and name in suite_names():
+        path = _packaged(name)
+    elif name not in suite_names():
         if not name.endswith((".yaml", ".yml")):
             raise UnknownName("suite", name, suite_names())
         path = Path(name)

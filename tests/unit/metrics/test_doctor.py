@@ -24,7 +24,10 @@ from benchmark.domains.pixels import to_square
 from benchmark.metrics import Evaluator, MetricInfo, Samples, Score, doctor, known_answers, list_metrics
 from benchmark.metrics.base import Images
 from benchmark.metrics.doctor import examine, verdict
-from benchmark.metrics.intra import images_to_intra
+from benchmark.metrics.formulas.clip_mmd import features_to_cmmd
+from benchmark.metrics.formulas.sliced import features_to_mind
+from benchmark.metrics.formulas.vendi import features_to_vendi
+from benchmark.metrics.intra import images_to_intra, intra
 from benchmark.metrics.known_answers import EXAMPLES, Check, close, clustered, compared
 from benchmark.metrics.networks.features import EfficientNetLite0, FeatureNetwork, RandConv, resize
 from benchmark.metrics.networks.perceptual import PerceptualNetwork, RandConvDistance, StLpips
@@ -34,7 +37,7 @@ from benchmark.metrics.pooled import features_to_scores
 from benchmark.metrics.sampling import to_uint8
 
 Features = np.ndarray
-HERE = ("effnetlite0_128", "st_lpips_alex", "randconv")
+HERE = ("effnetlite0_128", "st_lpips_alex", "st_lpips_vgg", "st_vgg16", "randconv")
 """Networks whose weights come with the packages that the suite installs."""
 
 
@@ -65,7 +68,14 @@ def test_nothing_fails_where_nothing_is_broken(evaluator: Evaluator) -> None:
     checks = examine(evaluator)
     assert {c.state for c in checks} == {"ok"}, [c for c in checks if c.state != "ok"]
     assert len({c.name for c in checks}) == len(checks)
-    kept = {"effnetlite0_128 features", "st_lpips_alex distances", "randconv features", "randconv distances"}
+    kept = {
+        "effnetlite0_128 features",
+        "st_vgg16 features",
+        "st_lpips_alex distances",
+        "st_lpips_vgg distances",
+        "randconv features",
+        "randconv distances",
+    }
     assert {f"{name}: stored values" for name in kept} <= {c.name for c in checks}
     assert verdict(checks).model_dump() == {"passed": True, "checks": len(checks), "failed": ()}
 
@@ -471,3 +481,31 @@ def test_the_command_exits_1_and_shows_what_failed(tmp_path: Path, monkeypatch: 
     code, text = call("--metrics", "fd_randconv", "--device", "cpu", "--cache", str(tmp_path))
     (row,) = [line for line in text.splitlines() if "failed" in line and "│" in line]
     assert code == 1 and "randconv features: stored values" in row and ", 1 failed," in text
+
+
+# Faults of the further formulas
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault"),
+    [
+        ("mind", lambda x, y: features_to_mind(x, y) / x.shape[1]),
+        ("mind", lambda x, y: features_to_mind(x, y) ** 0.5),
+        ("mind", lambda x, y: features_to_mind(x, y[: len(x)])),
+        ("vendi", lambda x, y: features_to_vendi(y)),
+        ("vendi", lambda x, y: np.log(features_to_vendi(x))),
+        ("cmmd", lambda x, y: features_to_cmmd(x, y) / 1000),
+        ("cmmd", lambda x, y: features_to_cmmd(x, x)),
+    ],
+)
+def test_faults_of_the_further_formulas_are_found(kind: str, fault: Callable[[Features, Features], float]) -> None:
+    assert failed(known_answers.known_answers(kind, answering(kind, fault))) == {f"{kind}: known answer"}
+
+
+def test_faults_of_balance_and_of_paths_are_found() -> None:
+    assert failed(known_answers.balanced(intra)) == {"intra_balanced: known answer"}
+    assert failed(known_answers.walked(lambda x: Score.measured(float(x.mean()), len(x)))) == {
+        "path_length: known answer"
+    }
+    assert failed(known_answers.walked(lambda x: Score.measured(101, len(x) - 4))) == {"path_length: counts paths"}
+    assert not failed([*known_answers.balanced(), *known_answers.walked()])

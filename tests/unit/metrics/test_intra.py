@@ -10,7 +10,16 @@ import pytest
 from torch import Tensor
 
 from benchmark.metrics import Evaluator, Samples, Score
-from benchmark.metrics.intra import MEMBERS, PAIRS, cluster_pairs, images_to_intra, nearest_centres
+from benchmark.metrics.intra import (
+    MEMBERS,
+    PAIRS,
+    balanced_intra,
+    cluster_pairs,
+    images_to_clusters,
+    images_to_intra,
+    nearest_centres,
+)
+from benchmark.metrics.intra import intra as intra_of
 from benchmark.metrics.networks.perceptual import PerceptualNetwork, images_to_distances, load_perceptual_network
 
 PUBLISHED = "legacy_uniform_z_independent_noise_randconv"
@@ -61,8 +70,37 @@ def test_collapse_is_counted_not_dropped() -> None:
     assert varied.note == "9 of 10 clusters without a pair, counted as 0"
     assert intra(greys(5, 5, 5), greys(*range(0, 200, 20))).value == 0
     assert intra(greys(0, 10, 20), greys(10)).value == pytest.approx(40 / 3)  # one-shot
-    apart = intra(greys(0, 100), greys(0, 100))
-    assert (apart.value, apart.note) == (0, "2 of 2 clusters without a pair, counted as 0")
+
+
+def test_without_any_pair_there_is_nothing_to_measure() -> None:
+    """One image, or as many as there are clusters: 0 would call the most varied set collapsed."""
+    for fakes in (greys(7), greys(0, 100)):
+        assert str(intra(fakes, greys(0, 100)).reason).startswith("not available: no training image has two")
+
+
+def test_balanced_intra_is_the_authors_formula_for_ten_clusters() -> None:
+    """LFS-GAN: entropies to base 10, summed with the clusters' mean distances; empty clusters add nothing."""
+    training = greys(*range(0, 200, 20))
+    fakes = greys(0, 1, 3, 20, 22, 40, 44, 60, 180, 181, 182, 183)
+    found = images_to_clusters(GreyDistance(), fakes, training, "cpu", 5, lambda k: None)
+    sizes, means = [3, 2, 2, 1, 4], [2.0, 2.0, 4.0, 0.0, 10 / 6]
+    expected = sum(-n / 12 * np.log10(n / 12) * mean for n, mean in zip(sizes, means, strict=True))
+    score = balanced_intra(found)
+    assert score.value == pytest.approx(expected, rel=1e-6)
+    assert (score.n, score.note) == (12, "share of the largest of 10 clusters: 0.333")
+
+
+def test_balanced_intra_is_the_plain_mean_where_clusters_are_equal_and_0_for_one_cluster() -> None:
+    def both(fakes: np.ndarray, training: np.ndarray) -> tuple[float | None, float | None]:
+        found = images_to_clusters(GreyDistance(), fakes, training, "cpu", 5, lambda k: None)
+        return intra_of(found).value, balanced_intra(found).value
+
+    plain, balanced = both(greys(0, 2, 100, 106), greys(0, 100))
+    assert plain == balanced == pytest.approx(4)
+    lopsided = both(greys(0, 2, 4, 6, 100, 106), greys(0, 100))
+    assert lopsided[1] < lopsided[0]
+    assert both(greys(0, 2, 4), greys(0, 100))[1] == 0
+    assert both(greys(0, 2, 4), greys(0))[1] is None  # one training image: no balance
 
 
 def test_an_image_that_is_as_near_to_two_centres_goes_to_the_first() -> None:

@@ -177,3 +177,12 @@ def test_kid_agrees_with_clean_fid(clean_fid: ModuleType, n: int) -> None:
     x, y = feature_like(n, n, n, 64)
     expected = clean_fid.kernel_distance(x.astype(np.float64), y.astype(np.float64), num_subsets=1, max_subset_size=n)
     assert features_to_kid(x, y)[0] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("side", [0, 1])
+def test_features_that_are_no_numbers_are_refused(bad: float, side: int) -> None:
+    sets = [np.ones((4, 3)), np.ones((5, 3))]
+    sets[side][2, 1] = bad
+    with pytest.raises(DataError, match=r"must be finite numbers: 1 of . rows are not, the first is row 2;"):
+        features_to_kid(*sets)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -107,6 +109,29 @@ def test_st_lpips_grows_with_the_change(st_lpips: PerceptualNetwork) -> None:
 
 def test_st_lpips_takes_images_from_its_least_size_on(st_lpips: PerceptualNetwork) -> None:
     require_least_size(st_lpips)
+
+
+def test_st_lpips_vgg_is_the_packages_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its package imports what it does not declare; empty modules stand for these."""
+    declare_missing_operators()
+    for module, name in (("torchsummary", "summary"), ("IPython", "embed")):
+        monkeypatch.setitem(sys.modules, module, SimpleNamespace(**{name: None}))
+    from stlpips_pytorch.stlpips import LPIPS
+
+    theirs = LPIPS(net="vgg", variant="shift_tolerant", verbose=False)
+    paths = {"st_lpips_vgg": path_of("st_lpips_vgg")}
+    net = load_perceptual_network("st_lpips_vgg", paths)
+    a, b = pictures(3, 64, seed=21), pictures(3, 64, seed=22)
+    with torch.inference_mode():
+        x, y = (torch.from_numpy(side) / 127.5 - 1 for side in (a, b))
+        expected = theirs(x, y).flatten().numpy()
+        last = theirs.net(theirs.scaling_layer(F.interpolate(x, size=128))).relu5_3.mean((2, 3)).numpy()
+    assert distances(net, a, b) == pytest.approx(expected, rel=1e-4)
+    assert expected.std() > 1e-3
+    require_least_size(net)
+    pooled = load_feature_network("st_vgg16", paths)
+    twice = np.ascontiguousarray(a.repeat(2, axis=2).repeat(2, axis=3))  # nearest neighbours, as above
+    assert features(pooled, twice) == pytest.approx(last, rel=1e-3, abs=1e-4)
 
 
 def require_least_size(net: PerceptualNetwork) -> None:

@@ -81,8 +81,8 @@ def test_what_is_missing_comes_with_the_command_that_gets_it(tmp_path: Path) -> 
     assert source.endswith(f" sources import {name}")
     assert f"{run} datasets fetch metfaces --accept-licence" in target
     assert target.endswith(f"{run} datasets prepare metfaces --resolution 256 --filter squash_bilinear")
-    assert "curl" in inception and "inception-2015-12-05.pt https://" in inception
-    assert str(tmp_path / "cache" / "weights") in vgg and "vgg16-397923af.pth https://" in vgg
+    assert inception == f"weights inception-2015-12-05.pt: {run} weights fetch inception"
+    assert vgg == f"weights vgg16-397923af.pth: {run} weights fetch vgg16"
     prepared = target_folder(tmp_path / "cache", "metfaces").prepared(256, "squash_bilinear")
     prepared.parent.mkdir(parents=True)
     prepared.touch()

@@ -1,0 +1,1 @@
+"""Formulas of further metrics: sliced Wasserstein, Vendi score, CLIP's kernel distance, perceptual path length."""

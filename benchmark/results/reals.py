@@ -1,0 +1,91 @@
+"""Reference values of real images, one small file per domain beside the records: the row *real* of a table.
+
+<out>/reals/<key>.json    a `RealScores`
+
+They belong to no method, source or seed, so they are no records. The reading is as cautious as that of records.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from benchmark.config import Frozen
+from benchmark.results.hashes import hash_file, hash_lines
+from benchmark.results.record import Key, MetricValue, RunRecord, Text
+from benchmark.system.files import write_atomic
+
+FOLDER = "reals"
+MAX_BYTES = 1 << 20
+
+
+class RealScores(Frozen):
+    """What training images of a domain score against its held-out images, in the metrics of sets."""
+
+    schema_version: Literal[1] = Field(1, alias="schema")
+    key: Key = Field(description="hash of domain, number of images, metrics and their versions")
+    domain: Text
+    domain_digest: Text
+    metrics: dict[Text, MetricValue] = Field(description="n is the number of training images")
+    versions: dict[Text, int] = Field(description="of the metrics")
+
+
+def reals_path(out: Path, key: str) -> Path:
+    """Where the reference values of this key lie in a results folder."""
+    return out / FOLDER / f"{key}.json"
+
+
+def write_reals(out: Path, found: RealScores) -> None:
+    """Store whole or not at all, with its hash; DataError where the folder cannot be written."""
+    path, data = reals_path(out, found.key), (found.model_dump_json(indent=1, by_alias=True) + "\n").encode()
+    lines = hash_lines({path.relative_to(out).as_posix(): hashlib.sha256(data).hexdigest()})
+    write_atomic(hash_file(out, found.key), lines)
+    write_atomic(path, data)
+
+
+def read_reals(out: Path) -> list[RealScores]:
+    """All that can be read in a results folder, in the order of names; what cannot be read is passed over."""
+    found = []
+    for path in sorted((out / FOLDER).glob("*.json")):
+        try:
+            if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_BYTES:
+                continue
+            scores = RealScores.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError, ValueError):
+            continue
+        found += [scores] if scores.key == path.stem else []
+    return found
+
+
+def real_values(found: Iterable[RealScores], records: Iterable[RunRecord]) -> dict[tuple[str, str], MetricValue]:
+    """{(domain, metric): value} for the records' domains as they were measured: same images, same metric versions."""
+    digests: dict[str, str] = {}
+    versions: dict[str, int] = {}
+    for record in records:
+        digests[record.domain] = record.domain_digest
+        versions |= _versions(record)
+    return {
+        (scores.domain, name): value
+        for scores in found
+        for name, value in scores.metrics.items()
+        if digests.get(scores.domain) == scores.domain_digest
+        and versions.get(name, scores.versions.get(name)) == scores.versions.get(name)
+    }
+
+
+def gap_closed(source: float, method: float, real: float) -> float | None:
+    """Share of the way from the untouched source to real images, (source - method) / (source - real).
+
+    0 at the source, 1 at real images, below 0 where a method is worse than the source; for metrics of either direction.
+    None where source and real images score alike.
+    """
+    return None if source == real else (source - method) / (source - real)
+
+
+def _versions(record: RunRecord) -> Mapping[str, int]:
+    found = record.settings.get("metric_versions")
+    return found if isinstance(found, dict) else {}

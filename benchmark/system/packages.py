@@ -1,0 +1,41 @@
+"""What installed packages offer by entry points: names at once, objects when they are asked for.
+
+Nobody is trusted to work: whatever goes wrong while an offer is imported belongs to that offer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+
+from benchmark.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Offer:
+    """An entry point, not yet imported."""
+
+    name: str
+    origin: str
+    """Its package and version, for people."""
+    point: EntryPoint
+
+    def load(self) -> object:
+        """What it names; ConfigError where that cannot be imported."""
+        try:
+            found: object = self.point.load()
+        except (Exception, SystemExit) as error:
+            why = " ".join(f"{type(error).__name__}: {error}".split())
+            raise ConfigError(f"{self.name}: {self.origin} cannot be imported ({why}).") from error
+        return found
+
+
+@cache
+def offers(group: str) -> dict[str, Offer]:
+    """{name: offer} of a group of entry points, by name; of two packages with one name the first in order has it."""
+    found: dict[str, Offer] = {}
+    for point in sorted(entry_points(group=group), key=lambda point: (point.name, point.value)):
+        origin = f"package {point.dist.name} {point.dist.version}" if point.dist else f"package of {point.module}"
+        found.setdefault(point.name, Offer(point.name, origin, point))
+    return found
