@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from benchmark.report.lines import COSTS, VERSIONS, device_of, knob, measures, protocol, value_of, variant_names
-from benchmark.report.statistics import Better, holm, paired
-from benchmark.report.tables import brief
+from benchmark.report.statistics.paired import Better, holm, paired
+from benchmark.report.tables.table import brief
 from benchmark.results import RunRecord
 from benchmark.results.store import sort_key
 

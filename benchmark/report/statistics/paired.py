@@ -1,4 +1,4 @@
-"""Statistics of comparisons over seeds: effect, certainty, and whether there are enough seeds to tell.
+"""Paired comparisons over seeds: effect, certainty, and whether there are enough seeds to tell.
 
 Repeated calls give identical results: what is drawn at random comes from generators with a fixed seed, and neither the
 order of seeds nor that of methods matters. Sources:
@@ -7,7 +7,6 @@ Sign-flip test      Fisher, The Design of Experiments (1935), section 21; Pitman
 (k+1)/(m+1) rule    Phipson and Smyth, Stat. Appl. Genet. Mol. Biol. 9 (2010)
 Bootstrap interval  Efron, Annals of Statistics 7 (1979); Efron and Tibshirani (1993), chapter 13
 Holm                Holm, Scandinavian Journal of Statistics 6 (1979)
-Ranks               Friedman, JASA 32 (1937); Nemenyi (1963); Demšar, JMLR 7 (2006), section 3.2
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from benchmark.errors import ConfigError, DataError
 
@@ -30,8 +29,9 @@ Values = Sequence[float] | Floats
 
 EXACT_SEEDS = 16  # up to here all sign patterns are tried
 DRAWS = 2**16 - 1  # beyond, so many are drawn: their smallest p, 1 / 2^16, is that of 17 seeds
+DRAWN_SEEDS = 64  # beyond, the sum over random signs is normal for every purpose
 RESAMPLES = 9999
-FEW_BLOCKS = 10  # Demšar's rule of thumb
+LARGEST = 2**22  # numbers that a bootstrap draws at once
 
 
 @dataclass(frozen=True)
@@ -70,27 +70,6 @@ class Ties:
     note: str | None = None
 
 
-@dataclass(frozen=True)
-class CriticalDifference:
-    """Average ranks over ``blocks`` complete blocks (1 is best; best first), ``dropped`` ones had a value missing.
-
-    ``statistic`` and ``p_value`` are Friedman's; methods whose ranks are ``difference`` or more apart differ.
-    ``groups`` are the maximal sets of two or more methods that do not, best first: the bars of the diagram.
-    ``reason`` says why there is no ``difference``, and then no group either; ``note`` says how far to trust it.
-    """
-
-    ranks: Mapping[str, float]
-    blocks: int
-    dropped: int
-    alpha: float
-    statistic: float | None = None
-    p_value: float | None = None
-    difference: float | None = None
-    groups: tuple[tuple[str, ...], ...] = ()
-    reason: str | None = None
-    note: str | None = None
-
-
 def smallest_p(seeds: int) -> float:
     """The least p value of `paired` with so many seeds: 2 / 2^n, and no less than 1 / 2^16, where draws take over."""
     return 2.0 ** (1 - min(seeds, EXACT_SEEDS + 1))
@@ -98,21 +77,21 @@ def smallest_p(seeds: int) -> float:
 
 def seeds_needed(alpha: float, comparisons: int = 1) -> int:
     """The fewest seeds n with which any of m Holm-corrected comparisons can reach ``alpha``: m * 2 / 2^n <= alpha."""
-    _check(alpha=alpha)
+    require_choice(alpha=alpha)
     return next(n for n in itertools.count(2) if comparisons * 2.0 ** (1 - n) <= alpha)
 
 
-def paired(a: Values, b: Values, better: Better) -> Paired:
+def paired(a: Values, b: Values, better: Better, interval: bool = True) -> Paired:
     """Compare two methods' values [n], position i of both being the same seed.
 
     The interval is the percentile bootstrap's 95 % of the mean difference; up to ten seeds a note says that it is too
     narrow. The p value is the two-sided sign-flip test's (exact up to 16 seeds, drawn beyond), which supposes that
     under the null hypothesis a difference is as likely as its negative, and nothing else. What is equal up to
     floating-point rounding counts as equal. Raises DataError for no seeds, unequal lengths, a missing or an infinite
-    value; ConfigError for an unknown ``better``.
+    value; ConfigError for an unknown ``better``. Without ``interval`` none is drawn.
     """
-    _check(better)
-    table = np.stack([*_table({"a": a, "b": b}).values()])
+    require_choice(better)
+    table = np.stack([*as_table({"a": a, "b": b}).values()])
     if np.isnan(table).any():
         raise DataError("a paired comparison was asked for, a value is missing: pass only the seeds that both have")
     differences = table[0] - table[1]
@@ -122,7 +101,7 @@ def paired(a: Values, b: Values, better: Better) -> Paired:
     return Paired(
         n=n,
         difference=total / n,
-        interval=_bootstrap(differences, slack) if n > 1 else None,
+        interval=_bootstrap(differences, slack) if interval and n > 1 else None,
         p_value=_sign_flip_p(differences, slack) if n > 1 else None,
         smallest_p=smallest_p(n),
         favours=wins if abs(total) > slack else None,
@@ -159,8 +138,8 @@ def ties_with_best(values: Mapping[str, Values], better: Better, alpha: float = 
     simulated at 0.05: 6 % for k = 3, 9 % for k = 8. For each single one of them, the truly best, it was below 3 %.
     Raises DataError when no method has a value, or one is infinite.
     """
-    _check(better, alpha)
-    table = {name: v for name, v in sorted(_table(values).items()) if not np.isnan(v).all()}
+    require_choice(better, alpha)
+    table = {name: v for name, v in sorted(as_table(values).items()) if not np.isnan(v).all()}
     if not table:
         raise DataError(f"the best of {', '.join(values)} was asked for, none has a value: leave this column out")
     counts = {name: int((~np.isnan(v)).sum()) for name, v in table.items()}
@@ -171,77 +150,13 @@ def ties_with_best(values: Mapping[str, Values], better: Better, alpha: float = 
     for name, own in table.items():
         shared = ~np.isnan(own) & ~np.isnan(table[best])
         if name != best and shared.any():
-            tests[name] = paired(own[shared], table[best][shared], better)
+            tests[name] = paired(own[shared], table[best][shared], better, interval=False)
     corrected = holm({name: t.p_value for name, t in tests.items()}).p_values
     worse = {name for name, p in corrected.items() if p <= alpha and tests[name].favours == "b"}
     partial = [n for n in table if n != best and (n not in tests or tests[n].n < counts[best])]
     notes = [unreachable(tests, alpha, "bold marks the whole tie")] if tests else []
     notes += [f"{', '.join(partial)}: compared with {best} only at the seeds that both have"] if partial else []
     return Ties(best, frozenset(table.keys() - worse), corrected, "; ".join(filter(None, notes)) or None)
-
-
-def critical_difference(values: Mapping[str, Values], better: Better, alpha: float = 0.05) -> CriticalDifference:
-    """Rank methods within blocks, test whether they differ at all (Friedman), and which do (Nemenyi).
-
-    ``values``: method -> [blocks], a block being for instance a (domain, seed) pair, position i of all being the same;
-    NaN where there is no value: that block is dropped and counted. Equal values share their average rank. Blocks are
-    taken as independent, and seeds of one domain are no sample of domains: with (domain, seed) blocks the verdict is
-    about these domains; for one about domains in general pass one mean per domain. When Friedman's test finds
-    nothing, all methods are one group. Raises DataError for no method, unequal lengths or an infinite value.
-    """
-    _check(better, alpha)
-    found = _table(values)
-    table = np.stack([*found.values()])
-    whole = ~np.isnan(table).any(axis=0)
-    blocks, dropped = int(whole.sum()), int((~whole).sum())
-    ranked = stats.rankdata(table[:, whole] * (1 if better == "lower" else -1), axis=0)
-    means = {name: math.fsum(row) / blocks for name, row in zip(found, ranked, strict=True)} if blocks else {}
-    ranks = dict(sorted(means.items(), key=lambda item: (item[1], item[0])))
-    if reason := _no_ranking(found, blocks, alpha):
-        return CriticalDifference(ranks, blocks, dropped, alpha, reason=reason)
-    same = bool((ranked == ranked[0]).all())  # equal values only: scipy would divide 0 by 0
-    statistic, p = (0.0, 1.0) if same else map(float, stats.friedmanchisquare(*ranked))
-    width = _nemenyi(len(found), blocks, alpha)
-    notes = [] if p <= alpha else [f"Friedman's test finds no difference (p = {p:.3g}): all methods are one group"]
-    if blocks <= FEW_BLOCKS:
-        notes.append(f"{blocks} blocks: both tests are approximations for more than {FEW_BLOCKS}")
-    groups = _groups(ranks, width) if p <= alpha else (tuple(ranks),)
-    note = "; ".join(notes) or None
-    return CriticalDifference(ranks, blocks, dropped, alpha, statistic, p, width, groups, note=note)
-
-
-def nemenyi_q(methods: int, alpha: float) -> float:
-    """Demšar's table 5: the studentized range's upper ``alpha`` point (infinite degrees of freedom) over sqrt(2)."""
-    return float(stats.studentized_range.ppf(1 - alpha, methods, np.inf)) / math.sqrt(2)
-
-
-def _nemenyi(methods: int, blocks: int, alpha: float) -> float:
-    """Demšar's critical difference: q sqrt(k (k + 1) / (6 N))."""
-    return nemenyi_q(methods, alpha) * math.sqrt(methods * (methods + 1) / (6 * blocks))
-
-
-def _groups(ranks: Mapping[str, float], width: float) -> tuple[tuple[str, ...], ...]:
-    """Maximal runs of neighbours (in order of rank) whose first and last differ by less than ``width``."""
-    names, found, end = list(ranks), [], 0
-    for i, name in enumerate(names):
-        last = max(j for j, other in enumerate(names) if ranks[other] - ranks[name] < width)
-        if last > i and last >= end:
-            found.append(tuple(names[i : last + 1]))
-            end = last + 1
-    return tuple(found)
-
-
-def _no_ranking(table: Mapping[str, Floats], blocks: int, alpha: float) -> str | None:
-    if (methods := len(table)) < 3:
-        return f"{methods} methods: ranks are compared from 3 on; compare two with the sign-flip test"
-    if not blocks:
-        empty = [name for name, v in table.items() if np.isnan(v).all()]
-        why = f"; leave out {', '.join(empty)}, without any value" if empty else ""
-        return f"no block has a value of every method{why}"
-    needed = math.ceil((_nemenyi(methods, 1, alpha) / (methods - 1)) ** 2)  # ranks differ by k - 1 at most
-    if blocks < needed:
-        return f"{blocks} of at least {needed} blocks: even the first and the last of every block could not differ"
-    return None
 
 
 def _bootstrap(differences: Floats, slack: float) -> tuple[float, float]:
@@ -251,11 +166,12 @@ def _bootstrap(differences: Floats, slack: float) -> tuple[float, float]:
         return mean, mean
     plain, mirrored = sorted(differences.tolist()), sorted((-differences).tolist())
     sign = 1.0 if plain >= mirrored else -1.0
-    data, rng = (max(plain, mirrored),), np.random.default_rng(0)
+    data, rng = np.asarray(max(plain, mirrored)), np.random.default_rng(0)
     # BCa covers no better at these n (tried on normal and exponential differences) and is undefined for some.
-    # scipy before 1.15 knows the generator as random_state only; later ones take both names.
-    drawn = stats.bootstrap(data, np.mean, n_resamples=RESAMPLES, method="percentile", random_state=rng)
-    low, high = sorted(sign * float(end) for end in drawn.confidence_interval)
+    at_once = max(1, LARGEST // len(data))
+    rows = [min(at_once, RESAMPLES - begun) for begun in range(0, RESAMPLES, at_once)]
+    means = np.concatenate([data[rng.integers(0, len(data), (n, len(data)))].mean(axis=1) for n in rows])
+    low, high = sorted(sign * float(end) for end in np.percentile(means, (2.5, 97.5)))
     return low, high
 
 
@@ -267,10 +183,17 @@ def _sign_flip_p(differences: Floats, slack: float) -> float:
         for size in sizes[1:]:
             sums = np.concatenate((sums + size, sums - size))
         return float(np.mean(np.abs(sums) >= seen))
-    rng, sums = np.random.default_rng(0), np.zeros(DRAWS)
-    for size in sizes:
-        sums += rng.choice((-size, size), DRAWS)
+    if len(sizes) > DRAWN_SEEDS:
+        width = math.sqrt(math.fsum(size * size for size in sizes))
+        return math.erfc(max(seen, 0.0) / (width * math.sqrt(2))) if width > 0 else 1.0
+    sums = _signs(len(sizes)) @ sizes
     return (int(np.count_nonzero(np.abs(sums) >= seen)) + 1) / (DRAWS + 1)
+
+
+@lru_cache(maxsize=4)
+def _signs(n: int) -> Floats:
+    """Random signs [DRAWS, n], the same in every call."""
+    return np.random.default_rng(0).choice((-1.0, 1.0), (DRAWS, n))
 
 
 def _few_seeds(n: int) -> str | None:
@@ -296,7 +219,7 @@ def unreachable(tests: Mapping[str, Paired], alpha: float, so: str) -> str | Non
     return f"{start}, so {rest.format(seeds_needed(alpha, m))}"
 
 
-def _table(values: Mapping[str, Values]) -> dict[str, Floats]:
+def as_table(values: Mapping[str, Values]) -> dict[str, Floats]:
     """Checked float64 arrays of one length; None becomes NaN."""
     try:
         table = {name: np.asarray(v, dtype=np.float64) for name, v in values.items()}
@@ -311,7 +234,7 @@ def _table(values: Mapping[str, Values]) -> dict[str, Floats]:
     return table
 
 
-def _check(better: str = "lower", alpha: float = 0.05) -> None:
+def require_choice(better: str = "lower", alpha: float = 0.05) -> None:
     if better not in ("lower", "higher"):
         raise ConfigError(f"better was given as {better!r}; say 'lower' or 'higher'")
     if not 0 < alpha < 1:
