@@ -13,11 +13,11 @@ from pathlib import Path
 
 from benchmark.errors import ConfigError, DataError, UnknownName
 from benchmark.report.cautions import cautions
-from benchmark.report.tables.differences import interval_text, p_text
 from benchmark.report.lines import COSTS, groups, lines, machine, metric_names
 from benchmark.report.matching import Entry, entries_of
 from benchmark.report.render import markdown_tables
 from benchmark.report.statistics.paired import smallest_p
+from benchmark.report.tables.differences import interval_text, p_text
 from benchmark.report.tables.table import ARROWS, MISSING, Cell, Column, Footnotes, Row, Table, decimals
 from benchmark.results import ResultStore, RunRecord
 from benchmark.results.store import sort_key

@@ -13,9 +13,19 @@ from functools import cached_property
 
 from benchmark.metrics.base import DISTANCES, Kind
 from benchmark.metrics.catalogue import info_of
-from benchmark.report.lines import Line, control_text, device_of, lines, metric_names, of_steps, primary_metric, value_of
+from benchmark.report.lines import (
+    Line,
+    control_text,
+    device_of,
+    lines,
+    metric_names,
+    of_steps,
+    primary_metric,
+    value_of,
+)
 from benchmark.report.statistics.paired import Better
 from benchmark.results import MetricValue, RunRecord
+from benchmark.results.record import control_order
 
 SOURCE = "source, untouched"
 ERRORS: tuple[Kind, ...] = ("translation_error_l1", "translation_error")
@@ -63,6 +73,19 @@ class Group:
         return [line for line in self.lines if line.is_default and not line.zero_step]
 
     @cached_property
+    def by_base(self) -> dict[str, list[Line]]:
+        """Name of a method -> its lines, in the order of its control."""
+        found: dict[str, list[Line]] = defaultdict(list)
+        for line in sorted(self.lines, key=lambda x: control_order(x.control)):
+            found[line.base].append(line)
+        return dict(found)
+
+    @cached_property
+    def controlled(self) -> list[str]:
+        """Names of the methods with a control, in the order of the rows."""
+        return list(dict.fromkeys(x.base for x in self.lines if x.control is not None and not x.zero_step))
+
+    @cached_property
     def source(self) -> Line | None:
         return next((line for line in self.lines if line.zero_step), None)
 
@@ -100,7 +123,7 @@ class Group:
 
     @cached_property
     def examples(self) -> dict[tuple[str, str], MetricValue]:
-        """(domain, metric) -> one of its values, for N, direction and title; without a value only where none has one."""
+        """(domain, metric) -> one of its values, for N, direction and title; one without a value where none has any."""
         found: dict[tuple[str, str], MetricValue] = {}
         for r in self.records:
             for name, m in r.metrics.items():
@@ -223,7 +246,7 @@ def row_label(line: Line) -> str:
 
 def best_possible(records: Sequence[RunRecord]) -> dict[tuple[str, str], float]:
     """(domain, metric) -> what the best possible images score, where the records say so (``floor`` of a value)."""
-    found = {}
+    found: dict[tuple[str, str], float] = {}
     for r in records:
         for name, m in r.metrics.items():
             if m.floor is not None and m.value is not None:

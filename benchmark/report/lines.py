@@ -81,8 +81,8 @@ def metric_names(records: Iterable[RunRecord]) -> list[str]:
 def primary_metric(records: Iterable[RunRecord]) -> str | None:
     """The first metric, in the suite's order, that any adapted generator has a value of."""
     adapted = [r for r in records if not r.zero_step]
-    names = (name for name in metric_names(adapted) if not of_steps(name))
-    return next((name for name in names if any(value_of(r, name) is not None for r in adapted)), None)
+    valued = {name for r in adapted if r.status == "done" for name, m in r.metrics.items() if m.value is not None}
+    return next((name for name in metric_names(adapted) if name in valued and not of_steps(name)), None)
 
 
 def metric_of(records: Iterable[RunRecord], *kinds: Kind) -> str | None:

@@ -30,7 +30,7 @@ from benchmark.report.lines import control_text, device_of
 from benchmark.report.papers import Paper, paper_of
 from benchmark.report.section import Section
 from benchmark.report.tables.ranking import ordered
-from benchmark.report.tables.table import MISSING, Cell, Column, Row, brief
+from benchmark.report.tables.table import MISSING, Cell, Column, Row, Table, brief
 from benchmark.results import RunRecord
 
 ABSENT = "not available"
@@ -99,6 +99,14 @@ def page(sections: Sequence[Section], charts: Sequence[Charts], results: Path) -
     return FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text), problems
 
 
+def html_tables(title: str, tables: Sequence[Table]) -> str:
+    """Tables that are no section as a page of their own, without a script."""
+    style = (files("benchmark.report") / "templates" / "page.css").read_text("utf-8")
+    template = _environment().get_template("alone.html.j2")
+    text = template.render(title=title, tables=tables, style=Markup(style))
+    return FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
 def _part(id: str, section: Section, charts: Charts, results: Path) -> tuple[Part, list[str]]:
     group = section.group
     grids, players = pictures(id, group, results)
@@ -125,7 +133,7 @@ def _about(group: Group) -> list[About]:
         drawing = Drawing(14, 14, f"mark of {line.base}")
         drawing.marker(7, 7, drawn[line.base], 4.4)
         fields = ", ".join(f"{k} {json.dumps(v)}" for k, v in line.records[0].fields.items()) or "none"
-        values = [control_text(x.control) for x in group.lines if x.base == line.base and x.control is not None]
+        values = [control_text(x.control) for x in group.by_base[line.base] if x.control is not None]
         name = (line.records[0].control_name or "control").replace("_", " ")
         control = f"{name}: {', '.join(dict.fromkeys(values))}" if values else "none"
         found.append(About(line.base, drawing.svg(), paper_of(line.records[0].method), fields, control))
@@ -228,5 +236,3 @@ def _bodies(rows: Sequence[Row]) -> list[list[Row]]:
     if not middle:
         middle, last = last, []
     return [body for body in ([r for r in rows if r.zero_step], middle, last) if body]
-
-

@@ -134,11 +134,7 @@ def published_table(records: Sequence[RunRecord], values: Sequence[Value] | None
         marks = tuple(dict.fromkeys(notes.mark(text) for v in own for text in remarks(v, records)))
         cells = [cell for place in places for cell in beside(place, own, records, method)]
         rows.append(Row(f"{method} ({short})", tuple(cells), notes=marks))
-    columns = [
-        Column(target, metric + which)
-        for target, metric in places
-        for which in (" published", " here")
-    ]
+    columns = [Column(target, metric + which) for target, metric in places for which in (" published", " here")]
     caption = (
         "Not measured here, and not to be ranked together: see each row's note for what differs. Here: mean over seeds "
         f"at the default control. {UNVERIFIED}: a number is said to exist, but was not read for this project.",

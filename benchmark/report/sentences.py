@@ -5,28 +5,37 @@ from __future__ import annotations
 from benchmark.report.group import Group, short_title
 from benchmark.report.lines import Line
 from benchmark.report.statistics.paired import holm, seeds_needed
+from benchmark.report.tables.controls import Curve, curves, measures
 from benchmark.report.tables.differences import comparisons, detectable
 from benchmark.report.tables.ranking import ranking
 from benchmark.report.tables.trade_off import equal_fidelity, scores
 
-MANY = 4
+MANY, STRAIGHT = 4, 0.9
+MOST = 8
 LEAST_BLOCKS = 3
 """Of a comparison that is worth a sentence."""
 
 
 def sentences(group: Group) -> tuple[str, ...]:
-    """At most six; the same records give the same words."""
+    """At most seven; the same records give the same words."""
     if group.fidelity is None:
         return ("No method has a number yet.",)
-    return tuple(filter(None, (_best(group), _certain(group), _ranks(group), _kept(group), _equal(group), _cost(group))))
+    return tuple(
+        filter(
+            None,
+            (_best(group), _certain(group), _ranks(group), _kept(group), _equal(group), _controls(group), _cost(group)),
+        )
+    )
 
 
 def question(group: Group) -> str:
     """What the records are asked: the title of the page."""
     first, methods = group.records[0], {line.base for line in group.shown}
     where = listed(group.domains) if len(group.domains) <= MANY else f"{len(group.domains)} domains"
-    return f"Which of {len(methods)} methods adapts {first.source} best to {where}?" if len(methods) > 1 else (
-        f"{next(iter(methods), 'The source')} from {first.source} to {where}"
+    return (
+        f"Which of {len(methods)} methods adapts {first.source} best to {where}?"
+        if len(methods) > 1
+        else (f"{next(iter(methods), 'The source')} from {first.source} to {where}")
     )
 
 
@@ -93,17 +102,25 @@ def _certain(group: Group) -> str:
         said = f"With {seeds} seeds no difference within a domain can be significant ({max(needed, least_)} are needed)"
         return f"{said}; {shown}." if shown else f"{said}."
     other = group.plain.base if group.plain else "the best"
-    clear: dict[str, list[str]] = {}
+    clear: dict[str, dict[str, list[str]]] = {}
+    bases = {x.label: x.base for x in group.shown}
     for key, p in corrected.items():
         if p <= 0.05:
             label, domain = key.split("\0")
             side = "better" if tests[label, domain].favours == "a" else "worse"
-            clear.setdefault(side, []).append(f"{label} on {domain}")
-    parts = [f"significantly {side} than {other}: {', '.join(who[:6])}" for side, who in sorted(clear.items())]
-    parts += [f"{len(corrected) - sum(map(len, clear.values()))} of {len(corrected)} differences from {other} are not"
-              " significant"]
+            clear.setdefault(side, {}).setdefault(bases[label], []).append(domain)
+    parts = []
+    for side, who in sorted(clear.items()):
+        where = (f"{name}{'' if len(d) == len(group.domains) else f' ({_where(group, d)})'}" for name, d in who.items())
+        parts.append(f"significantly {side} than {other}: {', '.join(list(where)[:MOST])}")
+    even = sum(p > 0.05 for p in corrected.values())
+    parts += [f"{even} of {len(corrected)} differences from {other} are not significant"] if even else []
     text = "; ".join([*parts, *([shown] if shown else [])])
     return f"{text[:1].upper()}{text[1:]}."
+
+
+def _where(group: Group, domains: list[str]) -> str:
+    return ", ".join(domains) if len(domains) <= 2 else f"{len(domains)} of {len(group.domains)} domains"
 
 
 def _ranks(group: Group) -> str:
@@ -117,7 +134,11 @@ def _ranks(group: Group) -> str:
         if worse:
             pairs.setdefault(worse, []).append(a)
     parts = [f"{listed(a)} {'rank' if len(a) > 1 else 'ranks'} above {listed([*b])}" for b, a in pairs.items()]
-    return f"Over {order.test.blocks} (domain, seed) blocks, which are not independent, {'; '.join(parts)}." if parts else ""
+    return (
+        f"Over {order.test.blocks} (domain, seed) blocks, which are not independent, {'; '.join(parts)}."
+        if parts
+        else ""
+    )
 
 
 def _kept(group: Group) -> str:
@@ -150,6 +171,27 @@ def _equal(group: Group) -> str:
     return f"At equal {name}: {'; '.join(parts[:2])}." if parts else ""
 
 
+def _controls(group: Group) -> str:
+    """How smooth the controls are: unevenness, mean over domains and seeds."""
+    parts, still = [], []
+    grouped: dict[str, list[Curve]] = {}
+    for (base, _, _), curve in curves(group).items():
+        grouped.setdefault(base, []).append(curve)
+    for base, own in grouped.items():
+        if all(curve.still for curve in own):
+            still.append(base)
+            continue
+        found = [v for curve in own if (v := measures(curve)["unevenness"]) is not None]
+        direct = [v for curve in own if (v := measures(curve)["directness"]) is not None]
+        turns = direct and sum(direct) / len(direct) < STRAIGHT
+        words = [f"unevenness {sum(found) / len(found):.2f}"] if found else []
+        words += ["turns back on its way"] if turns else ["moves one way"] if direct and not found else []
+        parts += [f"{base} {', '.join(words)}"] if words else []
+    said = [f"{'; '.join(parts[:MANY])} (1 is even)"] if any("unevenness" in p for p in parts) else parts[:MANY]
+    said += [f"that of {listed(still)} moves nothing here that can be told from noise"] if still else []
+    return f"Controls: {'; '.join(said)}." if said else ""
+
+
 def _cost(group: Group) -> str:
     if len(group.ratios) < 2 or group.plain is None:
         return ""
@@ -163,5 +205,3 @@ def _cost(group: Group) -> str:
         f"Training time per image: {own[low].base} {trained[low]:.2f} to {own[high].base} {trained[high]:.2f} times "
         f"{group.plain.base}'s."
     )
-
-

@@ -14,7 +14,7 @@ from benchmark.report.section import Section
 from benchmark.report.tables.table import Cell, Column, Row, Table, brief, narrow, select
 
 WIDTH = 80
-LABEL = 24
+LABEL, NAME = 24, 20
 SHORTER = {"to source": "dist"}
 
 
@@ -54,21 +54,24 @@ def _lines(table: Table) -> list[str]:
     texts = [[_short(cell, _is_first(table, i)) for i, cell in enumerate(row.cells)] for row in table.rows]
     heads = [f"{SHORTER.get(c.name, c.name)} {c.detail}".strip() if c.group else c.name for c in table.columns]
     widths = [max([len(h), *(len(row[i]) for row in texts)]) for i, h in enumerate(heads)]
+    for name, places in groupby(range(len(heads)), key=lambda i: table.columns[i].group):
+        at = [*places]
+        widths[at[0]] += max(0, min(len(name), NAME) - sum(widths[i] + 2 for i in at) + 2)
     labels = [_label(row) for row in table.rows]
     left = max([*map(len, labels), len(table.head)])
     found = []
     if any(c.group for c in table.columns):
         line = " " * left
         for name, members in groupby(enumerate(table.columns), key=lambda p: p[1].group):
-            own = [widths[i] for i, _ in members]
-            room = sum(own) + 2 * len(own)
-            line += "  " + brief(name, room - 2).center(room - 2)
+            wide = [widths[i] for i, _ in members]
+            room = sum(wide) + 2 * len(wide)
+            line += "  " + (brief(name, room - 2) if name else "").center(room - 2)
         found.append(line.rstrip())
     found.append(table.head.ljust(left) + "".join(f"  {h:>{w}}" for h, w in zip(heads, widths, strict=True)))
     rule = "─" * len(found[-1])
     found.append(rule)
-    for row, label, own in zip(table.rows, labels, texts, strict=True):
-        found.append(label.ljust(left) + "".join(f"  {t:>{w}}" for t, w in zip(own, widths, strict=True)))
+    for row, label, shown in zip(table.rows, labels, texts, strict=True):
+        found.append(label.ljust(left) + "".join(f"  {t:>{w}}" for t, w in zip(shown, widths, strict=True)))
         found += [rule] if row.zero_step else []
     return found
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.results.hashes import hash_file, read_hashes
+from benchmark.results.hashes import hash_file, hash_lines, hashes_of, read_hashes
+from benchmark.results.record import KEY
 from benchmark.results.store import ResultStore
-from benchmark.system.files import clear_old_temporaries, sha256_or_none
+from benchmark.system.files import clear_old_temporaries, sha256_or_none, write_atomic
 
 HASHED = ("records", "samples", "checkpoints")
 """Folders of a results folder whose files have hashes."""
@@ -47,6 +49,24 @@ def verify_results(out: Path) -> Verified:
     there = (p for folder in HASHED for p in sorted((out / folder).glob("*")) if p.suffix in suffixes and p.is_file())
     unhashed = [name for name in (p.relative_to(out).as_posix() for p in there) if name not in expected]
     return Verified(good, tuple(bad), tuple(gone), tuple(unhashed))
+
+
+def note_missing(out: Path) -> int:
+    """Write the hashes of records and pictures that have none, as an earlier version stored them; the number of files.
+
+    What has a hash keeps it. Raises DataError where there are no records or the folder cannot be written.
+    """
+    missing = verify_results(out).unhashed
+    belongs: dict[str, list[Path]] = {}
+    for name in missing:
+        path = out / name
+        key = path.stem.partition("-")[0]
+        if path.suffix in (".json", ".png") and re.fullmatch(KEY, key) and not path.is_symlink():
+            belongs.setdefault(key, []).append(path)
+    for key, paths in belongs.items():
+        known = read_hashes(hash_file(out, key)) or {}
+        write_atomic(hash_file(out, key), hash_lines(known | hashes_of(out, paths)))
+    return sum(map(len, belongs.values()))
 
 
 def tidy_results(out: Path) -> str | None:

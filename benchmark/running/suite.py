@@ -8,8 +8,8 @@ from dataclasses import replace
 from rich.console import Console
 
 from benchmark.metrics.doctor import examine, verdict
-from benchmark.report import rich_table, write_report
-from benchmark.report.tables import brief
+from benchmark.report import summary, write_report
+from benchmark.report.tables.table import brief
 from benchmark.results import ResultStore, RunRecord
 from benchmark.results.verify import tidy_results
 from benchmark.running.launch import Launch, run_all
@@ -64,7 +64,7 @@ def print_tables(records: Sequence[RunRecord], store: ResultStore, console: Cons
     """Write the report of these records, show its tables and say where everything lies."""
     made = write_report(store.out, keys={r.record_key for r in records})
     for section in made.sections:
-        console.print(rich_table(section.quality))
+        console.print(summary(section), markup=False, highlight=False, soft_wrap=True)
     for problem in made.problems:
         console.print(f"note: {problem}", markup=False, soft_wrap=True)
     failed = [r for r in records if r.status != "done"]

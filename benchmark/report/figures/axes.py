@@ -31,14 +31,19 @@ class Scale:
         if self.log:
             powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
             found = [m * 10.0**p for p in powers for m in (1, 2, 5)]
-            return [v for v in found if self.low <= v <= self.high][: 2 * count]
+            inside = [v for v in found if self.low <= v <= self.high]
+            return (
+                inside
+                if len(inside) <= 2 * count
+                else [v for v in inside if math.isclose(math.log10(v) % 1, 0, abs_tol=1e-9)]
+            )
         step = _round_step((self.high - self.low) / count) if self.high > self.low else 1.0
         first = math.ceil(self.low / step - 1e-9)
         return [step * i for i in range(first, math.floor(self.high / step + 1e-9) + 1)]
 
 
 def scale_of(values: Iterable[float], log: bool = False, zero: bool = False, margin: float = 0.08) -> Scale:
-    """A scale that holds the values with a margin; ``zero`` begins it at 0; ``log`` only where it helps and is possible."""
+    """A scale that holds the values with a margin. ``zero`` begins it at 0; ``log`` only where that helps."""
     known = [v for v in values if math.isfinite(v) and abs(v) < 1e15]
     low, high = min(known, default=0.0), max(known, default=1.0)
     if log and low > 0 and high > 5 * low:

@@ -12,7 +12,11 @@ from benchmark.report.tables.ranking import ordered
 from benchmark.report.tables.table import spread
 
 WIDTH, ROW, LABEL = 366, 18, 132
-COSTS = {"seconds_per_kimg": "seconds per kimg", "train_seconds": "training, seconds", "shipped_params": "stored, M parameters"}
+COSTS = {
+    "seconds_per_kimg": "seconds per kimg",
+    "train_seconds": "training, seconds",
+    "shipped_params": "stored, M parameters",
+}
 
 
 def cost_bars(group: Group) -> list[Drawing]:
@@ -62,7 +66,9 @@ def difference_ranges(group: Group, domain: str) -> Drawing | None:
         return None
     shown = [line for line in ordered(group) if line.label in tests]
     ends = [v for t in tests.values() for v in (t.difference, *(t.interval or ()))]
-    drawing = Drawing(WIDTH, 24 + ROW * len(shown) + 38, f"Chart: differences from {other.base} on {domain}, in the table")
+    drawing = Drawing(
+        WIDTH, 24 + ROW * len(shown) + 38, f"Chart: differences from {other.base} on {domain}, in the table"
+    )
     panel = Panel(drawing, scale_of([0.0, *ends]), scale_of([0, 1]), LABEL, 24, 10)
     name = short_title(group.fidelity)
     _rows_frame(panel, domain, cut(f"{name} minus that of {other.base}", 300, 10.5))
@@ -76,7 +82,9 @@ def difference_ranges(group: Group, domain: str) -> Drawing | None:
         if test.interval:
             drawing.line([(panel.at(v, 0)[0], y) for v in test.interval], drawn[line.base].colour, 2)
         p = f", p = {p_text(test.p_value)}" if test.p_value is not None else ""
-        drawing.marker(panel.at(test.difference, 0)[0], y, drawn[line.base], 4, title=f"{line.base}: {test.difference:+.3g}{p}")
+        drawing.marker(
+            panel.at(test.difference, 0)[0], y, drawn[line.base], 4, title=f"{line.base}: {test.difference:+.3g}{p}"
+        )
         drawing.close()
     return drawing
 

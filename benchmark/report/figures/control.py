@@ -10,7 +10,6 @@ from benchmark.report.figures.scatter import method_styles
 from benchmark.report.group import Group, short_title
 from benchmark.report.lines import Line, control_text
 from benchmark.report.tables.table import ARROWS, spread
-from benchmark.results.record import control_order
 
 WIDTH, HEIGHT = 366, 130
 
@@ -25,12 +24,13 @@ class ControlChart:
 
 def control_chart(group: Group, base: str, domain: str) -> ControlChart | None:
     """Two panels above each other, the values evenly spaced; None where fewer than two values were measured."""
-    own = sorted((x for x in group.lines if x.base == base), key=lambda x: control_order(x.control))
-    own = [x for x in own if group.values(x, domain, group.fidelity)]
+    own = [x for x in group.by_base.get(base, []) if group.values(x, domain, group.fidelity)]
     names = [n for n in dict.fromkeys((group.fidelity, group.preservation(domain))) if n is not None]
     if len(own) < 2 or not names:
         return None
-    whole = Drawing(WIDTH, HEIGHT * len(names) + 26, f"Chart: {base} on {domain} over its control, in the table of its values")
+    whole = Drawing(
+        WIDTH, HEIGHT * len(names) + 26, f"Chart: {base} on {domain} over its control, in the table of its values"
+    )
     stops: tuple[float, ...] = ()
     for i, name in enumerate(names):
         part, stops = _part(group, own, domain, name, i == len(names) - 1)
@@ -67,5 +67,7 @@ def _part(group: Group, own: list[Line], domain: str, name: str, last: bool) -> 
         for i, line in enumerate(own):
             drawing.text(stops[i], panel.top + panel.height + 13, cut(control_text(line.control), 60, 10), 10, "middle")
         control = (own[0].records[0].control_name or "control").replace("_", " ")
-        drawing.text(panel.left + panel.width / 2, panel.top + panel.height + 28, cut(control, 300, 10.5), 10.5, "middle")
+        drawing.text(
+            panel.left + panel.width / 2, panel.top + panel.height + 28, cut(control, 300, 10.5), 10.5, "middle"
+        )
     return drawing, stops

@@ -112,7 +112,8 @@ def _panels(
             drawing = Drawing(WIDTH, HEIGHT, f"Chart: {short_title(name)} over {words} on {domain}, in the table below")
             known = own.dropna(subset=[x])
             ys = [*known["low"], *known["high"], *([source[name]] if name in source else [])]
-            panel = Panel(drawing, scale_of(known[x], zero=True, margin=0.03), scale_of(ys, log=True))
+            log = info_of(name).kind in ("kid", "fd", "fd_infinity")
+            panel = Panel(drawing, scale_of(known[x], zero=True, margin=0.03), scale_of(ys, log=log))
             panel.frame(f"{short_title(name)} {ARROWS[kind.better]}, {domain}", words, "")
             if name in source:
                 ends = [panel.at(panel.x.low, source[name]), panel.at(panel.x.high, source[name])]

@@ -40,8 +40,7 @@ def draw(section: Section, logs: Path) -> tuple[Charts, list[str]]:
     losses, problems = training_curves(group, logs)
     points = {d: found for d in shown if (found := scatter(group, d)) is not None}
     ranges = {d: found for d in shown if (found := difference_ranges(group, d)) is not None}
-    bases = dict.fromkeys(x.base for x in group.lines if x.control is not None and not x.zero_step)
-    controls = {(b, d): found for b in bases for d in shown if (found := control_chart(group, b, d)) is not None}
+    controls = {(b, d): c for b in group.controlled for d in shown if (c := control_chart(group, b, d)) is not None}
     courses, cost, ranks = metric_curves(group), cost_bars(group), rank_diagram(group)
     charts = Charts(points, ranges, controls, courses, {d: own for d, own in losses if d in shown}, cost, ranks)
     suite = f"Suite {group.records[0].suite}, source {group.records[0].source}."

@@ -21,19 +21,31 @@ COLOURS = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#e
 """Told apart by most readers and visible on light and dark paper (after Wong, Nature Methods 8, 2011)."""
 INK, PAPER = "#262626", "#ffffff"
 DASHES = ("", "6 3", "2 3")
+_PLUS: tuple[tuple[float, float], ...] = (
+    (-0.4, -1.3),
+    (0.4, -1.3),
+    (0.4, -0.4),
+    (1.3, -0.4),
+    (1.3, 0.4),
+    (0.4, 0.4),
+    (0.4, 1.3),
+    (-0.4, 1.3),
+)
+_PLUS += ((-0.4, 0.4), (-1.3, 0.4), (-1.3, -0.4), (-0.4, -0.4))
 _MARKERS: tuple[tuple[tuple[float, float], ...], ...] = (
     ((-1, -1), (1, -1), (1, 1), (-1, 1)),
     ((0, -1.35), (1.35, 0), (0, 1.35), (-1.35, 0)),
     ((0, -1.3), (1.25, 1), (-1.25, 1)),
     ((0, 1.3), (1.25, -1), (-1.25, -1)),
-    ((-0.4, -1.3), (0.4, -1.3), (0.4, -0.4), (1.3, -0.4), (1.3, 0.4), (0.4, 0.4))
-    + ((0.4, 1.3), (-0.4, 1.3), (-0.4, 0.4), (-1.3, 0.4), (-1.3, -0.4), (-0.4, -0.4)),
+    _PLUS,
     tuple((1.3 * math.sin(math.tau * i / 5), -1.3 * math.cos(math.tau * i / 5)) for i in range(5)),
     ((-1.3, 0), (1, -1.25), (1, 1.25)),
     ((1.3, 0), (-1, -1.25), (-1, 1.25)),
 )
 STAR = tuple(
-    (r * math.sin(math.tau * i / 10), -r * math.cos(math.tau * i / 10)) for i in range(10) for r in [1.6 if i % 2 == 0 else 0.7]
+    (r * math.sin(math.tau * i / 10), -r * math.cos(math.tau * i / 10))
+    for i in range(10)
+    for r in [1.6 if i % 2 == 0 else 0.7]
 )
 
 
@@ -47,7 +59,7 @@ class Style:
 
 
 def styles(names: Iterable[str]) -> dict[str, Style]:
-    """A style for each name: no colour and marker together twice in 81 names, and dashes that differ as colours repeat."""
+    """A style for each name: no colour and marker together twice in 81 names; dashes differ where colours repeat."""
     count = len(_MARKERS) + 1
     return {
         name: Style(COLOURS[i % len(COLOURS)], (i + i // len(COLOURS)) % count, DASHES[i // len(COLOURS) % len(DASHES)])
@@ -64,8 +76,15 @@ class Drawing:
     alt: str = ""
     parts: list[str] = field(default_factory=list)
 
-    def line(self, points: Sequence[tuple[float, float]], colour: str = "currentColor", width: float = 1, dash: str = "",
-             opacity: float = 1, role: str = "") -> None:  # fmt: skip
+    def line(
+        self,
+        points: Sequence[tuple[float, float]],
+        colour: str = "currentColor",
+        width: float = 1,
+        dash: str = "",
+        opacity: float = 1,
+        role: str = "",
+    ) -> None:
         """An open line through the points."""
         more = (f' stroke-dasharray="{dash}"' if dash else "") + (f' opacity="{opacity:g}"' if opacity < 1 else "")
         more += f' class="{role}"' if role else ""
@@ -85,7 +104,9 @@ class Drawing:
             else f'<polygon points="{_points((x + size * a, y + size * b) for a, b in _MARKERS[style.marker - 1])}"'
         )
         more = f' opacity="{opacity:g}"' if opacity < 1 else ""
-        self.parts.append(f'{shape} fill="{style.colour}"{more}>{_title(title)}{"</circle>" if style.marker == 0 else "</polygon>"}')
+        self.parts.append(
+            f'{shape} fill="{style.colour}"{more}>{_title(title)}{"</circle>" if style.marker == 0 else "</polygon>"}'
+        )
 
     def star(self, x: float, y: float, size: float = 6, title: str = "") -> None:
         """The untouched source's mark."""
@@ -94,13 +115,23 @@ class Drawing:
             f"{_title(title)}</polygon>"
         )
 
-    def text(self, x: float, y: float, text: str, size: float = 11, anchor: str = "start", colour: str = "currentColor",
-             turned: bool = False, bold: bool = False) -> None:  # fmt: skip
+    def text(
+        self,
+        x: float,
+        y: float,
+        text: str,
+        size: float = 11,
+        anchor: str = "start",
+        colour: str = "currentColor",
+        turned: bool = False,
+        bold: bool = False,
+    ) -> None:
         """A line of text; ``turned`` reads from below."""
         more = f' transform="rotate(-90 {x:.1f} {y:.1f})"' if turned else ""
         more += ' font-weight="bold"' if bold else ""
         self.parts.append(
-            f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size:g}" text-anchor="{anchor}" fill="{colour}"{more}>{clean(text)}</text>'
+            f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size:g}" text-anchor="{anchor}" fill="{colour}"{more}>'
+            f"{clean(text)}</text>"
         )
 
     def open(self, method: str) -> None:
@@ -117,15 +148,20 @@ class Drawing:
     def svg(self) -> Markup:
         """The drawing as an element of an HTML page."""
         size = f'viewBox="0 0 {self.width:g} {self.height:g}" width="{self.width:g}" height="{self.height:g}"'
-        return Markup(f'<svg {size} role="img" aria-label="{clean(self.alt[:300])}" font-family="DejaVu Sans">{self._all()}</svg>')
+        return Markup(
+            f'<svg {size} role="img" aria-label="{clean(self.alt[:300])}" font-family="DejaVu Sans">{self._all()}</svg>'
+        )
 
     def png(self) -> bytes:
         """The same drawing on white paper, twice as large."""
         from resvg_py import svg_to_bytes
 
         size = f'width="{self.width:g}" height="{self.height:g}"'
-        text = f'<svg xmlns="http://www.w3.org/2000/svg" {size} color="{INK}" font-family="DejaVu Sans">{self._all()}</svg>'
-        return svg_to_bytes(svg_string=text, background=PAPER, zoom=2, skip_system_fonts=True, font_files=[str(font_file())])
+        start = f'<svg xmlns="http://www.w3.org/2000/svg" {size} color="{INK}" font-family="DejaVu Sans">'
+        text = f"{start}{self._all()}</svg>"
+        return svg_to_bytes(
+            svg_string=text, background=PAPER, zoom=2, skip_system_fonts=True, font_files=[str(font_file())]
+        )
 
     def _all(self) -> str:
         return "".join(self.parts)
@@ -136,7 +172,9 @@ def beside(drawings: Sequence[Drawing], columns: int, alt: str = "", below: str 
     rows = [drawings[i : i + columns] for i in range(0, len(drawings), columns)]
     heights = [max(d.height for d in row) for row in rows]
     lines = wrapped(below, sum(d.width for d in max(rows, key=len)), 10) if below else []
-    whole = Drawing(max(sum(d.width for d in row) for row in rows), sum(heights) + 14 * len(lines) + (8 if lines else 0), alt)
+    whole = Drawing(
+        max(sum(d.width for d in row) for row in rows), sum(heights) + 14 * len(lines) + (8 if lines else 0), alt
+    )
     y = 0.0
     for row, height in zip(rows, heights, strict=True):
         x = 0.0
@@ -177,7 +215,11 @@ def wrapped(text: str, room: float, size: float) -> list[str]:
     lines = [""]
     for word in text.split():
         joined = f"{lines[-1]} {word}".strip()
-        lines = [*lines[:-1], joined] if width_of(joined, size) <= room or not lines[-1] else [*lines, cut(word, room, size)]
+        lines = (
+            [*lines[:-1], joined]
+            if width_of(joined, size) <= room or not lines[-1]
+            else [*lines, cut(word, room, size)]
+        )
     return lines
 
 

@@ -104,9 +104,7 @@ def compose(rows: Sequence[tuple[str, Image.Image]], caption: Sequence[str]) -> 
     return page
 
 
-def _grid(
-    drawn: Drawn, gone: list[str], results: Path, path: Path, rows: Iterable[Row], method: str = ""
-) -> None:
+def _grid(drawn: Drawn, gone: list[str], results: Path, path: Path, rows: Iterable[Row], method: str = "") -> None:
     strips = []
     for label, record, file in rows:
         try:

@@ -1,7 +1,7 @@
 """The critical-difference diagram: average ranks of the methods, bars join those that may be equal.
 
-Demšar, Statistical comparisons of classifiers over multiple data sets, JMLR 7 (2006), figure 1; here with a row for each
-method, so that it can be read on a narrow screen.
+Demšar, Statistical comparisons of classifiers over multiple data sets, JMLR 7 (2006), figure 1. Here each method has a
+row, so that the diagram can be read on a narrow screen.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ def rank_diagram(group: Group) -> Drawing | None:
     test, count = found.test, len(found.test.ranks)
     bars = 8 * len(test.groups)
     words = [line for text in rank_caption(group, found) for line in wrapped(text, WIDTH, 9)]
-    body = ROW * count + bars + (18 if test.difference else 0)
+    body = ROW * count + bars + (24 if test.difference else 0)
     drawing = Drawing(WIDTH, 60 + body + 13 * len(words) + 6, rank_words(group))
-    panel = Panel(drawing, Scale(1 - 0.04 * count, count + 0.04 * count), Scale(0, 1), LABEL, 40, 12, drawing.height - 40 - body)
+    panel = Panel(
+        drawing, Scale(1 - 0.04 * count, count + 0.04 * count), Scale(0, 1), LABEL, 30, 34, drawing.height - 30 - body
+    )
     drawing.text(8, 14, f"Average rank in {short_title(found.metric)}, 1 is best", 12, bold=True)
     foot = panel.top + body
     for rank in range(1, count + 1, max(1, count // 8)):
@@ -35,12 +37,12 @@ def rank_diagram(group: Group) -> Drawing | None:
         drawing.line([(x, panel.top), (x, foot)], width=0.7, opacity=0.18)
         drawing.text(x, foot + 13, str(rank), 10, "middle")
     drawn = method_styles(group)
-    for i, (name, rank) in enumerate(test.ranks.items()):
-        x, y = panel.at(rank, 0)[0], panel.top + ROW * i + 9
+    for i, (name, mean) in enumerate(test.ranks.items()):
+        x, y = panel.at(mean, 0)[0], panel.top + ROW * i + 9
         drawing.open(name)
         drawing.text(LABEL - 6, y + 3.5, cut(name, LABEL - 12, 10), 10, "end")
-        drawing.marker(x, y, drawn[name], 4.4, title=f"{name}: mean rank {rank:.2f}")
-        drawing.text(x + 8, y + 3.5, f"{rank:.2f}", 9)
+        drawing.marker(x, y, drawn[name], 4.4, title=f"{name}: mean rank {mean:.2f}")
+        drawing.text(x + 8, y + 3.5, f"{mean:.2f}", 9)
         drawing.close()
     at = panel.top + ROW * count + 4
     for i, joined in enumerate(test.groups):
@@ -71,9 +73,9 @@ def rank_caption(group: Group, found: Ranking) -> tuple[str, ...]:
     better = group.better(found.metric)
     where = ", ".join(domains) if len(domains) <= 6 else f"{len(domains)} domains"
     said = [
-        f"{found.metric} ({better} is better) within {test.blocks} blocks: a block is one seed on one domain ({where}). "
-        "Blocks of the same domain share its images and are not independent data sets: the diagram is about these "
-        "domains, not about domains in general."
+        f"{found.metric} ({better} is better) within {test.blocks} blocks: a block is one seed on one domain "
+        f"({where}). Blocks of the same domain share its images and are not independent data sets: the diagram is "
+        "about these domains, not about domains in general."
     ]
     if test.reason:
         said.append(f"No bars, because no difference was tested: {test.reason}.")

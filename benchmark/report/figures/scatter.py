@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 from benchmark.report.figures.axes import Panel, scale_of
@@ -51,10 +52,12 @@ def scatter(group: Group, domain: str) -> Drawing | None:
     panel = Panel(drawing, scale_of(xs, margin=0.1), scale_of(ys, log=True), bottom=38 + drawing.height - HEIGHT)
     x_title = f"{short_title(far)} {ARROWS[group.better(far)]}"
     panel.frame(domain, x_title, f"{short_title(fidelity)} {ARROWS[group.better(fidelity)]}")
-    drawn = method_styles(group)
+    drawn, by_base = method_styles(group), defaultdict[str, list[Place]](list)
+    for p in sorted(places, key=lambda p: control_order(p.line.control)):
+        by_base[p.line.base].append(p)
     for base in methods:
         drawing.open(base)
-        own = sorted((p for p in places if p.line.base == base), key=lambda p: control_order(p.line.control))
+        own = by_base[base]
         if len(own) > 1:
             drawing.line([panel.at(*p.mean) for p in own], drawn[base].colour, 1.1, opacity=0.7)
             for p in own:
@@ -73,7 +76,9 @@ def scatter(group: Group, domain: str) -> Drawing | None:
         _legend(drawing, legend, drawn)
     else:
         _names(panel, [p for p in places if p.line.is_default or p.line.zero_step], drawn)
-    drawing.alt = f"Chart: {short_title(fidelity)} against {x_title.rstrip('↓↑ ')} on {domain}, the numbers of the headline table"
+    drawing.alt = (
+        f"Chart: {short_title(fidelity)} against {x_title.rstrip('↓↑ ')} on {domain}, the numbers of the headline table"
+    )
     return drawing
 
 

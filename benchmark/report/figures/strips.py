@@ -182,7 +182,12 @@ def _player(
 ) -> Iterator[Player]:
     """One slider, or none when fewer than two of the method's strips are there."""
     frames = [
-        {"id": _id(id, r), "value": control_text(line.control), "standard": line.is_default, "said": _measured(group, r)}
+        {
+            "id": _id(id, r),
+            "value": control_text(line.control),
+            "standard": line.is_default,
+            "said": _measured(group, r),
+        }
         for line, r in own
         if _id(id, r) in there
     ]
@@ -193,9 +198,7 @@ def _player(
         known = {"seed": record.seed, "source": fixed[0], "real": fixed[1], "frames": frames}
         known["count"] = min(s.width // s.height for s in strips)
         title = f"{line.base} on {domain}, seed {record.seed}"
-        yield Player(
-            title, line.base, domain, json.dumps({k: brief(v) for k, v in texts.items()} | known)
-        )
+        yield Player(title, line.base, domain, json.dumps({k: brief(v) for k, v in texts.items()} | known))
 
 
 def _references(id: str, pairs: Sequence[tuple[Line, RunRecord]], what: str, results: Path) -> list[Strip]:

@@ -62,9 +62,7 @@ def _estimated(statistic: Callable[[list[Floats]], float], strata: Sequence[Floa
     if min(len(own) for own in strata) < LEAST_SEEDS:
         return Estimate(value, None)
     rng = np.random.default_rng(0)
-    drawn = [
-        statistic([own[rng.integers(0, len(own), len(own))] for own in strata]) for _ in range(_draws(strata))
-    ]
+    drawn = [statistic([own[rng.integers(0, len(own), len(own))] for own in strata]) for _ in range(_draws(strata))]
     low, high = np.percentile(drawn, (2.5, 97.5))
     return Estimate(value, (float(low), float(high)))
 

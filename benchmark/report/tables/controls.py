@@ -65,22 +65,22 @@ def measures(curve: Curve) -> dict[str, float | None]:
 
 
 def control_table(group: Group) -> Table | None:
-    """One row per method with a control, a group of columns per domain; mean ± std over seeds. None without controls."""
+    """One row per method with a control, a group of columns per domain, mean ± std over seeds; None without any."""
     found = curves(group)
     if not found:
         return None
     domains = sorted({domain for _, domain, _ in found})
-    rows = []
-    still = []
+    rows, still = [], list[str]()
+    grouped = by_place(found)
     for base in dict.fromkeys(base for base, _, _ in found):
-        behind = [r for line in group.lines if line.base == base for r in line.records]
+        behind = [r for line in group.by_base[base] for r in line.records]
         cells = [Cell(_kept(behind))]
         for domain in domains:
-            own = [curve for (b, d, _), curve in found.items() if (b, d) == (base, domain)]
+            own = grouped.get((base, domain), [])
             numbers = [measures(curve) for curve in own]
             keys = tuple(r.record_key for r in behind if (base, domain, r.seed) in found and r.domain == domain)
             cells += [_cell([n[column] for n in numbers], column == "path", keys) for column in COLUMNS]
-            still += [f"{base} on {domain}"] if own and all(curve.still for curve in own) else []
+            still += [f"{base} on {domain}"] if _still(own) else []
         rows.append(Row(base, tuple(cells), method=base))
     columns = [Column("", "generators kept")]
     columns += [Column(domain, column, arrow) for domain in domains for column, arrow in COLUMNS.items()]
@@ -90,10 +90,9 @@ def control_table(group: Group) -> Table | None:
 def value_tables(group: Group) -> list[Table]:
     """One table per method with a control: its values by domains, with fidelity, preservation and the step before."""
     found = []
-    step, courses = metric_of(group.records, "step"), curves(group)
-    bases = dict.fromkeys(line.base for line in group.lines if line.control is not None and not line.zero_step)
-    for base in bases:
-        own = sorted((x for x in group.lines if x.base == base), key=lambda x: control_order(x.control))
+    step, courses = metric_of(group.records, "step"), by_place(curves(group))
+    for base in group.controlled:
+        own = group.by_base[base]
         if len(own) < 2:
             continue
         columns: list[Column] = []
@@ -105,12 +104,18 @@ def value_tables(group: Group) -> list[Table]:
                     cells.append(_values(group, domain, metric, own))
         name = (own[0].records[0].control_name or "control").replace("_", " ")
         rows = [
-            Row(control_text(x.control) + (" (default)" if x.is_default else ""), tuple(c[i] for c in cells), method=base)
+            Row(
+                control_text(x.control) + (" (default)" if x.is_default else ""),
+                tuple(c[i] for c in cells),
+                method=base,
+            )
             for i, x in enumerate(own)
         ]
         if columns:
-            still = [d for d in group.domains if _still(courses, base, d)]
-            said = (f"The control moves nothing here that can be told from noise: {', '.join(still)}.",) if still else ()
+            still = [d for d in group.domains if _still(courses.get((base, d), []))]
+            said = (
+                (f"The control moves nothing here that can be told from noise: {', '.join(still)}.",) if still else ()
+            )
             found.append(Table(f"{base}: values of its control", tuple(columns), tuple(rows), (), said, head=name))
     return found
 
@@ -138,8 +143,15 @@ def curves(group: Group) -> dict[tuple[str, str, int], Curve]:
     return found
 
 
-def _still(courses: Mapping[tuple[str, str, int], Curve], base: str, domain: str) -> bool:
-    own = [curve for (b, d, _), curve in courses.items() if (b, d) == (base, domain)]
+def by_place(found: Mapping[tuple[str, str, int], Curve]) -> dict[tuple[str, str], list[Curve]]:
+    """(method, domain) -> its curves, one per seed."""
+    grouped: dict[tuple[str, str], list[Curve]] = defaultdict(list)
+    for (base, domain, _), curve in found.items():
+        grouped[base, domain].append(curve)
+    return dict(grouped)
+
+
+def _still(own: list[Curve]) -> bool:
     return bool(own) and all(curve.still for curve in own)
 
 
@@ -181,8 +193,8 @@ def _cell(values: list[float | None], is_path: bool, keys: tuple[str, ...]) -> C
 def _caption(group: Group, still: list[str]) -> tuple[str, ...]:
     step, far = metric_of(group.records, "step"), metric_of(group.records, *DISTANCES)
     said = [
-        f"Along the grid of each control: path = sum of {step or 'steps (not measured)'}; unevenness = largest over mean "
-        f"step (1 is even); directness = net over total change of {far} (1 is monotone).",
+        f"Along the grid of each control: path = sum of {step or 'steps (not measured)'}; unevenness = largest over "
+        f"mean step (1 is even); directness = net over total change of {far} (1 is monotone).",
         "Generators kept: sets of weights that a user needs to move the control. Grids differ between methods: compare "
         "unevenness only where they are alike.",
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from benchmark.report.group import SOURCE, Group
 from benchmark.report.lines import Line, device_of
@@ -27,25 +27,39 @@ def cost_table(group: Group) -> Table:
     A seed's value is the mean over its domains.
     """
     notes, found = Footnotes(), []
+    trained: dict[str, set[str]] = defaultdict(set)
+    for line in group.lines:
+        for r in line.records:
+            if not r.timing.reused_training:
+                trained[r.train_key].add(line.base)
     for line in group.lines:
         if not (line.is_default or line.zero_step):
             continue
         done = [r for r in line.records if r.status == "done"]
         for device in sorted({device_of(r) for r in done}):
             here = [r for r in done if device_of(r) == device]
-            shared = tuple(notes.mark(text) for text in _shared_training(line, here, group.lines))
+            shared = tuple(notes.mark(text) for text in _shared_training(line, here, trained))
             found.append((line, device, here, shared))
     means = [{name: _seed_means(here, name) for name in COSTS} for _, _, here, _ in found]
     digits = {
         name: decimals(
-            max((spread(m[name]) for m in means if m[name]), default=0.0), max((max(m[name], default=0.0) for m in means), default=0.0)
+            max((spread(m[name]) for m in means if m[name]), default=0.0),
+            max((max(m[name], default=0.0) for m in means), default=0.0),
         )
         for name in COSTS
     }
     rows = []
     for (line, device, here, shared), own in zip(found, means, strict=True):
         cells = [_cell(own[name], name, digits[name], here, shared) for name in COSTS]
-        rows.append(Row(SOURCE if line.zero_step else line.base, (*cells, Cell(device)), line.zero_step, (), "" if line.zero_step else line.base))
+        rows.append(
+            Row(
+                SOURCE if line.zero_step else line.base,
+                (*cells, Cell(device)),
+                line.zero_step,
+                (),
+                "" if line.zero_step else line.base,
+            )
+        )
     columns = [Column("", name) for name in COSTS.values()] + [Column("", "device")]
     caption = ["Mean over domains, then mean ± sample standard deviation over seeds; no ± where there is one seed."]
     if len({row.cells[-1].text for row in rows}) > 1:
@@ -61,7 +75,9 @@ def _seed_means(records: Sequence[RunRecord], field: str) -> list[float]:
     return [sum(v) / len(v) for _, v in sorted(seeds.items())]
 
 
-def _cell(means: Sequence[float], field: str, digits: int, records: Sequence[RunRecord], shared: tuple[int, ...]) -> Cell:
+def _cell(
+    means: Sequence[float], field: str, digits: int, records: Sequence[RunRecord], shared: tuple[int, ...]
+) -> Cell:
     if not means:
         return Cell(MISSING)
     same = field.endswith("params") and len(set(means)) == 1
@@ -70,12 +86,11 @@ def _cell(means: Sequence[float], field: str, digits: int, records: Sequence[Run
     return Cell(text, notes=marks, keys=tuple(r.record_key for r in records if getattr(r.timing, field) is not None))
 
 
-def _shared_training(line: Line, records: Sequence[RunRecord], shown: Sequence[Line]) -> list[str]:
+def _shared_training(line: Line, records: Sequence[RunRecord], trained: Mapping[str, set[str]]) -> list[str]:
     """A note where a method has no training of its own, naming the method whose checkpoint it uses."""
     keys = {r.train_key for r in records if r.timing.reused_training}
     if not keys:
         return []
-    owners = {o.base for o in shown if any(r.train_key in keys and not r.timing.reused_training for r in o.records)}
-    owners -= {line.base}
+    owners = {name for key in keys for name in trained.get(key, ())} - {line.base}
     whose = f"that of {', '.join(sorted(owners))}" if owners else "that of a method outside this table"
     return [f"{line.base} needs no training of its own: it uses {whose}."]

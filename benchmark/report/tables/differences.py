@@ -45,7 +45,7 @@ def comparisons(group: Group) -> dict[tuple[str, str], Paired]:
     metric = group.fidelity
     if metric is None:
         return {}
-    better, found = group.better(metric), {}
+    better, found = group.better(metric), dict[tuple[str, str], Paired]()
     for domain in group.domains:
         other = reference(group, domain)
         for line in group.shown:

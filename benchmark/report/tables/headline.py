@@ -61,7 +61,9 @@ def headline(group: Group) -> Table:
     ]
     if any(text != MISSING for text in floors):
         rows.append(Row(BEST_POSSIBLE, tuple(Cell(text) for text in (*floors, *(MISSING for _ in further)))))
-    return Table(title(group), tuple(columns), tuple(rows), tuple(notes), caption(group, order, remarks), legend=legend(group))
+    return Table(
+        title(group), tuple(columns), tuple(rows), tuple(notes), caption(group, order, remarks), legend=legend(group)
+    )
 
 
 def title(group: Group) -> str:
@@ -165,6 +167,6 @@ def _marks_words(group: Group, remarks: list[str]) -> str:
     if marked:
         return (
             "Bold: the best and what is not significantly worse (exact sign-flip test of paired differences, "
-            "Holm-corrected in the column, 0.05); distances to the source are not marked, as doing nothing is best there."
+            "Holm-corrected in the column, 0.05); distances to the source are not marked: doing nothing is best there."
         )
     return f"Nothing is marked: {'; '.join(dict.fromkeys(remarks)) or 'nothing was compared'}."

@@ -33,7 +33,7 @@ ABSENT = "not available"
 MANY_NOTES = 6
 """More different notes than this in a column are not printed one by one."""
 SHARES = ("precision", "recall", "coverage", "memorisation", "authenticity", "identity_retrieval")
-UNMARKED = DISTANCES + ("distance_averaged",)
+UNMARKED = (*DISTANCES, "distance_averaged")
 """Kinds of metrics in which doing nothing is best: nothing of them is marked."""
 BEST_POSSIBLE = "best possible images"
 
@@ -66,10 +66,9 @@ def metric_table(group: Group, metric: str) -> Table | None:
         )
         for i, line in enumerate(shown)
     ]
-    if known := [group.best_possible.get((c.group, metric)) for c in columns]:
-        if any(v is not None for v in known):
-            texts = [MISSING if v is None else f"{v:.3g}" for v in known]
-            rows.append(Row(BEST_POSSIBLE, tuple(map(Cell, texts))))
+    known = [group.best_possible.get((c.group, metric)) for c in columns]
+    if any(v is not None for v in known):
+        rows.append(Row(BEST_POSSIBLE, tuple(Cell(MISSING if v is None else f"{v:.3g}") for v in known)))
     where = {text: "" if len(own) == len(columns) else f"{', '.join(own)}: " for text, own in said.items()}
     caption = (*_first(group, metric), *(sentence(f"{where[text]}{text}") for text in said), *absences(group, metric))
     return Table(metric, tuple(columns), tuple(rows), tuple(notes), caption)
@@ -195,4 +194,3 @@ def _exceptions(
         elif metric in r.metrics and r.metrics[metric].note:
             numbers.append(notes.mark(crowd or f"{metric}: {brief(r.metrics[metric].note, 300)}"))
     return (min(words, default=MISSING)), tuple(sorted(set(numbers)))
-

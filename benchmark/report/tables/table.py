@@ -109,7 +109,7 @@ def narrow(table: Table, most: int, kept: int | None = None) -> list[Table]:
 def select(table: Table, columns: Sequence[int]) -> Table:
     """The table with these columns only, and the footnotes that they and the rows still use."""
     rows = [replace(row, cells=tuple(row.cells[i] for i in columns)) for row in table.rows]
-    used = sorted({n for row in rows for noted in (row, *row.cells) for n in noted.notes})
+    used = sorted({n for row in rows for own in (row.notes, *(c.notes for c in row.cells)) for n in own})
     again = {n: i for i, n in enumerate(used, 1)}
     rows = [
         replace(

@@ -16,7 +16,6 @@ from benchmark.report.statistics.paired import Floats
 from benchmark.report.statistics.trade_off import Point, distance_at, dominated_share
 from benchmark.report.tables.ranking import ordered
 from benchmark.report.tables.table import MISSING, Cell, Column, Row, Table, mean_text
-from benchmark.results.record import control_order
 
 FARTHEST = 0.5
 """The corner's distance where a domain has no right answer: about what unrelated images are apart."""
@@ -57,7 +56,7 @@ def points(group: Group, base: str, domain: str) -> dict[int, list[Point]]:
     """{seed: (preservation, fidelity) of all values of a method's control, in its order}."""
     metric, fidelity = group.preservation(domain), group.fidelity
     found: dict[int, list[Point]] = defaultdict(list)
-    for line in sorted((x for x in group.lines if x.base == base), key=lambda x: control_order(x.control)):
+    for line in group.by_base.get(base, []):
         far = group.values(line, domain, metric)
         for seed, y in group.values(line, domain, fidelity).items():
             if seed in far:
@@ -101,7 +100,7 @@ def equal_fidelity(group: Group) -> dict[str, dict[str, AtEqual]]:
         metrics = {d: course_metric(group, d) for d in domains}
         found |= _against_all(group, f"{group.plain.base} stopped earlier", group.plain.base, stopped, metrics)
     metrics = {d: group.preservation(d) for d in domains}
-    for base in dict.fromkeys(x.base for x in group.shown if x.control is not None):
+    for base in group.controlled:
         own = {(d, s): p for d in domains for s, p in points(group, base, d).items() if _moves(p)}
         found |= _against_all(group, f"{base} at another value", base, own, metrics)
     return found
@@ -147,8 +146,8 @@ def equal_fidelity_table(group: Group) -> Table | None:
     name = short_title(group.fidelity)
     caption = (
         f"The method's distance or error minus that of the other way to the same {name}, in the same domain and seed "
-        "(linear between measured points); in brackets the blocks in which the method is nearer. Blocks count where the "
-        f"other way reaches the method's {name}; blocks of one domain are not independent.",
+        "(linear between measured points); in brackets the blocks in which the method is nearer. Blocks count where "
+        f"the other way reaches the method's {name}; blocks of one domain are not independent.",
     )
     columns = tuple(Column("", path) for path in found)
     return Table(f"Preservation at equal {name}", columns, tuple(rows), (), caption)
@@ -222,16 +221,14 @@ def _caption(group: Group, corners: dict[str, Point | None]) -> tuple[str, ...]:
     name = short_title(group.fidelity or "")
     fixed = [f"{d} ({at[0]:.3g}, {at[1]:.3g})" for d, at in corners.items() if at]
     said = [
-        f"Gap closed: share of the way in {name} from the untouched source to real images (to 0 where their score is not "
-        "known), interquartile mean over domains and seeds; P: probability that a run is better. In square brackets "
-        "95 % intervals of a bootstrap stratified by domain, from three seeds on.",
+        f"Gap closed: share of the way in {name} from the untouched source to real images (to 0 where their score is "
+        "not known), interquartile mean over domains and seeds; P: probability that a run is better. In square "
+        "brackets 95 % intervals of a bootstrap stratified by domain, from three seeds on.",
     ]
     if fixed:
         said.append(
-            "Dominated: share of the rectangle up to a fixed corner that the method's points dominate, all values of its "
-            f"control together; corners (distance or error, {name}): {'; '.join(fixed)}. The corner is the source's own "
-            f"error and {name}; a distance to the source ends at {FARTHEST:g}."
+            "Dominated: share of the rectangle up to a fixed corner that the method's points dominate, all values of "
+            f"its control together; corners (distance or error, {name}): {'; '.join(fixed)}. The corner is the "
+            f"source's own error and {name}; a distance to the source ends at {FARTHEST:g}."
         )
     return tuple(said)
-
-
