@@ -48,6 +48,8 @@ SHORT: dict[Kind, str] = {
 
 def short_title(metric: str) -> str:
     """The title of a column: ``KID``, ``to source``; what it was measured with belongs in the caption."""
+    if metric.startswith("fid"):
+        return "FID" + SHORT["fd_infinity"].removeprefix("FD") * metric.endswith("infinity")
     info = info_of(metric)
     return metric if info.kind == "unknown" else SHORT.get(info.kind, info.kind.replace("_", " "))
 

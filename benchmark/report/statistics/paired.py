@@ -193,7 +193,8 @@ def _sign_flip_p(differences: Floats, slack: float) -> float:
 @lru_cache(maxsize=4)
 def _signs(n: int) -> Floats:
     """Random signs [DRAWS, n], the same in every call."""
-    return np.random.default_rng(0).choice((-1.0, 1.0), (DRAWS, n))
+    rng = np.random.default_rng(0)
+    return rng.choice((-1.0, 1.0), (DRAWS, n))
 
 
 def _few_seeds(n: int) -> str | None:
