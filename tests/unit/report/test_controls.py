@@ -104,9 +104,6 @@ def test_a_table_per_control_with_its_values_as_rows() -> None:
     assert [row.label for row in table.rows] == ["0", "0.5", "1 (default)"]
     rows = [[c.text for c in row.cells] for row in table.rows]
     assert rows[1:] == [["0.50", "0.200", "0.200"], ["0.20", "0.400", "0.200"]]
-        ["0.50", "0.200", "0.200"],
-        ["0.20", "0.400", "0.200"],
-    ]
     quiet = [record("b", c, metrics(0.5, 0.3, 1e-5 if c else None)) for c in (0.0, 1.0)]
     (still,) = value_tables(group_of([SOURCE, *quiet]))
     assert still.caption == ("The control moves nothing here that can be told from noise: d.",)

@@ -355,7 +355,7 @@ def test_same_bytes_in_another_process_without_torch(written: Path, tmp_path: Pa
 
 def test_markdown(written: Path) -> None:
     text = (written / "tables.md").read_text(encoding="utf-8")
-    assert "a_b%&lt;script&gt;\\|\\$x\\$\\* (noise 0) |" in text and "| 0.0100 |" in text
+    assert "a_b%&lt;script&gt;\\|\\$x\\$\\* (noise 0) |" in text and " 0.010 |" in text
     assert "<script" not in text and "[x](y)" not in text
     table = [line for line in text.splitlines() if line.startswith("|")]
     widths = [len(re.findall(r"(?<!\\)\|", line)) for line in table]
@@ -373,7 +373,7 @@ def test_latex(written: Path) -> None:
     assert r"\cmidrule(lr){2-3}" in text and r"\cmidrule(lr){4-5}" in text
     unescaped = re.sub(r"\\[&%$#_{}]", "", text)
     assert unescaped.count("{") == unescaped.count("}") and "#" not in unescaped
-    for environment in ("table", "tabular", "itemize"):
+    for environment in ("table*", "tabular", "itemize"):
         assert text.count(rf"\begin{{{environment}}}") == text.count(rf"\end{{{environment}}}") > 0
     for body in re.findall(r"\\midrule\n(.*?)\\bottomrule", text, re.S):
         assert (
