@@ -21,16 +21,16 @@ SHORTER = {"to source": "dist"}
 def summary(section: Section, width: int = WIDTH) -> str:
     """The sentences, the headline table and its legend, in lines of at most ``width``."""
     said = [line for text in section.sentences for line in textwrap.wrap(text, width)]
-    parts = _parts(section.headline, width)
-    tables = [line for part in parts for line in [*_lines(part), *_notes(part, width), ""]]
+    parts, spread = _parts(section.headline, width)
+    tables = [line for part in parts for line in [*_lines(part, spread), *_notes(part, width), ""]]
     words = dict.fromkeys(text for part in parts for text in part.words)
     legend = [line for text in words for line in textwrap.wrap(text, width)]
     head = textwrap.wrap(section.title, width)
     return "\n".join([*head, *said, "", *tables, *legend])
 
 
-def _parts(table: Table, width: int) -> list[Table]:
-    """The table in parts that fit: two columns of each domain, then rank and cost."""
+def _parts(table: Table, width: int) -> tuple[list[Table], bool]:
+    """The table in parts that fit: two columns of each domain, then rank and cost; and whether ± has room."""
     counts: dict[str, int] = {}
     kept = []
     for i, column in enumerate(table.columns):
@@ -40,9 +40,10 @@ def _parts(table: Table, width: int) -> list[Table]:
     small = select(table, kept)
     for most in range(len(kept) + 2, 2, -1):
         parts = narrow(small, most)
-        if all(max(map(len, _lines(part))) <= width for part in parts):
-            return parts
-    return narrow(small, 2)
+        for spread in (True, False):
+            if all(max(map(len, _lines(part, spread))) <= width for part in parts):
+                return parts, spread
+    return narrow(small, 2), False
 
 
 def _notes(table: Table, width: int) -> list[str]:
@@ -50,8 +51,8 @@ def _notes(table: Table, width: int) -> list[str]:
     return [line for i, text in notes for line in textwrap.wrap(f"[{i}] {brief(text, 300)}", width)]
 
 
-def _lines(table: Table) -> list[str]:
-    texts = [[_short(cell, _is_first(table, i)) for i, cell in enumerate(row.cells)] for row in table.rows]
+def _lines(table: Table, spread: bool) -> list[str]:
+    texts = [[_short(cell, spread and _is_first(table, i)) for i, cell in enumerate(row.cells)] for row in table.rows]
     heads = [f"{SHORTER.get(c.name, c.name)} {c.detail}".strip() if c.group else c.name for c in table.columns]
     widths = [max([len(h), *(len(row[i]) for row in texts)]) for i, h in enumerate(heads)]
     for name, places in groupby(range(len(heads)), key=lambda i: table.columns[i].group):
