@@ -10,6 +10,7 @@ from benchmark.report.tables.metrics import BEST_POSSIBLE, column_digits, marks,
 from benchmark.report.tables.ranking import Ranking, ordered, ranking
 from benchmark.report.tables.table import (
     ARROWS,
+    MANY_DOMAINS,
     MISSING,
     TIMES,
     Cell,
@@ -22,8 +23,6 @@ from benchmark.report.tables.table import (
     number,
 )
 
-MANY_DOMAINS = 6
-"""More domains than this are not shown one by one."""
 SHARED = "†"
 
 

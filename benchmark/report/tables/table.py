@@ -11,6 +11,8 @@ from itertools import groupby
 from benchmark.results import RunRecord
 
 MISSING, TIMES = "\N{EN DASH}", "\N{MULTIPLICATION SIGN}"
+MANY_DOMAINS = 6
+"""More domains than this are not shown one by one beside other columns."""
 ARROWS = {"lower": "↓", "higher": "↑"}
 
 

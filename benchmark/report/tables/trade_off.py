@@ -15,7 +15,7 @@ from benchmark.report.statistics.aggregates import Estimate, aggregate, improvem
 from benchmark.report.statistics.paired import Floats
 from benchmark.report.statistics.trade_off import Point, distance_at, dominated_share
 from benchmark.report.tables.ranking import ordered
-from benchmark.report.tables.table import MISSING, Cell, Column, Row, Table, mean_text
+from benchmark.report.tables.table import MANY_DOMAINS, MISSING, Cell, Column, Row, Table, mean_text
 
 FARTHEST = 0.5
 """The corner's distance where a domain has no right answer: about what unrelated images are apart."""
@@ -173,7 +173,7 @@ def aggregate_table(group: Group) -> Table | None:
     """Over domains: share of the gap closed, P(better than the plain method), dominated area; None without a source."""
     if group.source is None or group.fidelity is None or group.better(group.fidelity) != "lower":
         return None
-    corners = {d: corner(group, d) for d in group.domains}
+    corners = {d: corner(group, d) for d in group.domains if len(group.domains) <= MANY_DOMAINS}
     plain = scores(group, group.plain) if group.plain else []
     several = len(group.domains) >= LEAST_DOMAINS
     rows = []
@@ -185,7 +185,7 @@ def aggregate_table(group: Group) -> Table | None:
         is_plain = line is group.plain
         comparable = plain and not is_plain and all(len(v) for v in plain)
         cells.append(_estimate(improvement(own, plain)) if comparable else Cell(MISSING))
-        cells += [_area(group, line, d, corners[d]) for d in group.domains]
+        cells += [_area(group, line, d, at) for d, at in corners.items()]
         if several:
             cells += [Cell(f"{share:.0%}") for share in profile(own, np.asarray(PROFILED))]
         rows.append(Row(line.base, tuple(cells), method=line.base))
@@ -193,7 +193,7 @@ def aggregate_table(group: Group) -> Table | None:
         return None
     name = f"P(better than {group.plain.base})" if group.plain else "P(better)"
     columns = [Column("", "gap closed", "↑"), Column("", name, "↑")]
-    columns += [Column(d, "dominated", "↑") for d in group.domains]
+    columns += [Column(d, "dominated", "↑") for d in corners]
     columns += [Column("runs that close", f"{share:.0%}", "↑") for share in PROFILED] if several else []
     return Table("Over all domains", tuple(columns), tuple(rows), (), _caption(group, corners))
 
