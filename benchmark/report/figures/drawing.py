@@ -61,8 +61,14 @@ class Style:
 def styles(names: Iterable[str]) -> dict[str, Style]:
     """A style for each name: no colour and marker together twice in 81 names; dashes differ where colours repeat."""
     count = len(_MARKERS) + 1
+
+    def marker(i: int) -> int:
+        """Shifted by three a round, so that colours that resemble each other do not meet in one marker at once."""
+        turn = i // len(COLOURS)
+        return (i + 3 * turn + turn // 3) % count
+
     return {
-        name: Style(COLOURS[i % len(COLOURS)], (i + i // len(COLOURS)) % count, DASHES[i // len(COLOURS) % len(DASHES)])
+        name: Style(COLOURS[i % len(COLOURS)], marker(i), DASHES[i // len(COLOURS) % len(DASHES)])
         for i, name in enumerate(dict.fromkeys(names))
     }
 

@@ -39,7 +39,7 @@ def headline(group: Group) -> Table:
         for metric in _metrics(group, domain):
             name = "result" if metric is None else short_title(metric)
             columns.append(Column(domain, name, ARROWS[group.better(metric)] if metric else ""))
-            column, remark = metric_cells(group, domain, metric or "", shown, notes)
+            column, remark = metric_cells(group, domain, metric or "", shown, notes, noted=False)
             cells.append(column)
             remarks += [remark] if remark and metric == group.fidelity else []
             best = group.best_possible.get((domain, metric or ""))

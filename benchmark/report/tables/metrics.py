@@ -103,9 +103,9 @@ def unavailable(group: Group) -> list[str]:
 
 
 def metric_cells(
-    group: Group, domain: str, metric: str, shown: Sequence[Line], notes: Footnotes
+    group: Group, domain: str, metric: str, shown: Sequence[Line], notes: Footnotes, noted: bool = True
 ) -> tuple[list[Cell], str]:
-    """One column, top to bottom, and what must be said about its marks."""
+    """One column, top to bottom, and what must be said about its marks; ``noted``: with the notes of its values."""
     values = [[*group.values(line, domain, metric).values()] for line in shown]
     ties, remark = marks(group, domain, metric)
     digits = column_digits(group, domain, metric)
@@ -115,7 +115,7 @@ def metric_cells(
     crowd = f"{metric}: most values have notes of their own; they are in tables.csv" if len(said) > MANY_NOTES else None
     seeds = len(group.seeds)
     for line, own, v in zip(shown, records, values, strict=True):
-        word, numbers = _exceptions(line, own, metric, notes, crowd)
+        word, numbers = _exceptions(line, own, metric, notes, crowd, noted)
         if v:
             word = mean_text(v, digits) + (f" (n={len(v)})" if len(v) < seeds else "")
         behind = [r for r in own if value_of(r, metric) is not None] or own
@@ -175,7 +175,7 @@ def competition(group: Group, domain: str, metric: str) -> Ties | None:
 
 
 def _exceptions(
-    line: Line, records: Sequence[RunRecord], metric: str, notes: Footnotes, crowd: str | None
+    line: Line, records: Sequence[RunRecord], metric: str, notes: Footnotes, crowd: str | None, noted: bool
 ) -> tuple[str, tuple[int, ...]]:
     """What a cell without a value says, and the footnotes that explain missing values and those that have a note.
 
@@ -191,6 +191,6 @@ def _exceptions(
             words.append(ABSENT)
             why = brief(r.metrics[metric].reason, 300).removeprefix(f"{ABSENT}: ")
             numbers.append(notes.mark(f"{metric}: {why}"))
-        elif metric in r.metrics and r.metrics[metric].note:
+        elif noted and metric in r.metrics and r.metrics[metric].note:
             numbers.append(notes.mark(crowd or f"{metric}: {brief(r.metrics[metric].note, 300)}"))
     return (min(words, default=MISSING)), tuple(sorted(set(numbers)))
