@@ -88,7 +88,7 @@ def pictures(id: str, group: Group, results: Path) -> tuple[list[Grid], list[Pla
         absent = sorted(methods - {line.base for line, _ in pairs})
         why = f"not run with seed {pairs[0][1].seed}"
         no_rows = tuple(Strip("", name, "", reason=why, method=name) for name in absent)
-        if any(s.uri for s in (*grid.rows, *grid.more)) or len({s.reason for s in grid.rows}) > 1:
+        if any(s.uri for s in (*grid.rows, *grid.more)):
             grids.append(replace(grid, rows=grid.rows + no_rows))
         players += sliders
     return grids, players
