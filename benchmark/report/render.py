@@ -129,6 +129,8 @@ LATEX = r"""
 
 MOST = 8
 """Columns of a LaTeX table."""
+WIDE, LETTER, GAP = 505.0, 4.3, 9.0
+"""Width of a page with two columns, of a letter and between columns, in pt."""
 
 _TEX = {c: "\\" + c for c in "&%$#_{}"} | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}"}
 _TEX |= {
@@ -175,13 +177,36 @@ def latex_tables(tables: Sequence[Table]) -> str:
     start = LATEX.index(r"\begin{table*}")
     body = LATEX[start : LATEX.index("<% endfor %>\n\n\\begin{itemize}")]
     text = f"% Needs \\usepackage{{booktabs}}.\n<% for t in tables %>\n\n{body}<% endfor %>\n"
-    return _latex().from_string(text).render(tables=[part for t in tables for part in narrow(t, MOST)])
+    return _latex().from_string(text).render(tables=[part for t in tables for part in _fitting(t)])
 
 
 def _parts(section: Section) -> list[Table]:
     """The headline and the appendix in parts that a page can hold."""
-    whole = narrow(section.headline, MOST, kept=2)
-    return [*whole, *(part for t in section.appendix for part in narrow(t, MOST))]
+    whole = _fitting(section.headline, kept=2)
+    return [*whole, *(part for t in section.appendix for part in _fitting(t))]
+
+
+def _fitting(table: Table, kept: int | None = None) -> list[Table]:
+    """The table in parts that are about as wide as two columns of a paper, at most."""
+    parts = narrow(table, MOST, kept)
+    for most in range(MOST - 1, 1, -1):
+        if all(_points(part) <= WIDE for part in parts):
+            break
+        parts = narrow(table, most, kept)
+    return parts
+
+
+def _points(table: Table) -> float:
+    """About the width of a table in LaTeX's ``small``, in pt: deviations are printed smaller, marks hang above."""
+    texts = [[f"{c.name} {c.detail}", *(row.cells[i].text for row in table.rows)] for i, c in enumerate(table.columns)]
+    labels = [table.head, *(row.label for row in table.rows)]
+    columns = [max(map(_length, own)) for own in (labels, *texts)]
+    return LETTER * sum(columns) + GAP * len(columns)
+
+
+def _length(text: str) -> float:
+    mean, sign, rest = text.partition(" ± ")
+    return len(mean) + (2 + 0.75 * len(rest) if sign else 0)
 
 
 def _markdown() -> jinja2.Environment:

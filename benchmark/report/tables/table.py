@@ -93,6 +93,9 @@ def narrow(table: Table, most: int, kept: int | None = None) -> list[Table]:
     ]
     if len(table.columns) < most:
         return [table]
+    if not named:
+        size = max(1, most - 1)
+        return [select(table, loose[i : i + size]) for i in range(0, len(loose), size)]
     if len(named) > 1 and kept is not None:
         named = [(name, own[:kept]) for name, own in named]
     parts: list[list[int]] = [[]]

@@ -171,6 +171,16 @@ def test_a_wide_table_is_cut_between_its_groups() -> None:
     assert max(len(part.columns) + 1 for part in parts + kept) <= 8
 
 
+def test_a_wide_table_without_groups_is_cut_into_parts_that_a_page_holds() -> None:
+    columns = tuple(Column("", f"a column with a long name {i}") for i in range(6))
+    rows = (Row("m", tuple(Cell("1.00 ± 0.10") for _ in columns)),)
+    text = latex_tables([Table("t", columns, rows)])
+    widths = [line.count("&") for line in text.splitlines() if line.startswith("method")]
+    assert sum(widths) == 6 and max(widths) <= 3
+    parts = narrow(Table("t", columns, rows), 4)
+    assert [len(part.columns) for part in parts] == [3, 3]
+
+
 def test_footnotes_of_a_part_are_numbered_anew() -> None:
     columns = (Column("a", "x"), Column("b", "y"))
     rows = (Row("m", (Cell("1", notes=(1,)), Cell("2", notes=(2,)))),)
