@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -64,19 +64,46 @@ def list_(what: str, plugins: tuple[str, ...], cache: Path) -> None:
     wide_console().print(table)
 
 
-@cli.command(epilog="\b\nExample:\n  python -m benchmark report results/runs/avatars")
+@cli.command(
+    epilog="""\b
+Examples:
+  python -m benchmark report results/runs/avatars
+  python -m benchmark report results/runs/avatars --metrics kid,recall --format tex > table.tex"""
+)
 @click.argument("results", type=click.Path(path_type=Path))
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder to write to.  [default: the results folder itself]"
 )
-def report(results: Path, out: Path | None) -> None:
-    """Write the tables and figures of a results folder again, from its records alone."""
-    from benchmark.report import rich_table, write_report
+@click.option("--metrics", callback=comma, help="Print the tables of these metrics (names or kinds, such as kid).")
+@click.option("--domains", callback=comma, help="Print only these domains.")
+@click.option("--methods", callback=comma, help="Print only these methods and the untouched source.")
+@click.option("--format", type=click.Choice(("text", "md", "tex", "csv", "html")), help="Print in this format.")
+def report(
+    results: Path,
+    out: Path | None,
+    metrics: list[str] | None,
+    domains: list[str] | None,
+    methods: list[str] | None,
+    format: Literal["text", "md", "tex", "csv", "html"] | None,
+) -> None:
+    """Write the tables, figures and page of a results folder again, from its records alone, and print the headline.
+
+    With --metrics, --domains, --methods or --format one table is printed instead, and nothing is written.
+    """
+    from benchmark.report import summary, write_report
 
     console = wide_console()
+    if metrics or domains or methods or format:
+        from benchmark.report.choice import Choice, chosen
+
+        if out is not None:
+            raise click.UsageError("--out writes the whole report; redirect the output of one table instead: > FILE")
+        choice = Choice(metrics or (), domains or (), methods or ())
+        echo(chosen(results, choice, format or "text", console.width).rstrip("\n"))
+        return
     made = write_report(results, out)
     for section in made.sections:
-        console.print(rich_table(section.quality))
+        console.print(summary(section), markup=False, highlight=False, soft_wrap=True)
     _problems(made.problems)
     where = f"{len(made.paths)} files; all on one page: {made.paths[-1]}"
     console.print(where, markup=False, highlight=False, soft_wrap=True)

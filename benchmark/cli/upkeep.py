@@ -20,13 +20,17 @@ def results() -> None:
 
 @results.command(epilog="\b\nExample:\n  python -m benchmark results verify results/runs/avatars")
 @click.argument("folder", type=click.Path(path_type=Path))
-def verify(folder: Path) -> None:
+@click.option("--note-missing", is_flag=True, help="First write hashes of the records and pictures that have none.")
+def verify(folder: Path, note_missing: bool) -> None:
     """Compare the hashes of records, samples and checkpoints in FOLDER with those noted by the run.
 
     Exit code 1 if one differs. Missing files and files without a hash are named and are not an error.
     """
+    from benchmark.results.verify import note_missing as note
     from benchmark.results.verify import verify_results
 
+    if note_missing:
+        click.echo(f"{note(folder)} hashes written of files that had none: they say what is there now")
     found = verify_results(folder)
     for title, lines in (("BAD", found.bad), ("gone", found.gone), ("without a hash", found.unhashed)):
         for line in lines[:SHOWN]:

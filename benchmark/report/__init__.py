@@ -1,6 +1,6 @@
 """Reports: tables, figures and one page from records; comparison of two results folders. Never imports torch."""
 
-from benchmark.report.render import rich_table
+from benchmark.report.terminal import rich_table, summary
 from benchmark.report.write import Report, show, write_report
 
-__all__ = ["Report", "rich_table", "show", "write_report"]
+__all__ = ["Report", "rich_table", "show", "summary", "write_report"]

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from benchmark.errors import ConfigError, DataError, UnknownName
 from benchmark.report.cautions import cautions
-from benchmark.report.differences import interval_text, p_text
-from benchmark.report.lines import COSTS, groups, lines, machine, metric_names, scale
+from benchmark.report.lines import COSTS, groups, lines, machine, metric_names
 from benchmark.report.matching import Entry, entries_of
 from benchmark.report.render import markdown_tables
 from benchmark.report.spreadsheet import csv_text
-from benchmark.report.statistics import smallest_p
-from benchmark.report.tables import MISSING, TIMES, Cell, Column, Footnotes, Row, Table, digits_of
+from benchmark.report.statistics.paired import smallest_p
+from benchmark.report.tables.differences import interval_text, p_text
+from benchmark.report.tables.table import ARROWS, MISSING, Cell, Column, Footnotes, Row, Table, decimals
 from benchmark.results import ResultStore, RunRecord
 from benchmark.results.store import sort_key
 from benchmark.system.files import write_atomic
@@ -105,23 +105,28 @@ def _tables(entries: Sequence[Entry]) -> list[Table]:
 
 
 def _table(entries: Sequence[Entry], several: bool) -> Table:
-    metric, factor, notes, rows = entries[0].metric, scale(entries[0].metric), Footnotes(), []
-    digits = digits_of(max(abs(m) * factor for e in entries for m in e.means or ()))
-    finer = max(digits, digits_of(max(abs(e.difference or 0) * factor for e in entries)))
+    metric, notes, rows = entries[0].metric, Footnotes(), []
+    digits = _digits(max(abs(m) for e in entries for m in e.means or ()))
+    finer = max(digits, _digits(max(abs(e.difference or 0) for e in entries)))
     for e in entries:
         means, difference = e.means or (0.0, 0.0), e.difference or 0.0
-        texts = [f"{m * factor:,.{digits}f}" for m in means]
-        interval = interval_text(e.interval, factor, finer) if e.interval else MISSING
+        texts = [f"{m:,.{digits}f}" for m in means]
+        interval = interval_text(e.interval, finer) if e.interval else MISSING
         tested = (interval, p_text(e.p_value), p_text(e.holm_p), str(e.seeds))
         marked = e.holm_p is not None and e.holm_p <= 0.05
-        change = Cell(f"{difference * factor:+,.{finer}f}", marked, keys=(*e.keys_a, *e.keys_b))
+        change = Cell(f"{difference:+,.{finer}f}", marked, keys=(*e.keys_a, *e.keys_b))
         label = f"{e.suite}, {e.source}: {e.label}" if several else e.label
         cells = (Cell(e.domain), *map(Cell, texts), change, *map(Cell, tested))
         rows.append(Row(label, cells, notes=tuple(notes.mark(text) for text in e.remarks)))
-    detail = (f"{TIMES}10³ " if factor == 1000 else "") + ("↑" if entries[0].better == "higher" else "↓")
+    detail = ARROWS[entries[0].better]
     names = ("domain", "A", "B", "B - A", "95 % interval", "p", "Holm p", "seeds")
     columns = tuple(Column("", name, detail if name == "B - A" else "") for name in names)
     return Table(metric, columns, tuple(rows), tuple(notes), _caption(entries))
+
+
+def _digits(largest: float) -> int:
+    """Four significant digits of the largest value."""
+    return decimals(0.0, largest, 5) + 1
 
 
 def _caption(entries: Sequence[Entry]) -> tuple[str, ...]:

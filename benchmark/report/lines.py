@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -88,8 +89,8 @@ def metric_names(records: Iterable[RunRecord]) -> list[str]:
 def primary_metric(records: Iterable[RunRecord]) -> str | None:
     """The first metric, in the suite's order, that any adapted generator has a value of."""
     adapted = [r for r in records if not r.zero_step]
-    names = (name for name in metric_names(adapted) if not of_steps(name))
-    return next((name for name in names if any(value_of(r, name) is not None for r in adapted)), None)
+    valued = {name for r in adapted if r.status == "done" for name, m in r.metrics.items() if m.value is not None}
+    return next((name for name in metric_names(adapted) if name in valued and not of_steps(name)), None)
 
 
 def metric_of(records: Iterable[RunRecord], *kinds: Kind) -> str | None:
@@ -100,11 +101,6 @@ def metric_of(records: Iterable[RunRecord], *kinds: Kind) -> str | None:
 def of_steps(metric: str) -> bool:
     """Whether a metric belongs to pairs of control values; such are in the table of control curves only."""
     return info_of(metric).kind == "step"
-
-
-def scale(metric: str) -> int:
-    """What a metric's values are multiplied with where they are shown."""
-    return info_of(metric).scale
 
 
 def value_of(record: RunRecord, metric: str) -> float | None:
@@ -191,16 +187,22 @@ def protocol(record: RunRecord) -> dict[str, str]:
     A setting that is younger than the record counts as its default, which is how things were before. The untouched
     source was never trained, so training settings are not its.
     """
-    settings = dict(record.settings)
+    flat = _whole_settings(json.dumps(record.settings))
+    unused = {"train.snapshot_kimg"} if flat.get("eval.snapshot") == "last" else set()
+    unused |= {name for name in flat if name.startswith(("train.", "eval.snapshot")) and record.zero_step}
+    unused |= {"train.kimg"} if "budgets" in record.settings else set()  # each method's own, stated in the settings
+    kept = {name: value for name, value in flat.items() if name not in NO_EFFECT | unused}
+    return {"digest of the domain": record.domain_digest[:12]} | kept
+
+
+@lru_cache(maxsize=256)
+def _whole_settings(text: str) -> dict[str, str]:
+    """Settings as JSON -> flat, with the defaults of what is younger than them."""
+    settings = json.loads(text)
     for name, config in (("train", TrainConfig()), ("eval", EvalConfig())):
         if isinstance(settings.get(name), dict):
             settings[name] = config.model_dump() | settings[name]
-    flat = flatten(settings)
-    unused = {"train.snapshot_kimg"} if flat.get("eval.snapshot") == "last" else set()
-    unused |= {name for name in flat if name.startswith(("train.", "eval.snapshot")) and record.zero_step}
-    unused |= {"train.kimg"} if "budgets" in settings else set()  # each method's own, stated in the settings
-    kept = {name: value for name, value in flat.items() if name not in NO_EFFECT | unused}
-    return {"digest of the domain": record.domain_digest[:12]} | kept
+    return flatten(settings)
 
 
 def measures(record: RunRecord, metric: str) -> dict[str, str]:
@@ -229,17 +231,23 @@ def _no_twins(label: str, records: Sequence[RunRecord]) -> None:
 
 def variant_names(records: Sequence[RunRecord]) -> dict[str, str]:
     """record_key -> the method's name, with those hyper-parameters that tell it from other variants of the method."""
-    seen: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    seen: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))  # method, field -> values as JSON
+    count: dict[str, int] = defaultdict(int)
+    having: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     owners: dict[str, set[str]] = defaultdict(set)
     for r in records:
-        seen[r.method].append(r.fields)
+        count[r.method] += 1
         owners[r.method_label or r.method].add(r.method)
+        for k, v in r.fields.items():
+            seen[r.method][k].add(_word(v))
+            having[r.method][k] += 1
     names = {}
     for r in records:
         label = r.method_label or r.method
         label = r.method if len(owners[label]) > 1 else label
-        others = seen[r.method]
-        differing = [f"{k}={_word(v)}" for k, v in r.fields.items() if any(o.get(k) != v for o in others)]
+        own, whole = seen[r.method], having[r.method]
+        varied = [k for k in r.fields if len(own[k]) > 1 or whole[k] < count[r.method]]
+        differing = [f"{k}={_word(r.fields[k])}" for k in varied]
         names[r.record_key] = f"{label} [{', '.join(sorted(differing))}]" if differing and not r.zero_step else label
         if r.zero_step:
             names[r.record_key] += " (zero-step)"

@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from benchmark.report.lines import COSTS, VERSIONS, device_of, knob, measures, protocol, value_of, variant_names
-from benchmark.report.statistics import Better, holm, paired
-from benchmark.report.tables import brief
+from benchmark.report.statistics.paired import Better, holm, paired
+from benchmark.report.tables.table import brief
 from benchmark.results import RunRecord
 from benchmark.results.store import sort_key
 
 TIMES_OF = ("seconds_per_kimg", "train_seconds", "ms_per_image", "peak_mem_mb")
 """Costs that depend on the device."""
+FIRST_WITHOUT_SUITE = 2
+"""The first protocol whose random streams do not depend on the suite's name."""
 Status = Literal["compared", "not compared", "only in A", "only in B"]
 Place = tuple[str, str, str, str, str, str]
 """Suite, source, method, its fields, its control, domain: where numbers of two folders meet."""
@@ -56,9 +58,9 @@ def entries_of(a: Sequence[RunRecord], b: Sequence[RunRecord], metrics: Sequence
     Records of one set must be comparable with each other and come from one source per name.
     """
     both = sorted([*a, *b], key=sort_key)
-    names = variant_names(both)
-    places = {_place(r): _label(r, names) for r in both}
-    cells_a, cells_b = _by_place(a), _by_place(b)
+    names, suite = variant_names(both), _common_suite(a, b)
+    places = {_place(r, suite): _label(r, names) for r in both}
+    cells_a, cells_b = _by_place(a, suite), _by_place(b, suite)
     entries = []
     for metric in metrics:
         found = [_entry(p, label, metric, cells_a.get(p, []), cells_b.get(p, [])) for p, label in places.items()]
@@ -66,16 +68,27 @@ def entries_of(a: Sequence[RunRecord], b: Sequence[RunRecord], metrics: Sequence
     return entries
 
 
-def _place(record: RunRecord) -> Place:
+def _common_suite(a: Sequence[RunRecord], b: Sequence[RunRecord]) -> str | None:
+    """A name for two suites that are compared with each other: one in either set, and seeds mean the same in both.
+
+    Before protocol 2 the suite's name entered the random streams: seed 0 of one suite was not seed 0 of another.
+    """
+    ours, theirs = ({r.suite for r in own} for own in (a, b))
+    protocols = {r.settings.get("protocol", 1) for r in (*a, *b)}
+    same = all(isinstance(p, int) and p >= FIRST_WITHOUT_SUITE for p in protocols)
+    return f"{min(ours)} | {min(theirs)}" if len(ours) == len(theirs) == 1 and ours != theirs and same else None
+
+
+def _place(record: RunRecord, suite: str | None) -> Place:
     fields = json.dumps(record.fields, sort_keys=True)
     who = f"{record.method}{' (zero-step)' if record.zero_step else ''}"
-    return record.suite, record.source, who, fields, knob(record), record.domain
+    return suite or record.suite, record.source, who, fields, knob(record), record.domain
 
 
-def _by_place(records: Sequence[RunRecord]) -> dict[Place, list[RunRecord]]:
+def _by_place(records: Sequence[RunRecord], suite: str | None) -> dict[Place, list[RunRecord]]:
     found: dict[Place, list[RunRecord]] = {}
     for record in sorted(records, key=sort_key):
-        found.setdefault(_place(record), []).append(record)
+        found.setdefault(_place(record, suite), []).append(record)
     return found
 
 
@@ -158,7 +171,7 @@ def _remarks(metric: str, a: Mapping[int, RunRecord], b: Mapping[int, RunRecord]
     number, said = _number(metric), []
     twice = [s for s in shared if a[s].record_key == b[s].record_key and number(a[s]) != number(b[s])]
     if twice:
-        said.append(f"same key but another value at seed {_seeds(twice)}: the same job, run twice")
+        said.append(f"same key but another value at seed {_seeds(twice)}: {_cause([(a[s], b[s]) for s in twice])}")
     if not shared:
         said.append(f"no seed in common (A: {_seeds(a)}; B: {_seeds(b)}): means of different seeds, no test")
     for name, own, other in (("A", a, b), ("B", b, a)):
@@ -170,6 +183,17 @@ def _remarks(metric: str, a: Mapping[int, RunRecord], b: Mapping[int, RunRecord]
             if metric in r.metrics and r.metrics[metric].note:
                 said.append(f"{name}: {brief(r.metrics[metric].note, 300)}")
     return list(dict.fromkeys(said))
+
+
+def _cause(pairs: Sequence[tuple[RunRecord, RunRecord]]) -> str:
+    """Why one job has two values, as far as the records tell: another machine, other code, or neither."""
+    found = []
+    for what, names in (("machine", ("device", "threads")), ("code", ("commit", "torch", "package"))):
+        for name in names:
+            values = dict.fromkeys((str(x.environment.get(name)), str(y.environment.get(name))) for x, y in pairs)
+            differing = [(x, y) for x, y in values if x != y]
+            found += [f"another {what} ({name} {x} and {y})" for x, y in differing[:1]]
+    return "; ".join(found) or "the same job, run twice on the same machine with the same code"
 
 
 def _seeds(seeds: Collection[int]) -> str:

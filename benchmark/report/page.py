@@ -6,11 +6,12 @@ every request and every script but the page's own.
 
 from __future__ import annotations
 
+import json
 import math
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
 from itertools import groupby
@@ -20,40 +21,34 @@ import jinja2
 from markupsafe import Markup
 
 from benchmark.report.cautions import cautions
-from benchmark.report.figures.charts import cost_bars, fidelity_curves
-from benchmark.report.figures.curves import metric_curves, training_curves
-from benchmark.report.figures.ranks import critical_difference_figure, rank_words
+from benchmark.report.figures.draw import Charts
+from benchmark.report.figures.drawing import FORBIDDEN, Drawing
+from benchmark.report.figures.scatter import method_styles
 from benchmark.report.figures.strips import Extremes, Grid, Player, extremes, pictures
-from benchmark.report.figures.svg import FORBIDDEN, svg
-from benchmark.report.lines import control_text, device_of, lines
-from benchmark.report.tables import MISSING, Cell, Column, Row, Section, Table, brief
+from benchmark.report.group import Group
+from benchmark.report.lines import control_text, device_of
+from benchmark.report.papers import Paper, paper_of
+from benchmark.report.section import Section
+from benchmark.report.tables.ranking import ordered
+from benchmark.report.tables.table import MISSING, Cell, Column, Row, Table, brief
 from benchmark.results import RunRecord
 
 ABSENT = "not available"
 STATES = ("done", "failed", "timed-out", "out-of-memory", "skipped")
 WORDS = {ABSENT, *STATES[1:], MISSING}
-
 """What stands in a cell that has no number."""
 MAX_LINES = 20
 
 
 @dataclass(frozen=True)
-class Chart:
-    """A chart as inline SVG, what it says in words, and the heading that it stands under."""
+class About:
+    """A method in words: its mark in the charts, paper, fields and control."""
 
-    svg: Markup
-    alt: str
-    place: str = ""
-
-
-@dataclass(frozen=True)
-class Training:
-    """What is known of a domain's trainings: metrics as chart and table, losses as chart; None where there is none."""
-
-    domain: str
-    metrics: Chart | None = None
-    table: Table | None = None
-    losses: Chart | None = None
+    name: str
+    mark: Markup
+    paper: Paper | None
+    fields: str
+    control: str
 
 
 @dataclass(frozen=True)
@@ -64,30 +59,32 @@ class Part:
     section: Section
     facts: tuple[tuple[str, str], ...]
     alarm: tuple[str, ...]
-    charts: tuple[Chart, ...]
+    charts: Charts
     grids: tuple[Grid, ...]
     players: tuple[Player, ...]
     extremes: tuple[Extremes, ...]
-    training: tuple[Training, ...]
-    records: Sequence[RunRecord]
+    methods: tuple[About, ...]
+
+    @property
+    def group(self) -> Group:
+        return self.section.group
 
 
-def page(sections: Sequence[Section], groups: Sequence[Sequence[RunRecord]], results: Path) -> tuple[str, list[str]]:
-    """The page, and one line for each log or picture that could not be used.
+def page(sections: Sequence[Section], charts: Sequence[Charts], results: Path) -> tuple[str, list[str]]:
+    """The page, and one line for each picture that could not be used; pictures are read from the folder ``results``.
 
-    ``groups[i]`` are the records behind ``sections[i]``; pictures and logs are read from the folder ``results``.
-    Its only links lead to ``records/`` beside it. The same input gives the same text.
+    Its only links lead to ``records/`` and tables beside it and to the methods' papers. The same input gives the same
+    text.
     """
     parts, problems = [], []
-    for number, (section, records) in enumerate(zip(sections, groups, strict=True)):
-        part, found = _part(f"p{number}", section, records, results)
+    for number, (section, drawn) in enumerate(zip(sections, charts, strict=True)):
+        part, found = _part(f"p{number}", section, drawn, results)
         parts.append(part)
         problems += found
     style, script = (
         (files("benchmark.report") / "templates" / name).read_text("utf-8") for name in ("page.css", "page.js")
     )
-    named = [f"{records[0].suite} suite, source {records[0].source}" for records in groups]
-    title = named[0] if len(named) == 1 else f"Results: {len(named)} tables"
+    title = sections[0].question if len(sections) == 1 else f"Results: {len(sections)} comparisons"
     text = (
         _environment()
         .get_template("page.html.j2")
@@ -102,45 +99,54 @@ def page(sections: Sequence[Section], groups: Sequence[Sequence[RunRecord]], res
     return FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text), problems
 
 
-def _part(id: str, section: Section, records: Sequence[RunRecord], results: Path) -> tuple[Part, list[str]]:
-    charts = []
-    for place, figure, alt in (
-        ("quality", fidelity_curves(records), "Chart: fidelity against consistency, the numbers of the table above"),
-        ("ranks", critical_difference_figure(records), rank_words(records)),
-        ("cost", cost_bars(records), "Chart: the numbers of the cost table above as bars"),
-    ):
-        if figure is not None:
-            charts.append(Chart(svg(figure, f"{id}{place[0]}-", alt), alt, place))
-    training, problems = _training(id, records, results / "logs")
-    grids, players = pictures(id, records, results)
-    ends, unusable = extremes(id, records, results)
-    facts = (*_facts(records), *_gaps(records), ("measuring checks", _checks(records)))
-    drawn = tuple(charts), tuple(grids), tuple(players), tuple(ends), tuple(training)
-    return Part(id, section, facts, _alarm(records), *drawn, records), problems + unusable
+def html_tables(title: str, tables: Sequence[Table]) -> str:
+    """Tables that are no section as a page of their own, without a script."""
+    style = (files("benchmark.report") / "templates" / "page.css").read_text("utf-8")
+    template = _environment().get_template("alone.html.j2")
+    text = template.render(title=title, tables=tables, style=Markup(style))
+    return FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-def _training(id: str, records: Sequence[RunRecord], logs: Path) -> tuple[list[Training], list[str]]:
-    found: dict[str, Training] = {}
-    for i, course in enumerate(metric_curves(records)):
-        alt = f"Chart: metrics over training on {course.domain}, the numbers of the table below"
-        chart = Chart(svg(course.figure, f"{id}m{i}-", alt), alt)
-        found[course.domain] = Training(course.domain, chart, course.table)
-    logged, problems = training_curves(records, logs)
-    for i, (domain, figure) in enumerate(logged):
-        alt = f"Chart: losses in training on {domain}"
-        chart = Chart(svg(figure, f"{id}t{i}-", alt), alt)
-        found[domain] = replace(found.get(domain, Training(domain)), losses=chart)
-    return [found[domain] for domain in sorted(found)], problems
+def _part(id: str, section: Section, charts: Charts, results: Path) -> tuple[Part, list[str]]:
+    group = section.group
+    grids, players = pictures(id, group, results)
+    players = [_with_stops(player, charts) for player in players]
+    ends, unusable = extremes(id, group, results)
+    facts = (*_facts(group), *_gaps(group), ("measuring checks", _checks(group.records)))
+    drawn = charts, tuple(grids), tuple(players), tuple(ends), tuple(_about(group))
+    return Part(id, section, facts, _alarm(group.records), *drawn), unusable
 
 
-def _gaps(records: Sequence[RunRecord]) -> list[tuple[str, str]]:
+def _with_stops(player: Player, charts: Charts) -> Player:
+    """A slider that knows where its values stand in the chart above it: px from the chart's left."""
+    chart = charts.controls.get((player.method, player.domain))
+    known = json.loads(player.frames)
+    if chart is not None and len(chart.stops) == len(known["frames"]):
+        for frame, x in zip(known["frames"], chart.stops, strict=True):
+            frame["x"] = round(x, 1)
+    return Player(player.title, player.method, player.domain, json.dumps(known))
+
+
+def _about(group: Group) -> list[About]:
+    found, drawn = [], method_styles(group)
+    for line in ordered(group):
+        drawing = Drawing(14, 14, f"mark of {line.base}")
+        drawing.marker(7, 7, drawn[line.base], 4.4)
+        fields = ", ".join(f"{k} {json.dumps(v)}" for k, v in line.records[0].fields.items()) or "none"
+        values = [control_text(x.control) for x in group.by_base[line.base] if x.control is not None]
+        name = (line.records[0].control_name or "control").replace("_", " ")
+        control = f"{name}: {', '.join(dict.fromkeys(values))}" if values else "none"
+        found.append(About(line.base, drawing.svg(), paper_of(line.records[0].method), fields, control))
+    return found
+
+
+def _gaps(group: Group) -> list[tuple[str, str]]:
     """Which seeds of which method have no numbers, as a fact; none where all have."""
-    seeds, domains = {r.seed for r in records}, sorted({r.domain for r in records})
     said = []
-    for line in lines(records):
-        for domain in domains if line.is_default or line.zero_step else ():
-            states = {r.seed: r.status for r in line.records if r.domain == domain}
-            bad = [f"seed {n} {states.get(n, 'not run')}" for n in sorted(seeds) if states.get(n) != "done"]
+    for line in group.lines:
+        for domain in group.domains if line.is_default or line.zero_step else ():
+            states = {r.seed: r.status for r in group.at(line, domain)}
+            bad = [f"seed {n} {states.get(n, 'not run')}" for n in group.seeds if states.get(n) != "done"]
             said += [f"{line.base} on {domain}: {', '.join(bad)}"] if bad else []
     more = [f"and {len(said) - MAX_LINES} more"] if len(said) > MAX_LINES else []
     return [("without numbers", "; ".join([*(brief(text) for text in said[:MAX_LINES]), *more]))] if said else []
@@ -165,22 +171,22 @@ def _checks(records: Sequence[RunRecord]) -> str:
     return said + (f"; {unseen} records not examined" if unseen else "")
 
 
-def _facts(records: Sequence[RunRecord]) -> tuple[tuple[str, str], ...]:
+def _facts(group: Group) -> tuple[tuple[str, str], ...]:
     """What was run, in words."""
+    records = group.records
     first, adapted = records[0], [r for r in records if not r.zero_step]
-    methods = dict.fromkeys(line.base for line in lines(records) if not line.zero_step)
     lengths = sorted({r.timing.kimg for r in adapted if r.timing.kimg is not None})
+    commits = sorted({str(c)[:7] for r in records if (c := r.environment.get("commit"))})
     states = {s: sum(r.status == s for r in records) for s in STATES}
     size = first.architecture.get("resolution", first.settings.get("resolution"))
     return (
-        ("suite", first.suite),
         *(("caution", text) for text in cautions(records)),
-        ("source", first.source + (f", {size} px" if isinstance(size, int) else "") + f" ({first.source_sha256[:12]})"),
-        ("methods", ", ".join(methods) or "none"),
-        ("domains", ", ".join(sorted({r.domain for r in records}))),
-        ("seeds", ", ".join(str(seed) for seed in sorted({r.seed for r in records}))),
+        ("suite", first.suite),
+        ("source", first.source + (f", {size} px" if isinstance(size, int) else "")),
+        ("seeds", ", ".join(str(seed) for seed in group.seeds)),
         ("training", f"{' or '.join(f'{x:g}' for x in lengths)} kimg" if lengths else "not recorded"),
-        ("device", "; ".join(sorted({device_of(r) for r in records}))),
+        ("machine", "; ".join(sorted({device_of(r) for r in records}))),
+        *([("commit", " and ".join(commits))] if commits else []),
         ("records", ", ".join(f"{n} {state}" for state, n in states.items() if n)),
     )
 
@@ -193,11 +199,11 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"brief": brief, "breaks": _breaks, "number": _number, "columns": _columns}
-    environment.filters |= {"groups": _groups, "bodies": _bodies, "absent": _absent}
-    environment.filters["keys"] = lambda cell: " ".join(key[:12] for key in cell.keys)
+    environment.filters |= {"brief": brief, "number": _number, "groups": _groups, "bodies": _bodies, "mark": _mark}
+    environment.filters["keys"] = lambda cell: " ".join(key[:12] for key in cell.keys[:30])
     environment.filters["verdict"] = _verdict
     environment.filters["control"] = lambda r: control_text(r.control)
+    environment.filters["sign"] = lambda name: sha256(name.encode()).hexdigest()[:10]
     return environment
 
 
@@ -205,40 +211,28 @@ def _verdict(record: RunRecord) -> str:
     return "not examined" if record.doctor is None else "passed" if record.doctor.passed else "FAILED"
 
 
-def _breaks(name: str) -> Markup:
-    """A metric's name that may be broken after underscores."""
-    return Markup("_<wbr>").join(brief(name).split("_"))
-
-
 def _number(cell: Cell) -> str:
     """The number that a cell is sorted by; nothing where there is none."""
     try:
-        value = float(cell.text.split()[0].replace(",", ""))
+        value = float(cell.text.split()[0].replace(",", "").rstrip("†"))
     except (ValueError, IndexError):
         return cell.text if cell.text and not cell.text.startswith(tuple(WORDS)) else ""
     return repr(value) if math.isfinite(value) else ""
 
 
-def _columns(table: Table) -> list[tuple[int, Column]]:
-    """The columns that say something: where no row has a value, a line below the table does."""
-    texts = [{row.cells[i].text for row in table.rows} for i in range(len(table.columns))]
-    return [(i, c) for i, c in enumerate(table.columns) if ABSENT not in texts[i] or texts[i] - WORDS]
+def _mark(part: Part, method: str) -> Markup:
+    """The mark of a method in the charts."""
+    return next((m.mark for m in part.methods if m.name == method), Markup(""))
 
 
-def _absent(table: Table) -> list[tuple[str, tuple[int, ...]]]:
-    """(metric and where, footnotes) of the other columns."""
-    shown, found = {i for i, _ in _columns(table)}, dict[tuple[str, tuple[int, ...]], list[str]]()
-    for i, c in enumerate(table.columns):
-        if i not in shown:
-            notes = tuple(sorted({n for row in table.rows if row.cells[i].text == ABSENT for n in row.cells[i].notes}))
-            found.setdefault((c.name, notes), []).append(c.group)
-    return [(f"{name} ({', '.join(where)})", notes) for (name, notes), where in found.items()]
-
-
-def _groups(columns: Sequence[tuple[int, Column]]) -> list[dict[str, object]]:
-    return [{"name": name, "count": len(list(own))} for name, own in groupby(columns, key=lambda p: p[1].group)]
+def _groups(columns: Sequence[Column]) -> list[dict[str, object]]:
+    return [{"name": name, "count": len(list(own))} for name, own in groupby(columns, key=lambda c: c.group)]
 
 
 def _bodies(rows: Sequence[Row]) -> list[list[Row]]:
-    """The untouched source apart: it stays above whatever is sorted."""
-    return [body for body in ([r for r in rows if r.zero_step], [r for r in rows if not r.zero_step]) if body]
+    """The untouched source apart: it stays above whatever is sorted, and the best possible images below."""
+    last = [r for r in rows if not r.zero_step and not r.method]
+    middle = [r for r in rows if not r.zero_step and r.method]
+    if not middle:
+        middle, last = last, []
+    return [body for body in ([r for r in rows if r.zero_step], middle, last) if body]

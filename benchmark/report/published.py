@@ -18,8 +18,8 @@ from pydantic import Field, model_validator
 from benchmark.config import Frozen
 from benchmark.errors import DataError
 from benchmark.report.cautions import cautions
-from benchmark.report.lines import scale, value_of
-from benchmark.report.tables import MISSING, TIMES, Cell, Column, Footnotes, Row, Table
+from benchmark.report.lines import value_of
+from benchmark.report.tables.table import MISSING, Cell, Column, Footnotes, Row, Table
 from benchmark.results import RunRecord
 from benchmark.system.plain_yaml import plain_yaml
 
@@ -136,11 +136,7 @@ def published_table(records: Sequence[RunRecord], values: Sequence[Value] | None
         marks = tuple(dict.fromkeys(notes.mark(text) for v in own for text in remarks(v, records)))
         cells = [cell for place in places for cell in beside(place, own, records, method)]
         rows.append(Row(f"{method} ({short})", tuple(cells), notes=marks))
-    columns = [
-        Column(target, metric + which, f"{TIMES}10³" if scale(metric) == 1000 else "")
-        for target, metric in places
-        for which in (" published", " here")
-    ]
+    columns = [Column(target, metric + which) for target, metric in places for which in (" published", " here")]
     caption = (
         "Not measured here, and not to be ranked together: see each row's note for what differs. Here: mean over seeds "
         f"at the default control. {UNVERIFIED}: a number is said to exist, but was not read for this project.",
@@ -155,14 +151,14 @@ def beside(
     """The published cell and ours."""
     target, metric = place
     printed = next((v for v in own if (v.target, v.metric) == place), None)
-    text = MISSING if printed is None else UNVERIFIED if not printed.verified else f"{printed.value * scale(metric):g}"
+    text = MISSING if printed is None else UNVERIFIED if not printed.verified else f"{printed.value:g}"
     ours = [
         r for r in records if r.method == method and r.domain == target and r.is_default_control and not r.zero_step
     ]
     found = {r.record_key: v for r in ours if (v := value_of(r, metric)) is not None}
     if printed is None or not found:
         return Cell(text), Cell(MISSING)
-    return Cell(text), Cell(f"{sum(found.values()) / len(found) * scale(metric):.4g}", keys=tuple(found))
+    return Cell(text), Cell(f"{sum(found.values()) / len(found):.4g}", keys=tuple(found))
 
 
 def remarks(value: Value, records: Sequence[RunRecord]) -> Iterator[str]:

@@ -1,29 +1,26 @@
-"""Tables -> Markdown, LaTeX and the terminal. Every text that comes from a record is escaped for where it goes."""
+"""Tables -> Markdown and LaTeX. Every text that comes from a record is escaped for where it goes."""
 
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
 import jinja2
-import rich.table
-from rich.console import Group, RenderableType
-from rich.text import Text
 
-from benchmark.report.tables import Cell, Column, Row, Section, Table
+from benchmark.report.section import Section
+from benchmark.report.tables.table import Cell, Column, Row, Table, narrow
 
 MARKDOWN_TABLE = """\
 
-| method |{% for c in t.columns %} {{ c|title|md }} |{% endfor %}
+| {{ t.head|md }} |{% for c in t.columns %} {{ c|title|md }} |{% endfor %}
 
 |:--|{{ "--:|" * t.columns|length }}
 {% for row in t.rows %}
 | {{ row|mdlabel }} |{% for cell in row.cells %} {{ cell|mdcell }} |{% endfor %}
 
 {% endfor %}
-{% for line in t.caption %}
+{% for line in t.words %}
 
 {{ line|md }}
 {% endfor %}
@@ -38,16 +35,32 @@ MARKDOWN = (
 # Results
 {% for s in sections %}
 
-## {{ s.quality.title|md }}
-{% for t in s.tables %}
-{% if not loop.first %}
+## {{ s.question|md }}
+
+{% for line in s.sentences %}
+- {{ line|md }}
+{% endfor %}
+
+### {{ s.title|md }}
+{% set t = s.headline %}
+"""
+    + MARKDOWN_TABLE
+    + """\
+{% for t in s.appendix %}
 
 ### {{ t.title|md }}
-{% endif %}
 """
     + MARKDOWN_TABLE
     + """\
 {% endfor %}
+{% if s.unavailable %}
+
+### Not available
+
+{% for line in s.unavailable %}
+- {{ line|md }}
+{% endfor %}
+{% endif %}
 
 ### Conditions
 
@@ -67,22 +80,26 @@ MARKDOWN = (
 )
 
 LATEX = r"""
-% Needs \usepackage{booktabs}.
+% Needs \usepackage{booktabs}. Made for documents of two columns: table* spans both.
 <% for s in sections %>
-<% for t in s.tables %>
+% << s.question|comment >>
+<% for line in s.sentences %>
+% << line|comment >>
+<% endfor %>
+<% for t in s|parts %>
 
-\begin{table}
-\centering\small
-\caption{<< t.title|tex >>. << t.caption|join(" ")|tex >>}
+\begin{table*}
+\centering\small\setlength{\tabcolsep}{4.5pt}
+\caption{<< t.title|tex >>. << t.words|join(" ")|tex >>}
 \begin{tabular}{l<< "r" * t.columns|length >>}
 \toprule
 <% for name, first, last in t.columns|spans %>
 <% if loop.first %>
-<% for n, f, l in t.columns|spans %> & \multicolumn{<< l - f + 1 >>}{c}{<< n|tex >>}<% endfor %> \\
+<% for n, f, l in t.columns|heads %> & <% if n %>\multicolumn{<< l - f + 1 >>}{c}{<< n|tex >>}<% endif %><% endfor %> \\
 <% endif %>
 \cmidrule(lr){<< first >>-<< last >>}
 <% endfor %>
-method<% for c in t.columns %> & << c|head >><% endfor %> \\
+<< t.head|tex >><% for c in t.columns %> & << c|head >><% endfor %> \\
 \midrule
 <% for row in t.rows %>
 << row|texlabel >><% for cell in row.cells %> & << cell|texcell >><% endfor %> \\
@@ -92,19 +109,28 @@ method<% for c in t.columns %> & << c|head >><% endfor %> \\
 <% endfor %>
 \bottomrule
 \end{tabular}
+<% if t.footnotes %>
+\par\smallskip\begin{minipage}{0.98\linewidth}\footnotesize
 <% for line in t.footnotes %>
-\par\footnotesize\textsuperscript{<< loop.index >>}~<< line|tex >>
+\textsuperscript{<< loop.index >>}~<< line|tex >>\par
 <% endfor %>
-\end{table}
+\end{minipage}
+<% endif %>
+\end{table*}
 <% endfor %>
 
 \begin{itemize}\footnotesize
-<% for line in s.conditions %>
+<% for line in s.unavailable + s.conditions %>
 \item << line|tex >>
 <% endfor %>
 \end{itemize}
 <% endfor %>
 """
+
+MOST = 8
+"""Columns of a LaTeX table."""
+WIDE, LETTER, GAP = 505.0, 4.3, 9.0
+"""Width of a page with two columns, of a letter and between columns, in pt."""
 
 _TEX = {c: "\\" + c for c in "&%$#_{}"} | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}"}
 _TEX |= {
@@ -121,36 +147,6 @@ _TEX["\0"] = "-{}"  # a hyphen before another: TeX would make a dash of the two
 _MD = {"&": "&amp;", "<": "&lt;", ">": "&gt;"} | {c: "\\" + c for c in "\\|*`[]$~"}
 
 
-def rich_table(table: Table) -> Group:
-    """For the terminal: narrow, so one table per group of columns; the footnotes follow."""
-    parts: list[RenderableType] = [Text(table.title, style="bold")]
-    for group, members in groupby(enumerate(table.columns), key=lambda pair: pair[1].group):
-        columns = list(members)
-        shown = rich.table.Table(title=Text(group) if group else None, title_justify="left")
-        shown.add_column("method", overflow="fold")
-        absent = [(i, c) for i, c in columns if {row.cells[i].text for row in table.rows} == {"not available"}]
-        columns = [column for column in columns if column not in absent]
-        for _, c in columns:
-            head = [*_pieces(c.name), *filter(None, [c.detail])]
-            shown.add_column(Text("\n".join(head)), justify="right", overflow="fold")
-        for row in table.rows:
-            cells = [row.cells[i] for i, _ in columns]
-            shown.add_row(
-                Text(row.label + _marks(row)),
-                *(Text(c.text + _marks(c), style="bold" if c.best else "") for c in cells),
-            )
-        parts.append(shown)
-        parts += [Text(f"{c.name}: not available{_marks(table.rows[0].cells[i])}") for i, c in absent]
-    parts += [Text(line) for line in table.caption]
-    parts += [Text(f"[{i}] {line}") for i, line in enumerate(table.footnotes, 1)]
-    return Group(*parts)
-
-
-def _pieces(name: str, width: int = 12) -> list[str]:
-    """A metric's name in lines that a narrow column can hold, broken after underscores."""
-    return [line.replace("_ ", "_") for line in textwrap.wrap(name.replace("_", "_ "), width)]
-
-
 def markdown(sections: Sequence[Section]) -> str:
     """GitHub-flavoured Markdown of all sections."""
     return _markdown().from_string(MARKDOWN).render(sections=sections)
@@ -165,10 +161,52 @@ def markdown_tables(title: str, tables: Sequence[Table], lines: Sequence[str]) -
 
 
 def latex(sections: Sequence[Section]) -> str:
-    """LaTeX (booktabs) of all sections, to be included in a document."""
+    """LaTeX (booktabs) of all sections, to be included in a document of two columns."""
+    return _latex().from_string(LATEX.lstrip()).render(sections=sections)
+
+
+def _latex() -> jinja2.Environment:
     filters: dict[str, Callable[..., object]] = {"tex": _tex, "texcell": _tex_cell, "head": _tex_head, "spans": _spans}
-    filters["texlabel"] = lambda row: _tex(row.label) + _tex_marks(row)
-    return _environment("<%", "%>", "<<", ">>", filters).from_string(LATEX.lstrip()).render(sections=sections)
+    filters["texlabel"] = _tex_label
+    filters |= {"parts": _parts, "comment": _tex, "heads": _heads}
+    return _environment("<%", "%>", "<<", ">>", filters)
+
+
+def latex_tables(tables: Sequence[Table]) -> str:
+    """LaTeX of tables that are no section, each a ``table*``."""
+    start = LATEX.index(r"\begin{table*}")
+    body = LATEX[start : LATEX.index("<% endfor %>\n\n\\begin{itemize}")]
+    text = f"% Needs \\usepackage{{booktabs}}.\n<% for t in tables %>\n\n{body}<% endfor %>\n"
+    return _latex().from_string(text).render(tables=[part for t in tables for part in _fitting(t)])
+
+
+def _parts(section: Section) -> list[Table]:
+    """The headline and the appendix in parts that a page can hold."""
+    whole = _fitting(section.headline, kept=2)
+    return [*whole, *(part for t in section.appendix for part in _fitting(t))]
+
+
+def _fitting(table: Table, kept: int | None = None) -> list[Table]:
+    """The table in parts that are about as wide as two columns of a paper, at most."""
+    parts = narrow(table, MOST, kept)
+    for most in range(MOST - 1, 1, -1):
+        if all(_points(part) <= WIDE for part in parts):
+            break
+        parts = narrow(table, most, kept)
+    return parts
+
+
+def _points(table: Table) -> float:
+    """About the width of a table in LaTeX's ``small``, in pt: deviations are printed smaller, marks hang above."""
+    texts = [[f"{c.name} {c.detail}", *(row.cells[i].text for row in table.rows)] for i, c in enumerate(table.columns)]
+    labels = [table.head, *(row.label for row in table.rows)]
+    columns = [max(map(_length, own)) for own in (labels, *texts)]
+    return LETTER * sum(columns) + GAP * len(columns)
+
+
+def _length(text: str) -> float:
+    mean, sign, rest = text.partition(" ± ")
+    return len(mean) + (2 + 0.75 * len(rest) if sign else 0)
 
 
 def _markdown() -> jinja2.Environment:
@@ -225,11 +263,27 @@ def _tex(text: str) -> str:
 
 
 def _tex_cell(cell: Cell) -> str:
-    return (rf"\textbf{{{_tex(cell.text)}}}" if cell.best else _tex(cell.text)) + _tex_marks(cell)
+    mean, sign, rest = cell.text.partition(" ± ")
+    text = _tex(mean) + (rf" {{\scriptsize$\pm$ {_tex(rest)}}}" if sign else "")
+    return (rf"\textbf{{{text}}}" if cell.best else text) + _tex_marks(cell)
+
+
+def _tex_label(row: Row) -> str:
+    return (rf"\emph{{{_tex(row.label)}}}" if row.zero_step else _tex(row.label)) + _tex_marks(row)
 
 
 def _tex_head(column: Column) -> str:
-    return rf"\shortstack{{{_tex(column.name)}\\{_tex(column.detail)}}}" if column.detail else _tex(column.name)
+    return f"{_tex(column.name)} {_tex(column.detail)}".strip()
+
+
+def _heads(columns: Sequence[Column]) -> list[tuple[str, int, int]]:
+    """(group, first, last column) of all columns, one by one where they have no group."""
+    named = {first: (name, first, last) for name, first, last in _spans(columns)}
+    found, at = [], 2
+    while at < len(columns) + 2:
+        found.append(named.get(at, ("", at, at)))
+        at = found[-1][2] + 1
+    return found
 
 
 def _spans(columns: Sequence[Column]) -> list[tuple[str, int, int]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.results.hashes import MAX_HASHED, hash_file, read_hashes
+from benchmark.results.hashes import MAX_HASHED, hash_file, hash_lines, hashes_of, read_hashes
+from benchmark.results.record import KEY
 from benchmark.results.store import ResultStore
-from benchmark.system.files import clear_old_temporaries
+from benchmark.system.files import clear_old_temporaries, write_atomic
 from benchmark.system.folder import Folder, NotPlain
 
 HASHED = ("records", "samples", "checkpoints")
@@ -74,6 +76,24 @@ def listed(folder: Folder, name: str, bad: list[str]) -> list[str]:
 def is_plain(out: Path, name: str) -> bool:
     """Whether it is a regular file, and no link to one."""
     return (out / name).is_file() and not (out / name).is_symlink()
+
+
+def note_missing(out: Path) -> int:
+    """Write the hashes of records and pictures that have none, as an earlier version stored them; the number of files.
+
+    What has a hash keeps it. Raises DataError where there are no records or the folder cannot be written.
+    """
+    missing = verify_results(out).unhashed
+    belongs: dict[str, list[Path]] = {}
+    for name in missing:
+        path = out / name
+        key = path.stem.partition("-")[0]
+        if path.suffix in (".json", ".png") and re.fullmatch(KEY, key) and not path.is_symlink():
+            belongs.setdefault(key, []).append(path)
+    for key, paths in belongs.items():
+        known = read_hashes(hash_file(out, key)) or {}
+        write_atomic(hash_file(out, key), hash_lines(known | hashes_of(out, paths)))
+    return sum(map(len, belongs.values()))
 
 
 def tidy_results(out: Path) -> str | None:

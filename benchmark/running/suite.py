@@ -61,12 +61,12 @@ def run_suite(run: Run, console: Console, tensorboard: bool, launch: Launch) -> 
 
 def print_tables(records: Sequence[RunRecord], store: ResultStore, console: Console) -> None:
     """Write the report of these records, show its tables and say where everything lies."""
-    from benchmark.report import rich_table, write_report  # pandas, scipy, matplotlib: for a report only
-    from benchmark.report.tables import brief
+    from benchmark.report import summary, write_report  # pandas, scipy: for a report only
+    from benchmark.report.tables.table import brief
 
     made = write_report(store.out, keys={r.record_key for r in records})
     for section in made.sections:
-        console.print(rich_table(section.quality))
+        console.print(summary(section), markup=False, highlight=False, soft_wrap=True)
     for problem in made.problems:
         console.print(f"note: {problem}", markup=False, soft_wrap=True)
     failed = [r for r in records if r.status != "done"]

@@ -63,7 +63,7 @@ def test_every_table_names_every_method(finished: Finished) -> None:
         text = (finished.out / name).read_text()
         for method in ("finetune", "layer_swap", "fixnoise"):
             assert (method if name.endswith("csv") else find_method(method)().title) in text
-        assert ("source" if name.endswith("csv") else "Source (zero-step)") in text
+        assert ("source" if name.endswith("csv") else "source, untouched") in text
         assert "toy-rings" in text
     assert all(find_method(m)().title in finished.done.out for m in ("finetune", "layer_swap", "fixnoise"))
 
@@ -197,7 +197,7 @@ def test_a_folder_and_a_zip_are_domains(command: Command, tmp_path: Path) -> Non
     assert set(made) == {(d, m) for d in ("[bold]my faces", "packed") for m in ("source", "finetune")}
     assert made["packed", "finetune"].domain_digest == made["[bold]my faces", "finetune"].domain_digest
     assert made["packed", "finetune"].settings["reals"] == {"train": 6, "reference (held out)": 3}
-    assert re.search(r"^\[bold\]my faces *$", done.out, re.MULTILINE)
+    assert re.search(r"^ .*\[bold\]my faces", done.out, re.MULTILINE)
 
 
 # Looking at what there is

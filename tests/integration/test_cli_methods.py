@@ -99,8 +99,8 @@ def test_a_broken_plugin_harms_no_run_and_a_composition_is_a_row(command: Comman
     done = command("run", *QUICK, "--methods", "freezed+fixnoise,layer_swap+freezed,freezed", *settings)
     assert done.code == 0, done.err
     tables = (tmp_path / "res" / "tables.md").read_text()
-    assert "| FixNoise + FreezeD (noise=1, default) |" in tables
-    assert "| FreezeD + Layer swapping (swap_at_px=16, default) |" in tables
+    assert "| FixNoise + FreezeD (noise 1) |" in tables
+    assert "| FreezeD + Layer swapping (16 px) |" in tables
     made = [json.loads(path.read_text()) for path in (tmp_path / "res" / "records").glob("*.json")]
     both = [record for record in made if record["method"] == "fixnoise+freezed"]
     assert {record["control"] for record in both} == {0.0, 0.25, 0.5, 0.75, 1.0}

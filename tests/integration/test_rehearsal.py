@@ -149,7 +149,7 @@ def test_the_paper_suite_from_nothing_to_the_tables(
         for r in mine:
             require_whole(r)
 
-    stated = {row["column"] for row in cells(tmp_path / "res") if row["record_keys"]}
+    stated = {row["table"] for row in cells(tmp_path / "res") if row["record_keys"]}
     assert {"standin_fid", "standin_kid", "standin_lpips_vgg"} <= stated
     assert not [name for name in stated if name.startswith(("fid", "kid", "lpips", "legacy"))]
     for name in ("tables.md", "tables.tex", "page.html"):

@@ -1,1 +1,1 @@
-"""Pictures of the report: charts as PNG and SVG, strips and grids of samples."""
+"""Pictures of a report: charts drawn once as SVG and used as such and as PNG, strips and grids of samples."""

@@ -1,4 +1,4 @@
-"""Records and their sample strips -> picture files: same-z grids, control strips, charts."""
+"""Records and their sample strips -> picture files: same-z grids, control strips."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 
-import matplotlib
-from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 
-from benchmark.report.figures.charts import cost_bars, fidelity_curves
-from benchmark.report.figures.curves import metric_curves
-from benchmark.report.figures.ranks import critical_difference_figure
-from benchmark.report.lines import Line, lines
+from benchmark.report.figures.drawing import font_file
+from benchmark.report.group import SOURCE, Group
+from benchmark.report.lines import Line
 from benchmark.results import RunRecord
 from benchmark.results.record import control_order
 from benchmark.system.files import write_atomic
@@ -41,31 +38,33 @@ class Drawn:
     problems: list[str] = field(default_factory=list)
 
 
-def write_figures(records: Sequence[RunRecord], results: Path, out: Path, prefix: str = "") -> Drawn:
-    """All pictures of records that share a table, as PNG into ``out``; strips are read from the folder ``results``."""
-    drawn, shown = Drawn(), lines(records)
-    for domain in sorted({r.domain for r in records}):
-        here = [r for line in shown for r in line.records if r.domain == domain and r.status == "done"]
-        seed = min((r.seed for r in here), default=0)
-        rows = [(line, r) for line in shown for r in line.records if r in here and r.seed == seed]
+class Gone(ValueError):
+    """A picture that a record names is not there."""
+
+
+def write_grids(group: Group, results: Path, out: Path, prefix: str = "") -> Drawn:
+    """Grids of all domains as PNG into ``out``; strips are read from the folder ``results``, of the first seed each."""
+    drawn, gone = Drawn(), list[str]()
+    for domain in group.domains:
+        pairs = [(line, r) for line in group.lines for r in group.at(line, domain) if r.status == "done"]
+        seed = min((r.seed for _, r in pairs), default=0)
+        rows = [(line, r) for line, r in pairs if r.seed == seed]
         source = [(line, r) for line, r in rows if line.zero_step]
         methods = [(line, r) for line, r in rows if line.is_default and not line.zero_step]
+        first = [(SOURCE, r, r.grid) for _, r in source]
         if methods:
-            named = [(line.base, r, r.grid) for line, r in source + methods]
-            named[len(source) : len(source)] = _references(source, RIGHT)
-            named += _references(source, REAL)
-            _grid(drawn, results, out / f"{prefix}grid_{slug(domain)}.png", named)
+            named = [*_references(source, REAL), *first, *_references(source, RIGHT)]
+            named += [(line.base, r, r.grid) for line, r in methods]
+            _grid(drawn, gone, results, out / f"{prefix}grid_{slug(domain)}.png", named)
         for base in dict.fromkeys(line.base for line, _ in rows if not line.zero_step):
             own = sorted((p for p in rows if p[0].base == base), key=lambda p: control_order(p[0].control))
             if len(own) > 1:
-                named = [(line.base, r, r.grid) for line, r in source] + _references(source, RIGHT)
-                named += [(_control_label(line), r, r.grid) for line, r in own] + _references(source, REAL)
-                _grid(drawn, results, out / f"{prefix}controls_{slug(domain)}__{slug(base)}.png", named, base)
-    _save(drawn, out / f"{prefix}cost.png", cost_bars(records))
-    _save(drawn, out / f"{prefix}fidelity_consistency.png", fidelity_curves(records))
-    _save(drawn, out / f"{prefix}ranks.png", critical_difference_figure(records))
-    for course in metric_curves(records):
-        _save(drawn, out / f"{prefix}training_{slug(course.domain)}.png", course.figure)
+                named = [*first, *_references(source, RIGHT), *((_control_label(line), r, r.grid) for line, r in own)]
+                named += _references(source, REAL)
+                _grid(drawn, gone, results, out / f"{prefix}controls_{slug(domain)}__{slug(base)}.png", named, base)
+    if missing := list(dict.fromkeys(gone)):
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        drawn.problems.append(f"{missing[0]}{more}: not a file in the results folder; grids have no such rows")
     return drawn
 
 
@@ -108,17 +107,19 @@ def compose(rows: Sequence[tuple[str, Image.Image]], caption: Sequence[str]) -> 
     return page
 
 
-def _grid(drawn: Drawn, results: Path, path: Path, rows: Iterable[Row], method: str = "") -> None:
+def _grid(drawn: Drawn, gone: list[str], results: Path, path: Path, rows: Iterable[Row], method: str = "") -> None:
     strips = []
     for label, record, file in rows:
         try:
             strips.append((label, read_strip(results, record, file), record))
+        except Gone:
+            gone.append(str(file))
         except (OSError, ValueError, Image.DecompressionBombError, SyntaxError) as error:
             drawn.problems.append(f"{path.name}: no row for {label}: {' '.join(str(error).split())}")
     if strips:
         page = compose([(label, strip) for label, strip, _ in strips], _caption([r for *_, r in strips], method))
         buffer = BytesIO()
-        page.save(buffer, "PNG", optimize=True)
+        page.save(buffer, "PNG")
         write_atomic(path, buffer.getvalue())
         drawn.paths.append(path)
 
@@ -150,7 +151,7 @@ def _read(results: Path, name: str, rows: int) -> Image.Image:
         opened = Image.open(BytesIO(Folder(results).read(name, MAX_BYTES)), formats=["PNG"])
     except (FileNotFoundError, NotPlain) as error:
         why = f" of this report: it {error.strerror}" if isinstance(error, NotPlain) else ""
-        raise ValueError(f"{name} is not a file in the results folder{why}") from None
+        raise Gone(f"{name} is not a file in the results folder{why}") from None
     except UnidentifiedImageError:  # its own message names no file
         raise ValueError(f"{name} is not a PNG") from None
     with opened as image:
@@ -182,17 +183,8 @@ def _control_label(line: Line) -> str:
     return name + (" (default)" if line.is_default else "")
 
 
-def _save(drawn: Drawn, path: Path, figure: Figure | None) -> None:
-    if figure is not None:
-        buffer = BytesIO()
-        figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-        write_atomic(path, buffer.getvalue())
-        drawn.paths.append(path)
-
-
 def _font(px: int) -> ImageFont.FreeTypeFont:
-    """matplotlib ships DejaVu Sans, so pictures look alike everywhere."""
-    return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", px)
+    return ImageFont.truetype(str(font_file()), px)
 
 
 def _wrap(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:

@@ -14,14 +14,18 @@ from pathlib import Path
 
 from PIL import Image
 
-from benchmark.report.figures.curves import four_digits
-from benchmark.report.figures.grids import REAL, REFERENCE_LABELS, RIGHT, read_extremes, read_strip
-from benchmark.report.lines import Line, control_text, lines, of_steps, scale
-from benchmark.report.tables import TIMES, brief
+from benchmark.report.figures.courses import four_digits
+from benchmark.report.figures.grids import REAL, REFERENCE_LABELS, RIGHT, Gone, read_extremes, read_strip
+from benchmark.report.group import SOURCE, Group, short_title
+from benchmark.report.lines import Line, control_text
+from benchmark.report.tables.ranking import ordered
+from benchmark.report.tables.table import brief
 from benchmark.results import RunRecord
 from benchmark.results.record import control_order
 
 UNREADABLE = (OSError, ValueError, Image.DecompressionBombError, SyntaxError)
+SMALL_PX = 64
+"""Strips of smaller images are kept to the bit; others lose what nobody sees."""
 TILE_PX = 128
 """Strips of larger images are embedded at this height: a page of many methods stays small enough to send."""
 
@@ -37,6 +41,7 @@ class Strip:
     width: int = 0
     height: int = 0
     reason: str = ""
+    method: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ class Grid:
     """The strips of a domain: the source and one row per method, then those that only the sliders show."""
 
     title: str
+    domain: str
     rows: tuple[Strip, ...]
     more: tuple[Strip, ...]
     seeds: int
@@ -55,6 +61,7 @@ class Extremes:
     """The samples of a domain nearest to and farthest from its held-out images: two strips per method, or a reason."""
 
     title: str
+    domain: str
     rows: tuple[tuple[Strip, ...], ...]
 
 
@@ -63,40 +70,51 @@ class Player:
     """A method's slider on a domain. ``frames`` is JSON: the ids of the strips and what to say of each."""
 
     title: str
+    method: str
+    domain: str
     frames: str
 
 
-def pictures(id: str, records: Sequence[RunRecord], results: Path) -> tuple[list[Grid], list[Player]]:
+def pictures(id: str, group: Group, results: Path) -> tuple[list[Grid], list[Player]]:
     """A grid per domain and a slider per method with a control and domain; a strip that is missing says so.
 
     Strips are read from the folder ``results``; each is in the page once. ``id`` begins the ids of its elements.
     """
     grids: list[Grid] = []
     players: list[Player] = []
-    methods = {line.base for line in lines(records) if not line.zero_step}
-    for domain, pairs, seeds in _first_seeds(records):
-        grid, sliders = _of_domain(id, domain, pairs, results, seeds)
+    methods = {line.base for line in group.lines if not line.zero_step}
+    for domain, pairs, seeds in _first_seeds(group):
+        grid, sliders = _of_domain(id, group, domain, pairs, results, seeds)
         absent = sorted(methods - {line.base for line, _ in pairs})
-        no_rows = tuple(Strip("", name, "", reason=f"not run with seed {pairs[0][1].seed}") for name in absent)
-        grids.append(replace(grid, rows=grid.rows + no_rows))
+        why = f"not run with seed {pairs[0][1].seed}"
+        no_rows = tuple(Strip("", name, "", reason=why, method=name) for name in absent)
+        if any(s.uri for s in (*grid.rows, *grid.more)):
+            grids.append(replace(grid, rows=grid.rows + no_rows))
         players += sliders
     return grids, players
 
 
-def extremes(id: str, records: Sequence[RunRecord], results: Path) -> tuple[list[Extremes], list[str]]:
+def extremes(id: str, group: Group, results: Path) -> tuple[list[Extremes], list[str]]:
     """Best and worst samples of each domain that has any, and one line for each picture that cannot be used."""
     found, problems = [], []
-    for domain, pairs, _ in _first_seeds(records):
+    gone = list[str]()
+    for domain, pairs, _ in _first_seeds(group):
         rows = []
         for line, r in pairs:
             if line.zero_step or line.is_default:
+                name = SOURCE if line.zero_step else line.base
                 try:
-                    rows.append(_ends(id, line.base, r, results))
+                    rows.append(_ends(id, name, r, results))
                 except UNREADABLE as error:
-                    rows.append((Strip("", line.base, "", reason=_one_line(error)),))
-                    problems += [f"best and worst samples of {line.base}: {_one_line(error)}"] if r.extremes else []
+                    rows.append((Strip("", name, "", reason=_one_line(error), method=line.base),))
+                    gone += [str(r.extremes)] if r.extremes and isinstance(error, Gone) else []
+                    known = r.extremes and not isinstance(error, Gone)
+                    problems += [f"best and worst samples of {name}: {_one_line(error)}"] if known else []
         if any(len(row) > 1 for row in rows):
-            found.append(Extremes(_title(domain, pairs), tuple(rows)))
+            found.append(Extremes(_title(domain, pairs), domain, tuple(rows)))
+    if gone:
+        more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
+        problems.append(f"{gone[0]}{more}: not a file in the results folder; no best and worst samples of these")
     return found, problems
 
 
@@ -110,38 +128,43 @@ def _ends(id: str, label: str, record: RunRecord, results: Path) -> tuple[Strip,
     )
 
 
-def _first_seeds(records: Sequence[RunRecord]) -> Iterator[tuple[str, list[tuple[Line, RunRecord]], int]]:
+def _first_seeds(group: Group) -> Iterator[tuple[str, list[tuple[Line, RunRecord]], int]]:
     """(domain, its records of the first seed that has any finished one, number of seeds)."""
-    shown = [(line, r) for line in lines(records) for r in line.records]
-    for domain in sorted({r.domain for _, r in shown if r.status == "done"}):
-        here = [(line, r) for line, r in shown if r.domain == domain]
+    for domain in group.domains:
+        here = [(line, r) for line in group.lines for r in group.at(line, domain)]
+        if not any(r.status == "done" for _, r in here):
+            continue
         seeds = sorted({r.seed for _, r in here if r.status == "done"})
         yield domain, [(line, r) for line, r in here if r.seed == seeds[0]], len(seeds)
 
 
 def _of_domain(
-    id: str, domain: str, pairs: Sequence[tuple[Line, RunRecord]], results: Path, seeds: int
+    id: str, group: Group, domain: str, pairs: Sequence[tuple[Line, RunRecord]], results: Path, seeds: int
 ) -> tuple[Grid, list[Player]]:
     done = [(line, r) for line, r in pairs if r.status == "done"]
     bases = dict.fromkeys(x.base for x, _ in done if not x.zero_step)
     moved = [b for b in bases if len({x.label for x, _ in done if x.base == b}) > 1]
     rows, more = [], []
-    for line, r in sorted(pairs, key=lambda p: (not p[0].zero_step, p[0].base, control_order(p[0].control))):
+    order = {line.base: i for i, line in enumerate(ordered(group))}
+    place = lambda p: (not p[0].zero_step, order.get(p[0].base, len(order)), control_order(p[0].control))  # noqa: E731
+    for line, r in sorted(pairs, key=place):
         if line.zero_step or line.is_default:
-            rows.append(_strip(id, line.base, r, results))
+            strip = _strip(id, SOURCE if line.zero_step else line.base, r, results)
+            rows.append(replace(strip, method="" if line.zero_step else line.base))
         elif r.status == "done" and line.base in moved:
-            more.append(_strip(id, line.label, r, results))
+            more.append(replace(_strip(id, line.label, r, results), method=line.base))
     there = {s.id: s for s in (*rows, *more) if s.uri}
     first = sum(line.zero_step for line, _ in pairs)
     rows[first:first] = _references(id, pairs, RIGHT, results)
-    rows += _references(id, pairs, REAL, results)
+    rows[:0] = _references(id, pairs, REAL, results)
     players: list[Player] = []
     source = next((_id(id, r) for line, r in done if line.zero_step and _id(id, r) in there), None)
+    real = next((s.id for s in rows if s.label == REFERENCE_LABELS[REAL] and s.uri), None)
     for base in moved:
         own = sorted((p for p in done if p[0].base == base), key=lambda p: control_order(p[0].control))
-        players += _player(id, domain, own, there, source)
+        players += _player(id, group, domain, own, there, (source, real))
     count = max((s.width // s.height for s in rows if s.uri), default=0)
-    return Grid(_title(domain, pairs), tuple(rows), tuple(more), seeds, count), players
+    return Grid(_title(domain, pairs), domain, tuple(rows), tuple(more), seeds, count), players
 
 
 def _title(domain: str, pairs: Sequence[tuple[Line, RunRecord]]) -> str:
@@ -150,11 +173,21 @@ def _title(domain: str, pairs: Sequence[tuple[Line, RunRecord]]) -> str:
 
 
 def _player(
-    id: str, domain: str, own: Sequence[tuple[Line, RunRecord]], there: dict[str, Strip], source: str | None
+    id: str,
+    group: Group,
+    domain: str,
+    own: Sequence[tuple[Line, RunRecord]],
+    there: dict[str, Strip],
+    fixed: tuple[str | None, str | None],
 ) -> Iterator[Player]:
     """One slider, or none when fewer than two of the method's strips are there."""
     frames = [
-        {"id": _id(id, r), "value": control_text(line.control), "standard": line.is_default, "said": _measured(r)}
+        {
+            "id": _id(id, r),
+            "value": control_text(line.control),
+            "standard": line.is_default,
+            "said": _measured(group, r),
+        }
         for line, r in own
         if _id(id, r) in there
     ]
@@ -162,11 +195,10 @@ def _player(
         strips = [there[str(f["id"])] for f in frames]
         line, record = own[0]
         texts = {"method": line.base, "domain": domain, "control": record.control_name or "control"}
-        known = {"seed": record.seed, "source": source, "frames": frames}
+        known = {"seed": record.seed, "source": fixed[0], "real": fixed[1], "frames": frames}
         known["count"] = min(s.width // s.height for s in strips)
-        yield Player(
-            f"{line.base} on {domain}, seed {record.seed}", json.dumps({k: brief(v) for k, v in texts.items()} | known)
-        )
+        title = f"{line.base} on {domain}, seed {record.seed}"
+        yield Player(title, line.base, domain, json.dumps({k: brief(v) for k, v in texts.items()} | known))
 
 
 def _references(id: str, pairs: Sequence[tuple[Line, RunRecord]], what: str, results: Path) -> list[Strip]:
@@ -197,8 +229,9 @@ def _encoded(id: str, label: str, what: str, record: RunRecord, strip: Image.Ima
     if strip.height > TILE_PX:
         strip = strip.resize((count * TILE_PX, TILE_PX), Image.Resampling.LANCZOS)
     buffer = BytesIO()
-    strip.save(buffer, "PNG", optimize=True)
-    uri = f"data:image/png;base64,{b64encode(buffer.getvalue()).decode()}"
+    small = strip.height < SMALL_PX
+    strip.save(buffer, "WEBP", lossless=small, quality=80 if small else 88, method=2)
+    uri = f"data:image/webp;base64,{b64encode(buffer.getvalue()).decode()}"
     side = strip.height * max(1, round(TILE_PX / strip.height))
     alt = f"{brief(label)} on {brief(record.domain)}, seed {record.seed}: {what}"
     return Strip(id, label, alt, uri, count * side, side)
@@ -212,7 +245,8 @@ def _id(id: str, record: RunRecord) -> str:
     return f"{id}-{record.record_key}"
 
 
-def _measured(record: RunRecord) -> list[tuple[str, str]]:
-    """The record's own numbers, for the lines under its slider."""
-    known = {k: m.value * scale(k) for k, m in record.metrics.items() if m.value is not None and not of_steps(k)}
-    return [(brief(k) + (f" {TIMES}10³" if scale(k) > 1 else ""), four_digits(v)) for k, v in known.items()]
+def _measured(group: Group, record: RunRecord) -> list[tuple[str, str]]:
+    """The record's numbers of the headline table, for the lines under its slider."""
+    names = dict.fromkeys((group.fidelity, group.preservation(record.domain), group.variety(record.domain)))
+    known = {n: m.value for n in names if n and (m := record.metrics.get(n)) and m.value is not None}
+    return [(short_title(name), four_digits(value)) for name, value in known.items()]

@@ -85,7 +85,7 @@ def test_p_is_corrected_over_all_tests_of_a_metric_and_marked_by_that(tmp_path: 
     (table,) = found.tables
     marked = {row.label: row.cells[3].best for row in table.rows}
     assert marked == {"x": True, "y": False, "z": False}
-    assert table.rows[0].cells[3].text == "-4.000" and "10³ ↓" in table.columns[3].detail
+    assert table.rows[0].cells[3].text == "-0.004000" and table.columns[3].detail == "↓"
 
 
 def test_three_seeds_cannot_reach_significance_and_that_is_said(tmp_path: Path) -> None:
@@ -187,8 +187,31 @@ def test_the_same_record_is_no_second_measurement(tmp_path: Path) -> None:
     assert (entry.difference, entry.p_value, entry.interval, entry.remarks) == (0, None, None, ("the same records",))
     again = [r if r.seed else make("m", 0, 0.011) for r in records]
     odd = only(compare(tmp_path / "a", folder(tmp_path / "c", again), ["kid_net"]))
-    assert odd.remarks == ("same key but another value at seed 0: the same job, run twice",)
+    assert odd.remarks == (
+        "same key but another value at seed 0: the same job, run twice on the same machine with the same code",
+    )
     assert odd.difference == pytest.approx(0.001 / 7)
+
+
+def test_another_value_of_one_key_is_told_by_machine_and_by_code(tmp_path: Path) -> None:
+    def said(name: str, **environment: str) -> tuple[str, ...]:
+        theirs = make("m", 0, 0.5, environment={"device": "cpu", "threads": 2, "commit": "aa"} | environment)
+        ours = make("m", 0, 0.1, environment={"device": "cpu", "threads": 2, "commit": "aa"})
+        return only(compared(tmp_path / name, [ours], [theirs])).remarks
+
+    assert "another machine (device cpu and Xeon)" in said("machine", device="Xeon")[0]
+    assert "another code (commit aa and bb)" in said("code", commit="bb")[0]
+    assert "machine" in (both := said("both", device="Xeon", commit="bb")[0]) and "code" in both
+
+
+def test_suites_of_other_names_meet_where_seeds_mean_the_same(tmp_path: Path) -> None:
+    def of(suite: str, run: int, protocol: int) -> RunRecord:
+        return make("m", 0, 0.1 + run, run, suite=suite, settings={**SETTINGS, "protocol": protocol})
+
+    entry = only(compared(tmp_path / "new", [of("mine", 0, 2)], [of("theirs", 1, 2)]))
+    assert (entry.status, entry.suite, entry.difference) == ("compared", "mine | theirs", 1)
+    old = compared(tmp_path / "old", [of("mine", 0, 1)], [of("theirs", 1, 1)])
+    assert {e.status for e in old.entries} == {"only in A", "only in B"}, "their latents differ"
 
 
 def test_only_shared_seeds_are_paired(tmp_path: Path) -> None:
@@ -256,7 +279,7 @@ def command(*arguments: object) -> subprocess.CompletedProcess[str]:
 def test_the_command_prints_and_writes_and_refuses_in_one_line(tmp_path: Path) -> None:
     a, b = (folder(tmp_path / str(run), [make("[red]m[/red]", 0, 0.01 + run / 100, run)]) for run in (0, 1))
     done = command(a, b, "--metric", "kid_net", "--out", tmp_path / "x.md")
-    assert done.returncode == 0 and "[red]m[/red]" in done.stdout and "+10.00" in done.stdout
-    assert "+10.00" in (tmp_path / "x.md").read_text()
+    assert done.returncode == 0 and "[red]m[/red]" in done.stdout and "+0.0100" in done.stdout
+    assert "+0.0100" in (tmp_path / "x.md").read_text()
     refused = command(a, tmp_path / "absent")
     assert refused.returncode == 2 and refused.stderr.count("\n") == 1 and "no results in" in refused.stderr

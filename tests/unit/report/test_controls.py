@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.report.controls import Curve, control_table, dominated_share, measures
+from benchmark.report.group import group_of
+from benchmark.report.statistics.trade_off import dominated_share
+from benchmark.report.tables.controls import Curve, control_table, measures, value_tables
 from benchmark.results import MetricValue, RunRecord
 
 POINTS = st.lists(st.tuples(st.integers(-2, 12), st.integers(-2, 12)), max_size=6)
@@ -44,12 +46,21 @@ SOURCE = record("source", None, metrics(1.0, 0.0, None), zero_step=True)
 
 
 def test_the_numbers_of_a_curve_by_hand() -> None:
-    found = measures(Curve(kid=(1.0, 0.5, 0.25), far=(0.0, 0.2, 0.4), steps=(0.3, 0.1)), corner=(0.5, 1.0))
-    assert found == pytest.approx(
-        {"path": 0.4, "unevenness": 1.5, "directness": 1.0, "dominated": (0.3 * 0.5 + 0.1 * 0.25) / 0.5}
-    )
-    back = measures(Curve(kid=(1.0, 1.0, 1.0), far=(0.1, 0.4, 0.1), steps=(0.0, 0.0)), corner=None)
-    assert back == {"path": 0.0, "unevenness": None, "directness": pytest.approx(0.0), "dominated": None}
+    found = measures(Curve(far=(0.0, 0.2, 0.4), steps=(0.3, 0.1)))
+    assert found == pytest.approx({"path": 0.4, "unevenness": 1.5, "directness": 1.0})
+    back = measures(Curve(far=(0.1, 0.4, 0.1), steps=(0.3, 0.3)))
+    assert back == {"path": 0.6, "unevenness": pytest.approx(1), "directness": pytest.approx(0)}
+
+
+def test_a_path_within_noise_has_no_shape() -> None:
+    still = Curve(far=(0.2820, 0.2821, 0.2819), steps=(0.0004, 0.0001), noise=0.003)
+    assert measures(still) == {"path": pytest.approx(0.0005), "unevenness": None, "directness": None}
+    moving = Curve(far=(0.28, 0.281, 0.33), steps=(0.004, 0.06), noise=0.003)
+    assert None not in measures(moving).values(), "a small control that can be told from noise keeps its shape"
+    rounding = Curve(far=(0.3, 0.3, 0.3), steps=(1e-9, 5e-9))
+    assert measures(rounding)["unevenness"] is None
+    unmeasured = Curve(far=(0.275, 0.2716, 0.2729), steps=(), noise=0.006)
+    assert measures(unmeasured) == {"path": None, "unevenness": None, "directness": None}
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -65,20 +76,34 @@ def test_a_row_per_method_with_a_control_mean_and_std_over_seeds() -> None:
     even = [(1.0, 0.0, None), (0.5, 0.2, 0.2), (0.2, 0.4, 0.2)]
     jump = [(1.0, 0.0, None), (0.9, 0.1, 0.1), (0.2, 0.4, 0.3)]
     plain = record("plain", None, metrics(0.3, 0.4, None))
-    table = control_table([SOURCE, plain, *curve("a", even, kept=2), *curve("b", even), *curve("b", jump, seed=1)])
+    table = control_table(
+        group_of([SOURCE, plain, *curve("a", even, kept=2), *curve("b", even), *curve("b", jump, seed=1)])
+    )
     assert table is not None
-    assert [c.name for c in table.columns] == ["generators kept", "path", "unevenness", "directness", "dominated"]
+    assert [c.name for c in table.columns] == ["generators kept", "path", "unevenness", "directness"]
     rows = {row.label: [cell.text for cell in row.cells] for row in table.rows}
-    assert rows["a"] == ["2", "0.400", "1.00", "1.00", "0.250"]
-    assert rows["b"] == ["1", "0.400 ± 0.000", "1.25 ± 0.35", "1.00 ± 0.00", "0.163 ± 0.124"]
+    assert rows["a"] == ["2", "0.400", "1.00", "1.00"]
+    assert rows["b"] == ["1", "0.400 ± 0.000", "1.25 ± 0.35", "1.00 ± 0.00"]
     assert "plain" not in rows
 
 
 def test_what_cannot_be_measured_is_a_dash_and_no_control_is_no_table() -> None:
     steps_missing = [(1.0, 0.0, None), (0.5, 0.2, None)]
-    table = control_table(curve("a", steps_missing))  # no untouched source either
+    table = control_table(group_of(curve("a", steps_missing)))  # no untouched source either
     assert table is not None
-    assert [cell.text for cell in table.rows[0].cells] == ["1", "–", "–", "1.00", "–"]
-    assert control_table([SOURCE]) is None
+    assert [cell.text for cell in table.rows[0].cells] == ["1", "–", "–", "1.00"]
+    assert control_table(group_of([SOURCE])) is None
     failed = record("a", 0.0, {}, status="failed", reason="NaN")
-    assert control_table([SOURCE, failed]) is None
+    assert control_table(group_of([SOURCE, failed])) is None
+
+
+def test_a_table_per_control_with_its_values_as_rows() -> None:
+    records = [SOURCE, *curve("a", [(1.0, 0.0, None), (0.5, 0.2, 0.2), (0.2, 0.4, 0.2)])]
+    (table,) = value_tables(group_of(records))
+    assert [(c.group, c.name) for c in table.columns] == [("d", "KID"), ("d", "to source"), ("d", "step")]
+    assert [row.label for row in table.rows] == ["0", "0.5", "1 (default)"]
+    rows = [[c.text for c in row.cells] for row in table.rows]
+    assert rows[1:] == [["0.50", "0.200", "0.200"], ["0.20", "0.400", "0.200"]]
+    quiet = [record("b", c, metrics(0.5, 0.3, 1e-5 if c else None)) for c in (0.0, 1.0)]
+    (still,) = value_tables(group_of([SOURCE, *quiet]))
+    assert still.caption == ("The control moves nothing here that can be told from noise: d.",)

@@ -6,8 +6,14 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmark.report.differences import pairs_table
-from benchmark.report.tables import MISSING, Table
+import numpy as np
+import pytest
+from scipy import stats
+
+from benchmark.report.group import group_of
+from benchmark.report.statistics.power import detectable_difference
+from benchmark.report.tables.differences import detectable, pairs_table
+from benchmark.report.tables.table import MISSING, Table
 from benchmark.results import MetricValue, RunRecord
 
 BASE = [0.010, 0.014, 0.012, 0.011, 0.016, 0.013, 0.018]
@@ -39,7 +45,7 @@ def runs(values: Mapping[str, Sequence[float]], domain: str = "d") -> list[RunRe
 
 
 def table_of(records: Sequence[RunRecord]) -> Table:
-    found = pairs_table(records)
+    found = pairs_table(group_of(records))
     assert found is not None
     return found
 
@@ -51,11 +57,11 @@ def texts(table: Table) -> dict[str, list[str]]:
 def test_against_the_plain_method_by_hand() -> None:
     better, same = [v - 0.004 for v in BASE], [v + 0.002 * (-1) ** s for s, v in enumerate(BASE)]
     table = table_of(runs({"better": better, PLAIN: BASE, "same": same}))
-    assert table.title == "Differences from plain: kid_net"
+    assert table.title == "Differences from plain: KID"
     assert [(c.group, c.name) for c in table.columns][:2] == [("d", "difference"), ("d", "95 % interval")]
     shown = texts(table)
-    assert shown["better"] == ["*-4.000", "-4.000 to -4.000", "0.0156", "0.0312", "7"]
-    assert shown["same"][0] == "+0.286" and shown["same"][3] == "1" and PLAIN not in shown
+    assert shown["better"] == ["*-0.00400", "-0.00400 to -0.00400", "0.0156", "0.0312", "7"]
+    assert shown["same"][0] == "+0.00029" and shown["same"][3] == "1" and PLAIN not in shown
     assert "Holm-corrected over the 2 tests" in " ".join(table.caption)
     assert table.rows[0].cells[0].keys == tuple(r.record_key for m in ("better", PLAIN) for r in runs({m: BASE}))
 
@@ -72,18 +78,47 @@ def test_seeds_too_few_for_significance_are_said() -> None:
     caption = " ".join(table.caption)
     assert texts(table)["other"][2] == "0.25" and not table.rows[0].cells[0].best
     assert "With 3 seeds the two-sided sign-flip test cannot go below p = 0.25" in caption
-    assert "at least 6 seeds are needed" in caption and "3 seeds: the bootstrap interval covers less" in caption
+    assert "at least 6 seeds are needed" in caption
+    assert table.columns[1].name == "range of seeds" and "the smallest and largest of them" in caption
 
 
 def test_without_a_plain_method_all_stand_against_the_best_of_each_domain() -> None:
     worse = [v + 0.004 for v in BASE]
     table = table_of([*runs({"a": BASE, "b": worse}, "d"), *runs({"a": worse, "b": BASE}, "e")])
-    assert table.title == "Differences from the best: kid_net"
+    assert table.title == "Differences from the best: KID"
     assert [c.name for c in table.columns[::5]] == ["difference from a", "difference from b"]
     shown = texts(table)
     assert shown["a"][0] == shown["b"][5] == "reference"
-    assert shown["b"][0] == shown["a"][5] == "*+4.000"
+    assert shown["b"][0] == shown["a"][5] == "*+0.00400"
     assert "picked by looking" in " ".join(table.caption)
+
+
+def test_what_the_seeds_could_have_shown_is_told_by_the_paired_t_test() -> None:
+    """s.d. of the differences 0.1625 as in the published records: 0.53 with 3 seeds, 0.11 with 20, at 80 % power."""
+    for seeds, least in ((3, 0.53), (6, 0.23), (10, 0.16), (20, 0.11)):
+        assert detectable_difference(0.1625, seeds) == pytest.approx(least, abs=0.006)
+    assert detectable_difference(0.1625, 1) is None
+    values = [v + (0.001 if s % 2 else -0.001) for s, v in enumerate(BASE)]
+    found = detectable(group_of(runs({PLAIN: BASE, "b": values})))
+    deviation = np.std([v - b for v, b in zip(values, BASE, strict=True)], ddof=1)
+    assert found == pytest.approx(detectable_difference(float(deviation), 7))
+    caption = " ".join(table_of(runs({PLAIN: BASE, "b": values})).caption)
+    assert f"a true difference of {found:.2g} with 80 % power" in caption
+
+
+def test_the_power_is_that_of_simulated_t_tests() -> None:
+    rng, seeds = np.random.default_rng(0), 5
+    effect = detectable_difference(1.0, seeds)
+    assert effect is not None
+    drawn = rng.normal(effect, 1.0, (20_000, seeds))
+    assert np.mean(stats.ttest_1samp(drawn, 0, axis=1).pvalue <= 0.05) == pytest.approx(0.8, abs=0.01)
+
+
+def test_machines_that_differ_within_a_pair_are_told() -> None:
+    records = runs({PLAIN: BASE, "b": BASE[::-1]})
+    assert not any("mix machines" in text for text in table_of(records).caption)
+    other = [r.model_copy(update={"environment": {"device": "Xeon"}}) if r.method == "b" else r for r in records]
+    assert any("7 (domain, seed) pairs mix machines" in text for text in table_of(other).caption)
 
 
 def test_gaps_failures_and_further_controls() -> None:
@@ -98,11 +133,11 @@ def test_gaps_failures_and_further_controls() -> None:
 
 
 def test_where_nothing_can_be_tested_there_is_no_table() -> None:
-    assert pairs_table(runs({PLAIN: BASE[:1], "b": BASE[:1]})) is None, "one seed"
-    assert pairs_table(runs({PLAIN: BASE})) is None, "one method"
-    assert pairs_table([make("a", s, None, metrics={}) for s in range(3)]) is None, "no metric"
+    assert pairs_table(group_of(runs({PLAIN: BASE[:1], "b": BASE[:1]}))) is None, "one seed"
+    assert pairs_table(group_of(runs({PLAIN: BASE}))) is None, "one method"
+    assert pairs_table(group_of([make("a", s, None, metrics={}) for s in range(3)])) is None, "no metric"
 
 
 def test_a_metric_without_any_value_is_passed_over() -> None:
     records = [r for m in (PLAIN, "b") for s in range(3) for r in [make(m, s, None)]]
-    assert table_of(records).title == "Differences from plain: fid"
+    assert table_of(records).title == "Differences from plain: FID"

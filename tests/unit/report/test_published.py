@@ -14,7 +14,7 @@ from benchmark.metrics import list_metrics
 from benchmark.registry import method_names
 from benchmark.report import published, write_report
 from benchmark.report.published import UNVERIFIED, Protocol, Value, list_published, published_table
-from benchmark.report.tables import MISSING, Table
+from benchmark.report.tables.table import MISSING, Table
 from benchmark.results import MetricValue, ResultStore
 
 PROTOCOL = Protocol(
@@ -70,11 +70,11 @@ def test_ours_stands_beside_theirs_at_the_default_control_and_over_seeds() -> No
     assert not any(cell.best for row in table.rows for cell in row.cells)
 
 
-def test_kernel_distances_are_scaled_alike() -> None:
+def test_both_numbers_have_the_unit_of_the_metric() -> None:
     records = [make(metrics={"kid": MetricValue(value=0.004, n=9)})]
     table = published_table(records, [value(metric="kid", number=0.002)])
     assert table is not None
-    assert (column(table, "kid published"), column(table, "kid here")) == (["2"], ["4"])
+    assert (column(table, "kid published"), column(table, "kid here")) == (["0.002"], ["0.004"])
 
 
 def test_the_differences_are_named() -> None:

@@ -15,15 +15,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from benchmark.errors import ConfigError, DataError
-from benchmark.report.statistics import (
-    critical_difference,
-    holm,
-    nemenyi_q,
-    paired,
-    seeds_needed,
-    smallest_p,
-    ties_with_best,
-)
+from benchmark.report.statistics.paired import holm, paired, seeds_needed, smallest_p, ties_with_best
+from benchmark.report.statistics.ranks import critical_difference, nemenyi_q
 
 NAN = math.nan
 QUICK = settings(max_examples=25, deadline=None, derandomize=True)

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,17 @@ from PIL import Image
 from rich.console import Console
 
 from benchmark.errors import ConfigError, DataError
-from benchmark.report import rich_table, show, write_report
-from benchmark.report.render import latex, markdown
-from benchmark.report.tables import MISSING, TIMES, Cell, Column, Row, Section, Table, cost_table, primary_table
-from benchmark.report.write import conditions
+from benchmark.report import rich_table, show, summary, write_report
+from benchmark.report.conditions import conditions
+from benchmark.report.group import SOURCE, group_of
+from benchmark.report.lines import groups
+from benchmark.report.render import latex_tables, markdown_tables
+from benchmark.report.section import section_of
+from benchmark.report.tables.controls import value_tables
+from benchmark.report.tables.cost import cost_table
+from benchmark.report.tables.headline import headline
+from benchmark.report.tables.metrics import metric_table, unavailable
+from benchmark.report.tables.table import MISSING, Cell, Column, Row, Table
 from benchmark.results import Doctor, MetricValue, ResultStore, RunRecord, Timing
 
 ROOT = Path(__file__).parents[3]
@@ -34,49 +42,92 @@ def quality(value: float, n: int = 100) -> dict[str, MetricValue]:
     return {"quality": MetricValue(value=value, n=n, better="higher")}
 
 
-def texts(table: Table) -> dict[str, list[str]]:
+def texts(table: Table | None) -> dict[str, list[str]]:
+    assert table is not None
     return {row.label: [("*" if c.best else "") + c.text for c in row.cells] for row in table.rows}
 
 
+def of(records: Sequence[RunRecord], metric: str = "kid_net") -> Table:
+    """The table of a metric."""
+    (own,) = groups(records)
+    found = metric_table(group_of(own), metric)
+    assert found is not None
+    return found
+
+
+def head(records: Sequence[RunRecord]) -> Table:
+    (own,) = groups(records)
+    return headline(group_of(own))
+
+
 def small_set() -> list[RunRecord]:
-    """By hand: kid x 1000 of `a` is 10, 14 (mean 12, std 2.83), of `b` 11 and 15; quality is better higher."""
-    zero = [make("source", seed=s, zero_step=True, metrics=kid(0.001) | quality(0.99)) for s in (0, 1)]
-    a = [make("a", seed=s, metrics=kid(v) | quality(q)) for s, v, q in ((0, 0.010, 0.2), (1, 0.014, 0.4))]
-    b = [make("b", seed=s, metrics=kid(v) | quality(q)) for s, v, q in ((0, 0.011, 0.3), (1, 0.015, 0.5))]
+    """By hand: kid of `a` is 1.0, 1.4 (mean 1.2, std 0.28), of `b` 1.1 and 1.5; quality is better higher."""
+    zero = [make("source", seed=s, zero_step=True, metrics=kid(0.1) | quality(0.99)) for s in (0, 1)]
+    a = [make("a", seed=s, metrics=kid(v) | quality(q)) for s, v, q in ((0, 1.0, 0.2), (1, 1.4, 0.4))]
+    b = [make("b", seed=s, metrics=kid(v) | quality(q)) for s, v, q in ((0, 1.1, 0.3), (1, 1.5, 0.5))]
     return zero + a + b
 
 
-def test_mean_std_scale_direction_and_best() -> None:
-    table = primary_table(small_set())
-    assert [(c.group, c.name, c.detail) for c in table.columns] == [
-        ("d", "kid_net", f"{TIMES}10³ ↓ (N=1000)"),
-        ("d", "quality", "↑ (N=100)"),
-    ]
-    assert texts(table) == {
-        "source (zero-step)": ["1.00 ± 0.00", "0.9900 ± 0.0000"],  # best in both columns, and never marked
-        "a": ["*12.00 ± 2.83", "*0.3000 ± 0.1414"],  # two seeds cannot tell a from b: the whole tie is marked
-        "b": ["*13.00 ± 2.83", "*0.4000 ± 0.1414"],
-    }
-    assert any("2 seeds" in note for note in table.footnotes)
-    assert next(iter(texts(table))) == "source (zero-step)"
+def test_mean_std_direction_and_no_mark_where_all_would_have_one() -> None:
+    table = of(small_set())
+    assert [(c.group, c.name, c.detail) for c in table.columns] == [("d", "KID", "↓")]
+    assert texts(table) == {SOURCE: ["0.10 ± 0.00"], "a": ["1.20 ± 0.28"], "b": ["1.30 ± 0.28"]}
+    assert "With 2 seeds no difference can be significant (6 are needed)." in table.caption
+    assert [(c.name, c.detail) for c in of(small_set(), "quality").columns] == [("quality", "↑")]
 
 
 def test_only_what_is_significantly_better_is_marked_alone() -> None:
-    values = {"a": 0.010, "b": 0.012, "c": 0.0101}
+    values = {"a": 0.10, "b": 0.12, "c": 0.101}
     records = [
-        make(m, seed=s, metrics=kid(v + 0.001 * (s % 3) + (0.0004 * (-1) ** s if m == "c" else 0)))
+        make(m, seed=s, metrics=kid(v + 0.01 * (s % 3) + (0.004 * (-1) ** s if m == "c" else 0)))
         for m, v in values.items()
         for s in range(8)
     ]
-    marks = {row.label: row.cells[0].best for row in primary_table(records).rows}
+    marks = {row.label: row.cells[0].best for row in of(records).rows}
     assert marks == {"a": True, "b": False, "c": True}
+    again = {row.label: row.cells[0].best for row in head(records).rows}
+    assert again == marks and any("Bold" in text for text in head(records).caption)
+
+
+def test_a_control_at_the_source_takes_no_part_in_marks_and_nothing_is_marked_in_distances() -> None:
+    def near(value: float) -> dict[str, MetricValue]:
+        return {"consistency_net": MetricValue(value=value, n=9)}
+
+    records = [make("source", seed=s, zero_step=True, metrics=kid(0.05 + s / 100) | near(0)) for s in range(8)]
+    records += [make("still", seed=s, metrics=kid(0.05 + s / 100) | near(0)) for s in range(8)]
+    records += [make("a", seed=s, metrics=kid(0.1 + s / 100) | near(0.1)) for s in range(8)]
+    records += [make("b", seed=s, metrics=kid(0.2 + s / 100) | near(0.2)) for s in range(8)]
+    best = [row.label for row in of(records).rows if row.cells[0].best]
+    assert best == ["a"] and len(of(records).rows) == 4
+    assert not any(row.cells[0].best for row in of(records, "consistency_net").rows)
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ((1.0, 1.4), "1.20 ± 0.28"),
+        ((1.2345, 1.2355), "1.23500 ± 0.00071"),
+        ((100.0, 160.0), "130 ± 42"),
+        ((0.5, 0.5), "0.500 ± 0.000"),
+        ((0.0, 0.0), "0"),
+    ],
+)
+def test_digits_follow_the_standard_deviation(values: tuple[float, float], text: str) -> None:
+    assert texts(of([make("a", seed=s, metrics=kid(v)) for s, v in enumerate(values)])) == {"a": [text]}
+
+
+def test_with_one_seed_digits_follow_the_standard_error_and_shares_their_resolution() -> None:
+    precise = {"kid_net": MetricValue(value=1.23456, n=9, std_error=0.03)}
+    assert texts(of([make("a", metrics=precise)])) == {"a": ["1.235"]}
+    share = {"recall_net": MetricValue(value=0.004, n=500, better="higher")}
+    assert texts(of([make("a", seed=s, metrics=share) for s in (0, 1)], "recall_net")) == {"a": ["0.004 ± 0.000"]}
 
 
 def test_one_seed_has_no_spread_and_no_mark_and_says_so() -> None:
-    table = primary_table([r for r in small_set() if r.seed == 0])
-    assert not any(c.best for row in table.rows for c in row.cells) and "nothing is marked" in table.caption[0]
+    table = head([r for r in small_set() if r.seed == 0])
+    assert not any(c.best for row in table.rows for c in row.cells)
     assert "±" not in "".join(c.text for row in table.rows for c in row.cells)
-    assert "One seed" in table.caption[0]
+    assert any("Nothing is marked: one seed" in text for text in table.caption)
 
 
 def test_missing_failed_skipped_and_not_available_are_told_apart() -> None:
@@ -87,50 +138,59 @@ def test_missing_failed_skipped_and_not_available_are_told_apart() -> None:
         make("e", status="skipped", reason="needs labels"),
         make("f", "other", metrics=kid(0.020)),
     ]
-    table = primary_table(records)
+    table = of(records)
     assert texts(table) == {
-        "a": ["10.00", "1.000", MISSING],
-        "b": ["not available", MISSING, MISSING],
-        "c": ["failed", "failed", MISSING],
-        "e": ["skipped", "skipped", MISSING],
-        "f": [MISSING, MISSING, "20.00"],
+        "a": ["0.0100", MISSING],
+        "b": ["not available", MISSING],
+        "c": ["failed", MISSING],
+        "e": ["skipped", MISSING],
+        "f": [MISSING, "0.0200"],
     }
     rows = {row.label: row.cells for row in table.rows}
     assert [table.footnotes[n - 1] for n in rows["b"][0].notes] == ["kid_net: no weights"]
     assert [table.footnotes[n - 1] for n in rows["c"][0].notes] == ["c on d, seed 0: failed: loss is not finite"]
-    assert rows["c"][0].notes == rows["c"][1].notes, "one reason, one footnote"
+
+
+def test_what_is_not_available_on_a_domain_is_a_sentence_and_what_is_nowhere_a_line() -> None:
+    none = {"fid": MetricValue(reason="not available: put the file there")}
+    records = [make(m, "d", metrics=kid(0.1) | none) for m in "ab"] + [make(m, "e", metrics=kid(None)) for m in "ab"]
+    table = of(records)
+    assert [c.group for c in table.columns] == ["d"] and "Not available on e: no weights." in table.caption
+    (own,) = groups(records)
+    assert unavailable(group_of(own)) == ["fid: Not available on d: put the file there."]
+    assert metric_table(group_of(own), "fid") is None
 
 
 def test_a_failed_seed_leaves_the_mean_of_the_others_with_their_number() -> None:
-    records = [make("a", seed=s, metrics=kid(v)) for s, v in ((0, 0.010), (1, 0.014))]
+    records = [make("a", seed=s, metrics=kid(v)) for s, v in ((0, 1.0), (1, 1.4))]
     records.append(make("a", seed=2, status="failed", reason="out of memory"))
-    (row,) = primary_table(records).rows
-    assert (row.cells[0].text, row.cells[0].notes) == ("12.00 ± 2.83 (n=2)", (1,))
+    (row,) = of(records).rows
+    assert (row.cells[0].text, row.cells[0].notes) == ("1.20 ± 0.28 (n=2)", (1,))
 
 
-def test_controls_stand_under_their_method_default_first() -> None:
+def test_a_method_is_one_row_at_its_default_control_and_a_control_is_a_table() -> None:
     def at(control: float, value: float) -> RunRecord:
         return make("fix", control=control, is_default_control=control == 0.5, metrics=kid(value))
 
-    records = [at(10.0, 0.04), at(0.25, 0.02), at(0.5, 0.03), make("a", metrics=kid(0.05))]
+    records = [at(10.0, 0.4), at(0.25, 0.2), at(0.5, 0.3), make("a", metrics=kid(0.5))]
     records.append(make("fix", "other", status="failed", reason="died in training"))  # before its controls were known
-    table = primary_table(records, controls=True)
-    assert [row.label for row in table.rows] == ["a", "fix (noise=0.5, default)", "fix (noise=0.25)", "fix (noise=10)"]
-    assert texts(table)["fix (noise=0.25)"] == ["20.00", "failed"], "a domain where all failed keeps its columns"
-    assert texts(primary_table(records)) == {
-        "a": ["50.00", MISSING],
-        "fix (noise=0.5, default)": ["30.00", "failed"],
-    }
+    table = head(records)
+    assert [row.label for row in table.rows] == ["fix (noise 0.5)", "a"], "the best comes first"
+    assert texts(table)["fix (noise 0.5)"][:2] == ["0.300", "failed"], "a domain where all failed keeps its column"
+    (own,) = groups(records)
+    (values,) = value_tables(group_of(own))
+    assert [row.label for row in values.rows] == ["0.25", "0.5 (default)", "10"]
 
 
 def test_a_run_in_which_everything_failed_still_has_a_table() -> None:
-    table = primary_table([make("a", status="failed", reason="no disk")])
+    table = head([make("a", status="failed", reason="no disk")])
     assert texts(table) == {"a": ["failed"]} and table.footnotes == ("a on d, seed 0: failed: no disk",)
+    assert section_of([make("a", status="failed", reason="no disk")]).sentences == ("No method has a number yet.",)
 
 
 def test_variants_of_a_method_are_told_apart_by_what_differs() -> None:
     records = [make("fix", fields={"weight": w, "depth": 3}, metrics=kid(w)) for w in (0.05, 0.1)]
-    assert [row.label for row in primary_table(records).rows] == ["fix [weight=0.05]", "fix [weight=0.1]"]
+    assert [row.label for row in of(records).rows] == ["fix [weight=0.05]", "fix [weight=0.1]"]
 
 
 @pytest.mark.parametrize(
@@ -155,71 +215,67 @@ def test_refuses_to_put_unlike_numbers_into_one_column(odd: dict[str, Any], name
     records = [make("a", metrics=kid(0.01, title="KID, net 1"), settings=settings)]
     records.append(make("b", **({"metrics": kid(0.02)} | odd)))
     with pytest.raises(ConfigError, match=re.escape(named)) as error:
-        primary_table(records)
+        of(records)
     assert all(r.record_key[:12] in str(error.value) for r in records)
     apart = [records[0], make("b", "other", **({"metrics": kid(0.02)} | odd))]
-    assert len(primary_table(apart).columns) == 2, "another domain is another column"
+    assert len(of(apart).columns) == 2, "another domain is another column"
 
 
 def test_settings_that_change_no_number_may_differ() -> None:
     train = {"kimg": 4.0, "batch": 16, "tick_kimg": 9, "snapshot_kimg": [1, 2]}
     more = {**SETTINGS, "train": train, "eval": {"samples": 1000, "metrics": ["kid_net"], "curve_samples": 7}}
     records = [make("a", metrics=kid(0.01)), make("b", metrics=kid(0.02), settings=more)]
-    assert len(primary_table(records).rows) == 2
+    assert len(of(records).rows) == 2
 
 
 def test_rows_measured_although_the_doctor_failed_are_marked() -> None:
     records = [make("a", metrics=kid(0.01), **sick("hash of the\nextractor")), make("b", metrics=kid(0.01))]
     records += [make("c", seed=s, metrics=kid(0.01), **(sick("hash of the extractor") if s else {})) for s in (0, 1)]
     records += [make("e", status="failed", reason="x", **sick("no number was measured"))]
-    table = primary_table(records)
+    table = of(records)
     noted = {row.label: [table.footnotes[n - 1] for n in row.notes] for row in table.rows}
     line = "measured although the doctor failed: hash of the extractor"
     assert noted == {"a": [line], "b": [], "c": [f"1 of 2 records {line}"], "e": []}
-    section = Section(table, table, ())
     n = table.rows[0].notes[0]
-    assert f"| a \\[{n}\\] | " in markdown([section]) and rf"a\textsuperscript{{{n}}} &" in latex([section])
+    assert f"| a \\[{n}\\] | " in markdown_tables("", [table], ())
+    assert rf"a\textsuperscript{{{n}}} &" in latex_tables([table])
     assert line in show(records[0])
     assert "Doctor: 2 of 4 records failed, 2 of 4 records not examined." in conditions(records)
 
 
 def test_a_metrics_note_is_a_footnote_of_its_cell() -> None:
     noted = kid(0.01, note="two clusters\nare empty") | quality(1)
-    table = primary_table([make("a", metrics=noted), make("b", metrics=kid(0.02) | quality(1))])
-    assert [[c.notes for c in row.cells] for row in table.rows] == [[(1,), ()], [(), ()]]
+    table = of([make("a", metrics=noted), make("b", metrics=kid(0.02) | quality(1))])
+    assert [[c.notes for c in row.cells] for row in table.rows] == [[(1,)], [()]]
     assert table.footnotes == ("kid_net: two clusters are empty",)
 
 
 def test_the_best_snapshot_on_the_test_split_is_called_optimistic() -> None:
     settings = {**SETTINGS, "eval": {"samples": 1000, "snapshot": "legacy_best_on_test"}}
     records = [make(m, metrics=kid(0.01), settings=settings) for m in "ab"]
-    assert primary_table(records).title.endswith("; best snapshot on the test split: optimistic")
+    assert head(records).title.endswith("; best snapshot on the test split: optimistic")
     both = [*records, *(make(m, "e", metrics=kid(0.01)) for m in "ab")]
-    assert primary_table(both).title.endswith("; d: best snapshot on the test split: optimistic")
-    assert "optimistic" not in primary_table(both[2:]).title
+    assert head(both).title.endswith("; d: best snapshot on the test split: optimistic")
+    assert "optimistic" not in head(both[2:]).title
 
 
 def test_times_of_several_devices_are_called_so() -> None:
     def on(device: str) -> RunRecord:
         return make(device, timing=Timing(seconds_per_kimg=1), environment={"device": device})
 
-    assert not any("Several devices" in text for text in cost_table([on("a")]).caption)
-    assert any("Several devices" in text for text in cost_table([on("a"), on("b")]).caption)
+    assert not any("Several devices" in text for text in cost_table(group_of([on("a")])).caption)
+    assert any("Several devices" in text for text in cost_table(group_of([on("a"), on("b")])).caption)
 
 
-def test_refuses_twins_and_records_of_several_sources() -> None:
+def test_refuses_twins() -> None:
     a = make("a", metrics=kid(0.01))
     with pytest.raises(ConfigError, match="two records for a on d, seed 0"):
-        primary_table([a, a.model_copy(update={"record_key": "99" * 32})])
-    with pytest.raises(ConfigError, match="belong to several"):
-        primary_table([a, make("b", suite="paper")])
-    with pytest.raises(DataError, match="no records"):
-        primary_table([])
+        head([a, a.model_copy(update={"record_key": "99" * 32})])
 
 
 def test_the_untouched_source_needs_no_training_settings() -> None:
     zero = make("source", zero_step=True, metrics=kid(0.2), settings={**SETTINGS, "train": {"kimg": 0}})
-    assert len(primary_table([zero, make("a", metrics=kid(0.01))]).rows) == 2
+    assert len(of([zero, make("a", metrics=kid(0.01))]).rows) == 2
 
 
 def test_cost_is_averaged_over_domains_then_seeds_and_shared_training_is_named() -> None:
@@ -229,12 +285,12 @@ def test_cost_is_averaged_over_domains_then_seeds_and_shared_training_is_named()
 
     records = [cost("tune", d, s, v) for d, s, v in (("d", 0, 10), ("e", 0, 20), ("d", 1, 18), ("e", 1, 20))]
     records += [cost("swap", "d", 0, 10), cost("tune", "f", 0, 1, environment={"device": "H100"})]
-    table = cost_table(records)
+    table = cost_table(group_of(records))
     cells = [(row.label, row.cells[0].text, row.cells[5].text, row.cells[-1].text) for row in table.rows]
     assert cells == [
-        ("swap", "10.00", "1,234,567", "cpu, 2 threads"),
-        ("tune", "1.00", "1,234,567", "H100"),  # never averaged over devices
-        ("tune", "17.00 ± 2.83", "1,234,567", "cpu, 2 threads"),
+        ("swap", "10.0", "1,234,567", "cpu, 2 threads"),
+        ("tune", "1.0", "1,234,567", "H100"),  # never averaged over devices
+        ("tune", "17.0 ± 2.8", "1,234,567", "cpu, 2 threads"),
     ]
     assert table.rows[0].cells[0].notes == (1,) and "it uses that of tune" in table.footnotes[0]
 
@@ -299,23 +355,25 @@ def test_same_bytes_in_another_process_without_torch(written: Path, tmp_path: Pa
 
 def test_markdown(written: Path) -> None:
     text = (written / "tables.md").read_text(encoding="utf-8")
-    assert "a_b%&lt;script&gt;\\|\\$x\\$\\* (noise=0, default) | 10.00 |" in text
+    assert "a_b%&lt;script&gt;\\|\\$x\\$\\* (noise 0) |" in text and " 0.010 |" in text
     assert "<script" not in text and "[x](y)" not in text
     table = [line for line in text.splitlines() if line.startswith("|")]
     widths = [len(re.findall(r"(?<!\\)\|", line)) for line in table]
-    assert len(set(widths)) == 3, "the tables of quality, of control curves and of cost are rectangular"
+    assert text.count("|:--|") == len(re.findall(r"^\|:--\|", text, re.M)) >= 6 and min(widths) >= 3
+    for block in re.findall(r"(?:^\|.*\n)+", text, re.M):
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1, "a table is rectangular"
     assert "failed \\[1\\]" in text and "train.kimg 4" in text and "noise: c" not in text.split("### Conditions")[0]
 
 
 def test_latex(written: Path) -> None:
     text = (written / "tables.tex").read_text(encoding="utf-8")
-    assert r"a\_b\%\textless{}script\textgreater{}\textbar{}\$x\${*} (noise=0, default)" in text
+    assert r"a\_b\%\textless{}script\textgreater{}\textbar{}\$x\${*} (noise 0)" in text
     assert r"\multicolumn{2}{c}{../../up \& \textless{}b\textgreater{}}" in text
     assert r"50\% \textbackslash{}input\{x\}" in text
     assert r"\cmidrule(lr){2-3}" in text and r"\cmidrule(lr){4-5}" in text
     unescaped = re.sub(r"\\[&%$#_{}]", "", text)
     assert unescaped.count("{") == unescaped.count("}") and "#" not in unescaped
-    for environment in ("table", "tabular", "itemize"):
+    for environment in ("table*", "tabular", "itemize"):
         assert text.count(rf"\begin{{{environment}}}") == text.count(rf"\end{{{environment}}}") > 0
     for body in re.findall(r"\\midrule\n(.*?)\\bottomrule", text, re.S):
         assert (
@@ -324,11 +382,12 @@ def test_latex(written: Path) -> None:
         )
 
 
-def test_marked_cells_are_bold() -> None:
-    table = Table("t", (Column("d", "kid"),), (Row("m", (Cell("1.00", best=True),)), Row("n", (Cell("2.00"),))))
-    section = Section(table, table, ())
-    assert "| m | **1.00** |" in markdown([section]) and "| n | 2.00 |" in markdown([section])
-    assert r"\textbf{1.00}" in latex([section]) and r"\textbf{2.00}" not in latex([section])
+def test_marked_cells_are_bold_and_the_deviation_is_small() -> None:
+    table = Table("t", (Column("d", "KID"),), (Row("m", (Cell("1.00 ± 0.10", best=True),)), Row("n", (Cell("2.00"),))))
+    text = markdown_tables("", [table], ())
+    assert "| m | **1.00 ± 0.10** |" in text and "| n | 2.00 |" in text
+    assert r"\textbf{1.00 {\scriptsize$\pm$ 0.10}}" in latex_tables([table])
+    assert r"\textbf{2.00}" not in latex_tables([table])
 
 
 def test_csv_is_long_and_unscaled(written: Path) -> None:
@@ -347,29 +406,30 @@ def test_every_number_names_its_records(written: Path) -> None:
     for row in rows:
         behind = [records[key] for key in row["record_keys"].split()]
         assert behind and all(r.domain == row["group"] for r in behind if row["group"])
-        if row["column"] == "kid_net" and behind[0].status == "done":
-            assert row["cell"] == f"{behind[0].metrics['kid_net'].value * 1000:.2f}" and len(behind) == 1
+        if row["column"] == "KID" and behind[0].status == "done" and row["table"] == "kid_net":
+            assert float(row["cell"]) == behind[0].metrics["kid_net"].value and len(behind) == 1
             checked += 1
-    assert checked == 2 * 3, "the source and two values of a control, on two domains"
-    assert {row["table"] for row in rows} >= {"Control curves", "Cost"}
+    assert checked == 2 * 2, "the source and the default control, on two domains"
+    assert {row["table"] for row in rows} >= {"headline", "kid_net", "consistency_net", "Cost"}
     assert "provenance.csv" in (written / "tables.md").read_text(encoding="utf-8")
     assert "provenance.csv" in (written / "tables.tex").read_text(encoding="utf-8")
     html = (written / "page.html").read_text(encoding="utf-8")
-    assert all(f'title="record {key[:12]}"' in html for key, r in records.items() if r.metrics)
+    assert all(f'<a class="to" href="records/{key}.json"' in html for key, r in records.items() if r.metrics)
 
 
 def test_latex_of_what_tex_reads_as_a_command_or_a_ligature() -> None:
     table = Table("t", (Column("", "x"),), (Row("*--out\x00\x1b[1]", (Cell("a---b\u200b"),)),))
-    text = latex([Section(table, table, ())])
+    text = latex_tables([table])
     assert r"{*}-{}-out{[}1{]} & a-{}-{}-b \\" in text, "a star after a line break, dashes, control characters"
 
 
 def test_terminal_and_show_print_hostile_names_as_they_are() -> None:
     record = make("[red]a[/red]", metrics=kid(0.01) | {"fid": MetricValue(reason="put [it] there")}, notes=("n [b]",))
     console = Console(file=io.StringIO(), width=200, force_terminal=False)
-    console.print(rich_table(primary_table([record])))
+    console.print(rich_table(of([record])))
     printed = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "[red]a[/red]" in printed and "fid: put [it] there" in printed and "10.00" in printed
+    assert "[red]a[/red]" in printed and "0.0100" in printed
+    assert "[red]a[/red]" in summary(section_of([record]))
     assert "not available: put [it] there" in show(record) and "train.kimg" in show(record)
 
 
@@ -416,7 +476,7 @@ def test_a_report_of_several_sources_and_of_some_records(tmp_path: Path) -> None
         write_report(tmp_path)
     assert not (tmp_path / "tables.md").exists(), "refused means nothing written"
     report = write_report(tmp_path, keys={r.record_key for r in records})
-    assert [s.quality.title.split(" (")[0] for s in report.sections] == [
+    assert [s.title.split(" (")[0] for s in report.sections] == [
         "smoke suite, source other",
         "smoke suite, source src",
     ]

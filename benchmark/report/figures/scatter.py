@@ -1,0 +1,148 @@
+"""Fidelity against preservation: every seed a point, the mean with its spread, the line of the control."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from benchmark.report.figures.axes import Panel, scale_of
+from benchmark.report.figures.drawing import Drawing, Style, cut, styles, width_of
+from benchmark.report.group import Group, row_label, short_title
+from benchmark.report.lines import Line, control_text
+from benchmark.report.statistics.trade_off import Point
+from benchmark.report.tables.ranking import ordered
+from benchmark.report.tables.table import ARROWS, number, spread
+from benchmark.report.tables.trade_off import course_metric, training_path
+from benchmark.results.record import control_order
+
+WIDTH, HEIGHT = 366, 310
+NAMED = 12
+"""More methods than this are named in a legend and not beside their points."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A method at one value of its control on a domain: the points of its seeds, by seed."""
+
+    line: Line
+    seeds: dict[int, Point]
+
+    @property
+    def mean(self) -> Point:
+        points = [*self.seeds.values()]
+        return sum(x for x, _ in points) / len(points), sum(y for _, y in points) / len(points)
+
+
+def method_styles(group: Group) -> dict[str, Style]:
+    """Styles by name of method, in the order of names: the same in every chart of a report."""
+    return styles(sorted({line.base for line in group.lines if not line.zero_step}))
+
+
+def scatter(group: Group, domain: str) -> Drawing | None:
+    """The chart of a domain; None where fidelity or preservation was not measured."""
+    far, fidelity = group.preservation(domain), group.fidelity
+    places = _places(group, domain)
+    if far is None or fidelity is None or not any(not p.line.zero_step for p in places):
+        return None
+    xs = [x for p in places for x, _ in p.seeds.values()]
+    ys = [y for p in places for _, y in p.seeds.values()]
+    methods = [line.base for line in ordered(group)]
+    legend = [*dict.fromkeys(methods)] if len(methods) > NAMED else []
+    drawing = Drawing(WIDTH, HEIGHT + 15 * -(-len(legend) // 2))
+    panel = Panel(drawing, scale_of(xs, margin=0.1), scale_of(ys, log=True), bottom=38 + drawing.height - HEIGHT)
+    x_title = f"{short_title(far)} {ARROWS[group.better(far)]}"
+    panel.frame(domain, x_title, f"{short_title(fidelity)} {ARROWS[group.better(fidelity)]}")
+    drawn, by_base = method_styles(group), defaultdict[str, list[Place]](list)
+    for p in sorted(places, key=lambda p: control_order(p.line.control)):
+        by_base[p.line.base].append(p)
+    for base in methods:
+        drawing.open(base)
+        own = by_base[base]
+        if len(own) > 1:
+            drawing.line([panel.at(*p.mean) for p in own], drawn[base].colour, 1.1, opacity=0.7)
+            for p in own:
+                drawing.marker(*panel.at(*p.mean), drawn[base], 1.8, title=_words(p, panel, domain))
+        for p in own:
+            if p.line.is_default:
+                _default(panel, p, drawn[base], domain)
+        drawing.close()
+    if group.plain is not None and course_metric(group, domain) == far:
+        for path in training_path(group, group.plain, domain).values():
+            drawing.line([panel.at(*q) for q in path], drawn[group.plain.base].colour, 0.8, "2 3", 0.5)
+    source = [p for p in places if p.line.zero_step]
+    for p in source:
+        drawing.star(*panel.at(*p.mean), title=f"source, untouched, on {domain}: {_numbers(p)}")
+    if legend:
+        _legend(drawing, legend, drawn)
+    else:
+        _names(panel, [p for p in places if p.line.is_default or p.line.zero_step], drawn)
+    drawing.alt = (
+        f"Chart: {short_title(fidelity)} against {x_title.rstrip('↓↑ ')} on {domain}, the numbers of the headline table"
+    )
+    return drawing
+
+
+def _places(group: Group, domain: str) -> list[Place]:
+    found = []
+    far, fidelity = group.preservation(domain), group.fidelity
+    for line in group.lines:
+        x, y = group.values(line, domain, far), group.values(line, domain, fidelity)
+        if line.zero_step and not x:
+            x = dict.fromkeys(y, 0.0)  # the source is at no distance from itself, measured or not
+        if shared := {seed: (x[seed], y[seed]) for seed in sorted(x.keys() & y.keys())}:
+            found.append(Place(line, shared))
+    return found
+
+
+def _default(panel: Panel, place: Place, style: Style, domain: str) -> None:
+    """The points of the seeds, the mean, and bars of one standard deviation either way."""
+    on, (x, y) = panel.on, place.mean
+    if len(place.seeds) > 1:
+        for seed, point in place.seeds.items():
+            said = f"{row_label(place.line)} on {domain}, seed {seed}: {point[1]:.3g}, {point[0]:.3g}"
+            on.marker(*panel.at(*point), style, 2.4, 0.55, said)
+        dx, dy = (spread([p[i] for p in place.seeds.values()]) for i in (0, 1))
+        on.line([panel.at(x - dx, y), panel.at(x + dx, y)], style.colour, 1.3)
+        on.line([panel.at(x, y - dy), panel.at(x, y + dy)], style.colour, 1.3)
+    on.marker(*panel.at(x, y), style, 4.6, title=_words(place, panel, domain))
+
+
+def _words(place: Place, panel: Panel, domain: str) -> str:
+    value = f" at {control_text(place.line.control)}" if place.line.control is not None else ""
+    return f"{place.line.base}{value} on {domain}: {_numbers(place)}"
+
+
+def _numbers(place: Place) -> str:
+    x, y = place.mean
+    seeds = f" (mean of {len(place.seeds)} seeds)" if len(place.seeds) > 1 else ""
+    return f"{number(y, 3)}, {number(x, 3)}{seeds}"
+
+
+def _names(panel: Panel, places: list[Place], drawn: dict[str, Style]) -> None:
+    """Names beside the means, moved apart where they would lie on each other, as many as there is room for."""
+    taken: list[tuple[float, float, float, float]] = []
+    for p in sorted(places, key=lambda p: panel.at(*p.mean)[1]):
+        x, y = panel.at(*p.mean)
+        text = "source" if p.line.zero_step else cut(p.line.base, 130, 10)
+        width = width_of(text, 9.5)
+        left = x + 8 + width < panel.on.width
+        start = x + 8 if left else x - 8 - width
+        for shift in (3, -8, 14, -19, 25, -30, 36, 47):
+            box = (start, y + shift - 9, start + width, y + shift + 2)
+            inside = panel.top - 4 < box[1] and box[3] < panel.top + panel.height + 2
+            if inside and not any(a < box[2] and box[0] < c and b < box[3] and box[1] < d for a, b, c, d in taken):
+                taken.append(box)
+                colour = "currentColor" if p.line.zero_step else drawn[p.line.base].colour
+                panel.on.open(p.line.base)
+                panel.on.text(start, y + shift, text, 10, colour=colour)
+                panel.on.close()
+                break
+
+
+def _legend(drawing: Drawing, names: list[str], drawn: dict[str, Style]) -> None:
+    for i, name in enumerate(names):
+        x, y = 14 + (i % 2) * drawing.width / 2, HEIGHT + 4 + 15 * (i // 2)
+        drawing.open(name)
+        drawing.marker(x, y, drawn[name], 4)
+        drawing.text(x + 10, y + 4, cut(name, drawing.width / 2 - 30, 10), 10)
+        drawing.close()

@@ -1,0 +1,83 @@
+"""All that is reported about records that share a table, made once and written in every format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from benchmark.report.conditions import conditions
+from benchmark.report.group import Group, group_of
+from benchmark.report.published import published_table
+from benchmark.report.sentences import question, sentences
+from benchmark.report.tables.controls import control_table, value_tables
+from benchmark.report.tables.cost import cost_table
+from benchmark.report.tables.differences import pairs_table
+from benchmark.report.tables.headline import headline
+from benchmark.report.tables.metrics import metric_table, unavailable
+from benchmark.report.tables.table import Table
+from benchmark.report.tables.trade_off import aggregate_table, equal_fidelity_table
+from benchmark.results import RunRecord
+
+
+@dataclass(frozen=True)
+class Section:
+    """The tables of one suite and source, in order: the headline, then the appendix."""
+
+    group: Group
+    question: str
+    sentences: tuple[str, ...]
+    headline: Table
+    metrics: tuple[Table, ...]
+    comparisons: tuple[Table, ...]
+    controls: tuple[Table, ...]
+    published: Table | None
+    cost: Table
+    unavailable: tuple[str, ...]
+    conditions: tuple[str, ...]
+    pictures: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """Suite, source and cautions."""
+        return self.headline.title
+
+    @property
+    def appendix(self) -> tuple[Table, ...]:
+        """All tables but the headline."""
+        last = (self.published, self.cost)
+        return (*self.comparisons, *self.metrics, *self.controls, *(t for t in last if t is not None))
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """All tables, in order."""
+        return (self.headline, *self.appendix)
+
+
+def section_of(records: Sequence[RunRecord] | Group) -> Section:
+    """The tables of records of one suite and source."""
+    group = records if isinstance(records, Group) else group_of(records)
+    compared = (pairs_table(group), equal_fidelity_table(group), aggregate_table(group))
+    curves = control_table(group)
+    return Section(
+        group,
+        question(group),
+        sentences(group),
+        headline(group),
+        tuple(t for name in group.metrics if (t := metric_table(group, name)) is not None),
+        tuple(t for t in compared if t is not None),
+        (*value_tables(group), *([curves] if curves else [])),
+        published_table(group.records),
+        cost_table(group),
+        tuple(unavailable(group)),
+        tuple(conditions(group.records)),
+    )
+
+
+def with_pictures(section: Section, pictures: Sequence[str]) -> Section:
+    """The section with the files that show it, relative to the report."""
+    return replace(section, pictures=tuple(pictures))
+
+
+def with_conditions(section: Section, further: Sequence[str]) -> Section:
+    """The section with more sentences after its conditions."""
+    return replace(section, conditions=(*section.conditions, *further))

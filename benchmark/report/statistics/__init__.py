@@ -1,0 +1,1 @@
+"""Statistics of comparisons: paired tests, ranks, aggregates over domains, trade-offs, detectable differences."""

@@ -1,0 +1,171 @@
+"""The headline table: which method is best where, how much of the source it keeps, what it costs."""
+
+from __future__ import annotations
+
+from benchmark.metrics.catalogue import info_of
+from benchmark.report.cautions import cautions
+from benchmark.report.group import Group, row_label, short_title
+from benchmark.report.lines import Line, device_of
+from benchmark.report.tables.metrics import BEST_POSSIBLE, column_digits, marks, metric_cells
+from benchmark.report.tables.ranking import Ranking, ordered, ranking
+from benchmark.report.tables.table import (
+    ARROWS,
+    MANY_DOMAINS,
+    MISSING,
+    TIMES,
+    Cell,
+    Column,
+    Footnotes,
+    Row,
+    Table,
+    decimals,
+    doctor_notes,
+    number,
+)
+
+SHARED = "†"
+
+
+def headline(group: Group) -> Table:
+    """One row per method at its default control, ordered by mean rank, the untouched source first.
+
+    Per domain: fidelity, preservation, and variety where that is off its floor; then mean rank and cost.
+    """
+    notes, order = Footnotes(), ranking(group)
+    shown = [*([group.source] if group.source else []), *ordered(group)]
+    domains = group.domains if len(group.domains) <= MANY_DOMAINS else []
+    columns, cells, remarks, floors = [], [], [], []
+    for domain in domains:
+        for metric in _metrics(group, domain):
+            name = "result" if metric is None else short_title(metric)
+            columns.append(Column(domain, name, ARROWS[group.better(metric)] if metric else ""))
+            column, remark = metric_cells(group, domain, metric or "", shown, notes, noted=False)
+            cells.append(column)
+            remarks += [remark] if remark and metric == group.fidelity else []
+            best = group.best_possible.get((domain, metric or ""))
+            digits = column_digits(group, domain, metric) if metric else 0
+            floors.append(MISSING if best is None else number(best, digits))
+    further = [*_rank_column(order, shown), *_cost_columns(group, shown)]
+    columns += [column for column, _ in further]
+    cells += [column for _, column in further]
+    rows = [
+        Row(
+            row_label(line),
+            tuple(c[i] for c in cells),
+            line.zero_step,
+            doctor_notes(line.records, notes),
+            "" if line.zero_step else line.base,
+        )
+        for i, line in enumerate(shown)
+    ]
+    if any(text != MISSING for text in floors):
+        rows.append(Row(BEST_POSSIBLE, tuple(Cell(text) for text in (*floors, *(MISSING for _ in further)))))
+    return Table(
+        title(group), tuple(columns), tuple(rows), tuple(notes), caption(group, order, remarks), legend=legend(group)
+    )
+
+
+def title(group: Group) -> str:
+    """Suite, source and the cautions that stand wherever these numbers do."""
+    first = group.records[0]
+    said = f"{first.suite} suite, source {first.source} ({first.source_sha256[:12]})"
+    return said + "".join(f"; {text}" for text in cautions(group.records))
+
+
+def _metrics(group: Group, domain: str) -> list[str | None]:
+    """At most three for a domain; [None] where nothing was measured, so that failures have a column."""
+    fidelity = group.fidelity
+    found = [fidelity, group.preservation(domain), group.variety(domain)]
+    return [name for name in dict.fromkeys(found) if name is not None] or [None]
+
+
+def _rank_column(order: Ranking | None, shown: list[Line]) -> list[tuple[Column, list[Cell]]]:
+    if order is None or not order.test.ranks or len(order.test.ranks) < 2:
+        return []
+    ranks = order.test.ranks
+    texts = [f"{ranks[x.base]:.1f}" if not x.zero_step and x.base in ranks else MISSING for x in shown]
+    return [(Column("", "rank", "↓"), [Cell(text) for text in texts])]
+
+
+def _cost_columns(group: Group, shown: list[Line]) -> list[tuple[Column, list[Cell]]]:
+    found = []
+    if group.ratios:
+        cells = []
+        for line in shown:
+            own = group.ratios.get(line.label, [])
+            shared = SHARED if not line.zero_step and any(r.timing.reused_training for r in line.records) else ""
+            text = f"{sum(own) / len(own):.2f}{shared}" if own else MISSING
+            cells.append(Cell(text, keys=tuple(r.record_key for r in line.records) if own else ()))
+        found.append((Column("", "cost", "↓"), cells))
+    sizes = [{r.timing.shipped_params for r in line.records} - {None} for line in shown]
+    if any(sizes):
+        millions = [max((n for n in own if n is not None), default=None) for own in sizes]
+        digits = decimals(0, max((n / 1e6 for n in millions if n), default=0))
+        texts = [MISSING if n is None else number(n / 1e6, digits) if n else "0" for n in millions]
+        found.append((Column("", "stored", "M"), [Cell(text) for text in texts]))
+    return found
+
+
+def caption(group: Group, order: Ranking | None, remarks: list[str]) -> tuple[str, ...]:
+    """Network, N and units once, then what is marked and why not."""
+    seeds, said = len(group.seeds), []
+    spread = f"Mean ± standard deviation of {seeds} training seeds" if seeds > 1 else "One seed: no ±"
+    ordered = ""
+    if order and len(order.test.ranks) > 1:
+        ordered = f"; methods at their default control, ordered by mean rank in {short_title(order.metric)}"
+        ordered += f" over {order.test.blocks} (domain, seed) blocks"
+    said.append(f"{spread}{ordered}.")
+    said.append(_marks_words(group, remarks))
+    if len(group.domains) > MANY_DOMAINS:
+        said.append(f"{len(group.domains)} domains: each has its column in the tables of the metrics.")
+    if group.mixed:
+        places = ", ".join(f"{domain} seed {seed}" for domain, seed, _ in group.mixed[:4])
+        said.append(f"Several machines within one comparison ({places}): differences there include the machine's.")
+    return tuple(said)
+
+
+def legend(group: Group) -> tuple[tuple[str, str], ...]:
+    """(name of a column, the metric with its network and N, or what its cost is relative to)."""
+    return (*_measured_with(group), *_cost_words(group))
+
+
+def _measured_with(group: Group) -> list[tuple[str, str]]:
+    titles: dict[tuple[str, str], list[str]] = {}
+    for domain in group.domains:
+        for metric in _metrics(group, domain):
+            m = group.examples.get((domain, metric or ""))
+            if metric and m is not None:
+                unit = "pairs" if "to the" in m.title or info_of(metric).kind.startswith("translation") else "images"
+                size = f", {m.n} {unit}" if m.n else ""
+                name = short_title(metric)
+                what = (m.title or metric).removeprefix(f"{name}, ")
+                titles.setdefault((name, f"{what}{size}"), []).append(domain)
+    texts = []
+    for (name, text), where in titles.items():
+        place = "" if len(where) == len(group.domains) else f" ({', '.join(where)})"
+        texts.append((name, f"{name}{place}: {text}."))
+    return texts
+
+
+def _cost_words(group: Group) -> list[tuple[str, str]]:
+    if not group.ratios or group.plain is None:
+        return []
+    devices = sorted({device_of(r) for line in group.shown for r in line.records if r.status == "done"})
+    worst = max(max(v) / min(v) - 1 for v in group.ratios.values() if min(v) > 0)
+    range_ = f", ratios of single runs within {worst:.0%}" if worst >= 0.01 else ""
+    said = [("cost", f"Cost: training time per image, {TIMES} {group.plain.base} ({'; '.join(devices)}{range_}).")]
+    if any(r.timing.reused_training for line in group.shown for r in line.records):
+        said.append(("cost", f"{SHARED} Uses another method's training."))
+    return said
+
+
+def _marks_words(group: Group, remarks: list[str]) -> str:
+    if len(group.seeds) < 2:
+        return "Nothing is marked: one seed cannot tell a difference from chance."
+    marked = [d for d in group.domains if group.fidelity and marks(group, d, group.fidelity)[0]]
+    if marked:
+        return (
+            "Bold: the best and what is not significantly worse (exact sign-flip test of paired differences, "
+            "Holm-corrected in the column, 0.05); distances to the source are not marked: doing nothing is best there."
+        )
+    return f"Nothing is marked: {'; '.join(dict.fromkeys(remarks)) or 'nothing was compared'}."

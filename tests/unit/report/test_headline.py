@@ -1,0 +1,261 @@
+"""The headline table and its sentences: who is best, is it more than chance, what does it cost, in every format."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_records import SETTINGS, kid, make
+
+from benchmark.errors import UnknownName
+from benchmark.report import summary
+from benchmark.report.choice import Choice, chosen
+from benchmark.report.group import SOURCE, group_of
+from benchmark.report.lines import groups
+from benchmark.report.render import latex, latex_tables
+from benchmark.report.section import Section, section_of
+from benchmark.report.sentences import sentences
+from benchmark.report.tables.headline import headline
+from benchmark.report.tables.table import MISSING, Cell, Column, Row, Table, narrow
+from benchmark.results import MetricValue, ResultStore, RunRecord, Timing
+
+PUBLISHED = Path(__file__).parents[3] / "results" / "published"
+FOLDERS = sorted(path for path in PUBLISHED.iterdir() if path.is_dir())
+PDFLATEX = shutil.which("pdflatex")
+ERROR = "translation_error_l1"
+
+
+def measured(fidelity: float, far: float, error: float | None = None, recall: float = 0.0) -> dict[str, MetricValue]:
+    answer = MetricValue(value=error, n=9, reason=None if error is not None else "not known", floor=0.02)
+    more = {"consistency_net": MetricValue(value=far, n=9), ERROR: answer}
+    return kid(fidelity) | more | {"recall_net": MetricValue(value=recall, n=500, better="higher")}
+
+
+def cost(pace: float, **more: Any) -> Timing:
+    return Timing(seconds_per_kimg=pace, shipped_params=1_500_000, **more)
+
+
+def records(seeds: int = 2) -> list[RunRecord]:
+    """Two domains, the right answer known on `e`; tune is best, fix keeps more and costs 1.5 times as much."""
+    found = []
+    for s in range(seeds):
+        found += [make("source", "d", s, zero_step=True, metrics=measured(1.6, 0.0))]
+        found += [make("source", "e", s, zero_step=True, metrics=measured(1.4, 0.0, 0.5))]
+        for domain, error in (("d", None), ("e", 0.2)):
+            far = measured(0.8 + s / 100, 0.3, error, 0.2 if domain == "e" else 0.01)
+            found += [make("tune", domain, s, metrics=far, timing=cost(10))]
+            near = measured(1.0 + s / 100, 0.2, error and error / 2, 0.1 if domain == "e" else 0.0)
+            found += [make("fix", domain, s, 1.0, metrics=near, timing=cost(15), fields={"weight": 1})]
+            shared = cost(10, reused_training=True)
+            half = make("half", domain, s, 0.5, metrics=measured(1.2, 0.1, error), timing=shared)
+            found += [half.model_copy(update={"train_key": make("tune", domain, s).train_key})]
+    return found
+
+
+def table_of(found: list[RunRecord]) -> Table:
+    return headline(group_of(groups(found)[0]))
+
+
+def test_at_most_three_columns_a_domain_then_rank_and_cost() -> None:
+    table = table_of(records())
+    assert [(c.group, c.name, c.detail) for c in table.columns] == [
+        ("d", "KID", "↓"),
+        ("d", "to source", "↓"),
+        ("e", "KID", "↓"),
+        ("e", "error", "↓"),
+        ("e", "recall", "↑"),
+        ("", "rank", "↓"),
+        ("", "cost", "↓"),
+        ("", "stored", "M"),
+    ], "the error where the answer is known, variety where it is off its floor"
+    assert [row.label for row in table.rows] == [
+        SOURCE,
+        "tune",
+        "fix (noise 1)",
+        "half (noise 0.5)",
+        "best possible images",
+    ]
+    rows = {row.label: [c.text for c in row.cells] for row in table.rows}
+    assert rows["tune"][-3:] == ["1.0", "1.00", "1.50"] and rows["fix (noise 1)"][-3:-1] == ["2.0", "1.50"]
+    assert rows["half (noise 0.5)"][-2] == "1.00†" and rows[SOURCE][-3:-1] == [MISSING, MISSING]
+    assert rows["best possible images"][:4] == [MISSING, MISSING, MISSING, "0.020"]
+
+
+def test_network_size_and_units_stand_in_the_caption_once() -> None:
+    def titled(r: RunRecord) -> RunRecord:
+        metrics = {name: m.model_copy(update={"title": f"T, {name}"}) for name, m in r.metrics.items()}
+        return r.model_copy(update={"metrics": metrics})
+
+    named = [titled(r) for r in records()]
+    words = " ".join(table_of(named).words)
+    assert words.count("T, kid_net, 1000 images") == 1 and "error (e): T, translation_error_l1, 9 pairs." in words
+    assert "Cost: training time per image, × tune (cpu, 2 threads)." in words and "† Uses another" in words
+
+
+def test_the_cost_is_a_ratio_of_runs_on_one_device() -> None:
+    other = make("fix", "e", 0, 1.0, metrics=measured(1, 0.2, 0.1), timing=cost(900), fields={"weight": 1},
+                 environment={"device": "slow"})  # fmt: skip
+    found = [other if r.record_key == other.record_key else r for r in records()]
+    rows = {row.label: [c.text for c in row.cells] for row in table_of(found).rows}
+    assert rows["fix (noise 1)"][-2] == "1.50", "the run on the slow machine has no partner there"
+    assert any("Several machines" in text for text in table_of(found).caption)
+
+
+def test_the_sentences_say_who_is_best_and_what_seeds_could_show() -> None:
+    said = sentences(group_of(groups(records())[0]))
+    assert said[0].startswith("tune has the lowest KID on both domains (d 0.805, 50 % of the source's gap closed")
+    assert any("With 2 seeds no difference within a domain can be significant" in text for text in said)
+    assert "Nearest to the right answers: fix on e (0.1)." in said
+    assert said[-1] == "Training time per image: tune 1.00 to fix 1.50 times tune's."
+    one = sentences(group_of(groups(records(1))[0]))
+    assert "One seed: no difference can be told from chance." in one
+
+
+def test_a_significant_difference_is_named_and_so_is_what_is_not() -> None:
+    found = [make("a", "d", s, metrics=kid(1 + s / 10)) for s in range(9)]
+    found += [make("b", "d", s, metrics=kid(0.5 + s / 10), fields={"w": 1}) for s in range(9)]
+    found += [make("c", "d", s, metrics=kid(1 + s / 10 + (-1) ** s / 50), fields={"w": 2}) for s in range(9)]
+    (said,) = [text for text in sentences(group_of(groups(found)[0])) if "ignificant" in text]
+    assert said.startswith(
+        "Significantly better than a: b; 1 of 2 differences from a are not significant; 9 seeds would"
+    )
+
+
+def test_two_domains_fit_into_eighty_columns_of_a_terminal() -> None:
+    text = summary(section_of(groups(records())[0]))
+    assert max(map(len, text.splitlines())) <= 80
+    assert "rank" in text and "error ↓" in text and re.search(r"^tune +0\.80", text, re.M)
+    (head,) = [line for line in text.splitlines() if "KID ↓" in line]
+    assert head.startswith("method") and head.rstrip().endswith("cost"), "all in one table"
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda p: p.name)
+def test_published_headlines_fit_into_terminals_and_papers(folder: Path) -> None:
+    (own,) = groups(ResultStore(folder).read_all()[0])
+    section = section_of(own)
+    assert max(map(len, summary(section).splitlines())) <= 80
+    tables = re.findall(r"\\begin\{tabular\}\{(l[rc]*)\}", latex([section]))
+    assert tables and max(map(len, tables)) <= 8 and r"\begin{table}" not in latex([section])
+    assert len(section.headline.rows) <= 2 + len(section.group.shown), "one row a method"
+
+
+@pytest.mark.skipif(PDFLATEX is None, reason="no pdflatex on the PATH: apt-get install texlive-latex-base")
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda p: p.name)
+def test_latex_compiles_without_an_overfull_box(folder: Path, tmp_path: Path) -> None:
+    (own,) = groups(ResultStore(folder).read_all()[0])
+    (tmp_path / "tables.tex").write_text(latex([section_of(own)]), "utf-8")
+    (tmp_path / "paper.tex").write_text(
+        "\\documentclass[twocolumn]{article}\n\\usepackage{booktabs}\\usepackage[margin=0.75in]{geometry}\n"
+        "\\begin{document}\\input{tables}\\end{document}\n"
+    )
+    command = [str(PDFLATEX), "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert not re.findall(r"Overfull \\hbox \(([\d.]+)pt too wide\) in paragraph at lines", done.stdout)
+
+
+def test_a_wide_table_is_cut_between_its_groups() -> None:
+    columns = (*(Column(d, n) for d in "abc" for n in "xyz"), Column("", "rank"), Column("", "cost"))
+    rows = (Row("m", tuple(Cell(f"{c.group}{c.name}") for c in columns)),)
+    parts = narrow(Table("t", columns, rows), 8)
+    assert [[c.text for c in part.rows[0].cells] for part in parts] == [
+        ["ax", "ay", "az", "bx", "by", "bz"],
+        ["cx", "cy", "cz", "rank", "cost"],
+    ]
+    kept = narrow(Table("t", columns, rows), 8, kept=2)
+    assert [c.text for part in kept for c in part.rows[0].cells] == ["ax", "ay", "bx", "by", "cx", "cy", "rank"]
+    assert max(len(part.columns) + 1 for part in parts + kept) <= 8
+
+
+def test_a_wide_table_without_groups_is_cut_into_parts_that_a_page_holds() -> None:
+    columns = tuple(Column("", f"a column with a long name {i}") for i in range(6))
+    rows = (Row("m", tuple(Cell("1.00 ± 0.10") for _ in columns)),)
+    text = latex_tables([Table("t", columns, rows)])
+    widths = [line.count("&") for line in text.splitlines() if line.startswith("method")]
+    assert sum(widths) == 6 and max(widths) <= 3
+    parts = narrow(Table("t", columns, rows), 4)
+    assert [len(part.columns) for part in parts] == [3, 3]
+
+
+def test_footnotes_of_a_part_are_numbered_anew() -> None:
+    columns = (Column("a", "x"), Column("b", "y"))
+    rows = (Row("m", (Cell("1", notes=(1,)), Cell("2", notes=(2,)))),)
+    first, second = narrow(Table("t", columns, rows, ("first", "second")), 2)
+    assert (first.footnotes, second.footnotes) == (("first",), ("second",))
+    assert [part.rows[0].cells[0].notes for part in (first, second)] == [(1,), (1,)]
+
+
+def test_many_domains_are_told_in_sum_and_in_tables_of_the_metrics() -> None:
+    found = [make(m, f"d{i}", metrics=kid(v + i)) for i in range(9) for m, v in (("a", 1.0), ("b", 2.0))]
+    section = section_of(groups(found)[0])
+    assert [c.name for c in section.headline.columns] == ["rank"] and len(section.metrics[0].columns) == 9
+    assert "9 domains: each has its column" in " ".join(section.headline.caption)
+    assert section.sentences[0] == "a has the lowest KID on all 9 domains."
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for record in records():
+        ResultStore(tmp_path).write(record)
+    return tmp_path
+
+
+def test_one_table_can_be_asked_for_in_every_format(folder: Path) -> None:
+    asked = Choice(metrics=("kid",), domains=("d",), methods=("tune",))
+    text = chosen(folder, asked)
+    assert "tune" in text and "0.80" in text and "fix" not in text and SOURCE in text
+    assert "| tune | 0.80" in chosen(folder, asked, "md") and r"\begin{table*}" in chosen(folder, asked, "tex")
+    rows = chosen(folder, asked, "csv").splitlines()
+    assert len(rows) == 1 + 2 * 2 and all(",kid_net," in row for row in rows[1:])
+    page = chosen(folder, asked, "html")
+    assert page.lstrip().startswith("<!DOCTYPE html>") and "<script" not in page and "0.80" in page
+    assert "error ↓" in chosen(folder, Choice(), "md"), "without metrics it is the headline"
+    assert not [path for path in folder.iterdir() if path.suffix], "nothing is written"
+
+
+def test_what_the_folder_does_not_have_is_refused_with_near_names(folder: Path) -> None:
+    for choice in (Choice(metrics=("kidd",)), Choice(domains=("q",)), Choice(methods=("tun",))):
+        with pytest.raises(UnknownName):
+            chosen(folder, choice)
+
+
+def calls(count: int) -> int:
+    """Python calls that the tables of so many records take, a method in ever more seeds."""
+    import sys
+
+    found = [
+        make(m, d, s, metrics=kid(v + s / 1000))
+        for s in range(count)
+        for d in "de"
+        for m, v in (("a", 1.0), ("b", 2.0))
+    ]
+    number = 0
+
+    def count_call(frame: object, event: str, argument: object) -> None:
+        nonlocal number
+        number += event == "call"
+
+    sys.setprofile(count_call)
+    try:
+        section: Section = section_of(groups(found)[0])
+    finally:
+        sys.setprofile(None)
+    assert len(section.headline.rows) == 2
+    return number
+
+
+def test_the_work_grows_with_the_number_of_records_and_no_faster() -> None:
+    calls(20)  # caches and imports
+    small, large = calls(100), calls(200)
+    assert large < 2.3 * small
+
+
+def test_settings_of_the_table_are_those_of_the_records() -> None:
+    settings = {**SETTINGS, "scale": 0.5}
+    table = table_of([make("a", metrics=kid(0.1), settings=settings)])
+    assert "rehearsal at 0.5" in table.title
+    assert "rehearsal at 0.5" in latex_tables([table])
