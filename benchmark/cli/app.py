@@ -18,6 +18,7 @@ from benchmark.cli.options import cache_option, comma, echo, plugin_option, wide
 from benchmark.cli.run import run
 from benchmark.cli.sources import sources
 from benchmark.cli.upkeep import cache, results
+from benchmark.cli.use import generate
 from benchmark.cli.weights import weights
 from benchmark.errors import BenchmarkError, DataError, UnknownName
 from benchmark.system.places import RUNS
@@ -214,6 +215,7 @@ def print_checks(checks: Sequence[Check]) -> None:
 
 
 cli.add_command(run)
+cli.add_command(generate)
 cli.add_command(sources)
 cli.add_command(datasets)
 cli.add_command(conform)

@@ -21,6 +21,7 @@ ROOT = ENGINE.parent
 FLOORS = (
     ("__main__",),
     ("cli",),
+    ("use",),
     ("running", "cache"),
     ("conformity", "sources", "suites"),
     ("registry", "training", "report"),

@@ -1,0 +1,188 @@
+"""`python -m benchmark generate | translate | export | evaluate | demo`: what a person does with trained networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from benchmark.cli.options import cache_option, echo, plugin_option
+from benchmark.errors import ConfigError
+
+if TYPE_CHECKING:
+    from benchmark.api import Control
+    from benchmark.use.adapted import Adapted
+
+
+def numbers(ctx: click.Context, option: click.Parameter, text: str) -> list[int]:
+    """ "0-3,7" -> [0, 1, 2, 3, 7]."""
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise click.BadParameter(f"{part.strip()!r}: give numbers and ranges such as 0-63 or 3,7.")
+        found += range(int(first), int(last or first) + 1)
+    return list(dict.fromkeys(found))
+
+
+def controls(ctx: click.Context, option: click.Parameter, text: str | None) -> list[Any]:
+    """ "0,0.5,1" -> [0.0, 0.5, 1.0]; words stay words."""
+    from benchmark.system.plain_yaml import plain_yaml
+
+    return [] if text is None else [plain_yaml(part) for part in text.split(",") if part.strip()]
+
+
+def network_options(command: Any) -> Any:
+    """RUN, --method, --domain, --seed and --source: which network."""
+    for option in (
+        click.argument("run", type=click.Path(path_type=Path), required=False),
+        click.option("--method", help="Its name; `source` is the untouched source.  [default: the only one]"),
+        click.option("--domain", help="Which of the run's domains.  [default: the only one]"),
+        click.option("--training-seed", type=int, help="Which repetition of the run.  [default: its smallest seed]"),
+        click.option("--source", help="A source as it is, instead of a RUN (see: sources list)."),
+    )[::-1]:
+        command = option(command)
+    return command
+
+
+def network(
+    run: Path | None,
+    method: str | None,
+    domain: str | None,
+    training_seed: int | None,
+    source: str | None,
+    plugins: tuple[str, ...],
+    cache: Path,
+) -> Adapted:
+    """The network that the options name. Raises ConfigError where they name none or two."""
+    from benchmark.system.hardware import prepare_torch
+    from benchmark.use.adapted import from_run, methods_in, untouched
+
+    prepare_torch()
+    if (run is None) == (source is None):
+        raise ConfigError("name a results folder, such as results/runs/avatars, or a network with --source NAME.")
+    if source is not None:
+        return untouched(source, cache)
+    assert run is not None
+    return from_run(run, cache, method or only(methods_in(run), run), domain, training_seed, plugins)
+
+
+def only(names: list[str], run: Path) -> str:
+    """The one method of a run; ConfigError with all names where there are several."""
+    if len(names) != 1:
+        raise ConfigError(f"{run} has {', '.join(names) or 'no finished records'}; choose one with --method.")
+    return names[0]
+
+
+def checked(net: Adapted, asked: list[Any]) -> list[Control]:
+    """The values of the control that were asked for, or the method's default."""
+    return [net.check(value) for value in asked] or [net.method.default_control]
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  python -m benchmark generate results/runs/avatars --method fixnoise --domain peeps-blueprint --seeds 0-63 --out pictures/
+  python -m benchmark generate results/runs/avatars --method fixnoise --domain peeps-blueprint --control 0,0.5,1 --out grid.png
+  python -m benchmark generate results/runs/avatars --method fixnoise --domain peeps-blueprint --video control.mp4
+  python -m benchmark generate --source peeps-ink-64 --seeds 0-7 --video latents.webp --walk latents"""
+)
+@network_options
+@click.option("--seeds", callback=numbers, default="0-15", show_default=True, help="An image for each: 0-63, or 3,7.")
+@click.option("--control", "asked", callback=controls, help="Values of the control: 0,0.5,1.  [default: the method's]")
+@click.option("--psi", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Truncation: 1 is none.")
+@click.option(
+    "--noise",
+    type=click.Choice(["method", "anchor", "random", "none"]),
+    default="method",
+    show_default=True,
+    help="Of the noise inputs: as the method evaluates, the source's stored maps, new maps, no noise.",
+)
+@click.option("--label", type=int, help="Class, for a network with labels.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="A folder for PNGs, or one .png for a grid.  [default: pictures]"
+)
+@click.option("--reals", is_flag=True, help="Real images of the domain beside them.")
+@click.option("--evaluated", is_flag=True, help="Instead of --seeds: the images that the run's evaluation measured.")
+@click.option("--video", type=click.Path(path_type=Path), help="A looping .mp4, .gif or .webp instead of pictures.")
+@click.option(
+    "--walk",
+    type=click.Choice(["control", "latents"]),
+    default="control",
+    show_default=True,
+    help="What moves in the video: the control, from end to end and back; or the latents, from seed to seed.",
+)
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=6.0, show_default=True)
+@click.option("--fps", type=click.IntRange(1, 60), default=24, show_default=True, help="Frames per second.")
+@plugin_option
+@cache_option
+def generate(
+    run: Path | None,
+    method: str | None,
+    domain: str | None,
+    training_seed: int | None,
+    source: str | None,
+    seeds: list[int],
+    asked: list[Any],
+    psi: float,
+    noise: str,
+    label: int | None,
+    out: Path | None,
+    reals: bool,
+    evaluated: bool,
+    video: Path | None,
+    walk: str,
+    seconds: float,
+    fps: int,
+    plugins: tuple[str, ...],
+    cache: Path,
+) -> None:
+    """Draw pictures with an adapted generator of a RUN (its results folder), or with a source.
+
+    The same seed gives the same picture, bit for bit; its latent is that of stylegan2-ada-pytorch's generate.py.
+    """
+    from benchmark.use import generate as engine
+    from benchmark.use.pictures import check_video, write_video
+    from benchmark.use.walk import control_walk, latent_walk
+
+    if video is not None:
+        check_video(video)
+    net = network(run, method, domain, training_seed, source, plugins, cache)
+    values = checked(net, asked)
+    if video is not None:
+        count = max(2, round(seconds * fps))
+        frames = (
+            control_walk(net, seeds, count, psi, label)
+            if walk == "control"
+            else latent_walk(net, seeds, count, psi, values[0], noise, label)
+        )
+        with bar(count, "frames") as advance:
+            write_video(video, (advance(frame) for frame in frames), fps)
+        echo(f"{count} frames in {video}")
+        return
+    target = out or Path("pictures")
+    shown = engine.real_images(run, net.record.domain) if reals and run and net.record else None
+    if evaluated:
+        images = {value: engine.evaluated_images(net, len(seeds), value) for value in values}
+        made = engine.write_images(net, images, range(len(seeds)), target, shown)
+    else:
+        made = engine.write_pictures(net, seeds, values, target, psi, noise, label, shown)
+    echo(f"{made} pictures of {net.title} in {target}")
+
+
+def bar(count: int, what: str) -> Any:
+    """A progress bar as a context: call what it gives with each item."""
+    from contextlib import contextmanager
+
+    @contextmanager
+    def shown() -> Any:
+        with click.progressbar(length=count, label=what) as progress:
+
+            def advance(item: Any) -> Any:
+                progress.update(1)
+                return item
+
+            yield advance
+
+    return shown()

@@ -1,0 +1,211 @@
+"""An adapted generator with all that belongs to it: its method, its source, the control, the noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from benchmark.api import Control, Method
+from benchmark.errors import ConfigError, DataError, UnknownName, WeightsError
+from benchmark.registry import find_method
+from benchmark.results import ResultStore, RunRecord
+from benchmark.results.hashes import hash_file, hashes_of, read_hashes
+from benchmark.sources import find_source, load_source
+from benchmark.stylegan2 import Generator, Noise
+from benchmark.stylegan2.weights import load, load_generator
+from benchmark.system.random_streams import generator
+
+NOISES = ("method", "anchor", "random", "none")
+"""What feeds the noise inputs: as the method says, the source's anchor maps, new maps, nothing."""
+
+
+class Untouched(Method):
+    """The source as it is."""
+
+    name = "source"
+    title = "Source"
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """A generator that was adapted to a domain, or a source as it is."""
+
+    method: Method
+    source: Generator
+    weights: Generator
+    """As trained; `generator` makes of it what the method evaluates."""
+    record: RunRecord | None = None
+    """The record of the default control; None for a source."""
+
+    @property
+    def title(self) -> str:
+        """What to write beside its images."""
+        return self.method.title or self.method.name
+
+    def check(self, control: Control) -> Control:
+        """`control` if the method takes it; ConfigError otherwise. A number between two values of the grid is taken."""
+        grid = self.method.controls
+        numbers = [value for value in grid if isinstance(value, int | float)]
+        within = isinstance(control, float | int) and numbers and min(numbers) <= control <= max(numbers)
+        if control in grid or (within and any(isinstance(value, float) for value in numbers)):
+            return control
+        if grid == (None,):
+            raise ConfigError(f"{self.method.name} has no control; leave out --control.")
+        known = ", ".join(str(value) for value in grid)
+        raise ConfigError(f"{self.method.name} at {self.method.control_name} {control}: choose from {known}.")
+
+    def generator(self, control: Control) -> Generator:
+        """The network that the method evaluates at `control`, in eval mode."""
+        return self.method.finalize(self.source, self.weights, control).eval().requires_grad_(False)
+
+    def noise(self, g: Generator, control: Control, kind: str, rng: torch.Generator) -> Noise:
+        """Noise for one image; `kind` is one of NOISES."""
+        if kind == "anchor":
+            return self.source.synthesis.anchor_noise()
+        if kind == "none":
+            return "none"
+        return g.synthesis.random_noise(1, rng) if kind == "random" else self.method.noise(g, 1, control, rng)
+
+    @torch.inference_mode()
+    def images(
+        self,
+        seeds: Sequence[int],
+        control: Control = None,
+        psi: float = 1.0,
+        noise: str = "method",
+        label: int | None = None,
+    ) -> Tensor:
+        """float32 [N, 3, R, R], about [-1, 1], one image for each seed.
+
+        An image depends on its own seed alone, bit for bit: each is drawn by itself. The latent of a seed is that of
+        stylegan2-ada-pytorch: NumPy's `RandomState(seed).randn(z_dim)`.
+        """
+        g, c = self.generator(control), one_hot(label, self.source.cfg.c_dim)
+        drawn = []
+        for seed in seeds:
+            rng = generator("generate", seed)
+            maps = self.noise(g, control, noise, rng)
+            drawn.append(g(latent(seed, g.cfg.z_dim), c, noise=maps, psi=psi))
+        return torch.cat(drawn)
+
+
+def latent(seed: int, z_dim: int) -> Tensor:
+    """float32 [1, z_dim], unit normal."""
+    import numpy as np
+
+    return torch.from_numpy(np.random.RandomState(seed).randn(1, z_dim)).float()
+
+
+def one_hot(label: int | None, classes: int) -> Tensor | None:
+    """float32 [1, classes]; None for a network without labels. Raises ConfigError where the two do not fit."""
+    if not classes:
+        if label is not None:
+            raise ConfigError(f"--label {label}: this network knows no labels.")
+        return None
+    if label is None or not 0 <= label < classes:
+        raise ConfigError(f"this network draws {classes} classes; give --label from 0 to {classes - 1}.")
+    return torch.eye(classes)[label : label + 1]
+
+
+def untouched(name: str, cache: Path) -> Adapted:
+    """The source `name` as it is. Raises UnknownName, WeightsError."""
+    nets, _ = load_source(find_source(name, cache))
+    g = nets.g_ema.eval().requires_grad_(False)
+    return Adapted(Untouched(), g, g)
+
+
+def from_run(
+    out: Path,
+    cache: Path,
+    method: str,
+    domain: str | None = None,
+    seed: int | None = None,
+    plugins: Sequence[str] = (),
+) -> Adapted:
+    """What a run in the folder `out` left of `method` on `domain` with `seed`.
+
+    Without `domain` the run must have one; without `seed` its smallest counts. `method="source"` is the untouched
+    source. Raises UnknownName or DataError that name what the folder has, WeightsError where weights are missing or are
+    not those that were stored.
+    """
+    record = find_record(out, method, domain, seed)
+    nets, digest = load_source(find_source(record.source, cache))
+    if digest != record.source_sha256:
+        raise WeightsError(f"{record.source} here is another file than the one that {out} adapted. Get that source.")
+    source = nets.g_ema.eval().requires_grad_(False)
+    if record.zero_step:
+        return Adapted(Untouched(), source, source, record)
+    return Adapted(method_of(record, plugins), source, stored_weights(out, record), record)
+
+
+def methods_in(out: Path) -> list[str]:
+    """The methods that a run adapted, the untouched source left out."""
+    return sorted({r.method for r in ResultStore(out).read_all()[0] if r.status == "done" and not r.zero_step})
+
+
+def find_record(out: Path, method: str, domain: str | None = None, seed: int | None = None) -> RunRecord:
+    """The finished record of the method's default control."""
+    read, _ = ResultStore(out).read_all()
+    done = [r for r in read if r.status == "done" and r.is_default_control]
+    found = [r for r in done if method == ("source" if r.zero_step else r.method)]
+    if not found:
+        raise UnknownName(f"method in {out}", method, sorted({"source" if r.zero_step else r.method for r in done}))
+    domains = sorted({r.domain for r in found})
+    if domain is None and len(domains) > 1:
+        raise DataError(f"{out} adapted {method} to {', '.join(domains)}; choose one with --domain.")
+    chosen = [r for r in found if r.domain == (domain or domains[0])]
+    if not chosen:
+        raise UnknownName(f"domain of {method} in {out}", domain or "", domains)
+    seeds = sorted({r.seed for r in chosen})
+    if seed is not None and seed not in seeds:
+        raise DataError(
+            f"{out} has {method} on {chosen[0].domain} with seeds {', '.join(map(str, seeds))}, not {seed}."
+        )
+    same = [r for r in chosen if r.seed == (seeds[0] if seed is None else seed)]
+    if len({r.train_key for r in same}) > 1:
+        where = ", ".join(sorted({f"{r.record_key[:12]} ({r.suite}, {r.source})" for r in same}))
+        raise DataError(f"{out} has several of {method} on {same[0].domain}: {where}; use a folder with one of them.")
+    return same[0]
+
+
+def method_of(record: RunRecord, plugins: Sequence[str] = ()) -> Method:
+    """The method with the fields that the record says. Raises UnknownName, MethodError, ConfigError."""
+    kind = find_method(record.method, plugins)
+    fields: dict[str, Any] = dict(record.fields)
+    if "+" in record.method:
+        parts: dict[str, dict[str, Any]] = {}
+        for name, value in fields.items():
+            part, _, field = name.partition(".")
+            parts.setdefault(part, {})[field] = value
+        fields = {name: parts.get(name.partition("[")[0], {}) for name in kind.model_fields}
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(
+            f"{record.method} of this version does not take the fields of record {record.record_key[:12]}: "
+            f"{'.'.join(map(str, first['loc']))}: {first['msg']}."
+        ) from None
+
+
+def stored_weights(out: Path, record: RunRecord) -> Generator:
+    """The generator that the record measured, float32 on the CPU, after its hash was compared."""
+    path = out / "checkpoints" / f"{record.train_key}.safetensors"
+    if record.weights_kimg is not None and record.weights_kimg != record.timing.kimg:
+        path = path.with_name(f"{path.stem}-{record.weights_kimg:g}kimg.safetensors")
+    if path.is_symlink() or not path.is_file():
+        raise WeightsError(
+            f"{out} has no weights of {record.method} on {record.domain} ({path.name}); run the suite again to make them."
+        )
+    said = read_hashes(hash_file(out, record.train_key)) or {}
+    name = path.relative_to(out).as_posix()
+    if name in said and hashes_of(out, [path])[name] != said[name]:
+        raise WeightsError(f"{path} is not as it was stored: damaged. Remove it and run the suite again.")
+    g = load(path).g_ema if path.stem == record.train_key else load_generator(path)
+    return g.eval().requires_grad_(False)

@@ -1,0 +1,119 @@
+"""Pictures on disk: one PNG each, a grid on one PNG, a looping video; whole or not at all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from benchmark.errors import BenchmarkError, ConfigError, DataError
+from benchmark.system.files import new_file
+
+Picture = np.ndarray
+"""uint8 [3, R, R]."""
+ANIMATED = (".mp4", ".gif", ".webp")
+LABEL = 18
+"""Height of a row's label in pixels."""
+
+
+@contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """A temporary name for the file at `path`, which takes its place at the end; DataError where it cannot."""
+    try:
+        with new_file(path) as temporary:
+            yield temporary
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror or error}; choose another --out.") from None
+
+
+def write_picture(path: Path, picture: Picture) -> None:
+    """A PNG."""
+    with written(path) as temporary:
+        as_image(picture).save(temporary, "PNG")
+
+
+def write_grid(path: Path, rows: Sequence[tuple[str, Sequence[Picture]]]) -> None:
+    """(label, pictures of one size) rows on one PNG, the label above each row; rows may differ in length."""
+    px = rows[0][1][0].shape[-1]
+    across = max(len(pictures) for _, pictures in rows)
+    height = px + LABEL
+    sheet = Image.new("RGB", (across * px, len(rows) * height), "white")
+    draw = ImageDraw.Draw(sheet)
+    for y, (label, pictures) in enumerate(rows):
+        draw.text((3, y * height + 3), label, fill="black")
+        for x, picture in enumerate(pictures):
+            sheet.paste(as_image(picture), (x * px, y * height + LABEL))
+    with written(path) as temporary:
+        sheet.save(temporary, "PNG")
+
+
+def tiled(pictures: Sequence[Picture], across: int | None = None) -> Picture:
+    """One picture of many side by side, in about a square; empty places are white."""
+    across = across or math.ceil(math.sqrt(len(pictures)))
+    down, px = -(-len(pictures) // across), pictures[0].shape[-1]
+    sheet = np.full((3, down * px, across * px), 255, np.uint8)
+    for i, picture in enumerate(pictures):
+        y, x = divmod(i, across)
+        sheet[:, y * px : (y + 1) * px, x * px : (x + 1) * px] = picture
+    return sheet
+
+
+def check_video(path: Path) -> None:
+    """ConfigError unless the name ends in a way that `write_video` knows and the library for it is installed."""
+    if path.suffix not in ANIMATED:
+        raise ConfigError(f"--video {path.name}: give a name that ends in {', '.join(ANIMATED)}.")
+    if path.suffix == ".mp4":
+        _av()
+
+
+def write_video(path: Path, frames: Iterable[Picture], fps: int) -> int:
+    """`frames` at `fps` per second, looping where the format can say so; gives their number.
+
+    .mp4 is H.264 (yuv420p, even sizes: odd ones lose a row), which loses a little; .gif has 256 colours; .webp loses
+    nothing.
+    """
+    check_video(path)
+    with written(path) as temporary:
+        return (_mp4 if path.suffix == ".mp4" else _animated)(temporary, frames, fps, path.suffix[1:])
+
+
+def _mp4(path: Path, frames: Iterable[Picture], fps: int, suffix: str) -> int:
+    av, count, stream = _av(), 0, None
+    with av.open(str(path), "w", format=suffix) as container:
+        for picture in frames:
+            height, width = (side - side % 2 for side in picture.shape[1:])
+            if stream is None:
+                stream = container.add_stream("libx264", rate=fps, options={"crf": "12"})
+                stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            plain = np.ascontiguousarray(picture[:, :height, :width].transpose(1, 2, 0))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(plain, format="rgb24")))
+            count += 1
+        if stream is not None:
+            container.mux(stream.encode())
+    return count
+
+
+def _animated(path: Path, frames: Iterable[Picture], fps: int, suffix: str) -> int:
+    first, *others = [as_image(picture) for picture in frames]
+    more = {"lossless": True} if suffix == "webp" else {}
+    first.save(path, suffix.upper(), save_all=True, append_images=others, duration=1000 // fps, loop=0, **more)
+    return 1 + len(others)
+
+
+def _av():  # type: ignore[no-untyped-def]
+    try:
+        import av
+    except ImportError:
+        raise BenchmarkError(
+            "an .mp4 needs PyAV: pip install 'stylegan-transfer-benchmark[use]'; .gif and .webp do not."
+        ) from None
+    return av
+
+
+def as_image(picture: Picture) -> Image.Image:
+    """uint8 [3, H, W] for Pillow."""
+    return Image.fromarray(picture.transpose(1, 2, 0))
