@@ -23,7 +23,7 @@ from benchmark.cli.weights import weights
 from benchmark.errors import BenchmarkError, DataError, UnknownName
 from benchmark.system.places import RUNS
 from benchmark.system.signals import Stopped, stoppable
-from benchmark.system.terminal import OutputLost, drop_output, watched_output
+from benchmark.system.text.terminal import OutputLost, drop_output, watched_output
 
 if TYPE_CHECKING:
     from benchmark.metrics.known_answers import Check

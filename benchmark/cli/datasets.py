@@ -162,9 +162,9 @@ def prepare(
     NAME is a set fetched with `datasets fetch NAME`; FOLDER (or a ZIP) holds your own images, whose ZIPs go to --out.
     """
     from benchmark.domains.assets import find_target, list_targets
+    from benchmark.domains.pictures.raw_images import raw_set
     from benchmark.domains.prepare import prepare as prepare_raw
     from benchmark.domains.prepare import prepare_target
-    from benchmark.domains.raw_images import raw_set
     from benchmark.errors import ConfigError
     from benchmark.system.progress import Bars
 

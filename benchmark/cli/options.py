@@ -9,9 +9,9 @@ from typing import Any
 import click
 from rich.console import Console
 
-from benchmark.system.lists import split_names, split_paths
 from benchmark.system.places import CACHE
-from benchmark.system.terminal import Terminal, visible
+from benchmark.system.text.lists import split_names, split_paths
+from benchmark.system.text.terminal import Terminal, visible
 
 
 def cache_option(command: Any) -> Any:

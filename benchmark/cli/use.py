@@ -1,4 +1,4 @@
-"""`python -m benchmark generate | translate | export | evaluate | demo`: what a person does with trained networks."""
+"""`python -m benchmark generate`: pictures and videos of trained networks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def numbers(ctx: click.Context, option: click.Parameter, text: str) -> list[int]
 
 def controls(ctx: click.Context, option: click.Parameter, text: str | None) -> list[Any]:
     """ "0,0.5,1" -> [0.0, 0.5, 1.0]; words stay words."""
-    from benchmark.system.plain_yaml import plain_yaml
+    from benchmark.system.text.plain_yaml import plain_yaml
 
     return [] if text is None else [plain_yaml(part) for part in text.split(",") if part.strip()]
 
@@ -83,9 +83,9 @@ def checked(net: Adapted, asked: list[Any]) -> list[Control]:
 @click.command(
     epilog="""\b
 Examples:
-  python -m benchmark generate results/runs/avatars --method fixnoise --domain peeps-blueprint --seeds 0-63 --out pictures/
-  python -m benchmark generate results/runs/avatars --method fixnoise --domain peeps-blueprint --control 0,0.5,1 --out grid.png
-  python -m benchmark generate results/runs/avatars --method fixnoise --domain peeps-blueprint --video control.mp4
+  python -m benchmark generate results/runs/smoke --method fixnoise --domain toy-rings --seeds 0-63 --out pictures
+  python -m benchmark generate results/runs/smoke --method fixnoise --domain toy-rings --control 0,0.5,1 --out a.png
+  python -m benchmark generate results/runs/smoke --method fixnoise --domain toy-rings --video control.webp
   python -m benchmark generate --source peeps-ink-64 --seeds 0-7 --video latents.webp --walk latents"""
 )
 @network_options

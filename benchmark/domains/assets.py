@@ -18,11 +18,11 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
 
 from benchmark.config import Frozen
-from benchmark.domains.archives import hidden_part
 from benchmark.domains.cards import card_shelf
+from benchmark.domains.pictures.archives import hidden_part
 from benchmark.errors import DataError, UnknownName
 from benchmark.system.files import new_file
-from benchmark.system.plain_yaml import plain_yaml
+from benchmark.system.text.plain_yaml import plain_yaml
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 Role = Literal["train", "test"]

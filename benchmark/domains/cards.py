@@ -11,7 +11,7 @@ from pydantic import Field
 
 from benchmark.config import Frozen
 from benchmark.errors import DataError
-from benchmark.system.plain_yaml import plain_yaml
+from benchmark.system.text.plain_yaml import plain_yaml
 
 if TYPE_CHECKING:
     import numpy as np

@@ -28,9 +28,9 @@ import numpy as np
 from benchmark.config import Filter
 from benchmark.domains.assets import list_targets
 from benchmark.domains.cards import Card, Pictures, Skipped, list_cards
-from benchmark.domains.looks import remarks
 from benchmark.domains.media import in_medium
 from benchmark.domains.packaged import package_domain, package_domains
+from benchmark.domains.pictures.looks import remarks
 from benchmark.domains.prepared import PreparedPictures, Wanted, open_target
 from benchmark.domains.split import LEAST_USER_IMAGES, held_out_share
 from benchmark.domains.stored import About, pixel_digest, pixel_hash, read_entry
@@ -39,7 +39,7 @@ from benchmark.system.files import SCRATCH, clear_temporaries, new_file, reserve
 from benchmark.system.locks import alone
 
 if TYPE_CHECKING:
-    from benchmark.domains.images import UserImages
+    from benchmark.domains.pictures.images import UserImages
 
 Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
 LAYOUT = 1  # version of the splits and of the cache files; raise it when either changes
@@ -162,7 +162,7 @@ def _open(wanted: Wanted, cache: Path, progress: Progress, medium: str) -> tuple
     packaged = package_domain(name)
     if not packaged and not ("/" in name or os.sep in name or os.path.exists(name)):
         raise UnknownName("domain", name, (*cards, *targets, *package_domains()))
-    from benchmark.domains.images import UserImages
+    from benchmark.domains.pictures.images import UserImages
 
     user = UserImages(Path(packaged.path if packaged else name), resolution, progress)
     base = name if packaged else user.title

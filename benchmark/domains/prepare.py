@@ -19,13 +19,13 @@ import PIL
 from PIL import Image
 
 from benchmark.config import Filter
-from benchmark.domains.archives import Archive
 from benchmark.domains.assets import Asset, target_folder
-from benchmark.domains.faces import align
-from benchmark.domains.images import FORMATS, reason_of
-from benchmark.domains.pixels import check_size, cropped, scaled, upright
+from benchmark.domains.pictures.archives import Archive
+from benchmark.domains.pictures.faces import align
+from benchmark.domains.pictures.images import FORMATS, reason_of
+from benchmark.domains.pictures.pixels import check_size, cropped, scaled, upright
+from benchmark.domains.pictures.raw_images import Raw, RawSet, raw_target
 from benchmark.domains.prepared import Entry, Writer, new_prepared, png, read_provenance, require_shots
-from benchmark.domains.raw_images import Raw, RawSet, raw_target
 from benchmark.errors import ConfigError, DataError
 from benchmark.system.locks import alone
 from benchmark.system.pool import cores, in_processes

@@ -23,9 +23,9 @@ from PIL import Image
 from pydantic import Field, ValidationError
 
 from benchmark.config import Filter, Frozen
-from benchmark.domains.archives import Archive
 from benchmark.domains.assets import Asset, raw_folder, target_folder
 from benchmark.domains.cards import Card
+from benchmark.domains.pictures.archives import Archive
 from benchmark.errors import DataError
 from benchmark.system.files import new_file
 

@@ -25,7 +25,7 @@ from benchmark.domains.assets import (
     raw_folder,
     require_same,
 )
-from benchmark.domains.faces import read_face_list
+from benchmark.domains.pictures.faces import read_face_list
 from benchmark.errors import DataError
 from benchmark.fetch.download import ForNow, Line, Stage, download, silent
 from benchmark.fetch.from_disk import PICTURES, fitting, put

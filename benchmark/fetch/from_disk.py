@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from benchmark.domains.archives import Archive, Skipped
 from benchmark.domains.assets import IMAGE_SUFFIXES, Asset, Layout
-from benchmark.domains.faces import read_face_list
+from benchmark.domains.pictures.archives import Archive, Skipped
+from benchmark.domains.pictures.faces import read_face_list
 from benchmark.errors import DataError
 from benchmark.fetch.limits import require_space
 from benchmark.system.files import new_file

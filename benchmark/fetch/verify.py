@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmark.domains.archives import Archive
 from benchmark.domains.assets import (
     Asset,
     RemoteFile,
@@ -18,8 +17,9 @@ from benchmark.domains.assets import (
     require_same,
     target_folder,
 )
+from benchmark.domains.pictures.archives import Archive
+from benchmark.domains.pictures.raw_images import raw_target
 from benchmark.domains.prepared import PreparedPictures, read_provenance, require_shots
-from benchmark.domains.raw_images import raw_target
 from benchmark.errors import DataError
 from benchmark.system.files import sha256_of
 

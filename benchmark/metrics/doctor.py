@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from benchmark.domains.pixels import to_square
+from benchmark.domains.pictures.pixels import to_square
 from benchmark.errors import WeightsError
 from benchmark.metrics import list_metrics
 from benchmark.metrics.base import STAND_IN, Images

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from benchmark.errors import DataError
 from benchmark.metrics.base import STAND_IN, Images, MetricInfo, Samples, Score, require_features, require_images
 from benchmark.metrics.catalogue import find_metric
-from benchmark.metrics.neighbours import nearest_first
+from benchmark.metrics.formulas.neighbours import nearest_first
 from benchmark.metrics.networks.feature_cache import Features, KeptFeatures
 from benchmark.metrics.networks.weight_files import (
     NETWORK_FILES,

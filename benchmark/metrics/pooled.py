@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from benchmark.errors import DataError
 from benchmark.metrics.base import NO_TRAINING, Kind, MetricInfo, Score
 from benchmark.metrics.catalogue import NEIGHBOURS
-from benchmark.metrics.fd_infinity import fd_with_std_error, features_to_fd_infinity
 from benchmark.metrics.formulas.clip_mmd import features_to_cmmd
+from benchmark.metrics.formulas.fd_infinity import fd_with_std_error, features_to_fd_infinity
+from benchmark.metrics.formulas.kid import features_to_kid
+from benchmark.metrics.formulas.neighbours import features_to_prdc, nearest_training
 from benchmark.metrics.formulas.sliced import features_to_mind
 from benchmark.metrics.formulas.vendi import features_to_vendi
-from benchmark.metrics.kid import features_to_kid
-from benchmark.metrics.neighbours import features_to_prdc, nearest_training
 from benchmark.metrics.networks.feature_cache import Features
 
 PRDC: tuple[Kind, ...] = ("precision", "recall", "density", "coverage")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from benchmark.metrics.base import Kind, MetricInfo
 from benchmark.metrics.catalogue import NEIGHBOURS
-from benchmark.metrics.fd_infinity import AT_LEAST
-from benchmark.metrics.neighbours import HELD_OUT_AT_LEAST
+from benchmark.metrics.formulas.fd_infinity import AT_LEAST
+from benchmark.metrics.formulas.neighbours import HELD_OUT_AT_LEAST
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from benchmark.errors import ConfigError, MethodError, UnknownName
 from benchmark.registry.composition import composed
 from benchmark.registry.plugins import Entry, package_entries, plugin_entries
 from benchmark.registry.variants import base_name, given_fields, variant
-from benchmark.system.lists import split_names
+from benchmark.system.text.lists import split_names
 
 SHELF = "shelf"
 

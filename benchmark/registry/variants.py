@@ -12,8 +12,8 @@ from pydantic import ValidationError, create_model
 
 from benchmark.api import Method
 from benchmark.errors import ConfigError, UnknownName
-from benchmark.system.lists import split_names
-from benchmark.system.plain_yaml import NotPlainYaml, plain_yaml
+from benchmark.system.text.lists import split_names
+from benchmark.system.text.plain_yaml import NotPlainYaml, plain_yaml
 
 
 def base_name(name: str) -> str:

@@ -21,7 +21,7 @@ from benchmark.report.cautions import cautions
 from benchmark.report.lines import value_of
 from benchmark.report.tables.table import MISSING, Cell, Column, Footnotes, Row, Table
 from benchmark.results import RunRecord
-from benchmark.system.plain_yaml import plain_yaml
+from benchmark.system.text.plain_yaml import plain_yaml
 
 SHELF = Path(__file__).parent / "published"
 Mark = Literal["P", "R", "C", "A", "M"]

@@ -21,7 +21,7 @@ from benchmark.report.spreadsheet import csv_text
 from benchmark.report.tables.table import brief
 from benchmark.results import ResultStore, RunRecord
 from benchmark.system.files import write_atomic
-from benchmark.system.terminal import visible_line
+from benchmark.system.text.terminal import visible_line
 
 __all__ = ["Report", "Section", "read", "show", "write_report"]
 

@@ -16,9 +16,9 @@ from benchmark.api import Method
 from benchmark.config import DomainConfig, EvalConfig, NetConfig, Suite
 from benchmark.domains import Domain, load_domain, set_apart
 from benchmark.domains.answers import KnownAnswer, known_answer
-from benchmark.domains.archives import count_files
 from benchmark.domains.assets import list_targets
 from benchmark.domains.cards import list_cards
+from benchmark.domains.pictures.archives import count_files
 from benchmark.domains.split import pictures_needed
 from benchmark.errors import ConfigError
 from benchmark.metrics import Evaluator, list_metrics

@@ -16,7 +16,7 @@ from benchmark.config import DomainConfig, Frozen, NetConfig, TrainConfig
 from benchmark.domains.assets import list_targets
 from benchmark.errors import ConfigError, UnknownName, WeightsError
 from benchmark.system.files import sha256_of
-from benchmark.system.plain_yaml import NotPlainYaml, plain_yaml
+from benchmark.system.text.plain_yaml import NotPlainYaml, plain_yaml
 
 if TYPE_CHECKING:
     from benchmark.stylegan2 import Nets

@@ -18,7 +18,7 @@ from benchmark.registry import find_method
 from benchmark.registry.composition import described, part_kinds
 from benchmark.registry.variants import base_name, given_fields
 from benchmark.system.packages import offers
-from benchmark.system.plain_yaml import NotPlainYaml, plain_yaml, short
+from benchmark.system.text.plain_yaml import NotPlainYaml, plain_yaml, short
 
 T = TypeVar("T", Method, Suite, Collection)
 SHELF = Path(__file__).parent

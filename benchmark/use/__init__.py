@@ -1,1 +1,1 @@
-"""Use of what was trained: pictures of an adapted generator, a person's picture translated, networks for other tools."""
+"""Use of what was trained: pictures and videos of adapted generators."""

@@ -201,7 +201,7 @@ def stored_weights(out: Path, record: RunRecord) -> Generator:
         path = path.with_name(f"{path.stem}-{record.weights_kimg:g}kimg.safetensors")
     if path.is_symlink() or not path.is_file():
         raise WeightsError(
-            f"{out} has no weights of {record.method} on {record.domain} ({path.name}); run the suite again to make them."
+            f"{out} has no weights of {record.method} on {record.domain} ({path.name}); run the suite again."
         )
     said = read_hashes(hash_file(out, record.train_key)) or {}
     name = path.relative_to(out).as_posix()

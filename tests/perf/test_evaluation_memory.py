@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmark.metrics.fd_infinity import fd_std_error
-from benchmark.metrics.frechet import features_to_gaussian, frechet_distance
-from benchmark.metrics.kid import features_to_kid
-from benchmark.metrics.neighbours import features_to_prdc, nearest_training
+from benchmark.metrics.formulas.fd_infinity import fd_std_error
+from benchmark.metrics.formulas.frechet import features_to_gaussian, frechet_distance
+from benchmark.metrics.formulas.kid import features_to_kid
+from benchmark.metrics.formulas.neighbours import features_to_prdc, nearest_training
 from benchmark.system.hardware import peak_memory_mb
 from benchmark.system.startup import prepare_process
 

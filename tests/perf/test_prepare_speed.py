@@ -16,8 +16,8 @@ from PIL import Image
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmark.config import Filter
+from benchmark.domains.pictures.raw_images import raw_set
 from benchmark.domains.prepare import prepare
-from benchmark.domains.raw_images import raw_set
 
 IMAGES = 24
 

@@ -10,7 +10,7 @@ import torch
 from phases import EVERY, networks, step_phases
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmark.metrics.frechet import features_to_gaussian, frechet_distance
+from benchmark.metrics.formulas.frechet import features_to_gaussian, frechet_distance
 from benchmark.metrics.networks.features import images_to_features, load_feature_network
 from benchmark.metrics.networks.weight_files import WEIGHT_FILES, locate
 from benchmark.stylegan2 import Nets

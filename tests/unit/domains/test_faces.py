@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.domains.faces import Face, align, read_face_list
+from benchmark.domains.pictures.faces import Face, align, read_face_list
 from benchmark.errors import DataError
 
 PX = 128

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from benchmark.domains import Domain, load_domain
-from benchmark.domains.pixels import to_square
+from benchmark.domains.pictures.pixels import to_square
 from benchmark.errors import DataError
 
 

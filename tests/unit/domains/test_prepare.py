@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.domains.archives import Archive
 from benchmark.domains.assets import Asset, Lock, target_folder
-from benchmark.domains.pixels import to_square
+from benchmark.domains.pictures.archives import Archive
+from benchmark.domains.pictures.pixels import to_square
+from benchmark.domains.pictures.raw_images import raw_set, raw_target
 from benchmark.domains.prepare import Made, prepare, prepare_target
 from benchmark.domains.prepared import PreparedPictures, Provenance, read_provenance
-from benchmark.domains.raw_images import raw_set, raw_target
 from benchmark.errors import ConfigError, DataError
 
 

@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from benchmark.cli.app import cli
-from benchmark.domains.pixels import to_square
+from benchmark.domains.pictures.pixels import to_square
 from benchmark.metrics import Evaluator, MetricInfo, Samples, Score, doctor, known_answers, list_metrics
 from benchmark.metrics.base import Images
 from benchmark.metrics.doctor import examine, verdict

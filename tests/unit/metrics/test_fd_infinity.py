@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from benchmark.errors import DataError
-from benchmark.metrics.fd_infinity import bootstrap_fd, fd_std_error, features_to_fd_infinity
-from benchmark.metrics.frechet import Gaussian, features_to_gaussian, frechet_distance
+from benchmark.metrics.formulas.fd_infinity import bootstrap_fd, fd_std_error, features_to_fd_infinity
+from benchmark.metrics.formulas.frechet import Gaussian, features_to_gaussian, frechet_distance
 
 SPREAD = np.linspace(0.7, 1.4, 8)
 SHIFT = 0.2

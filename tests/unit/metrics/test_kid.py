@@ -10,8 +10,8 @@ import pytest
 import scipy.linalg
 
 from benchmark.errors import DataError
-from benchmark.metrics.frechet import features_to_gaussian, frechet_distance
-from benchmark.metrics.kid import features_to_kid
+from benchmark.metrics.formulas.frechet import features_to_gaussian, frechet_distance
+from benchmark.metrics.formulas.kid import features_to_kid
 from benchmark.metrics.networks.torchvision_guard import declare_missing_operators
 
 

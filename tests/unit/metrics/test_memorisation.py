@@ -9,7 +9,7 @@ import pytest
 
 from benchmark.errors import DataError
 from benchmark.metrics import Evaluator, Samples, Score
-from benchmark.metrics.neighbours import nearest_first
+from benchmark.metrics.formulas.neighbours import nearest_first
 from benchmark.metrics.networks.features import images_to_features, load_feature_network
 
 NAMES = ("memorisation_randconv", "authenticity_randconv")

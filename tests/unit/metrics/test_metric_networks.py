@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from metric_pictures import pictures
 
 from benchmark.metrics import Evaluator, Samples
-from benchmark.metrics.frechet import features_to_gaussian, frechet_distance
+from benchmark.metrics.formulas.frechet import features_to_gaussian, frechet_distance
 from benchmark.metrics.networks.features import (
     EfficientNetLite0,
     FeatureNetwork,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmark.errors import DataError
-from benchmark.metrics.neighbours import Memorisation, Prdc, features_to_prdc, nearest_training
+from benchmark.metrics.formulas.neighbours import Memorisation, Prdc, features_to_prdc, nearest_training
 
 
 def all_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmark.metrics import Evaluator
-from benchmark.metrics.kid import features_to_kid
+from benchmark.metrics.formulas.kid import features_to_kid
 from benchmark.metrics.networks.features import images_to_features, load_feature_network
 from benchmark.metrics.real import real_scores
 

@@ -11,7 +11,7 @@ from benchmark.config import TrainConfig
 from benchmark.errors import ConfigError
 from benchmark.registry import find_method
 from benchmark.suites import load_suite
-from benchmark.system.plain_yaml import NotPlainYaml, plain_yaml
+from benchmark.system.text.plain_yaml import NotPlainYaml, plain_yaml
 
 SUITE = """schema: 1
 name: x

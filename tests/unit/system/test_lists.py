@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.system.lists import split_names, split_paths
+from benchmark.system.text.lists import split_names, split_paths
 
 
 def test_commas_in_brackets_belong_to_a_name() -> None:

@@ -13,7 +13,7 @@ import benchmark.report.published
 import benchmark.sources.source
 from benchmark.domains.cards import card_shelf
 from benchmark.errors import BenchmarkError
-from benchmark.system.plain_yaml import NotPlainYaml, plain_yaml
+from benchmark.system.text.plain_yaml import NotPlainYaml, plain_yaml
 
 
 def test_plain_values_are_read() -> None:

@@ -14,7 +14,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from benchmark.system.terminal import OutputLost, Terminal, visible, visible_line, watched_output
+from benchmark.system.text.terminal import OutputLost, Terminal, visible, visible_line, watched_output
 
 HOSTILE = "a\x1b[31mred\x1b]0;title\x07\x9b2J\x7f\u202eb\u2066c\x00d\re"
 HARMLESS = "Ünïcode 漢字 ± ↓ \N{GRINNING FACE}\n\ttabbed"

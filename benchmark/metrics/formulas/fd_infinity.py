@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from benchmark.errors import DataError
 from benchmark.metrics.base import require_features
-from benchmark.metrics.frechet import Gaussian, features_to_gaussian, frechet_distance
+from benchmark.metrics.formulas.frechet import Gaussian, features_to_gaussian, frechet_distance
 
 Features = NDArray[np.floating]
 Array = NDArray[np.float64]

@@ -18,8 +18,8 @@ import numpy as np
 import PIL
 from PIL import Image, UnidentifiedImageError
 
-from benchmark.domains.archives import Archive, Skipped, printable
-from benchmark.domains.pixels import check_size, to_square
+from benchmark.domains.pictures.archives import Archive, Skipped, printable
+from benchmark.domains.pictures.pixels import check_size, to_square
 from benchmark.domains.prepared import LABELS, PROVENANCE
 from benchmark.errors import DataError
 from benchmark.system.file_kinds import other_kind, picture_format

@@ -16,11 +16,11 @@ from tiff import write_tiff
 
 from benchmark.domains import Domain, load_domain
 from benchmark.domains.assets import Asset, target_folder
-from benchmark.domains.looks import near_pairs
-from benchmark.domains.pixels import upright
+from benchmark.domains.pictures.looks import near_pairs
+from benchmark.domains.pictures.pixels import upright
+from benchmark.domains.pictures.raw_images import raw_set, raw_target
 from benchmark.domains.prepare import prepare, prepare_target
 from benchmark.domains.prepared import Wanted, open_target, read_provenance
-from benchmark.domains.raw_images import raw_set, raw_target
 from benchmark.errors import DataError
 
 

@@ -9,9 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmark.domains.archives import HIDDEN, Archive, Skipped, printable
 from benchmark.domains.assets import IMAGE_SUFFIXES, Asset, FewShot, raw_folder
-from benchmark.domains.faces import Face, read_face_list
+from benchmark.domains.pictures.archives import HIDDEN, Archive, Skipped, printable
+from benchmark.domains.pictures.faces import Face, read_face_list
 from benchmark.domains.prepared import LABELS, PROVENANCE, Rule, Split, held_out_by_name, name_hash
 from benchmark.errors import DataError
 

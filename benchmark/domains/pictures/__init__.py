@@ -1,0 +1,1 @@
+"""Pictures of other people: folders, ZIPs and fetched sets, and what their pixels mean."""

@@ -1,0 +1,101 @@
+"""`generate` through the real command line: the same pictures twice, those of the evaluation, bad input."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import Done, Finished
+from PIL import Image
+
+Command = Callable[..., Done]
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def test_a_seed_is_the_same_picture_whatever_others_are_asked_for(
+    finished: Finished, command: Command, tmp_path: Path
+) -> None:
+    run = (str(finished.out), "--method", "fixnoise")
+    assert command("generate", *run, "--seeds", "0-3", "--out", "some").code == 0
+    assert command("generate", *run, "--seeds", "2,7", "--out", "others").code == 0
+    assert sorted(p.name for p in (tmp_path / "some").iterdir()) == [f"seed{i:04d}.png" for i in range(4)]
+    assert (tmp_path / "some/seed0002.png").read_bytes() == (tmp_path / "others/seed0002.png").read_bytes()
+    assert (pixels(tmp_path / "others/seed0002.png") != pixels(tmp_path / "others/seed0007.png")).any()
+
+
+@pytest.mark.parametrize("method", ["finetune", "layer_swap", "fixnoise"])
+def test_evaluated_images_are_those_of_the_record(
+    finished: Finished, command: Command, tmp_path: Path, method: str
+) -> None:
+    records = [json.loads(p.read_text()) for p in (finished.out / "records").glob("*.json")]
+    record = next(r for r in records if r["method"] == method and r["is_default_control"])
+    done = command("generate", str(finished.out), "--method", method, "--seeds", "0-3", "--evaluated", "--out", "drawn")
+    assert done.code == 0, done.err
+    strip = pixels(finished.out / record["grid"])
+    px = strip.shape[0]
+    for i in range(4):
+        assert (pixels(tmp_path / f"drawn/seed{i:04d}.png") == strip[:, i * px : (i + 1) * px]).all()
+
+
+def test_a_grid_has_a_row_for_each_value_and_one_of_real_images(
+    finished: Finished, command: Command, tmp_path: Path
+) -> None:
+    arguments = ("--method", "fixnoise", "--seeds", "0-4", "--control", "0,0.3,1", "--reals", "--out", "grid.png")
+    done = command("generate", str(finished.out), *arguments)
+    assert done.code == 0 and "15 pictures" in done.out, done.err
+    px = 32
+    assert pixels(tmp_path / "grid.png").shape == (4 * (px + 18), 5 * px, 3)
+
+
+def test_videos_loop_and_have_the_frames_that_were_asked_for(
+    finished: Finished, command: Command, tmp_path: Path
+) -> None:
+    video = ("--seconds", "0.5", "--fps", "8", "--seeds", "0-3")
+    assert command("generate", str(finished.out), "--method", "fixnoise", *video, "--video", "control.webp").code == 0
+    assert command("generate", "--source", "smoke-32", *video, "--walk", "latents", "--video", "walk.gif").code == 0
+    for name in ("control.webp", "walk.gif"):
+        with Image.open(tmp_path / name) as image:
+            assert image.n_frames == 4 and image.info["loop"] == 0, name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--method", "fixnois"), "did you mean fixnoise"),
+        ((), "choose one with --method"),
+        (("--method", "fixnoise", "--domain", "toy-ring"), "toy-rings"),
+        (("--method", "fixnoise", "--control", "2"), "choose from"),
+        (("--method", "finetune", "--control", "1"), "has no control"),
+        (("--method", "fixnoise", "--training-seed", "5"), "with seeds 0, not 5"),
+        (("--method", "fixnoise", "--label", "3"), "knows no labels"),
+        (("--method", "fixnoise", "--seeds", "0..5"), "ranges such as 0-63"),
+        (("--method", "finetune", "--video", "a.webp"), "no control that moves smoothly"),
+        (("--method", "fixnoise", "--video", "a.avi"), "a name that ends in"),
+    ],
+)
+def test_bad_input_is_one_line_that_names_what_there_is(
+    finished: Finished, command: Command, tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    done = command("generate", str(finished.out), *arguments)
+    assert done.code == 2 and said in done.err and len(done.err.strip().splitlines()) == 1, done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_damaged_weights_draw_nothing(finished: Finished, command: Command, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(finished.out, copy)
+    for file in (copy / "checkpoints").glob("*.safetensors"):
+        data = bytearray(file.read_bytes())
+        data[len(data) // 2] ^= 4
+        file.write_bytes(data)
+    done = command("generate", str(copy), "--method", "fixnoise", "--out", "drawn")
+    assert done.code == 2 and "damaged" in done.err and not (tmp_path / "drawn").exists(), done.err
