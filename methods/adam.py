@@ -3,9 +3,9 @@
 Zhao, Chandrasegaran, Abdollahzadeh and Cheung, "Few-shot Image Generation via Adaptation-aware Kernel Modulation"
 (NeurIPS 2022, arXiv 2210.16559). A copy of the source is probed: it adapts by rank-1 modulation of its kernels alone, W
 (1 + rows columns^T). A kernel's need is the Fisher information of its row plus its layer's mean of columns, in averaged
-networks. Then kernels above the quantile are modulated; the others train, with what belongs to their layers. As in the
-authors' code mapping, constant, 4 px convolution and RGB layers are held. There 500 steps and 1000 samples probe, with
-regularisers and modulated affine layers; here 100 and 50, beyond train.kimg, unregularised, and affine layers train.
+networks. Then kernels above the quantile are modulated, the others train. As in the authors' code mapping, constant, 4
+px convolution and RGB layers are held. There 500 steps and 1000 samples probe, with regularisers; here 100 and 50,
+beyond train.kimg, without.
 """
 
 import torch
@@ -18,10 +18,9 @@ class AdAM(Method):
     """Fine-tuning around modulated, important kernels."""
 
     name = "adam"
-    needs_pretrained_d = True
+    needs_pretrained_d, code_licence, version = True, "MIT", 2
     title = "AdAM"
     paper = "Zhao et al., Adaptation-aware Kernel Modulation, NeurIPS 2022"
-    code_licence, version = "MIT", 2
     toy_fields = (("probe_steps", 2), ("fisher_samples", 2))
     quantile: float = Field(0.5, ge=0, le=1, description="share of kernels that are fine-tuned, the least important")
     probe_steps: int = Field(100, ge=0, description="steps of the importance probing, of 4 images each")

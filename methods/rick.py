@@ -3,12 +3,11 @@
 Zhao et al., "Exploring Incompatible Knowledge Transfer in Few-shot Image Generation" (CVPR 2023, arXiv 2304.07574),
 section 4. D's head is warmed up alone; then, and every `every` steps, the Fisher information of each filter is
 estimated. Above `quantile` a filter keeps its weights until the next estimate; at or below `prune` it is zero for good;
-between the two it is fine-tuned. Defaults: the authors' script for babies (cats: 0.85 and 0.00075, at batch 2). Ours:
-only convolutions are judged, by their weights; the warm-up is not counted in train.kimg.
+between the two it is fine-tuned. Defaults: the authors' for babies (cats: 0.85, 0.00075). Ours: only convolutions are
+judged; the warm-up is beyond train.kimg.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmark.api import Adam, Extra, Field, Method, Nets, Turn, baked, fisher_information, reparametrise
@@ -36,7 +35,7 @@ class RICK(Method):
         optimiser = Adam(nets.d.b4.requires_grad_(True).parameters(), lr=0.002, betas=(0.0, 0.99))
         for i in range(self.samples, n, 4):
             fake, real = nets.d(nets.g(z[i : i + 4], rng=rng).detach()), nets.d(shown[i : i + 4] / 127.5 - 1)
-            (F.softplus(fake) + F.softplus(-real)).mean().backward(inputs=list(nets.d.b4.parameters()))
+            (nn.functional.softplus(fake) + nn.functional.softplus(-real)).mean().backward(inputs=optimiser.parameters)
             optimiser.step()
             optimiser.zero_grad()
         extra = Extra()

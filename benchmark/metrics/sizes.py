@@ -39,6 +39,7 @@ NEEDS: dict[Kind, Sizes] = {
     **dict.fromkeys(("precision", "recall", "density", "coverage"), _NEIGHBOURS),
     **dict.fromkeys(("memorisation", "authenticity"), _MEMORISATION),
     "intra": Sizes(generated=2, training=1),
+    "intra_balanced": Sizes(generated=2, training=2),
     "share_of_the_way": Sizes(pairs=2),
     "identity_retrieval": Sizes(pairs=2),
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -26,6 +26,7 @@ from benchmark.report.lines import (
 )
 from benchmark.report.statistics.paired import Better
 from benchmark.results import MetricValue, RunRecord
+from benchmark.results.reals import RealScores, real_values
 from benchmark.results.record import control_order
 
 SOURCE = "source, untouched"
@@ -264,6 +265,7 @@ def best_possible(records: Sequence[RunRecord]) -> dict[tuple[str, str], float]:
     return found
 
 
-def group_of(records: Sequence[RunRecord]) -> Group:
-    """Records of one suite and source as one value."""
-    return Group(tuple(records), best_possible(records))
+def group_of(records: Sequence[RunRecord], reals: Iterable[RealScores] = ()) -> Group:
+    """Records of one suite and source as one value; ``reals``: what real images score, where the folder keeps it."""
+    known = {place: m.value for place, m in real_values(reals, records).items() if m.value is not None}
+    return Group(tuple(records), best_possible(records) | known)

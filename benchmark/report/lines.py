@@ -115,11 +115,6 @@ def taught_by(record: RunRecord, metric: str) -> bool:
     return bool(keys.intersection(NETWORK_FILES.get(network, ())))
 
 
-def fair_value(record: RunRecord, metric: str) -> float | None:
-    """The value where it may be marked, ranked and tested: not where the method was trained on the metric's network."""
-    return None if taught_by(record, metric) else value_of(record, metric)
-
-
 def device_of(record: RunRecord) -> str:
     """For instance ``cpu, 2 threads``."""
     threads = record.environment.get("threads")

@@ -13,6 +13,7 @@ from pathlib import Path
 from benchmark.errors import ConfigError, DataError
 from benchmark.report.figures.draw import draw
 from benchmark.report.figures.grids import slug, write_grids
+from benchmark.report.group import group_of
 from benchmark.report.lines import flatten, groups, lines, tidy
 from benchmark.report.page import page
 from benchmark.report.render import latex, markdown
@@ -20,6 +21,7 @@ from benchmark.report.section import Section, section_of, with_conditions, with_
 from benchmark.report.spreadsheet import csv_text
 from benchmark.report.tables.table import brief
 from benchmark.results import ResultStore, RunRecord
+from benchmark.results.reals import read_reals
 from benchmark.system.files import write_atomic
 from benchmark.system.text.terminal import visible_line
 
@@ -61,7 +63,8 @@ def write_report(results: Path, out: Path | None = None, keys: Collection[str] |
     if not records:
         raise DataError(f"no usable records of this run in {results}: run the suite again")
     problems = [*problems, *left_out]
-    made = [with_conditions(section_of(group), left_out) for group in groups(records)]
+    reals = read_reals(Path(results))
+    made = [with_conditions(section_of(group_of(group, reals)), left_out) for group in groups(records)]
     paths: list[Path] = []
     sections, drawings = [], []
     for section in made:

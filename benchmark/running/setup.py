@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -39,6 +38,7 @@ from benchmark.suites import derived, load_suite, members
 from benchmark.suites.own import WIDE
 from benchmark.system.hardware import pick_device, pick_precision, prepare_torch
 from benchmark.system.progress import Bars, Stages
+from benchmark.system.startup import require_one_process
 from benchmark.training.batches import images_per_round
 
 
@@ -198,17 +198,6 @@ def tuned_to_another(request: Request, suite: Suite, have: NetConfig) -> str | N
 def shape_of(source: Source) -> NetConfig:
     """The architecture of a source, from its card or its file's header."""
     return source.card.networks or architecture_of(source.path)
-
-
-def require_one_process() -> None:
-    """ConfigError where this is one of several processes that a launcher started: each would do all jobs."""
-    size = os.environ.get("WORLD_SIZE", "")
-    if size.isdecimal() and int(size) > 1:
-        raise ConfigError(
-            f"run was started as one of {size} processes (WORLD_SIZE, as torchrun sets it), and each would do all of "
-            f"the jobs: start it once, with --jobs {size} for so many jobs at a time. Of the commands only `sources "
-            "train` takes torchrun."
-        )
 
 
 def folder_name(asked: str, suites: Sequence[str]) -> str:

@@ -104,12 +104,18 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, object
     The header also holds a digest of tensors and `meta`, by which a reader notices any change.
     """
     plain = {k: t.detach().cpu().contiguous() for k, t in tensors.items()}
-    text = json.dumps({"schema": SCHEMA, **meta}, sort_keys=True)
+    content = {"schema": SCHEMA, **meta}
+    content["digest"] = _digest(plain, json.dumps(content, sort_keys=True))
+    text = json.dumps(content, sort_keys=True)
     with new_file(path) as temporary:
         temporary.touch()
         mode = temporary.stat().st_mode & 0o777  # what the umask allows; safetensors would leave 0600
         try:
-            save_file(plain, temporary, metadata={"json": text, "digest": _digest(plain, text)})
+            save_file(
+                plain,
+                temporary,
+                metadata={"json": text},
+            )
         except SafetensorError as error:
             raise OSError(f"{path} cannot be written: {error}") from None
         temporary.chmod(mode)
@@ -124,8 +130,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
 
     What it says of its digest has to be so; files of earlier versions say nothing of it.
     """
-    tensors, meta, written = _read(path, lambda f: {k: f.get_tensor(k) for k in f.keys()})  # noqa: SIM118 (not a dict)
-    if "digest" in written and written["digest"] != _digest(tensors, written.get("json", "")):
+    tensors, meta, digest = _read(path, lambda f: {k: f.get_tensor(k) for k in f.keys()})  # noqa: SIM118 (not a dict)
+    if digest is not None and digest != _digest(tensors, json.dumps(meta, sort_keys=True)):
         raise WeightsError(f"weights file {path} is damaged: it does not hold what was written. Fetch it again.")
     return tensors, meta
 
@@ -135,7 +141,7 @@ def read_header(path: Path) -> dict[str, object]:
     return _read(path, lambda f: None)[1]
 
 
-def _read(path: Path, content: Callable[[Any], T]) -> tuple[T, dict[str, object], dict[str, str]]:
+def _read(path: Path, content: Callable[[Any], T]) -> tuple[T, dict[str, object], object]:
     if not path.is_file():
         raise WeightsError(f"weights file {path} does not exist.")
     try:
@@ -143,8 +149,9 @@ def _read(path: Path, content: Callable[[Any], T]) -> tuple[T, dict[str, object]
             if int.from_bytes(raw.read(8), "little") > MAX_HEADER:
                 raise ValueError("its header is larger than any network's")
         with safe_open(path, framework="pt") as f:
-            written = f.metadata() or {}
-            meta = json.loads(written.get("json", "{}"))
+            meta = json.loads((f.metadata() or {}).get("json", "{}"))
+            digest = meta.pop("digest", None) if isinstance(meta, dict) else None
+            json.dumps(meta, sort_keys=True)  # as the digest needs it
             found = content(f)
     except (SafetensorError, ValueError, RecursionError, OSError) as error:  # its JSON may be deep or hold any number
         raise WeightsError(
@@ -152,7 +159,7 @@ def _read(path: Path, content: Callable[[Any], T]) -> tuple[T, dict[str, object]
         ) from None
     if not isinstance(meta, dict) or meta.get("schema") != SCHEMA:
         raise WeightsError(f"weights file {path} has no header of schema {SCHEMA}; it was not written by this suite.")
-    return found, meta, written
+    return found, meta, digest
 
 
 def shapes_of(cfg: NetConfig) -> dict[str, torch.Size]:

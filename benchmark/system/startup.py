@@ -6,6 +6,8 @@ import ctypes
 import os
 import platform
 
+from benchmark.errors import ConfigError
+
 M_MMAP_THRESHOLD_MAX, M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = 2**31 - 1, -1, -2, -4
 
 
@@ -24,3 +26,14 @@ def prepare_process() -> None:
         libc.mallopt(M_MMAP_MAX, 0)
         libc.mallopt(M_TRIM_THRESHOLD, M_MMAP_THRESHOLD_MAX)
         libc.mallopt(M_TOP_PAD, 64 << 20)
+
+
+def require_one_process() -> None:
+    """ConfigError where this is one of several processes that a launcher started: each would do all jobs."""
+    size = os.environ.get("WORLD_SIZE", "")
+    if size.isdecimal() and int(size) > 1:
+        raise ConfigError(
+            f"run was started as one of {size} processes (WORLD_SIZE, as torchrun sets it), and each would do all of "
+            f"the jobs: start it once, with --jobs {size} for so many jobs at a time. Of the commands only `sources "
+            "train` takes torchrun."
+        )

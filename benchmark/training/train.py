@@ -47,8 +47,7 @@ def train(
     step; `on_tick` is called after each log interval, `on_step` after each step. Raises ConfigError when the batch
     cannot be shared out, MethodError when a loss or a weight is not finite.
     """
-    cfg = method.settings(cfg)
-    cfg = cfg.model_copy(update={"augment": method.augment or cfg.augment})
+    cfg = method.settings(cfg.model_copy(update={"augment": method.augment or cfg.augment}))
     per_round = images_per_round(cfg, nets.cfg.mbstd_group)
     device = nets.g.mapping.w_avg.device
     source = freeze_copy(nets.g_ema)
@@ -82,7 +81,8 @@ def train(
     while state.images < cfg.kimg * 1000:
         rounds = [next(batches) for _ in range(cfg.accumulate)]
         labels = None  # conditional training needs labelled domains; the networks themselves support c
-        turn = Turn(nets, extra, state.streams.method, state.step, state.images)
+        rng = state.streams.method
+        turn = Turn(nets, extra, rng, state.step, state.images)
         g_active, d_active = active(method, turn, g_params, d_params)
 
         with arithmetic.main(), phase(state.opt_g, g_active):
@@ -94,8 +94,7 @@ def train(
                 if method.adversarial:
                     logits = method.judge(turn, augmented(fakes, cfg, state), labels)
                     terms["g_adversarial"] = losses.generator_adversarial(logits)
-                rng, seen = state.streams.method, state.images
-                step = GeneratorStep(nets, source, z, labels, fakes, rng, seen, extra, state.step)
+                step = GeneratorStep(nets, source, z, labels, fakes, rng, state.images, extra, state.step)
                 terms |= extra_terms(method, method.generator_loss(step), terms)
                 log.add(terms)
                 (total(terms) / cfg.accumulate).backward()
@@ -120,13 +119,11 @@ def train(
                     fakes, _ = generate(nets.g, z, labels, cfg, state.streams, mix=z is usual, psi=psi)
                     x = among_reals(x, pseudo, cfg, state)
                     fakes, x = augmented(fakes, cfg, state), augmented(x, cfg, state)
-                fake_logits, real_logits = method.judge(turn, fakes, labels), method.judge(turn, x, labels)
-                terms = {"d_adversarial": losses.discriminator_adversarial(real_logits, fake_logits)}
-                step_d = DiscriminatorStep(
-                    nets, source, x, fakes, real_logits, fake_logits, state.streams.method, state.images, z, extra
-                )
+                fake, real = method.judge(turn, fakes, labels), method.judge(turn, x, labels)
+                terms = {"d_adversarial": losses.discriminator_adversarial(real, fake)}
+                step_d = DiscriminatorStep(nets, source, x, fakes, real, fake, rng, state.images, z, extra)
                 terms |= extra_terms(method, method.discriminator_loss(step_d), terms)
-                signs = signs + real_logits.detach().sign().mean(dim=1).sum()
+                signs = signs + real.detach().sign().mean(dim=1).sum()
                 log.add(terms)
                 (total(terms) / cfg.accumulate).backward()
 
@@ -140,7 +137,7 @@ def train(
 
         state.images += cfg.batch
         state.step += 1
-        method.after_step(Turn(nets, extra, state.streams.method, state.step, state.images))
+        method.after_step(Turn(nets, extra, rng, state.step, state.images))
         update_average(nets, averaged, cfg, state.images)
         if cfg.augment in ("ada", "apa"):
             dist.average_([signs])

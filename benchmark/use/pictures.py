@@ -16,6 +16,7 @@ from benchmark.system.files import new_file
 Picture = np.ndarray
 """uint8 [3, R, R]."""
 ANIMATED = (".mp4", ".gif", ".webp")
+WRITE = "w"
 LABEL = 18
 """Height of a row's label in pixels."""
 
@@ -83,7 +84,7 @@ def write_video(path: Path, frames: Iterable[Picture], fps: int) -> int:
 
 def _mp4(path: Path, frames: Iterable[Picture], fps: int, suffix: str) -> int:
     av, count, stream = _av(), 0, None
-    with av.open(str(path), "w", format=suffix) as container:
+    with av.open(path, mode=WRITE, format=suffix) as container:
         for picture in frames:
             height, width = (side - side % 2 for side in picture.shape[1:])
             if stream is None:

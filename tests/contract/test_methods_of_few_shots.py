@@ -127,7 +127,7 @@ def test_loras_parameters_are_those_of_color_gan() -> None:
 
 
 def test_lfs_gan_multiplies_weights_by_rank_one_factors() -> None:
-    nets, _, g, _ = prepared(LFSGAN(samples=4, centres=2, patch_stride=4))
+    nets, _, g, _ = prepared(LFSGAN(samples=4, centres=2, patch_px=32))
     with torch.no_grad():
         for p in added(nets.g):
             p.normal_(generator=rng(7))
@@ -158,7 +158,7 @@ def test_lfs_gans_mode_seeking_is_the_published_ratio() -> None:
 
 
 def test_lfs_gans_loss_reaches_the_factors_and_leaves_d_alone() -> None:
-    method = LFSGAN(samples=6, centres=2, patch_stride=4)
+    method = LFSGAN(samples=6, centres=2, patch_px=32)
     nets, extra, g, d = prepared(method)
     for p in [*g, *d]:
         p.requires_grad_(True)

@@ -41,7 +41,7 @@ def folder(tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch, command:
 def test_the_real_files_have_their_real_addresses_and_hashes() -> None:
     """What clean-fid and lpips download by themselves, and the two that they do not."""
     remote = {key: file for key, file in WEIGHT_FILES.items() if file.package is None}
-    assert set(remote) == {"inception", "alexnet", "vgg16", "dinov2", "clip_vitl14_336"}
+    assert set(remote) == {"inception", "alexnet", "vgg16", "dinov2", "clip_vitl14_336", "clip_vit_b32"}
     for weight in remote.values():
         assert weight.url.startswith("https://") and weight.url.endswith(f"/{weight.filename}")
         assert len(weight.sha256) == 64

@@ -33,6 +33,6 @@ def test_it_is_the_training_images_against_the_held_out_ones(tmp_path: Path) -> 
 def test_a_metric_that_wants_more_images_costs_itself_alone(tmp_path: Path) -> None:
     found = real_scores(Evaluator(NAMES, tmp_path), pictures(4, 0), pictures(20, 1), "digest", 100)
     assert found["kid_randconv"].value is not None and found["kid_randconv"].n == 4
-    assert str(found["coverage_randconv"].reason).startswith("not available: this needs 6 or more generated images")
+    assert str(found["coverage_randconv"].reason).startswith("not available: needs 6 generated images")
     one = real_scores(Evaluator(NAMES, tmp_path), pictures(1, 0), pictures(20, 1), "digest", 100)
     assert {score.reason for score in one.values()} == {"not available: 1 training images"}

@@ -5,10 +5,12 @@ from __future__ import annotations
 from made_records import kid, make
 
 from benchmark.report.cautions import cautions
-from benchmark.report.differences import pairs_table
-from benchmark.report.figures.ranks import ranking
-from benchmark.report.lines import fair_value, taught_by, value_of
-from benchmark.report.tables import Cell, primary_table
+from benchmark.report.group import group_of
+from benchmark.report.lines import taught_by, value_of
+from benchmark.report.tables.differences import pairs_table
+from benchmark.report.tables.metrics import metric_table
+from benchmark.report.tables.ranking import ranking
+from benchmark.report.tables.table import Cell, Table
 from benchmark.results import MetricValue, RunRecord
 
 KID, FID = "kid_effnetlite0_128", "fid"
@@ -34,30 +36,33 @@ def records() -> list[RunRecord]:
     return found
 
 
+def table_of(metric: str) -> Table:
+    table = metric_table(group_of(records()), metric)
+    assert table is not None
+    return table
+
+
 def cells(metric: str) -> dict[str, Cell]:
-    table = primary_table(records())
-    column = [c.name for c in table.columns].index(metric)
-    return {row.label: row.cells[column] for row in table.rows}
+    return {row.label: row.cells[0] for row in table_of(metric).rows}
 
 
 def test_its_value_is_shown_and_not_marked() -> None:
     by_effnet, by_inception = cells(KID), cells(FID)
     assert by_effnet["taught"].text != "–" and not by_effnet["taught"].best and by_effnet["good"].best
     assert by_inception["good"].best and not by_inception["taught"].best
-    note = primary_table(records()).footnotes[by_effnet["taught"].notes[0] - 1]
+    note = table_of(KID).footnotes[by_effnet["taught"].notes[0] - 1]
     assert note == "taught: trained on the network of this metric: neither marked nor ranked by it"
     assert not by_inception["taught"].notes and not by_effnet["bad"].notes, "CLIP makes no metric"
 
 
 def test_it_has_no_rank_in_a_metric_of_that_network() -> None:
-    found = ranking(records())
+    found = ranking(group_of(records()))
     assert found is not None and found.metric == KID
-    assert list(found.test.ranks) == ["good", "bad"]
-    assert any("Left out: taught, without a value that may be ranked" in line for line in found.caption)
+    assert list(found.test.ranks) == ["good", "bad"] and found.empty == ("taught",)
 
 
 def test_it_is_not_tested_against_the_others_by_that_metric() -> None:
-    table = pairs_table(records())
+    table = pairs_table(group_of(records()))
     assert table is not None
     words = {row.label: [cell.text for cell in row.cells] for row in table.rows}
     assert set(words["taught"]) == {"–"} and "–" not in words["bad"][0]
@@ -66,7 +71,7 @@ def test_it_is_not_tested_against_the_others_by_that_metric() -> None:
 def test_the_value_itself_stays() -> None:
     record = records()[0]
     assert taught_by(record, KID) and not taught_by(record, FID) and taught_by(record, "standin_" + KID)
-    assert value_of(record, KID) == 0.1 and fair_value(record, KID) is None and fair_value(record, FID) == 5.0
+    assert value_of(record, KID) == 0.1
 
 
 def test_it_is_said_wherever_such_numbers_stand() -> None:

@@ -489,7 +489,7 @@ def test_the_report_of_a_run_has_what_lies_in_the_folder_from_earlier_runs(tmp_p
     for record in (first, second, other):
         store.write(record)
     report = write_report(tmp_path, keys={second.record_key})
-    assert [[row.label for row in s.quality.rows] for s in report.sections] == [["c"], ["a", "b"]]
+    assert [[row.label for row in s.headline.rows] for s in report.sections] == [["c"], ["a", "b"]]
     assert not [text for text in report.problems if "Left out" in text]
     page = (tmp_path / "page.html").read_text("utf-8")
     assert all(r.record_key in page for r in (first, second, other))
@@ -503,7 +503,7 @@ def test_the_report_of_a_run_says_what_it_leaves_out(tmp_path: Path) -> None:
     for record in (own, fits, *longer, *torn):
         store.write(record)
     report = write_report(tmp_path, keys={own.record_key})
-    assert [[row.label for row in s.quality.rows] for s in report.sections] == [["f"], ["b"]]
+    assert [[row.label for row in s.headline.rows] for s in report.sections] == [["f"], ["b"]]
     said = " ".join(report.problems)
     assert "2 other records of suite smoke in this folder: cannot compare on d: train.kimg is" in said
     assert "2 other records of suite third" in said

@@ -58,7 +58,7 @@ def test_the_number_of_pictures_that_would_do_is_said_and_true(tmp_path: Path) -
     _, said = prepared(tmp_path, 9)
     assert "kid_randconv" not in said and "precision_randconv" in said
     _, said = prepared(tmp_path, 57, "split.test=48", "eval.samples=100", "eval.pairs=8")
-    assert said == ""
+    assert "needs" not in said and "Enough would be" not in said
 
 
 def test_settings_that_forbid_a_metric_are_named(tmp_path: Path) -> None:

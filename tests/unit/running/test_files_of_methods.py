@@ -39,9 +39,7 @@ def keys(stand_ins: dict[str, str]) -> dict[str, tuple[str, tuple[str, ...]]]:
 
 def test_a_plan_says_which_file_is_missing_and_how_to_get_it(tmp_path: Path) -> None:
     missing = forecast(SUITE, [NADA], tmp_path, tmp_path).missing
-    assert missing == (
-        f"weights ViT-B-32.pt: curl -fL --create-dirs -o {tmp_path / 'weights' / 'ViT-B-32.pt'} {FILE.url}",
-    )
+    assert missing == ("weights ViT-B-32.pt: python -m benchmark weights fetch clip_vit_b32",)
     assert forecast(SUITE, [PLAIN], tmp_path, tmp_path).missing == ()
 
 

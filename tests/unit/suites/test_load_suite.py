@@ -146,7 +146,7 @@ def test_a_suite_is_frozen() -> None:
 def test_a_wrong_setting_is_told_on_one_line(text: str, said: str) -> None:
     with pytest.raises((ConfigError, UnknownName), match=said) as caught:
         load_suite("smoke", [text])
-    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
 
 
 def test_a_setting_of_a_method_outside_of_the_run_is_refused() -> None:
