@@ -79,6 +79,7 @@ Examples:
 @click.option("--domains", callback=comma, help="Print only these domains.")
 @click.option("--methods", callback=comma, help="Print only these methods and the untouched source.")
 @click.option("--format", type=click.Choice(("text", "md", "tex", "csv", "html")), help="Print in this format.")
+@click.option("--pdf", is_flag=True, help="Also write the chart of fidelity against preservation as PDF, for a paper.")
 def report(
     results: Path,
     out: Path | None,
@@ -86,6 +87,7 @@ def report(
     domains: list[str] | None,
     methods: list[str] | None,
     format: Literal["text", "md", "tex", "csv", "html"] | None,
+    pdf: bool,
 ) -> None:
     """Write the tables, figures and page of a results folder again, from its records alone, and print the headline.
 
@@ -102,7 +104,7 @@ def report(
         choice = Choice(metrics or (), domains or (), methods or ())
         echo(chosen(results, choice, format or "text", console.width).rstrip("\n"))
         return
-    made = write_report(results, out)
+    made = write_report(results, out, pdf=pdf)
     for section in made.sections:
         console.print(summary(section), markup=False, highlight=False, soft_wrap=True)
     _problems(made.problems)

@@ -13,6 +13,7 @@ from pathlib import Path
 from benchmark.errors import ConfigError, DataError
 from benchmark.report.figures.draw import draw
 from benchmark.report.figures.grids import slug, write_grids
+from benchmark.report.figures.paper import write_pdf
 from benchmark.report.group import group_of
 from benchmark.report.lines import flatten, groups, lines, tidy
 from benchmark.report.page import page
@@ -48,13 +49,17 @@ def read(results: Path, keys: Collection[str] | None = None) -> tuple[list[RunRe
     return records, problems
 
 
-def write_report(results: Path, out: Path | None = None, keys: Collection[str] | None = None) -> Report:
+def write_report(
+    results: Path, out: Path | None = None, keys: Collection[str] | None = None, pdf: bool = False
+) -> Report:
     """Tabulate and draw the records of the folder ``results`` into ``out`` (the same folder by default).
 
     ``keys`` are the records of one run: they are in the report, and so are others of the folder unless they were not
     measured like these; then the report says what it leaves out. Records of different suites or sources get tables of
-    their own. Raises DataError (no folder, no records, ``out`` not writable, or a link in it) and ConfigError (records
-    that were not measured alike); nothing is written then.
+    their own. With ``pdf`` there is a chart for a paper, too.
+
+    Raises DataError (no folder, no records, ``out`` not writable, or a link in it) and ConfigError (records that were
+    not measured alike); nothing is written then.
     """
     out = Path(out or results)
     ResultStore(out).ensure_no_links()
@@ -77,6 +82,8 @@ def write_report(results: Path, out: Path | None = None, keys: Collection[str] |
             write_atomic(path, chart.png())
         problems += [*drawn.problems, *unread]
         paths += [*drawn.paths, *files]
+        chart = out / "figures" / f"{prefix}trade-off.pdf"
+        paths += [chart] if pdf and write_pdf(section.group, chart) else []
         sections.append(with_pictures(section, [f"figures/{p.name}" for p in (*files, *drawn.paths)]))
         drawings.append(charts)
     html, unused = page(sections, drawings, Path(results))
