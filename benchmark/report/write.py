@@ -82,8 +82,8 @@ def write_report(
             write_atomic(path, chart.png())
         problems += [*drawn.problems, *unread]
         paths += [*drawn.paths, *files]
-        chart = out / "figures" / f"{prefix}trade-off.pdf"
-        paths += [chart] if pdf and write_pdf(section.group, chart) else []
+        vector = out / "figures" / f"{prefix}trade-off.pdf"
+        paths += [vector] if pdf and write_pdf(section.group, vector) else []
         sections.append(with_pictures(section, [f"figures/{p.name}" for p in (*files, *drawn.paths)]))
         drawings.append(charts)
     html, unused = page(sections, drawings, Path(results))

@@ -45,6 +45,7 @@ def write_pdf(group: Group, path: Path) -> bool:
 
     matplotlib.use("agg")
     import seaborn as sns
+    from matplotlib import pyplot as plt
 
     fidelity = short_title(group.fidelity or "fidelity")
     with sns.axes_style("ticks"), matplotlib.rc_context({"pdf.fonttype": 42, "font.size": 8, "text.parse_math": False}):
@@ -67,5 +68,5 @@ def write_pdf(group: Group, path: Path) -> bool:
             axes.set(title=domain, xlabel=short_title(kept) if kept else "to source", ylabel=fidelity)
         with new_file(path) as temporary:
             grid.figure.savefig(temporary, format="pdf", metadata={"CreationDate": None})
-        matplotlib.pyplot.close(grid.figure)
+        plt.close(grid.figure)
     return True
