@@ -35,7 +35,7 @@ def folder_of(tmp_path: Path, px: int, ending: str) -> Path:
     folder = tmp_path / "set"
     folder.mkdir()
     for number in range(IMAGES):
-        picture(number % 4, px).save(folder / f"{number}.{ending}")
+        picture(number, px).save(folder / f"{number}.{ending}")
     return folder
 
 
