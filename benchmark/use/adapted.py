@@ -16,6 +16,7 @@ from benchmark.errors import ConfigError, DataError, UnknownName, WeightsError
 from benchmark.registry import find_method
 from benchmark.results import ResultStore, RunRecord
 from benchmark.results.hashes import hash_file, hashes_of, read_hashes
+from benchmark.running.make_record import ZeroStep
 from benchmark.sources import find_source, load_source
 from benchmark.stylegan2 import Generator, Noise
 from benchmark.stylegan2.weights import load, load_generator
@@ -23,13 +24,6 @@ from benchmark.system.random_streams import generator
 
 NOISES = ("method", "anchor", "random", "none")
 """What feeds the noise inputs: as the method says, the source's anchor maps, new maps, nothing."""
-
-
-class Untouched(Method):
-    """The source as it is."""
-
-    name = "source"
-    title = "Source"
 
 
 @dataclass(frozen=True)
@@ -117,7 +111,7 @@ def untouched(name: str, cache: Path) -> Adapted:
     """The source `name` as it is. Raises UnknownName, WeightsError."""
     nets, _ = load_source(find_source(name, cache))
     g = nets.g_ema.eval().requires_grad_(False)
-    return Adapted(Untouched(), g, g)
+    return Adapted(ZeroStep(), g, g)
 
 
 def from_run(
@@ -140,7 +134,7 @@ def from_run(
         raise WeightsError(f"{record.source} here is another file than the one that {out} adapted. Get that source.")
     source = nets.g_ema.eval().requires_grad_(False)
     if record.zero_step:
-        return Adapted(Untouched(), source, source, record)
+        return Adapted(ZeroStep(), source, source, record)
     return Adapted(method_of(record, plugins), source, stored_weights(out, record), record)
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from benchmark.api import Control
 from benchmark.config import EvalConfig
 from benchmark.errors import DataError
 from benchmark.metrics.sampling import Sampler, to_uint8
+from benchmark.report.figures.grids import read_strip
 from benchmark.results import ResultStore
 from benchmark.use.adapted import Adapted
 from benchmark.use.pictures import write_grid, write_picture
@@ -82,10 +83,10 @@ def real_images(out: Path, domain: str) -> np.ndarray:
     """
     what = "real images"
     for record in ResultStore(out).read_all()[0]:
-        file = out / record.references.get(what, "") if record.domain == domain else out
-        if what in record.references and file.is_file() and not file.is_symlink():
-            with Image.open(file) as strip:
+        if record.domain == domain and what in record.references:
+            with suppress(ValueError, OSError):  # that file is gone, or no strip: another record may have one
+                strip = read_strip(out, record, record.references[what], enlarge=False)
                 pixels = np.asarray(strip.convert("RGB")).transpose(2, 0, 1)
-            px = pixels.shape[1]
-            return np.stack([pixels[:, :, x : x + px] for x in range(0, pixels.shape[2] - px + 1, px)])
+                px = pixels.shape[1]
+                return np.stack([pixels[:, :, x : x + px] for x in range(0, pixels.shape[2] - px + 1, px)])
     raise DataError(f"{out} keeps no real images of {domain}; run the suite with its source row, or leave out --reals.")
