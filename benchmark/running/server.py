@@ -31,6 +31,7 @@ from benchmark.system.processes import (
     outlive_parent,
     signal_group,
 )
+from benchmark.system.signals import hear_signals
 
 if TYPE_CHECKING:
     from benchmark.config import EvalConfig
@@ -70,6 +71,7 @@ def serve(control: Connection) -> None:
     os.setpgid(0, 0)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # those are for the supervisor
+    hear_signals()
     if (parent := multiprocessing.parent_process()) and parent.pid:
         die_with_parent(parent.pid)  # while it imports and prepares, it does not look
     from benchmark.system.startup import prepare_process

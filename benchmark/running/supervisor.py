@@ -21,6 +21,7 @@ from benchmark.running.plan import Job
 from benchmark.running.server import GRACE, serve
 from benchmark.running.worker import Order, log_path
 from benchmark.system.progress import Advance, Bars
+from benchmark.system.signals import starting_processes
 
 LOOK = 0.5
 """Seconds between two looks at time and memory."""
@@ -94,9 +95,10 @@ class Supervisor:
         if self.server is None:
             self.pipe, theirs = multiprocessing.Pipe()
             server = multiprocessing.get_context("spawn").Process(target=serve, args=(theirs,))
-            server.start()
+            with starting_processes():
+                server.start()
+                self.server = server
             theirs.close()
-            self.server = server
             self._order(self.order)
         while len(self.doing) < self.size and (number := self._next()) is not None:
             self.waiting.remove(number)

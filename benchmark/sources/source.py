@@ -36,13 +36,15 @@ class NoiseStart(Frozen):
     the new images ask for it slowly, at the lowest resolutions, it is held.
     """
 
-    strength: float = Field(0.1, ge=0, description="of every layer to begin with")
+    strength: float | None = Field(0.1, ge=0, description="of every layer to begin with; null: as they are")
     held: float = Field(0.1, ge=0, description="of the layers up to `held_to_px`, all the time")
     held_to_px: int = Field(0, ge=0, description="0: none is held")
 
 
 class Recipe(Frozen):
     """How to train a source from scratch: everything that its weights depend on."""
+
+    before: Recipe | None = Field(None, description="the phase before, whose averaged networks this one starts from")
 
     domain: str
     split: DomainConfig

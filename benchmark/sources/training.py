@@ -38,15 +38,22 @@ def train_source(
     """Train `name` by its recipe into `out`; the same command resumes it.
 
     Each tick prints a line and goes to `out/ticks.jsonl`; every `snapshot_kimg` a snapshot of all three networks is
-    written, to be compared by `sources score`. `kimg` replaces the recipe's length. Raises ConfigError, WeightsError.
+    written, to be compared by `sources score`. `kimg` replaces the recipe's length. An earlier phase of the recipe is
+    trained first, in `out/before`. Raises ConfigError, WeightsError.
     """
     recipe = _recipe(name, kimg)
     dist.init()
     prepare_torch()
+    _train_phase(name, recipe, out, cache, device, say)
+
+
+def _train_phase(name: str, recipe: Recipe, out: Path, cache: Path, device: str, say: Callable[[str], None]) -> Nets:
+    """The trained networks of a recipe, after those of the phases before it."""
+    before = _train_phase(name, recipe.before, out / "before", cache, device, say) if recipe.before else None
     domain = load_domain(recipe.domain, recipe.networks.resolution, recipe.split.train, recipe.split.test, cache)
     key = _key(recipe, domain.digest)
     state_path = out / f"state.{dist.rank()}.safetensors"
-    nets = start_of(recipe).to(device)
+    nets = start_of(recipe, before).to(device)
     out.mkdir(parents=True, exist_ok=True)
 
     def restore(state: State) -> None:
@@ -58,14 +65,15 @@ def train_source(
             say(_line(state))
             with (out / "ticks.jsonl").open("a", encoding="utf-8") as log:
                 log.write(json.dumps(vars(state.ticks[-1])) + "\n")
-            before = state.ticks[-2].images if len(state.ticks) > 1 else 0
+            last = state.ticks[-2].images if len(state.ticks) > 1 else 0
             every = round(recipe.snapshot_kimg * 1000)
-            if state.images // every > before // every:
+            if state.images // every > last // every:
                 save(out / f"snapshot-{state.images // 1000:05d}.safetensors", nets, {"kimg": state.images / 1000})
         save_state(state_path, state, key)
 
     method = SourceTraining(held_to_px=recipe.noise.held_to_px if recipe.noise else 0)
     train(nets, domain.train, method, recipe.train, ("source", name, recipe.seed), restore, on_tick)
+    return nets
 
 
 def _recipe(name: str, kimg: float | None) -> Recipe:
@@ -85,14 +93,15 @@ def noise_strengths(g: Generator) -> list[tuple[int, nn.Parameter]]:
     ]
 
 
-def start_of(recipe: Recipe) -> Nets:
-    """The networks that a recipe begins with."""
-    if not recipe.start:
+def start_of(recipe: Recipe, before: Nets | None = None) -> Nets:
+    """The networks that a recipe begins with; `before`: those of the phase before."""
+    if before is None and not recipe.start:
         nets = Nets.create(recipe.networks, seed=recipe.seed)
     else:
-        nets, _ = load_source(find_source(recipe.start))
+        nets = before or load_source(find_source(recipe.start))[0]
         if nets.cfg != recipe.networks:
-            raise ConfigError(f"the recipe's networks are not those of {recipe.start}, from which it continues.")
+            whose = recipe.start or "the phase before"
+            raise ConfigError(f"the recipe's networks are not those of {whose}, from which it continues.")
         nets.g.load_state_dict(nets.g_ema.state_dict())
     if recipe.noise:
         _begin_noise(nets, recipe.noise)
@@ -103,12 +112,15 @@ def start_of(recipe: Recipe) -> Nets:
 def _begin_noise(nets: Nets, noise: NoiseStart) -> None:
     for g in (nets.g, nets.g_ema):
         for px, strength in noise_strengths(g):
-            strength.fill_(noise.held if px <= noise.held_to_px else noise.strength)
+            if px <= noise.held_to_px:
+                strength.fill_(noise.held)
+            elif noise.strength is not None:
+                strength.fill_(noise.strength)
 
 
 def _key(recipe: Recipe, digest: str) -> str:
     """What a training state belongs to. Without the length, so that a training can continue beyond its first goal."""
-    fixed = recipe.model_dump(exclude={"train", "snapshot_kimg"})
+    fixed = recipe.model_dump(exclude={"train", "snapshot_kimg", *(() if recipe.before else ("before",))})
     fixed["train"] = recipe.train.content(("kimg", "checkpoint_minutes", "cudnn_benchmark"))
     return hashlib.sha256(json.dumps([fixed, digest, dist.world()], sort_keys=True).encode()).hexdigest()
 

@@ -13,6 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from benchmark.system.processes import follow_parent
+from benchmark.system.signals import hear_signals, starting_processes
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -56,7 +57,8 @@ def _pooled(work: Callable[[Item], Result], items: Sequence[Item], workers: int)
         for item in items:
             if len(waiting) >= AHEAD * workers:
                 yield waiting.popleft().result()
-            waiting.append(pool.submit(work, item))
+            with starting_processes():  # the first submissions start them
+                waiting.append(pool.submit(work, item))
         while waiting:
             yield waiting.popleft().result()
     finally:
@@ -67,3 +69,4 @@ def _depend_on_parent() -> None:
     """Ctrl-C in a terminal is the parent's; its end is ours."""
     follow_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    hear_signals()

@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -66,3 +67,32 @@ def finishing_steps() -> Iterator[Callable[[], int | None]]:
         signal.alarm(0)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def starting_processes() -> Iterator[None]:
+    """SIGINT and SIGTERM wait until the end of the block, so that every process started inside starts whole.
+
+    An interruption halfway through a start leaves a child without the data it needs, which ends in a traceback. The
+    children inherit the block: they call `hear_signals` once they have said what signals do to them.
+    """
+    resource_tracker.ensure_running()  # it would lift the block if the first start had to start it
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = {number: signal.signal(number, lambda number, frame: came.append(number)) for number in SIGNALS}
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        hear_signals()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for number in came[:1]:
+        signal.raise_signal(number)
+
+
+def hear_signals() -> None:
+    """End the block that a process inherited from `starting_processes`."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
