@@ -89,8 +89,8 @@ def starting_processes() -> Iterator[None]:
         hear_signals()
         for number, handler in before.items():
             signal.signal(number, handler)
-    for number in came[:1]:
-        signal.raise_signal(number)
+    if came:
+        signal.raise_signal(came[0])
 
 
 def hear_signals() -> None:
