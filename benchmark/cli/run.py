@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
+from click.core import ParameterSource
 
 from benchmark.cli.options import cache_option, comma, echo, paths, plugin_option, wide_console
 from benchmark.system.places import RUNS
@@ -57,7 +58,20 @@ Examples:
     type=click.Path(path_type=Path),
     help="Folder for records, samples and tables.  [default: results/runs/SUITE]",
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--device", help="auto, cpu, cuda or cuda:N.  [default: auto]")
+@click.option(
+    "--devices",
+    help="auto (all GPUs), or GPUs such as cuda:0,cuda:2: one worker for each, or for each --ranks-per-job of them; or "
+    "cpu.  [default: one GPU for one worker, the next GPUs for those that --jobs adds]",
+)
+@click.option(
+    "--ranks-per-job",
+    "--gpus-per-job",
+    "ranks",
+    type=click.IntRange(min=1),
+    help="Train each job by so many processes, each on a GPU of its own, or on its share of the CPU's threads; as "
+    "--set train.ranks=N.  [default: that of the suite, 1]",
+)
 @click.option(
     "--threads",
     type=click.IntRange(min=1),
@@ -115,10 +129,12 @@ def run(
     seeds: str | None,
     settings: tuple[str, ...],
     out: Path | None,
-    device: str,
+    device: str | None,
+    devices: str | None,
+    ranks: int | None,
     threads: int | None,
     board: str | None,
-    workers: int,
+    workers: int | None,
     time_limit: float | None,
     memory_limit: float | None,
     fail_fast: bool,
@@ -138,14 +154,20 @@ def run(
     """
     from benchmark.registry import unusable
     from benchmark.running.forecast import forecast, missing_files, require_patience
-    from benchmark.running.launch import Launch
-    from benchmark.running.setup import Request, folder_name, prepare
+    from benchmark.running.launch import Launch, placed, seats_for
+    from benchmark.running.setup import Request, folder_name, prepare, usable_device
     from benchmark.running.suite import run_suites
     from benchmark.running.supervisor import Limits
+    from benchmark.system.startup import require_one_process
 
     console = wide_console()
     seconds, megabytes = (n and n * unit for n, unit in ((time_limit, 60), (memory_limit, 1024)))
-    launch = Launch(workers, Limits(seconds, megabytes), fail_fast, which or "all")
+    require_one_process()
+    if devices and click.get_current_context().get_parameter_source("workers") is ParameterSource.ENVIRONMENT:
+        workers = None  # what is typed counts
+    device, gpus = placed(device, devices, workers)
+    launch = Launch(workers, Limits(seconds, megabytes), fail_fast, gpus, which or "all")
+    settings = settings if ranks is None else (*settings, f"train.ranks={ranks}")
     overrides = {"source": source, "methods": methods, "domains": domains, "seeds": seeds, "scale": scale}
     asked = Request(suite_name, settings, overrides, device, cache, threads, plugins, stand_ins).members()
     loaded = [request.load() for request in asked]
@@ -155,6 +177,9 @@ def run(
     if only_plan:
         echo(summary([forecast(suite, chosen, cache, out, seconds_per_kimg) for suite, chosen in loaded]))
         return
+    usable_device(device)
+    for suite, _ in loaded:
+        seats_for(suite.train.ranks, device, launch)
     for lacking in dict.fromkeys(text for suite, chosen in loaded for text in missing_files(suite, chosen, cache)):
         echo(f"note: not here: {lacking}", err=True)
     ready = [prepare(request, out, console) for request in asked]

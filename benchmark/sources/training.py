@@ -41,7 +41,7 @@ def train_source(
     written, to be compared by `sources score`. `kimg` replaces the recipe's length. Raises ConfigError, WeightsError.
     """
     recipe = _recipe(name, kimg)
-    dist.init()
+    dist.init(device)
     prepare_torch()
     domain = load_domain(recipe.domain, recipe.networks.resolution, recipe.split.train, recipe.split.test, cache)
     key = _key(recipe, domain.digest)

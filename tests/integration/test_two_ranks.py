@@ -88,7 +88,7 @@ def one_rank(rank: int, port: int, folder: Path) -> None:
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     torch.set_num_threads(1)
-    dist.init()
+    dist.init("cpu")
     assert (dist.rank(), dist.world()) == (rank, 2)
 
     tensors = [torch.full((2, 3), float(rank)), torch.tensor(10.0 * rank)]

@@ -10,9 +10,10 @@ import psutil
 import pytest
 from rich.console import Console
 
+from benchmark.running.order import Order, keys_of
 from benchmark.running.setup import Request, Run, prepare
 from benchmark.running.supervisor import Limits, Supervisor
-from benchmark.running.worker import Order, keys_of
+from benchmark.system.devices import cpu_seats
 from benchmark.system.progress import Bars
 
 QUICK = ("train.kimg=0.008", "eval.samples=8", "eval.pairs=4", "eval.metrics=[kid_randconv]")
@@ -26,7 +27,7 @@ def run(tmp_path: Path) -> Run:
 
 
 def supervised(run: Run, device: str, failures: list[str]) -> Supervisor:
-    order = Order(run.request, keys_of(run.jobs), run.store.out, 1, False, None, {}, device)
+    order = Order(run.request, keys_of(run.jobs), run.store.out, cpu_seats(2, 2), False, None, {}, device)
     bars = Bars(Console(quiet=True))
 
     def stored(number: int) -> bool:
@@ -35,7 +36,7 @@ def supervised(run: Run, device: str, failures: list[str]) -> Supervisor:
     def failed(number: int, status: str, reason: str) -> None:
         failures.append(f"{status}: {reason}")
 
-    return Supervisor(run.jobs, order, 2, Limits(), bars, failed, stored, False)
+    return Supervisor(run.jobs, order, Limits(), bars, failed, stored, False)
 
 
 def test_jobs_prepare_themselves_where_the_server_cannot(run: Run, tmp_path: Path) -> None:
