@@ -20,7 +20,7 @@ from uuid import uuid4
 import torch
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-from benchmark.errors import MethodError
+from benchmark.errors import BenchmarkError, MethodError
 from benchmark.running.order import Order, equip
 from benchmark.running.plan import Job
 from benchmark.running.weights import train_checkpoint
@@ -37,11 +37,15 @@ TOLD = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
 """Signals that the launcher takes over while it waits."""
 
 
+class RankDied(BenchmarkError, MemoryError):
+    """The process of a rank was ended by a signal, mostly SIGKILL, since the system does that when memory runs out."""
+
+
 def start_ranks(order: Order, number: int, job: Job, bars: Stages) -> None:
     """Have `train.ranks` processes train the job of this number; returns when its weights are stored.
 
     `bars` must be able to travel to another process. Raises Stopped when this process is told to end, OutOfMemoryError
-    where a GPU is too small, MemoryError when a rank was killed, MethodError for any other end of a rank.
+    where a GPU is too small, RankDied when a signal ended a rank, MethodError for any other end of one.
     """
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -92,7 +96,7 @@ def raise_failure(failed: ChildFailedError, ranks: int) -> NoReturn:
     rank, why = failed.get_first_failure()
     who = f"rank {rank} of {ranks}"
     if why.exitcode < 0:
-        raise MemoryError(f"{who} died: {died(-why.exitcode)}") from None
+        raise RankDied(f"{who} died: {died(-why.exitcode)}; the same command resumes the training") from None
     told: object = why.message
     text = str(told.get("message", told)) if isinstance(told, dict) else str(told)
     if text.startswith("OutOfMemoryError"):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ import torch
 import torch.multiprocessing as mp
 from torch import Tensor, nn
 
-from benchmark.api import DiscriminatorStep, Extra, GeneratorStep, Method, build, reparametrise
+from benchmark.api import DiscriminatorStep, Extra, GeneratorStep, Method, Turn, build, reparametrise
 from benchmark.config import NetConfig, TrainConfig
 from benchmark.errors import ConfigError, WeightsError
 from benchmark.stylegan2 import Nets
@@ -62,6 +64,25 @@ class Sometimes(Method):
         return {"own": step.extra.g(step.images.mean(dim=(2, 3))).square().mean()}
 
 
+class DrawsNothing(Method):
+    """Latents from a table, of which each process takes its part; the source's noise has no strength."""
+
+    name = "draws_nothing"
+
+    def latents(self, turn: Turn, usual: Tensor) -> Tensor:
+        table = torch.randn(8, 8, generator=torch.Generator().manual_seed(turn.index))
+        return table[dist.rank() * len(usual) :][: len(usual)]
+
+    def frozen(self, nets: Nets) -> Iterable[nn.Parameter]:
+        return [p for name, p in nets.g.named_parameters() if name.endswith("noise_strength")]
+
+
+def losses_without_draws() -> list[dict[str, float]]:
+    """Of twelve steps in which nothing is drawn, one tick each."""
+    cfg = TrainConfig(kimg=0.096, batch=8, tick_kimg=0.008, r1_every=2, style_mixing=0, precision="fp32")
+    return [tick.losses for tick in run(cfg, DrawsNothing()).ticks]
+
+
 def run(cfg: TrainConfig, method: Method | None = None, **callbacks) -> State:
     reals = np.random.default_rng(0).integers(0, 256, (20, 3, 16, 16), dtype=np.uint8)
     return train(Nets.create(NETS, 0).to("cpu"), reals, method or Plain(), cfg, ("suite", "domain", 0), **callbacks)
@@ -104,6 +125,7 @@ def one_rank(rank: int, port: int, folder: Path) -> None:
 
     save_state(folder / f"rank{rank}.sometimes", run(CFG, Sometimes()), "key")
     write_shown_and_still(folder, f"rank{rank}")
+    (folder / f"rank{rank}.losses").write_text(json.dumps(losses_without_draws()))
     with pytest.raises(WeightsError, match="different steps"):
         run(CFG, restore=lambda s: restore_state(mine, s, "key") if rank else None)
     with pytest.raises(ConfigError, match="2 processes"):
@@ -172,3 +194,13 @@ def test_the_gradient_of_two_processes_is_that_of_the_whole_batch(folder: Path) 
     for name in weights:
         assert alone[name].norm() > 0
         torch.testing.assert_close(shared[name], alone[name], rtol=1e-3, atol=1e-4 * alone[name].abs().max().item())
+
+
+def test_two_processes_log_the_losses_of_one_where_nothing_is_drawn(folder: Path) -> None:
+    first, second = (json.loads((folder / f"rank{rank}.losses").read_text()) for rank in (0, 1))
+    alone = losses_without_draws()
+    assert first == second and len(first) == len(alone) == 12
+    assert [losses.keys() for losses in first] == [losses.keys() for losses in alone]
+    for ours, theirs in zip(first, alone, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-3)
+    assert alone[0] != pytest.approx(alone[-1], rel=1e-2)  # it trains
