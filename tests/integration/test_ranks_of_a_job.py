@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 import time
@@ -66,8 +65,16 @@ def started(cache: Path, folder: Path, images: int) -> subprocess.Popen[str]:
 
 def finish(running: subprocess.Popen[str]) -> Done:
     """To its end; a hang fails the test."""
-    out, err = running.communicate(timeout=120)
+    out, err = running.communicate(timeout=300)
     return Done(running.returncode, out, err)
+
+
+def within_a_minute(true: Callable[[], bool]) -> None:
+    """Wait for it; what hangs fails the test."""
+    begun = time.monotonic()
+    while not true():
+        assert time.monotonic() - begun < 60
+        time.sleep(0.05)
 
 
 def ranks_of(running: subprocess.Popen[str]) -> list[psutil.Process]:
@@ -113,6 +120,7 @@ def test_a_rank_that_is_killed_ends_the_job_with_a_reason_and_the_training_resum
     ranks = ranks_of(running)
     assert len(ranks) == 2
     ranks[1].kill()
+    within_a_minute(lambda: len(list((tmp_path / "res/records").glob("*.json"))) == 2)
     done = finish(running)
     assert done.code == 1
     assert "rank 1 of 2 died: killed (SIGKILL)" in record(tmp_path / "res")["reason"]
@@ -127,47 +135,3 @@ def test_a_rank_that_is_killed_ends_the_job_with_a_reason_and_the_training_resum
     }
     assert finish(start(RUN, cache, tmp_path)).code == 0
     same_training(undisturbed, tmp_path / "res")
-
-
-def rename(out: Path) -> None:
-    """As if the machine had stopped while the ranks replaced their states: one has, the other not yet."""
-    second = next(path for path in states(out) if "-rank1" in path.name)
-    second.rename(second.with_name(f"{second.name}.next"))
-
-
-def spoil(out: Path) -> None:
-    """The second rank's state is not what it was."""
-    second = next(path for path in states(out) if "-rank1" in path.name)
-    second.write_bytes(second.read_bytes()[:1000])
-
-
-@pytest.mark.parametrize(("damage", "lost"), [(rename, False), (spoil, True)])
-def test_states_of_ranks_are_used_together_or_not_at_all(
-    undisturbed: Path, cache: Path, tmp_path: Path, damage: Callable[[Path], None], lost: bool
-) -> None:
-    running = started(cache, tmp_path, 40)
-    running.kill()
-    finish(running)
-    for path in states(tmp_path / "res"):
-        if path.suffix == ".next":
-            path.unlink()
-    damage(tmp_path / "res")
-    done = finish(start(RUN, cache, tmp_path))
-    assert done.code == 0, done.out
-    aside = list((tmp_path / "res/checkpoints").glob("*.unusable"))
-    assert bool(aside) == lost == ("training begins again" in done.out)
-    for path in aside:
-        path.unlink()
-    same_training(undisturbed, tmp_path / "res")
-
-
-def test_one_rank_is_another_training_and_needs_no_other_process(
-    undisturbed: Path, cache: Path, tmp_path: Path
-) -> None:
-    arguments = [word for word in RUN if word not in ("--ranks-per-job", "--jobs")]
-    plain = [word for i, word in enumerate(arguments) if not (word in ("1", "2") and arguments[i - 1] != "--threads")]
-    shutil.copytree(undisturbed, tmp_path / "res")
-    listed = process([*plain, "--dry-run"], cache, tmp_path)
-    assert listed.code == 0 and record(undisturbed)["train_key"] not in listed.out
-    refused = process([*plain, "--jobs", "0", "--ranks-per-job", "2"], cache, tmp_path)
-    assert refused.code == 2 and "--jobs 0" in refused.err

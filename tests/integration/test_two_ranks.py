@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,13 @@ from torch import Tensor, nn
 from benchmark.api import DiscriminatorStep, Extra, GeneratorStep, Method, Turn, build, reparametrise
 from benchmark.config import NetConfig, TrainConfig
 from benchmark.errors import ConfigError, WeightsError
+from benchmark.running.forecast import Unseen
+from benchmark.running.plan import make_job
+from benchmark.running.resume import Progress, UnusableState, state_files
 from benchmark.stylegan2 import Nets
 from benchmark.stylegan2.weights import read_tensors, write_tensors
+from benchmark.suites import load_suite
+from benchmark.system.signals import Stopped
 from benchmark.training import dist
 from benchmark.training.state import State, restore_state, save_state
 from benchmark.training.train import train
@@ -30,6 +36,12 @@ CFG = TrainConfig(
 )
 STILL = TrainConfig(kimg=0.008, batch=8, lr_g=1e-12, lr_d=1e-12, precision="fp32")
 """One step that moves nothing: the discriminator's last gradient is R1's at the initial weights."""
+
+
+JOB = make_job(
+    load_suite("smoke")[0].model_copy(update={"train": CFG.model_copy(update={"checkpoint_minutes": 0.0})}),
+    *(None, Unseen("nowhere"), 0, "sha256"),
+)
 
 
 class Plain(Method):
@@ -75,6 +87,33 @@ class DrawsNothing(Method):
 
     def frozen(self, nets: Nets) -> Iterable[nn.Parameter]:
         return [p for name, p in nets.g.named_parameters() if name.endswith("noise_strength")]
+
+
+def kept(path: Path, told: Callable[[], int | None] = lambda: None) -> tuple[str, list[float]]:
+    """How a training that keeps its states beside `path` after each step ends, and the images that it told of."""
+    images: list[float] = []
+    progress = Progress(JOB, path, None, images.append, told)
+    hooks = {"restore": progress.restore, "on_tick": progress.on_tick, "on_step": progress.on_step}
+    try:
+        run(JOB.training, **hooks)
+    except (Stopped, UnusableState) as end:
+        return type(end).__name__, images
+    return "done", images
+
+
+def keep_states(folder: Path, rank: int) -> list[tuple[str, list[float]]]:
+    """Three trainings in a row: the second rank is told to end; what it stored is not yet in its place; it is cut."""
+    path = folder / "job.safetensors"
+    mine, next_one = state_files(path, rank)
+    signals = iter([None, None, signal.SIGTERM])
+    ends = [kept(path, lambda: next(signals) if rank else None)]
+    if rank:
+        mine.rename(next_one)
+    ends.append(kept(path))
+    if rank:
+        mine.write_bytes(mine.read_bytes()[:1000])
+    ends.append(kept(path))
+    return ends
 
 
 def losses_without_draws() -> list[dict[str, float]]:
@@ -125,6 +164,7 @@ def one_rank(rank: int, port: int, folder: Path) -> None:
 
     save_state(folder / f"rank{rank}.sometimes", run(CFG, Sometimes()), "key")
     write_shown_and_still(folder, f"rank{rank}")
+    (folder / f"rank{rank}.kept").write_text(json.dumps(keep_states(folder, rank)))
     (folder / f"rank{rank}.losses").write_text(json.dumps(losses_without_draws()))
     with pytest.raises(WeightsError, match="different steps"):
         run(CFG, restore=lambda s: restore_state(mine, s, "key") if rank else None)
@@ -194,6 +234,15 @@ def test_the_gradient_of_two_processes_is_that_of_the_whole_batch(folder: Path) 
     for name in weights:
         assert alone[name].norm() > 0
         torch.testing.assert_close(shared[name], alone[name], rtol=1e-3, atol=1e-4 * alone[name].abs().max().item())
+
+
+def test_states_of_ranks_are_stored_used_and_given_up_together(folder: Path) -> None:
+    """Also where one of them was killed after all had stored a state and before it replaced the one before."""
+    for rank in (0, 1):
+        told, not_in_place, cut = json.loads((folder / f"rank{rank}.kept").read_text())
+        assert told == ["Stopped", [8, 8, 8]]
+        assert not_in_place == ["done", [24, 8, 8]]
+        assert cut == ["UnusableState", []]
 
 
 def test_two_processes_log_the_losses_of_one_where_nothing_is_drawn(folder: Path) -> None:
