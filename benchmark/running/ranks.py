@@ -37,38 +37,38 @@ TOLD = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
 """Signals that the launcher takes over while it waits."""
 
 
-class RankDied(BenchmarkError, MemoryError):
-    """The process of a rank was ended by a signal, mostly SIGKILL, since the system does that when memory runs out."""
+class RankKilled(BenchmarkError, MemoryError):
+    """The process of a rank was killed, as the system does when memory runs out."""
 
 
 def start_ranks(order: Order, number: int, job: Job, bars: Stages) -> None:
     """Have `train.ranks` processes train the job of this number; returns when its weights are stored.
 
     `bars` must be able to travel to another process. Raises Stopped when this process is told to end, OutOfMemoryError
-    where a GPU is too small, RankDied when a signal ended a rank, MethodError for any other end of one.
+    where a GPU is too small, RankKilled when a rank was killed, MethodError for any other end of one.
     """
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     ranks = job.training.ranks
-    with tempfile.TemporaryDirectory(prefix="ranks-") as reasons, handlers_put_back():
-        config = LaunchConfig(
-            min_nodes=1,
-            max_nodes=1,
-            nproc_per_node=ranks,
-            run_id=uuid4().hex,
-            rdzv_backend="c10d",
-            rdzv_endpoint="localhost:0",  # a free port
-            local_addr="localhost",
-            max_restarts=0,  # the same command resumes
-            logs_specs=DefaultLogsSpecs(log_dir=reasons),
-        )
-        try:
+    try:
+        with tempfile.TemporaryDirectory(prefix="ranks-") as reasons, handlers_put_back():
+            config = LaunchConfig(
+                min_nodes=1,
+                max_nodes=1,
+                nproc_per_node=ranks,
+                run_id=uuid4().hex,
+                rdzv_backend="c10d",
+                rdzv_endpoint="localhost:0",  # a free port
+                local_addr="localhost",
+                max_restarts=0,  # the same command resumes
+                logs_specs=DefaultLogsSpecs(log_dir=reasons),
+            )
             elastic_launch(config, one_rank)(order, number, job.parts, os.getpid(), bars)
-        except SignalException as told:
-            raise Stopped(told.sigval) from None
-        except ChildFailedError as failed:
-            raise_failure(failed, ranks)
+    except SignalException as told:
+        raise Stopped(told.sigval) from None
+    except ChildFailedError as failed:
+        raise_failure(failed, ranks)
 
 
 def one_rank(order: Order, number: int, parts: int, worker: int, bars: Stages) -> None:
@@ -96,7 +96,10 @@ def raise_failure(failed: ChildFailedError, ranks: int) -> NoReturn:
     rank, why = failed.get_first_failure()
     who = f"rank {rank} of {ranks}"
     if why.exitcode < 0:
-        raise RankDied(f"{who} died: {died(-why.exitcode)}; the same command resumes the training") from None
+        name = signal.Signals(-why.exitcode).name
+        if name == "SIGKILL":
+            raise RankKilled(f"{who} was killed ({name}), as the system does when memory runs out") from None
+        raise MethodError(f"{who} died: signal {name}") from None
     told: object = why.message
     text = str(told.get("message", told)) if isinstance(told, dict) else str(told)
     if text.startswith("OutOfMemoryError"):
@@ -104,12 +107,6 @@ def raise_failure(failed: ChildFailedError, ranks: int) -> NoReturn:
     if why.exitcode == 128 + signal.SIGTERM:
         text = "it was told to end (SIGTERM); the training is stored, and the same command resumes it"
     raise MethodError(f"{who}: {text}") from None
-
-
-def died(number: int) -> str:
-    """Of which signal."""
-    name = signal.Signals(number).name
-    return f"killed ({name}), as the system does when memory runs out" if number == signal.SIGKILL else f"signal {name}"
 
 
 @contextmanager

@@ -123,7 +123,7 @@ def test_a_rank_that_is_killed_ends_the_job_with_a_reason_and_the_training_resum
     within_a_minute(lambda: len(list((tmp_path / "res/records").glob("*.json"))) == 2)
     done = finish(running)
     assert done.code == 1
-    assert "rank 1 of 2 died: killed (SIGKILL)" in record(tmp_path / "res")["reason"]
+    assert "rank 1 of 2 was killed (SIGKILL)" in record(tmp_path / "res")["reason"]
     assert not [p for p in ranks if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
     assert trained_images(tmp_path / "res") >= 24
 
