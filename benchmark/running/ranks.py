@@ -31,7 +31,7 @@ from benchmark.system.signals import Stopped, stoppable
 from benchmark.system.startup import prepare_process
 from benchmark.training import dist
 
-PRECEDENCE = 10.0
+PRECEDENCE = 5.0
 """Seconds that a rank which lost the others waits before it fails, so that the one with a reason is heard first."""
 TOLD = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
 """Signals that the launcher takes over while it waits."""
