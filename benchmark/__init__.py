@@ -113,8 +113,8 @@ def run(
     from rich.console import Console
 
     from benchmark.running.forecast import require_patience
-    from benchmark.running.launch import Launch, placed, seats_for
-    from benchmark.running.setup import Request, folder_name, prepare, usable_device
+    from benchmark.running.launch import Launch, placed, require_seats
+    from benchmark.running.setup import Request, folder_name, prepare
     from benchmark.running.suite import run_suites
     from benchmark.system.places import RUNS, cache_folder
 
@@ -126,9 +126,7 @@ def run(
     request = Request(str(suite), _texts(settings), overrides, device, cache_folder(cache), threads, plain)
     console, asked = Console(quiet=quiet), request.members()
     suites = [member.load()[0] for member in asked]
-    usable_device(device)
-    for each in suites:
-        seats_for(each.train.ranks, device, launch)
+    require_seats(suites, device, launch)
     folder = Path(out or RUNS / folder_name(str(suite), [each.name for each in suites]))
     ready = [prepare(member, folder, console) for member in asked]
     if said := require_patience([(one.nets, one.jobs) for one in ready], folder, yes):

@@ -15,6 +15,7 @@ from benchmark.system.places import RUNS
 
 if TYPE_CHECKING:
     from benchmark.running.forecast import Forecast
+    from benchmark.running.launch import Launch
     from benchmark.running.plan import Job
 
 
@@ -154,19 +155,12 @@ def run(
     """
     from benchmark.registry import unusable
     from benchmark.running.forecast import forecast, missing_files, require_patience
-    from benchmark.running.launch import Launch, placed, seats_for
-    from benchmark.running.setup import Request, folder_name, prepare, usable_device
+    from benchmark.running.launch import require_seats
+    from benchmark.running.setup import Request, folder_name, prepare
     from benchmark.running.suite import run_suites
-    from benchmark.running.supervisor import Limits
-    from benchmark.system.startup import require_one_process
 
     console = wide_console()
-    seconds, megabytes = (n and n * unit for n, unit in ((time_limit, 60), (memory_limit, 1024)))
-    require_one_process()
-    if devices and click.get_current_context().get_parameter_source("workers") is ParameterSource.ENVIRONMENT:
-        workers = None  # what is typed counts
-    device, gpus = placed(device, devices, workers)
-    launch = Launch(workers, Limits(seconds, megabytes), fail_fast, gpus, which or "all")
+    device, launch = launch_of(device, devices, workers, (time_limit, memory_limit), fail_fast, which or "all")
     settings = settings if ranks is None else (*settings, f"train.ranks={ranks}")
     overrides = {"source": source, "methods": methods, "domains": domains, "seeds": seeds, "scale": scale}
     asked = Request(suite_name, settings, overrides, device, cache, threads, plugins, stand_ins).members()
@@ -177,9 +171,7 @@ def run(
     if only_plan:
         echo(summary([forecast(suite, chosen, cache, out, seconds_per_kimg) for suite, chosen in loaded]))
         return
-    usable_device(device)
-    for suite, _ in loaded:
-        seats_for(suite.train.ranks, device, launch)
+    require_seats([suite for suite, _ in loaded], device, launch)
     for lacking in dict.fromkeys(text for suite, chosen in loaded for text in missing_files(suite, chosen, cache)):
         echo(f"note: not here: {lacking}", err=True)
     ready = [prepare(request, out, console) for request in asked]
@@ -190,6 +182,27 @@ def run(
         echo(f"note: {said}", err=True)
     records = run_suites(ready, console, board is not None, launch)
     sys.exit(1 if any(record.status != "done" for record in records) else 0)
+
+
+def launch_of(
+    device: str | None,
+    devices: str | None,
+    workers: int | None,
+    limits: tuple[float | None, float | None],
+    fail_fast: bool,
+    which: Literal["all", "missing", "failed"],
+) -> tuple[str, Launch]:
+    """The device of this process, and how jobs are started; `limits` are minutes and GB. Raises ConfigError."""
+    from benchmark.running.launch import Launch, placed
+    from benchmark.running.supervisor import Limits
+    from benchmark.system.startup import require_one_process
+
+    require_one_process()
+    typed = click.get_current_context().get_parameter_source("workers") is not ParameterSource.ENVIRONMENT
+    workers = workers if typed or not devices else None  # what is typed counts, not BENCHMARK_JOBS
+    device, gpus = placed(device, devices, workers)
+    seconds, megabytes = (n and n * unit for n, unit in zip(limits, (60, 1024), strict=True))
+    return device, Launch(workers, Limits(seconds, megabytes), fail_fast, gpus, which)
 
 
 def summary(plans: Sequence[Forecast]) -> str:

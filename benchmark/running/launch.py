@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import psutil
 import torch
 
+from benchmark.config import Suite
 from benchmark.errors import BenchmarkError, ConfigError
 from benchmark.results import RunRecord, Timing
 from benchmark.running.job import run_job
 from benchmark.running.make_record import ZeroStep, make_record
 from benchmark.running.order import Order
 from benchmark.running.plan import Job
-from benchmark.running.setup import Run
+from benchmark.running.setup import Run, usable_device
 from benchmark.running.supervisor import Limits, Supervisor
 from benchmark.running.worker import failure
 from benchmark.stylegan2.weights import digest_of
@@ -125,6 +126,13 @@ def placed(device: str | None, devices: str | None, workers: int | None) -> tupl
     there = visible_gpus()
     gpus = chosen_gpus(devices, there)
     return (f"cuda:{there.index(gpus[0])}" if gpus else "cpu"), gpus or None
+
+
+def require_seats(suites: Iterable[Suite], device: str, launch: Launch) -> None:
+    """ConfigError where the machine has not what the jobs of these suites are to have."""
+    usable_device(device)
+    for suite in suites:
+        seats_for(suite.train.ranks, device, launch)
 
 
 def seats_for(ranks: int, device: str, launch: Launch, most: int = sys.maxsize) -> tuple[Seat, ...]:
