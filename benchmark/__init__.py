@@ -71,7 +71,8 @@ def run(
     plugins: Sequence[str | Path] = (),
     out: str | Path | None = None,
     cache: str | Path | None = None,
-    device: str = "auto",
+    device: str | None = None,
+    devices: str | None = None,
     threads: int | None = None,
     jobs: int | None = None,
     fail_fast: bool = False,
@@ -94,7 +95,8 @@ def run(
         plugins: Python files or modules with methods of yours.
         out: folder for records, samples and tables; results/runs/SUITE by default.
         cache: folder for drawn domains, features and weights; BENCHMARK_CACHE or the user's cache folder by default.
-        device: auto, cpu, cuda or cuda:N.
+        device: auto (as None), cpu, cuda or cuda:N.
+        devices: instead of `device` and `jobs`: auto for one worker on each GPU, or names such as "cuda:0,cuda:2".
         threads: of the CPU; all cores by default.
         jobs: how many side by side, each in a process of its own; such a call has to stand below
             `if __name__ == "__main__":` in a script. None: one after the other in this process.
@@ -104,13 +106,14 @@ def run(
 
     Raises BenchmarkError before anything was trained: for an unknown name, a wrong setting, a missing file.
     """
-    from benchmark.system.startup import prepare_process
+    from benchmark.system.startup import prepare_process, require_one_process
 
     prepare_process()  # before torch, as the command line does
+    require_one_process()
     from rich.console import Console
 
     from benchmark.running.forecast import require_patience
-    from benchmark.running.launch import Launch
+    from benchmark.running.launch import Launch, placed, require_seats
     from benchmark.running.setup import Request, folder_name, prepare
     from benchmark.running.suite import run_suites
     from benchmark.system.places import RUNS, cache_folder
@@ -118,13 +121,17 @@ def run(
     named = None if domains is None else [str(domain) for domain in domains]
     overrides = {"source": source, "methods": methods, "domains": named, "seeds": seeds, "scale": scale}
     plain = tuple(map(str, plugins))
+    device, gpus = placed(device, devices, jobs)
+    launch = Launch(jobs if devices else jobs or 0, fail_fast=fail_fast, gpus=gpus)
     request = Request(str(suite), _texts(settings), overrides, device, cache_folder(cache), threads, plain)
     console, asked = Console(quiet=quiet), request.members()
-    folder = Path(out or RUNS / folder_name(str(suite), [member.load()[0].name for member in asked]))
+    suites = [member.load()[0] for member in asked]
+    require_seats(suites, device, launch)
+    folder = Path(out or RUNS / folder_name(str(suite), [each.name for each in suites]))
     ready = [prepare(member, folder, console) for member in asked]
-    if said := require_patience([(each.nets, each.jobs) for each in ready], folder, yes):
+    if said := require_patience([(one.nets, one.jobs) for one in ready], folder, yes):
         console.print(f"note: {said}", markup=False)
-    return Results(folder, tuple(run_suites(ready, console, launch=Launch(jobs or 0, fail_fast=fail_fast))))
+    return Results(folder, tuple(run_suites(ready, console, launch=launch)))
 
 
 def load_results(path: str | Path) -> pd.DataFrame:

@@ -157,6 +157,12 @@ class TrainConfig(Settings):
     compile: bool = Field(
         False, description="compile the main phases: takes minutes first, for trainings of hours; other last digits"
     )
+    ranks: int = Field(
+        1,
+        ge=1,
+        description="processes that train together, each on a GPU of its own or a share of the CPU's threads, with its "
+        "part of the batch and random streams of its own",
+    )
     tick_kimg: float = Field(0.25, gt=0, description="log interval")
     checkpoint_minutes: float = Field(
         10.0, ge=0, description="how much training a killed process may cost; 0 saves after every step"
@@ -171,7 +177,7 @@ class TrainConfig(Settings):
         return self.model_dump(exclude=usual.union(without))
 
 
-LATER = ("tf32", "compile")
+LATER = ("tf32", "compile", "ranks")
 """Settings of training that did not exist when the first results were made: at their defaults no key tells of them."""
 
 

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
+from click.core import ParameterSource
 
 from benchmark.cli.options import cache_option, comma, echo, paths, plugin_option, wide_console
 from benchmark.system.places import RUNS
 
 if TYPE_CHECKING:
     from benchmark.running.forecast import Forecast
+    from benchmark.running.launch import Launch
     from benchmark.running.plan import Job
 
 
@@ -57,7 +59,20 @@ Examples:
     type=click.Path(path_type=Path),
     help="Folder for records, samples and tables.  [default: results/runs/SUITE]",
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--device", help="auto, cpu, cuda or cuda:N.  [default: auto]")
+@click.option(
+    "--devices",
+    help="auto (all GPUs), or GPUs such as cuda:0,cuda:2: one worker for each, or for each --ranks-per-job of them; or "
+    "cpu.  [default: one GPU for one worker, the next GPUs for those that --jobs adds]",
+)
+@click.option(
+    "--ranks-per-job",
+    "--gpus-per-job",
+    "ranks",
+    type=click.IntRange(min=1),
+    help="Train each job by so many processes, each on a GPU of its own, or on its share of the CPU's threads; as "
+    "--set train.ranks=N.  [default: that of the suite, 1]",
+)
 @click.option(
     "--threads",
     type=click.IntRange(min=1),
@@ -115,10 +130,12 @@ def run(
     seeds: str | None,
     settings: tuple[str, ...],
     out: Path | None,
-    device: str,
+    device: str | None,
+    devices: str | None,
+    ranks: int | None,
     threads: int | None,
     board: str | None,
-    workers: int,
+    workers: int | None,
     time_limit: float | None,
     memory_limit: float | None,
     fail_fast: bool,
@@ -138,14 +155,13 @@ def run(
     """
     from benchmark.registry import unusable
     from benchmark.running.forecast import forecast, missing_files, require_patience
-    from benchmark.running.launch import Launch
+    from benchmark.running.launch import require_seats
     from benchmark.running.setup import Request, folder_name, prepare
     from benchmark.running.suite import run_suites
-    from benchmark.running.supervisor import Limits
 
     console = wide_console()
-    seconds, megabytes = (n and n * unit for n, unit in ((time_limit, 60), (memory_limit, 1024)))
-    launch = Launch(workers, Limits(seconds, megabytes), fail_fast, which or "all")
+    device, launch = launch_of(device, devices, workers, (time_limit, memory_limit), fail_fast, which or "all")
+    settings = settings if ranks is None else (*settings, f"train.ranks={ranks}")
     overrides = {"source": source, "methods": methods, "domains": domains, "seeds": seeds, "scale": scale}
     asked = Request(suite_name, settings, overrides, device, cache, threads, plugins, stand_ins).members()
     loaded = [request.load() for request in asked]
@@ -155,6 +171,7 @@ def run(
     if only_plan:
         echo(summary([forecast(suite, chosen, cache, out, seconds_per_kimg) for suite, chosen in loaded]))
         return
+    require_seats([suite for suite, _ in loaded], device, launch)
     for lacking in dict.fromkeys(text for suite, chosen in loaded for text in missing_files(suite, chosen, cache)):
         echo(f"note: not here: {lacking}", err=True)
     ready = [prepare(request, out, console) for request in asked]
@@ -165,6 +182,27 @@ def run(
         echo(f"note: {said}", err=True)
     records = run_suites(ready, console, board is not None, launch)
     sys.exit(1 if any(record.status != "done" for record in records) else 0)
+
+
+def launch_of(
+    device: str | None,
+    devices: str | None,
+    workers: int | None,
+    limits: tuple[float | None, float | None],
+    fail_fast: bool,
+    which: Literal["all", "missing", "failed"],
+) -> tuple[str, Launch]:
+    """The device of this process, and how jobs are started; `limits` are minutes and GB. Raises ConfigError."""
+    from benchmark.running.launch import Launch, placed
+    from benchmark.running.supervisor import Limits
+    from benchmark.system.startup import require_one_process
+
+    require_one_process()
+    typed = click.get_current_context().get_parameter_source("workers") is not ParameterSource.ENVIRONMENT
+    workers = workers if typed or not devices else None  # what is typed counts, not BENCHMARK_JOBS
+    device, gpus = placed(device, devices, workers)
+    seconds, megabytes = (n and n * unit for n, unit in zip(limits, (60, 1024), strict=True))
+    return device, Launch(workers, Limits(seconds, megabytes), fail_fast, gpus, which)
 
 
 def summary(plans: Sequence[Forecast]) -> str:

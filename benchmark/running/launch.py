@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import psutil
 import torch
 
-from benchmark.errors import BenchmarkError
+from benchmark.config import Suite
+from benchmark.errors import BenchmarkError, ConfigError
 from benchmark.results import RunRecord, Timing
 from benchmark.running.job import run_job
 from benchmark.running.make_record import ZeroStep, make_record
+from benchmark.running.order import Order
 from benchmark.running.plan import Job
-from benchmark.running.setup import Run
+from benchmark.running.setup import Run, usable_device
 from benchmark.running.supervisor import Limits, Supervisor
-from benchmark.running.worker import Order, failure
+from benchmark.running.worker import failure
 from benchmark.stylegan2.weights import digest_of
+from benchmark.system.devices import Seat, chosen_gpus, cpu_seats, gpu_seats, visible_gpus
 from benchmark.system.process_state import ProcessState
 from benchmark.system.progress import Bars
 
@@ -35,12 +39,14 @@ class Launch:
     """Processes side by side; 0: no other process than this one; None: as many as suit the device."""
     limits: Limits = field(default_factory=Limits)
     fail_fast: bool = False
+    gpus: tuple[str, ...] | None = None
+    """Those that --devices names, one worker for each job's share of them; None: it names none."""
     which: Literal["all", "missing", "failed"] = "all"
     """Jobs that have no finished record: all of them, those never tried, or those that failed."""
 
 
-def run_all(run: Run, bars: Bars, launch: Launch, order: Callable[[int], Order]) -> list[RunRecord]:
-    """Records of all jobs, failed ones included; `order` is what to tell workers of so many threads."""
+def run_all(run: Run, bars: Bars, launch: Launch, order: Callable[[tuple[Seat, ...]], Order]) -> list[RunRecord]:
+    """Records of all jobs, failed ones included; `order` is what to tell workers that have these seats."""
     store, jobs = run.store, run.jobs
     todo = [sum(store.has(key) is None for key in job.record_keys.values()) for job in jobs]
     stored = sum(len(job.record_keys) for job in jobs) - sum(todo)
@@ -61,11 +67,9 @@ def run_all(run: Run, bars: Bars, launch: Launch, order: Callable[[int], Order])
     chosen = [n for n, job in enumerate(jobs) if todo[n] and wanted(job, run, launch.which)]
     for number in set(range(len(jobs))) - set(chosen):
         bars.job_done(number)
-    workers = workers_for(run.device) if launch.workers is None else launch.workers
-    if workers and chosen:
-        size = min(workers, len(chosen))
-        threads = max(1, torch.get_num_threads() // size)
-        supervisor = Supervisor(jobs, order(threads), size, launch.limits, bars, fail, stored_all, launch.fail_fast)
+    if chosen and launch.workers != 0:
+        seats = seats_for(jobs[0].suite.train.ranks, run.request.device, launch, len(chosen))
+        supervisor = Supervisor(jobs, order(seats), launch.limits, bars, fail, stored_all, launch.fail_fast)
         supervisor.waiting = chosen
         supervisor.do()
     else:
@@ -106,12 +110,57 @@ def wanted(job: Job, run: Run, which: str) -> bool:
     return which == "all" or tried == (which == "failed")
 
 
-def workers_for(device: str) -> int:
-    """How many jobs to do side by side: small networks use one core well and several badly; a GPU takes one job."""
-    if device != "cpu":
-        return 1
+def placed(device: str | None, devices: str | None, workers: int | None) -> tuple[str, tuple[str, ...] | None]:
+    """From --device, --devices and --jobs: the device of this process, and the GPUs that --devices names.
+
+    Raises ConfigError where they contradict each other or the machine.
+    """
+    if devices is None:
+        return device or "auto", None
+    for option, value in (("--device", device), ("--jobs", workers)):
+        if value is not None:
+            raise ConfigError(
+                f"--devices {devices} says where jobs run and how many at a time, and so does {option} {value}: "
+                "give one of them."
+            )
+    there = visible_gpus()
+    gpus = chosen_gpus(devices, there)
+    return (f"cuda:{there.index(gpus[0])}" if gpus else "cpu"), gpus or None
+
+
+def require_seats(suites: Iterable[Suite], device: str, launch: Launch) -> None:
+    """ConfigError where the machine has not what the jobs of these suites are to have."""
+    usable_device(device)
+    for suite in suites:
+        seats_for(suite.train.ranks, device, launch)
+
+
+def seats_for(ranks: int, device: str, launch: Launch, most: int = sys.maxsize) -> tuple[Seat, ...]:
+    """What each worker is given, for at most so many of them: `ranks` GPUs, or a share of the CPU's threads.
+
+    On `device` "auto" further workers take further GPUs, on "cuda:N" all take that one. Raises ConfigError where jobs
+    of so many ranks cannot be placed.
+    """
+    if ranks > 1 and launch.workers == 0:
+        raise ConfigError(
+            f"train.ranks={ranks}: a job of several ranks needs a process of its own, and --jobs 0 allows none. From "
+            "Python, give jobs=1 or more."
+        )
+    threads = torch.get_num_threads()
+    if launch.gpus:
+        return gpu_seats(launch.gpus[: most * ranks], ranks, threads)
+    found = visible_gpus() if device == "auto" or device.startswith("cuda") else ()
+    if not found:
+        return cpu_seats(min(most, launch.workers or workers_for(ranks)), threads)
+    if device != "auto":
+        found = (found[int(device[5:] or 0)],)
+    return gpu_seats(found, ranks, threads, min(most, launch.workers or 1))
+
+
+def workers_for(ranks: int) -> int:
+    """How many jobs of so many ranks a CPU does side by side: small networks use one core well and several badly."""
     fit = int(psutil.virtual_memory().available // WORKER_BYTES)
-    return max(1, min(torch.get_num_threads(), MOST_WORKERS, fit))
+    return max(1, min(torch.get_num_threads(), MOST_WORKERS, fit) // ranks)
 
 
 def sizes(jobs: Sequence[Job], todo: Sequence[int]) -> list[float]:

@@ -69,6 +69,7 @@ def make_record(
                 *notes(method, domain, run.card),
                 *noise_notes(method, run.noise_share),
                 *changed_settings(method, job.suite.train),
+                *rank_notes(job),
                 *([weights.choice] if weights and weights.choice else []),
                 *run.remarks,
             ],
@@ -109,6 +110,13 @@ def changed_settings(method: Method, train: TrainConfig) -> list[str]:
     said = [f"train.{name}={own[name]} ({value})" for name, value in train.model_dump().items() if own[name] != value]
     who = method.title or method.name
     return [f"{who} trains with {', '.join(said)} by itself; in brackets, the suite's."] if said else []
+
+
+def rank_notes(job: Job) -> list[str]:
+    """That several processes trained together, which changes the numbers."""
+    ranks = job.training.ranks if job.method else 1
+    each = "each with its part of the batch and random streams of its own"
+    return [f"Trained by {ranks} ranks together, {each}."] if ranks > 1 else []
 
 
 def noise_notes(method: Method, share: float) -> list[str]:

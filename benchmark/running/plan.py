@@ -110,7 +110,7 @@ def check(
             f"{held[0]} keeps parts of the source's discriminator, and that of {suite.source} is not its file's: it "
             "was allowed to start new at import. Leave the method out, or import a file that has a discriminator."
         )
-    images_per_round(suite.train, nets.mbstd_group)
+    images_per_round(suite.train, nets.mbstd_group, suite.train.ranks)
     if suite.eval.pairs > suite.eval.samples:
         raise ConfigError(
             f"eval.pairs={suite.eval.pairs} must not exceed eval.samples={suite.eval.samples}: pairs are the first "

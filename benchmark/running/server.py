@@ -4,8 +4,8 @@ So a method finds the same process whatever ran before it, and starting a job co
 method's hooks and computes with one thread, since OpenMP's threads do not survive a fork. What sampling draws of the
 source is the same for all jobs of a (domain, seed): a process of its own draws it, before any method's code runs.
 
-The supervisor (supervisor.py) gives orders through one pipe, ("start" | "end" | "close", number); messages go back as
-(number, word, ...). All that a job started ends with the job, and all jobs end with the supervisor.
+The supervisor (supervisor.py) gives orders through one pipe, ("start", number, seat) or ("end" | "close", number);
+messages go back as (number, word, ...). All that a job started ends with the job, and all jobs end with the supervisor.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from typing import TYPE_CHECKING, Any
 
-from benchmark.running.worker import DUMP, Order, draw, equip, failure, work
+from benchmark.running.order import Order, equip
+from benchmark.running.worker import DUMP, draw, failure, work
+from benchmark.system.devices import Seat
 from benchmark.system.processes import (
     adopt_orphans,
     die_with_parent,
@@ -102,7 +104,7 @@ class Server:
     def __init__(self, control: Connection, order: Order, run: Run | None) -> None:
         self.control, self.order, self.run = control, order, run
         self.children: list[Child] = []
-        self.wanted: list[int] = []
+        self.wanted: dict[int, Seat] = {}
         """Jobs that wait for what is being drawn for them."""
         self.drawn: dict[tuple[str, str, int], dict[EvalConfig, Drawn]] = {}
         self.heard_of = True
@@ -113,12 +115,12 @@ class Server:
         patience = DEAF
         try:
             while True:
-                for word, number in self.orders():
+                for word, number, *seat in self.orders():
                     if word == "close":
                         patience = GRACE
                         return
                     if word == "start":
-                        self.wanted.append(number)
+                        self.wanted[number] = seat[0]
                     else:
                         self.end(number)
                 self.start_wanted()
@@ -126,7 +128,7 @@ class Server:
         finally:
             self.close(patience)
 
-    def orders(self) -> Iterator[tuple[str, int]]:
+    def orders(self) -> Iterator[tuple[Any, ...]]:
         """Orders of the supervisor; what children say is passed on meanwhile. EOFError when the supervisor is gone."""
         pipes = {child.pipe: child for child in self.children if not child.pipe.closed}
         for ready in wait([self.control, *pipes] if self.heard_of else list(pipes), timeout=LOOK):
@@ -147,31 +149,31 @@ class Server:
         """Fork what was asked for, and where its drawings are missing, first who makes them."""
         for number in list(self.wanted):
             if self.run is None or self.run.jobs[number].streams in self.drawn:
-                self.wanted.remove(number)
-                self.start(number)
+                self.start(number, self.wanted.pop(number))
             elif all(child.number is not None for child in self.children):
                 job = self.run.jobs[number]
                 self.fork(None, job.streams, draw, self.order, self.run, job)
 
-    def start(self, number: int) -> None:
+    def start(self, number: int, seat: Seat) -> None:
         """A process for a job."""
         run = self.run
         if run is not None:
             job = run.jobs[number]
             found = {cfg: run.sampler(job, cfg, drawn) for cfg, drawn in self.drawn[job.streams].items()}
             run = replace(run, samplers=found)
-        self.tell(number, "started", self.fork(number, None, work, self.order, run, number))
+        self.tell(number, "started", self.fork(number, None, work, self.order, seat, run, number))
 
     def fork(self, number: int | None, streams: tuple[str, str, int] | None, target: Any, *arguments: Any) -> int:
         """A child that does `target`; its number."""
         ours, theirs = multiprocessing.Pipe()
         heard, hears = os.pipe()
         os.set_blocking(hears, False)
+        server = os.getpid()  # the child would ask too late for its parent, where this process dies at once
 
         def child() -> None:
             for pipe in (self.control, ours, *(c.pipe for c in self.children)):
                 pipe.close()  # else a supervisor or server would seem to be alive while this process is
-            target(theirs, hears, os.getppid(), *arguments)
+            target(theirs, hears, server, *arguments)
 
         process = multiprocessing.get_context("fork").Process(target=child)
         process.start()

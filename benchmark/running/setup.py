@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,6 @@ from benchmark.suites import derived, load_suite, members
 from benchmark.suites.own import WIDE
 from benchmark.system.hardware import pick_device, pick_precision, prepare_torch
 from benchmark.system.progress import Bars, Stages
-from benchmark.system.startup import require_one_process
 from benchmark.training.batches import images_per_round
 
 
@@ -106,6 +105,8 @@ class Run:
     """The largest share that noise has of a layer's features, in the source."""
     files: Mapping[str, Handed] = field(default_factory=dict)
     """Weight files that methods need, by key."""
+    start_ranks: Callable[[Job], None] | None = None
+    """Has several processes train a job's weights; None: this process has nobody to start them."""
     samplers: dict[EvalConfig, Sampler] = field(default_factory=dict)
     """Those of the job in hand, made where they are first asked for."""
 
@@ -131,7 +132,6 @@ def prepare(request: Request, out: Path, console: Console) -> Run:
 
     Writes nothing there. Raises BenchmarkError before anything was trained.
     """
-    require_one_process()
     suite, methods = request.load()
     prepare_torch(request.threads)
     device = usable_device(request.device)
@@ -227,7 +227,7 @@ def with_stand_ins(suite: Suite, folder: Path | None) -> Suite:
 
 def warning_of_memory(suite: Suite, nets: Nets, device: str) -> str | None:
     """What to say where a step will hardly fit on the GPU."""
-    images = images_per_round(suite.train, nets.cfg.mbstd_group)
+    images = images_per_round(suite.train, nets.cfg.mbstd_group, suite.train.ranks)
     need = memory_gib(nets, images, suite.train.precision == "bf16")
     have = torch.cuda.get_device_properties(device).total_memory / GIB
     if need <= have:

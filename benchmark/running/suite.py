@@ -12,8 +12,9 @@ from benchmark.metrics.doctor import examine, verdict
 from benchmark.results import ResultStore, RunRecord
 from benchmark.results.verify import tidy_results
 from benchmark.running.launch import Launch, run_all
+from benchmark.running.order import Order, keys_of
 from benchmark.running.setup import Run
-from benchmark.running.worker import Order, keys_of
+from benchmark.system.devices import GPU, Seat
 from benchmark.system.hardware import environment
 from benchmark.system.progress import Bars
 
@@ -51,8 +52,9 @@ def run_suite(run: Run, console: Console, tensorboard: bool, launch: Launch) -> 
         )
     facts = environment(run.device)
 
-    def order(threads: int) -> Order:
-        return Order(run.request, keys_of(run.jobs), run.store.out, threads, tensorboard, doctor, facts, run.device)
+    def order(seats: tuple[Seat, ...]) -> Order:
+        inside = GPU if seats[0].gpus else run.device
+        return Order(run.request, keys_of(run.jobs), run.store.out, seats, tensorboard, doctor, facts, inside)
 
     with Bars(console) as bars:
         equipped = replace(run, bars=bars, tensorboard=tensorboard, doctor=doctor, environment=facts)

@@ -17,9 +17,11 @@ from typing import Any
 import psutil
 
 from benchmark.errors import ConfigError
+from benchmark.running.order import Order
 from benchmark.running.plan import Job
 from benchmark.running.server import GRACE, serve
-from benchmark.running.worker import Order, log_path
+from benchmark.running.worker import log_path
+from benchmark.system.devices import Seat
 from benchmark.system.progress import Advance, Bars
 from benchmark.system.signals import starting_processes
 
@@ -46,6 +48,7 @@ Failed = Callable[[int, str, str], None]
 class Work:
     """A job that is being done; `pid` None: its process has not started yet."""
 
+    seat: Seat
     pid: int | None = None
     since: float = 0.0
     told: bool = False
@@ -57,22 +60,21 @@ class Work:
 
 
 class Supervisor:
-    """Does jobs, `size` at a time. `failed` is called for each that did not end well; `stored` says of a job whether
-    its records are there.
+    """Does jobs, one at a time on each seat of the order. `failed` is called for each that did not end well; `stored`
+    says of a job whether its records are there.
     """
 
     def __init__(
         self,
         jobs: Sequence[Job],
         order: Order,
-        size: int,
         limits: Limits,
         bars: Bars,
         failed: Failed,
         stored: Callable[[int], bool],
         fail_fast: bool,
     ) -> None:
-        self.jobs, self.order, self.size, self.limits, self.bars = jobs, order, size, limits, bars
+        self.jobs, self.order, self.limits, self.bars = jobs, order, limits, bars
         self.failed, self.stored, self.fail_fast = failed, stored, fail_fast
         self.waiting = list(range(len(jobs)))
         self.doing: dict[int, Work] = {}
@@ -100,10 +102,13 @@ class Supervisor:
                 self.server = server
             theirs.close()
             self._order(self.order)
-        while len(self.doing) < self.size and (number := self._next()) is not None:
+        free = list(self.order.seats)
+        for work in self.doing.values():
+            free.remove(work.seat)
+        while free and (number := self._next()) is not None:
             self.waiting.remove(number)
-            self.doing[number] = Work()
-            self._order(("start", number))
+            self.doing[number] = Work(free.pop(0))
+            self._order(("start", number, self.doing[number].seat))
 
     def _order(self, order: Any) -> None:
         """Tell the server something; that it is gone is found out by `_look`."""

@@ -2,7 +2,7 @@
 
 <out>/checkpoints/<train_key>.safetensors            all networks at the end of the training
 <out>/checkpoints/<train_key>-0.5kimg.safetensors    the weight average at one of train.snapshot_kimg
-<out>/checkpoints/<train_key>.progress               an interrupted training, to resume from
+<out>/checkpoints/<train_key>.progress               an interrupted training, to resume from (resume.py)
 <out>/logs/<train_key>.jsonl                         its ticks
 <out>/hashes/<train_key>.sha256                      hashes of the weights
 <out>/locks/<train_key>.lock                         held by the process that trains
@@ -11,9 +11,7 @@
 from __future__ import annotations
 
 import statistics
-import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,36 +20,31 @@ import numpy as np
 
 from benchmark.api import Method
 from benchmark.api.needed import given
-from benchmark.api.reparametrise import baked
-from benchmark.config import NetConfig
-from benchmark.errors import WeightsError
+from benchmark.errors import ConfigError, WeightsError
 from benchmark.results.hashes import hash_file, hash_lines, hashes_of, read_hashes
 from benchmark.running.plan import Job
+from benchmark.running.resume import (
+    MISSING,
+    Progress,
+    UnusableState,
+    fault,
+    remove_states,
+    set_aside,
+    set_states_aside,
+    snapshot_files,
+    weights_path,
+)
 from benchmark.running.setup import Run
 from benchmark.stylegan2 import Generator
-from benchmark.stylegan2.weights import (
-    architecture_of,
-    load,
-    load_generator,
-    read_header,
-    read_tensors,
-    save,
-    save_generator,
-)
-from benchmark.system.files import clear_temporaries, sha256_or_none, write_atomic
+from benchmark.stylegan2.weights import load, load_generator, read_header, save
+from benchmark.system.files import clear_temporaries, write_atomic
 from benchmark.system.hardware import peak_memory_mb, reset_peak_memory
 from benchmark.system.locks import alone
-from benchmark.system.progress import Advance
-from benchmark.system.signals import Stopped, finishing_steps
+from benchmark.system.signals import finishing_steps
+from benchmark.training import dist
 from benchmark.training.log import TrainingLog
-from benchmark.training.state import State, restore_state, save_state
+from benchmark.training.state import State
 from benchmark.training.train import train
-
-MISSING = "is missing"
-
-
-class UnusableState(WeightsError):
-    """A training state that is damaged or not of this training."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +60,7 @@ class Trained:
 
 def trained(job: Job, run: Run) -> Trained:
     """The job's weights; trains where a file is missing or not what was stored, or waits for the process that does."""
-    path = run.store.out / "checkpoints" / f"{job.train_key}.safetensors"
+    path = weights_path(job, run.store.out)
     files = snapshot_files(job, path)
     if faults(job, run, path):
         lock = run.store.out / "locks" / f"{job.train_key}.lock"
@@ -78,11 +71,10 @@ def trained(job: Job, run: Run) -> Trained:
                 if why != MISSING:
                     run.bars.say(f"{job.label}: {file.name} {why}; it is now {set_aside(file)}, and is made again")
             if found:
-                train_checkpoint(job, run, path)
+                start_training(job, run)
     if read_hashes(hash_file(run.store.out, job.train_key)) is None:  # killed right after the weights were written
         note_hashes(job, run, path)
-    with suppress(OSError):  # likewise
-        path.with_suffix(".progress").unlink(missing_ok=True)
+    remove_states(path, job.training.ranks)  # likewise
     g = load(path).g_ema.to(run.device).eval().requires_grad_(False)
     header = read_header(path)
     cost, ticks = header["cost"], header["ticks"]
@@ -100,104 +92,36 @@ def faults(job: Job, run: Run, path: Path) -> dict[Path, str]:
     return found
 
 
-def fault(file: Path, sha256: str | None, train_key: str, cfg: NetConfig) -> str | None:
-    """Why a file of weights cannot be used, None where it can. The hash that was noted and its own digest are tried."""
-    if file.is_symlink() or not file.is_file():
-        return MISSING
-    if sha256 is not None and sha256_or_none(file) != sha256:
-        return "is not what was stored (another sha256)"
-    try:
-        _, header = read_tensors(file)
-        if header.get("train_key") != train_key or architecture_of(file) != cfg:
-            return "belongs to something else"
-    except WeightsError as error:
-        return f"cannot be used ({error})"
-    return None
-
-
-def set_aside(file: Path) -> str:
-    """Give a file that cannot be used another name, beside it, and tell that."""
-    aside = file.with_name(f"{file.name}.unusable")
-    file.replace(aside)
-    return aside.name
-
-
-def snapshot_files(job: Job, path: Path) -> dict[float, Path]:
-    """Where the weights at train.snapshot_kimg lie, for all lengths below that of the training."""
-    cfg = job.suite.train
-    lengths = sorted(kimg for kimg in set(cfg.snapshot_kimg) if kimg < cfg.kimg)
-    return {kimg: path.with_name(f"{path.stem}-{kimg:g}kimg.safetensors") for kimg in lengths}
-
-
 def snapshot(file: Path, device: str) -> Generator:
     """The generator in the file of a snapshot."""
     return load_generator(file).to(device)
 
 
-class Progress:
-    """What a training leaves on its way: its log, the weight averages asked for, and a state to resume from."""
-
-    def __init__(
-        self, job: Job, path: Path, log: TrainingLog, advance: Advance, told: Callable[[], int | None]
-    ) -> None:
-        self.cfg, self.key, self.log, self.advance, self.told = job.suite.train, job.train_key, log, advance, told
-        self.path = path.with_suffix(".progress")
-        self.files, self.kept = snapshot_files(job, path), set[float]()
-        self.saved = time.monotonic()
-
-    def restore(self, state: State) -> None:
-        """Resume from the stored state, if there is one and the weight averages of before are there too.
-
-        UnusableState where it cannot be used; then `state` may be spoilt.
-        """
-        if self.path.is_symlink() or not self.path.is_file():
-            return
-        try:
-            done = read_header(self.path).get("images")
-        except WeightsError as error:
-            raise UnusableState(str(error)) from error
-        passed = {kimg for kimg in self.files if isinstance(done, int) and kimg * 1000 <= done}
-        if any(fault(self.files[kimg], None, self.key, state.nets.cfg) for kimg in passed):
-            return
-        try:
-            restore_state(self.path, state, self.key)
-        except WeightsError as error:
-            raise UnusableState(str(error)) from error
-        self.kept |= passed
-        self.log.extend(state.ticks)
-        self.advance(state.images)
-
-    def on_tick(self, state: State) -> None:
-        """A line of the log."""
-        self.log.extend(state.ticks[-1:])
-
-    def on_step(self, state: State) -> None:
-        """Save what is due; Stopped if this process was told to end."""
-        for (
-            kimg,
-            file,
-        ) in self.files.items():  # before the state: a training that resumes from it does not pass here again
-            if kimg not in self.kept and kimg * 1000 <= state.images:
-                save_generator(file, baked(state.nets.g_ema), {"train_key": self.key, "kimg": state.images / 1000})
-                self.kept.add(kimg)
-        self.advance(self.cfg.batch)
-        told = self.told()
-        if told is not None or time.monotonic() - self.saved >= self.cfg.checkpoint_minutes * 60:
-            save_state(self.path, state, self.key)
-            self.saved = time.monotonic()
-        if told is not None:
-            raise Stopped(told)
+def start_training(job: Job, run: Run) -> None:
+    """Train here, or by the ranks that the settings ask for; ConfigError where nobody can start them."""
+    if job.training.ranks == 1:
+        train_checkpoint(job, run)
+    elif run.start_ranks is None:
+        raise ConfigError(
+            f"train.ranks={job.training.ranks}: such a training needs a process for each job: leave out --jobs 0."
+        )
+    else:
+        run.start_ranks(job)
 
 
-def train_checkpoint(job: Job, run: Run, path: Path) -> None:
-    """Train and write `path`; a training state beside it lets the same command resume after an interruption."""
+def train_checkpoint(job: Job, run: Run) -> None:
+    """Train and write the weights; a training state beside them lets the same command resume after an interruption.
+
+    Called by each of several ranks; then rank 0 writes.
+    """
     assert job.method is not None
-    method = job.method.training()
+    path, method = weights_path(job, run.store.out), job.method.training()
     cfg, reals = job.training, run.domains[job.domain].train
-    logs = run.store.out / "logs"
+    logs, writes = run.store.out / "logs", dist.rank() == 0
     board = logs / "tensorboard" / f"{method.name}-{job.domain[:40]}-seed{job.seed}-{job.train_key[:8]}"
-    log = TrainingLog(logs / f"{job.train_key}.jsonl", board if run.tensorboard else None)
-    hash_file(run.store.out, job.train_key).unlink(missing_ok=True)  # of files that are replaced now
+    log = TrainingLog(logs / f"{job.train_key}.jsonl", board if run.tensorboard else None) if writes else None
+    if writes:
+        hash_file(run.store.out, job.train_key).unlink(missing_ok=True)  # of files that are replaced now
     files = handed(method, run)
     nets = run.nets.copy()
     reset_peak_memory(run.device)
@@ -207,13 +131,21 @@ def train_checkpoint(job: Job, run: Run, path: Path) -> None:
         try:
             state = train(nets, reals, method, cfg, job.streams, progress.restore, progress.on_tick, progress.on_step)
         except UnusableState as why:
-            aside = set_aside(progress.path)
+            aside = ", ".join(set_states_aside(path, dist.rank()))
             run.bars.say(f"{job.label}: {why} It is now {aside}, and the training begins again.")
             state = None
-    log.close()
+    if log:
+        log.close()
     if state is None:
-        train_checkpoint(job, run, path)
-        return
+        train_checkpoint(job, run)
+    elif writes:
+        write_weights(job, run, state)
+
+
+def write_weights(job: Job, run: Run, state: State) -> None:
+    """Store the networks of a training that is finished, what it cost, and the hashes of its files."""
+    assert job.method is not None
+    path = weights_path(job, run.store.out)
     rates = [tick.seconds_per_kimg for tick in state.ticks]
     cost = {
         "train_seconds": state.seconds,
@@ -223,7 +155,13 @@ def train_checkpoint(job: Job, run: Run, path: Path) -> None:
         "kimg": state.images / 1000,
     }
     ticks = [[tick.images, tick.seconds] for tick in state.ticks]
-    save(path, nets, {"train_key": job.train_key, "method": method.name, "cost": cost, "ticks": ticks})
+    header: dict[str, object] = {
+        "train_key": job.train_key,
+        "method": job.method.training().name,
+        "cost": cost,
+        "ticks": ticks,
+    }
+    save(path, state.nets, header)
     note_hashes(job, run, path)
 
 

@@ -14,19 +14,20 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
+from benchmark.running.order import Order, equip
+from benchmark.system.devices import Seat
 from benchmark.system.processes import die_with_parent
 
 if TYPE_CHECKING:
-    from benchmark.results import Doctor
     from benchmark.running.plan import Job
-    from benchmark.running.setup import Request, Run
+    from benchmark.running.setup import Run
 
 Item = TypeVar("Item")
 DUMP = signal.SIGUSR1
@@ -35,28 +36,15 @@ PACE = 0.1
 """Seconds between two messages about progress."""
 
 
-@dataclass(frozen=True)
-class Order:
-    """What a worker needs to know, as plain values."""
-
-    request: Request
-    keys: tuple[str, ...]
-    """The first record's key of each job, by which both sides know that they mean the same."""
-    out: Path
-    threads: int
-    tensorboard: bool
-    doctor: Doctor | None
-    environment: dict[str, Any]
-    device: str
-    """Where the jobs compute. Only what is on the CPU can be made before a fork: a CUDA context cannot be inherited."""
-
-
-def work(pipe: Connection, heard: int, server: int, order: Order, run: Run | None, number: int) -> NoReturn:
-    """Do the job of this number and end. Messages are tuples: a word, then what belongs to it.
+def work(pipe: Connection, heard: int, server: int, order: Order, seat: Seat, run: Run | None, number: int) -> NoReturn:
+    """Do the job of this number on `seat` and end. Messages are tuples: a word, then what belongs to it.
 
     `heard` is written to when a signal arrives that this process listens to. `run` None: it is made here.
     """
+    seat.take()
     become_worker(server, heard)
+    from benchmark.running.ranks import start_ranks
+    from benchmark.system.hardware import prepare_torch
     from benchmark.system.signals import Stopped, stoppable
 
     code = 0
@@ -64,8 +52,9 @@ def work(pipe: Connection, heard: int, server: int, order: Order, run: Run | Non
         with stoppable():
             try:
                 made = equip(order) if run is None else run
-                made = replace(made, bars=RemoteBars(pipe))
-                prepare_threads(order)
+                bars = RemoteBars(pipe)
+                made = replace(made, bars=bars, start_ranks=lambda job: start_ranks(order, number, job, bars))
+                prepare_torch(seat.threads)  # the server has one: OpenMP's threads do not survive a fork
             except Exception as error:
                 pipe.send(("unfit", failure(error)[2]))
                 os._exit(1)
@@ -90,10 +79,11 @@ def draw(pipe: Connection, heard: int, server: int, order: Order, run: Run, job:
     """Send what sampling for jobs like this one draws of the source, {settings: Drawn}. No method's hook runs here."""
     become_worker(server, heard)
     from benchmark.running.selection import curve_config
+    from benchmark.system.hardware import prepare_torch
 
     code = 1
     try:
-        prepare_threads(order)
+        prepare_torch(order.threads)
         cfg = job.suite.eval
         wanted = [cfg, *([curve_config(cfg)] if cfg.moment_metrics else [])]
         pipe.send({one: run.sampler(job, one).drawn for one in wanted})
@@ -110,32 +100,6 @@ def become_worker(server: int, heard: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.set_blocking(heard, False)
     signal.set_wakeup_fd(heard, warn_on_full_buffer=False)
-
-
-def prepare_threads(order: Order) -> None:
-    """As many as a job may have. The server has one: OpenMP's threads do not survive a fork."""
-    from benchmark.system.hardware import prepare_torch
-
-    prepare_torch(order.threads)
-
-
-def equip(order: Order) -> Run:
-    """The jobs and what they share, made again from the arguments of the command."""
-    from rich.console import Console
-
-    from benchmark.errors import ConfigError
-    from benchmark.running.setup import prepare
-
-    run = prepare(replace(order.request, threads=1), order.out, Console(quiet=True))
-    if order.keys != keys_of(run.jobs):
-        raise ConfigError("the suite, a domain or a method's file has changed since the command began; start it again.")
-    facts = {**order.environment, "threads": order.threads}
-    return replace(run, tensorboard=order.tensorboard, doctor=order.doctor, environment=facts)
-
-
-def keys_of(jobs: Sequence[Job]) -> tuple[str, ...]:
-    """The first record's key of each job."""
-    return tuple(next(iter(job.record_keys.values())) for job in jobs)
 
 
 def attempt(job: Job, run: Run) -> tuple[str, ...]:

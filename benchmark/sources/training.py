@@ -42,7 +42,7 @@ def train_source(
     trained first, in `out/before`. Raises ConfigError, WeightsError.
     """
     recipe = _recipe(name, kimg)
-    dist.init()
+    dist.init(device)
     prepare_torch()
     _train_phase(name, recipe, out, cache, device, say)
 

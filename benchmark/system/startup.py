@@ -34,6 +34,6 @@ def require_one_process() -> None:
     if size.isdecimal() and int(size) > 1:
         raise ConfigError(
             f"run was started as one of {size} processes (WORLD_SIZE, as torchrun sets it), and each would do all of "
-            f"the jobs: start it once, with --jobs {size} for so many jobs at a time. Of the commands only `sources "
-            "train` takes torchrun."
+            f"the jobs: start it once, with --ranks-per-job {size} to train each job by so many processes, or with "
+            f"--jobs {size} for so many jobs at a time. Of the commands only `sources train` takes torchrun."
         )

@@ -15,16 +15,16 @@ from benchmark.training import dist
 CPU = torch.device("cpu")
 
 
-def images_per_round(cfg: TrainConfig, group: int) -> int:
-    """Images that this process handles at a time; ConfigError where the batch does not divide so.
+def images_per_round(cfg: TrainConfig, group: int, ranks: int = 1) -> int:
+    """Images that each of so many `ranks` handles at a time; ConfigError where the batch does not divide so.
 
     `group` is the discriminator's minibatch-std group, whose statistics need whole groups.
     """
-    parts = cfg.accumulate * dist.world()
+    parts = cfg.accumulate * ranks
     n, remainder = divmod(cfg.batch, parts)
     if remainder or n % min(n, group):
         raise ConfigError(
-            f"train.batch={cfg.batch} in {parts} parts (train.accumulate={cfg.accumulate} x {dist.world()} processes) "
+            f"train.batch={cfg.batch} in {parts} parts (train.accumulate={cfg.accumulate} x {ranks} processes) "
             f"gives {cfg.batch / parts:g} images each; a part must be 1 to {group} images or a multiple of {group} "
             "(the minibatch-std group). Change train.batch or train.accumulate."
         )

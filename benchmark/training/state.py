@@ -19,6 +19,7 @@ from benchmark.stylegan2 import Nets
 from benchmark.stylegan2.augment import Ada
 from benchmark.stylegan2.weights import not_finite, read_tensors, write_tensors
 from benchmark.system.random_streams import Streams
+from benchmark.training import dist
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Log:
 
     def close(self) -> None:
         """Turn the interval into a Tick; a loss or weight that is not finite ends the training."""
-        means = {name: torch.stack(values).float().mean().item() for name, values in self.state.interval.terms.items()}
+        means = dist.means({name: torch.stack(values).float() for name, values in self.state.interval.terms.items()})
         bad = [f"{name} = {value}" for name, value in means.items() if not np.isfinite(value)]
         nets, extra = self.state.nets, self.state.extra
         parts = {"generator": nets.g, "generator's average": nets.g_ema, "discriminator": nets.d, "method's own": extra}

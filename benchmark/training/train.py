@@ -48,7 +48,7 @@ def train(
     cannot be shared out, MethodError when a loss or a weight is not finite.
     """
     cfg = method.settings(cfg.model_copy(update={"augment": method.augment or cfg.augment}))
-    per_round = images_per_round(cfg, nets.cfg.mbstd_group)
+    per_round = images_per_round(cfg, nets.cfg.mbstd_group, dist.world())
     device = nets.g.mapping.w_avg.device
     source = freeze_copy(nets.g_ema)
     data = torch.from_numpy(np.array(reals))  # a copy: a mapped file is not writable

@@ -114,6 +114,11 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "results where nobody may write": (("--out", "/proc/results"), "cannot write /proc/results/.*choose another"),
     "cache in a file": (("--cache", "file"), "cannot write domain 'toy-rings' to .*file.*choose another cache"),
     "unknown device": (("--device", "tpu"), "--device tpu: expected auto, cpu, cuda"),
+    "devices that are not there": (("--devices", "cuda:0,cuda:99"), "--devices cuda:0,cuda:99: cuda:.* does not exist"),
+    "devices and jobs": (("--devices", "auto", "--jobs", "2"), "--devices auto says .* and so does --jobs 2: give one"),
+    "devices and a device": (("--devices", "cpu", "--device", "cpu"), "so does --device cpu: give one of them"),
+    "ranks that share no batch": (("--gpus-per-job", "3", "--jobs", "1"), "train.batch=8 in 3 parts"),
+    "ranks without a process": (("--ranks-per-job", "2", "--jobs", "0"), "train.ranks=2: .* --jobs 0 allows none"),
     "device that is not there": (("--device", "cuda:99"), r"--device cuda:99: PyTorch [\w.+]+ finds \d+ CUDA devices"),
 }  # fmt: skip
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import socket
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +15,16 @@ import torch
 import torch.multiprocessing as mp
 from torch import Tensor, nn
 
-from benchmark.api import DiscriminatorStep, Extra, GeneratorStep, Method, build, reparametrise
+from benchmark.api import DiscriminatorStep, Extra, GeneratorStep, Method, Turn, build, reparametrise
 from benchmark.config import NetConfig, TrainConfig
 from benchmark.errors import ConfigError, WeightsError
+from benchmark.running.forecast import Unseen
+from benchmark.running.plan import make_job
+from benchmark.running.resume import Progress, UnusableState, state_files
 from benchmark.stylegan2 import Nets
 from benchmark.stylegan2.weights import read_tensors, write_tensors
+from benchmark.suites import load_suite
+from benchmark.system.signals import Stopped
 from benchmark.training import dist
 from benchmark.training.state import State, restore_state, save_state
 from benchmark.training.train import train
@@ -28,6 +36,12 @@ CFG = TrainConfig(
 )
 STILL = TrainConfig(kimg=0.008, batch=8, lr_g=1e-12, lr_d=1e-12, precision="fp32")
 """One step that moves nothing: the discriminator's last gradient is R1's at the initial weights."""
+
+
+JOB = make_job(
+    load_suite("smoke")[0].model_copy(update={"train": CFG.model_copy(update={"checkpoint_minutes": 0.0})}),
+    *(None, Unseen("nowhere"), 0, "sha256"),
+)
 
 
 class Plain(Method):
@@ -62,6 +76,52 @@ class Sometimes(Method):
         return {"own": step.extra.g(step.images.mean(dim=(2, 3))).square().mean()}
 
 
+class DrawsNothing(Method):
+    """Latents from a table, of which each process takes its part; the source's noise has no strength."""
+
+    name = "draws_nothing"
+
+    def latents(self, turn: Turn, usual: Tensor) -> Tensor:
+        table = torch.randn(8, 8, generator=torch.Generator().manual_seed(turn.index))
+        return table[dist.rank() * len(usual) :][: len(usual)]
+
+    def frozen(self, nets: Nets) -> Iterable[nn.Parameter]:
+        return [p for name, p in nets.g.named_parameters() if name.endswith("noise_strength")]
+
+
+def kept(path: Path, told: Callable[[], int | None] = lambda: None) -> tuple[str, list[float]]:
+    """How a training that keeps its states beside `path` after each step ends, and the images that it told of."""
+    images: list[float] = []
+    progress = Progress(JOB, path, None, images.append, told)
+    hooks = {"restore": progress.restore, "on_tick": progress.on_tick, "on_step": progress.on_step}
+    try:
+        run(JOB.training, **hooks)
+    except (Stopped, UnusableState) as end:
+        return type(end).__name__, images
+    return "done", images
+
+
+def keep_states(folder: Path, rank: int) -> list[tuple[str, list[float]]]:
+    """Three trainings in a row: the second rank is told to end; what it stored is not yet in its place; it is cut."""
+    path = folder / "job.safetensors"
+    mine, next_one = state_files(path, rank)
+    signals = iter([None, None, signal.SIGTERM])
+    ends = [kept(path, lambda: next(signals) if rank else None)]
+    if rank:
+        mine.rename(next_one)
+    ends.append(kept(path))
+    if rank:
+        mine.write_bytes(mine.read_bytes()[:1000])
+    ends.append(kept(path))
+    return ends
+
+
+def losses_without_draws() -> list[dict[str, float]]:
+    """Of twelve steps in which nothing is drawn, one tick each."""
+    cfg = TrainConfig(kimg=0.096, batch=8, tick_kimg=0.008, r1_every=2, style_mixing=0, precision="fp32")
+    return [tick.losses for tick in run(cfg, DrawsNothing()).ticks]
+
+
 def run(cfg: TrainConfig, method: Method | None = None, **callbacks) -> State:
     reals = np.random.default_rng(0).integers(0, 256, (20, 3, 16, 16), dtype=np.uint8)
     return train(Nets.create(NETS, 0).to("cpu"), reals, method or Plain(), cfg, ("suite", "domain", 0), **callbacks)
@@ -88,7 +148,7 @@ def one_rank(rank: int, port: int, folder: Path) -> None:
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     torch.set_num_threads(1)
-    dist.init()
+    dist.init("cpu")
     assert (dist.rank(), dist.world()) == (rank, 2)
 
     tensors = [torch.full((2, 3), float(rank)), torch.tensor(10.0 * rank)]
@@ -104,6 +164,8 @@ def one_rank(rank: int, port: int, folder: Path) -> None:
 
     save_state(folder / f"rank{rank}.sometimes", run(CFG, Sometimes()), "key")
     write_shown_and_still(folder, f"rank{rank}")
+    (folder / f"rank{rank}.kept").write_text(json.dumps(keep_states(folder, rank)))
+    (folder / f"rank{rank}.losses").write_text(json.dumps(losses_without_draws()))
     with pytest.raises(WeightsError, match="different steps"):
         run(CFG, restore=lambda s: restore_state(mine, s, "key") if rank else None)
     with pytest.raises(ConfigError, match="2 processes"):
@@ -172,3 +234,22 @@ def test_the_gradient_of_two_processes_is_that_of_the_whole_batch(folder: Path) 
     for name in weights:
         assert alone[name].norm() > 0
         torch.testing.assert_close(shared[name], alone[name], rtol=1e-3, atol=1e-4 * alone[name].abs().max().item())
+
+
+def test_states_of_ranks_are_stored_used_and_given_up_together(folder: Path) -> None:
+    """Also where one of them was killed after all had stored a state and before it replaced the one before."""
+    for rank in (0, 1):
+        told, not_in_place, cut = json.loads((folder / f"rank{rank}.kept").read_text())
+        assert told == ["Stopped", [8, 8, 8]]
+        assert not_in_place == ["done", [24, 8, 8]]
+        assert cut == ["UnusableState", []]
+
+
+def test_two_processes_log_the_losses_of_one_where_nothing_is_drawn(folder: Path) -> None:
+    first, second = (json.loads((folder / f"rank{rank}.losses").read_text()) for rank in (0, 1))
+    alone = losses_without_draws()
+    assert first == second and len(first) == len(alone) == 12
+    assert [losses.keys() for losses in first] == [losses.keys() for losses in alone]
+    for ours, theirs in zip(first, alone, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-3)
+    assert alone[0] != pytest.approx(alone[-1], rel=1e-2)  # it trains

@@ -42,7 +42,7 @@ def prepared(folder: Path, pictures: int, *settings: str) -> tuple[Run, str]:
 def test_each_metric_costs_its_own_cell_and_the_record_is_done(tmp_path: Path, pictures: int) -> None:
     run, said = prepared(tmp_path, pictures)
     bars = Bars(Console(quiet=True))
-    records = run_all(replace(run, bars=bars), bars, Launch(), lambda threads: pytest.fail("no processes"))  # type: ignore[arg-type,return-value]
+    records = run_all(replace(run, bars=bars), bars, Launch(), lambda seats: pytest.fail("no processes"))  # type: ignore[arg-type,return-value]
     assert [record.status for record in records] == ["done", "done"]
     for record in records:
         for name, metric in record.metrics.items():

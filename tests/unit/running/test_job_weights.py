@@ -21,8 +21,9 @@ from benchmark.results import ResultStore
 from benchmark.results.hashes import hash_file
 from benchmark.results.verify import verify_results
 from benchmark.running.plan import Job, make_job
+from benchmark.running.resume import Progress
 from benchmark.running.setup import Request, Run
-from benchmark.running.weights import Progress, trained
+from benchmark.running.weights import trained
 from benchmark.sources import SourceCard
 from benchmark.stylegan2 import Nets
 from benchmark.stylegan2.weights import load_generator, read_tensors, write_tensors

@@ -34,7 +34,7 @@ OTHER_TRAINING: dict[str, Any] = {
     "kimg": 0.5, "batch": 4, "accumulate": 2, "lr_g": 0.1, "lr_d": 0.1, "r1_gamma": 7.0, "r1_every": 3,
     "pl_weight": 1.0, "pl_every": 3, "style_mixing": 0.1, "ema_kimg": 9.0, "ema_rampup": 0.1, "augment": "ada",
     "ada_target": 0.1, "ada_kimg": 7.0, "mirror": True, "precision": "bf16", "tick_kimg": 0.5, "snapshot_kimg": (0.1,),
-    "checkpoint_minutes": 1.0, "tf32": True, "cudnn_benchmark": False, "compile": True,
+    "checkpoint_minutes": 1.0, "tf32": True, "cudnn_benchmark": False, "compile": True, "ranks": 2,
 }  # fmt: skip
 OTHER_EVALUATION: dict[str, Any] = {
     "metrics": ("fd_randconv",), "samples": 60, "pairs": 7, "batch": 5, "psi": 0.5,
@@ -237,6 +237,7 @@ def test_jobs_come_grouped_with_the_untouched_source_first() -> None:
         (SUITE.model_copy(update={"resolution": 64}), [], "resolution 64, its source smoke-32 32"),
         (with_training(batch=6), [], "train.batch=6"),
         (with_training(accumulate=3), [], "train.accumulate=3"),
+        (with_training(ranks=3), [], "train.batch=8 in 3 parts .* x 3 processes"),
         (with_evaluation(pairs=65), [], "eval.pairs=65 must not exceed eval.samples=64"),
         (SUITE, [FreezeD(layers=11)], "freezed.layers=11"),
         (SUITE, [LayerSwap(swap_at_px=64)], "layer_swap.swap_at_px=64"),

@@ -10,23 +10,40 @@ import psutil
 import pytest
 from rich.console import Console
 
+from benchmark.running.order import Order, keys_of
 from benchmark.running.setup import Request, Run, prepare
 from benchmark.running.supervisor import Limits, Supervisor
-from benchmark.running.worker import Order, keys_of
+from benchmark.system.devices import Seat, cpu_seats
 from benchmark.system.progress import Bars
 
 QUICK = ("train.kimg=0.008", "eval.samples=8", "eval.pairs=4", "eval.metrics=[kid_randconv]")
 
 
+SEES = """
+import os
+from benchmark.api import Method
+
+class Sees(Method):
+    name = "sees"
+
+    def prepare(self, nets, reals, rng):
+        raise OSError(f"{os.environ['CUDA_VISIBLE_DEVICES']} is all I see")
+"""
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    overrides = {"domains": ["toy-rings"], "methods": ["finetune"]}
-    request = Request("smoke", QUICK, overrides, "cpu", tmp_path / "cache", 1)
-    return prepare(request, tmp_path / "out", Console(quiet=True))
+    return prepared(tmp_path, ["finetune"])
 
 
-def supervised(run: Run, device: str, failures: list[str]) -> Supervisor:
-    order = Order(run.request, keys_of(run.jobs), run.store.out, 1, False, None, {}, device)
+def prepared(folder: Path, methods: list[str], plugins: tuple[str, ...] = (), seeds: str = "0") -> Run:
+    overrides = {"domains": ["toy-rings"], "methods": methods, "seeds": seeds}
+    request = Request("smoke", QUICK, overrides, "cpu", folder / "cache", 1, plugins)
+    return prepare(request, folder / "out", Console(quiet=True))
+
+
+def supervised(run: Run, device: str, failures: list[str], seats: tuple[Seat, ...] = cpu_seats(2, 2)) -> Supervisor:
+    order = Order(run.request, keys_of(run.jobs), run.store.out, seats, False, None, {}, device)
     bars = Bars(Console(quiet=True))
 
     def stored(number: int) -> bool:
@@ -35,7 +52,7 @@ def supervised(run: Run, device: str, failures: list[str]) -> Supervisor:
     def failed(number: int, status: str, reason: str) -> None:
         failures.append(f"{status}: {reason}")
 
-    return Supervisor(run.jobs, order, 2, Limits(), bars, failed, stored, False)
+    return Supervisor(run.jobs, order, Limits(), bars, failed, stored, False)
 
 
 def test_jobs_prepare_themselves_where_the_server_cannot(run: Run, tmp_path: Path) -> None:
@@ -67,3 +84,14 @@ def test_a_server_that_is_killed_costs_the_job_in_hand(run: Run) -> None:
     assert killed and not [p for p in killed if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
     assert len(failures) <= 2 and all("its process died" in why for why in failures)
     assert supervisor.barren == 0 and not supervisor.waiting
+
+
+def test_each_job_sees_the_gpus_of_a_free_seat(tmp_path: Path) -> None:
+    (tmp_path / "sees.py").write_text(SEES)
+    run = prepared(tmp_path, ["sees"], (str(tmp_path / "sees.py"),), seeds="0-2")
+    failures: list[str] = []
+    supervisor = supervised(run, "cpu", failures, (Seat(1, ("4",)), Seat(1, ("GPU-7f", "6"))))
+    supervisor.waiting = [n for n, job in enumerate(run.jobs) if job.method]
+    supervisor.do()
+    seen = sorted(why.removeprefix("failed: OSError: ").partition(" is all")[0] for why in failures)
+    assert len(seen) == 3 and set(seen) == {"4", "GPU-7f,6"}

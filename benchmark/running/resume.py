@@ -1,0 +1,174 @@
+"""What a training leaves on its way: its log, the weight averages asked for, and states to resume from.
+
+<out>/checkpoints/<train_key>.progress               the state of an interrupted training
+<out>/checkpoints/<train_key>-rank1.progress         that of a further rank, where several train together
+<out>/checkpoints/<train_key>-rank1.progress.next    one that counts only if all ranks have stored theirs
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from benchmark.api.reparametrise import baked
+from benchmark.config import NetConfig
+from benchmark.errors import WeightsError
+from benchmark.running.plan import Job
+from benchmark.stylegan2.weights import architecture_of, read_header, read_tensors, save_generator
+from benchmark.system.files import sha256_or_none
+from benchmark.system.progress import Advance
+from benchmark.system.signals import Stopped
+from benchmark.training import dist
+from benchmark.training.log import TrainingLog
+from benchmark.training.state import State, restore_state, save_state
+
+MISSING = "is missing"
+SAVE = 1
+"""What ranks tell each other where a state is due; a larger number is the signal that told one of them to end."""
+
+
+class UnusableState(WeightsError):
+    """A training state that is damaged or not of this training."""
+
+
+class Progress:
+    """What this rank has to keep, and what it resumes from. Rank 0 writes the log (`log` None: another rank does) and
+    the weight averages; each rank its own state.
+    """
+
+    def __init__(
+        self, job: Job, path: Path, log: TrainingLog | None, advance: Advance, told: Callable[[], int | None]
+    ) -> None:
+        self.cfg, self.key, self.log, self.advance, self.told = job.suite.train, job.train_key, log, advance, told
+        self.path, self.next = state_files(path, dist.rank())
+        self.files, self.kept = snapshot_files(job, path), set[float]()
+        self.saved = time.monotonic()
+
+    def restore(self, state: State) -> None:
+        """Resume from the last state that all ranks have stored, if the weight averages of before are there too.
+
+        UnusableState, on all ranks, where one of them cannot use its own; then `state` may be spoilt.
+        """
+        found, why = dict[int, Path](), ""
+        try:
+            found = self._stored()
+        except UnusableState as error:
+            why = str(error)
+        if common := dist.in_all(found):
+            try:
+                self._resume(state, found[max(common)], max(common))
+            except UnusableState as error:
+                why = str(error)
+        if dist.largest(int(bool(why))):
+            raise UnusableState(why or "Another rank's training state cannot be used.")
+
+    def _stored(self) -> dict[int, Path]:
+        """This rank's states by the images that they have seen."""
+        found = {}
+        for path in (self.path, self.next):
+            if path.is_symlink() or not path.is_file():
+                continue
+            try:
+                images = read_header(path).get("images")
+            except WeightsError as error:
+                raise UnusableState(str(error)) from error
+            found[images if isinstance(images, int) else 0] = path
+        return found
+
+    def _resume(self, state: State, path: Path, images: int) -> None:
+        passed = {kimg for kimg in self.files if kimg * 1000 <= images}
+        if any(fault(self.files[kimg], None, self.key, state.nets.cfg) for kimg in passed):
+            return
+        try:
+            restore_state(path, state, self.key)
+        except WeightsError as error:
+            raise UnusableState(str(error)) from error
+        self.kept |= passed
+        if self.log:
+            self.log.extend(state.ticks)
+        self.advance(state.images)
+
+    def on_tick(self, state: State) -> None:
+        """A line of the log."""
+        if self.log:
+            self.log.extend(state.ticks[-1:])
+
+    def on_step(self, state: State) -> None:
+        """Save what is due; Stopped if this process, or that of another rank, was told to end."""
+        # before the state: a training that resumes from it does not pass here again
+        for kimg, file in self.files.items() if dist.rank() == 0 else ():
+            if kimg not in self.kept and kimg * 1000 <= state.images:
+                save_generator(file, baked(state.nets.g_ema), {"train_key": self.key, "kimg": state.images / 1000})
+                self.kept.add(kimg)
+        self.advance(self.cfg.batch)
+        due = dist.rank() == 0 and time.monotonic() - self.saved >= self.cfg.checkpoint_minutes * 60
+        told = dist.largest(self.told() or (SAVE if due else 0))
+        if told:
+            self._save(state)
+            self.saved = time.monotonic()
+        if told > SAVE:
+            raise Stopped(told)
+
+    def _save(self, state: State) -> None:
+        """Store the state. With several ranks it replaces the one before once all have stored theirs."""
+        if dist.world() == 1:
+            save_state(self.path, state, self.key)
+            return
+        save_state(self.next, state, self.key)
+        dist.largest(0)  # all are here
+        self.next.replace(self.path)
+
+
+def weights_path(job: Job, out: Path) -> Path:
+    """Where the weights of a job lie in the results folder `out`."""
+    return out / "checkpoints" / f"{job.train_key}.safetensors"
+
+
+def state_files(path: Path, rank: int) -> tuple[Path, Path]:
+    """Where a rank's state lies, and the next one until all ranks have theirs; `path` is that of the weights."""
+    name = f"{path.stem}{f'-rank{rank}' if rank else ''}.progress"
+    return path.with_name(name), path.with_name(f"{name}.next")
+
+
+def remove_states(path: Path, ranks: int) -> None:
+    """Remove the states of a training that is finished."""
+    for file in (file for rank in range(ranks) for file in state_files(path, rank)):
+        with suppress(OSError):
+            file.unlink(missing_ok=True)
+
+
+def set_states_aside(path: Path, rank: int) -> list[str]:
+    """Give a rank's states other names; those names."""
+    return [set_aside(file) for file in state_files(path, rank) if os.path.lexists(file)]
+
+
+def snapshot_files(job: Job, path: Path) -> dict[float, Path]:
+    """Where the weights at train.snapshot_kimg lie, for all lengths below that of the training."""
+    cfg = job.suite.train
+    lengths = sorted(kimg for kimg in set(cfg.snapshot_kimg) if kimg < cfg.kimg)
+    return {kimg: path.with_name(f"{path.stem}-{kimg:g}kimg.safetensors") for kimg in lengths}
+
+
+def fault(file: Path, sha256: str | None, train_key: str, cfg: NetConfig) -> str | None:
+    """Why a file of weights cannot be used, None where it can. The hash that was noted and its own digest are tried."""
+    if file.is_symlink() or not file.is_file():
+        return MISSING
+    if sha256 is not None and sha256_or_none(file) != sha256:
+        return "is not what was stored (another sha256)"
+    try:
+        _, header = read_tensors(file)
+        if header.get("train_key") != train_key or architecture_of(file) != cfg:
+            return "belongs to something else"
+    except WeightsError as error:
+        return f"cannot be used ({error})"
+    return None
+
+
+def set_aside(file: Path) -> str:
+    """Give a file that cannot be used another name, beside it, and tell that."""
+    aside = file.with_name(f"{file.name}.unusable")
+    file.replace(aside)
+    return aside.name
