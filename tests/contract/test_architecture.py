@@ -171,14 +171,9 @@ def loaded_by(statement: str) -> set[str]:
 
 
 def test_importing_the_package_costs_next_to_nothing() -> None:
-    """Its functions import what they need. The processor's seconds count, the quickest of three: machines are busy."""
-    code = (
-        "import sys, time; begun = time.process_time(); import benchmark; print(time.process_time() - begun);"
-        "assert callable(benchmark.run) and not {'torch', 'numpy', 'pandas', 'PIL', 'pydantic'} & set(sys.modules)"
-    )
-    times = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT) for _ in range(3)]
-    assert [done.stderr for done in times if done.returncode] == []
-    assert min(float(done.stdout) for done in times) < 0.1
+    """Its functions import what they need."""
+    loaded = loaded_by("import benchmark; assert callable(benchmark.run)")
+    assert not {"torch", "numpy", "pandas", "PIL", "pydantic", "click", "rich", "yaml", "psutil"} & loaded
 
 
 def test_importing_the_package_the_reports_and_the_command_line_costs_no_torch() -> None:
