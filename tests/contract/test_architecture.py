@@ -236,6 +236,16 @@ def test_every_text_file_is_opened_with_an_encoding(path: Path) -> None:
             assert not {"text", "universal_newlines"} & whole or "encoding" in whole, f"line {node.lineno}"
 
 
+@pytest.mark.parametrize("path", [*MODULES.values(), *SHELF], ids=lambda p: f"{p.parent.name}/{p.name}")
+def test_no_pattern_holds_a_name_that_may_hold_a_pattern(path: Path) -> None:
+    """People's folders are called `cats [2024]`; constants in capitals are ours."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("glob", "rglob"):
+            assert all(isinstance(argument, ast.Constant | ast.JoinedStr) for argument in node.args), node.lineno
+            names = [ast.unparse(part.value) for part in ast.walk(node.args[0]) if isinstance(part, ast.FormattedValue)]
+            assert all(name.isupper() or name.startswith("glob.escape(") for name in names), node.lineno
+
+
 def test_the_shelves_are_no_packages() -> None:
     """A top-level package `datasets` would overwrite another distribution's, `methods` would be anybody's."""
     for shelf in ("methods", "datasets"):
