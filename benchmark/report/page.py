@@ -30,10 +30,9 @@ from benchmark.report.lines import control_text, device_of
 from benchmark.report.papers import Paper, paper_of
 from benchmark.report.section import Section
 from benchmark.report.tables.ranking import ordered
-from benchmark.report.tables.table import MISSING, Cell, Column, Row, Table, brief
+from benchmark.report.tables.table import ABSENT, MISSING, Cell, Column, Row, Table, brief
 from benchmark.results import RunRecord
 
-ABSENT = "not available"
 STATES = ("done", "failed", "timed-out", "out-of-memory", "skipped")
 WORDS = {ABSENT, *STATES[1:], MISSING}
 """What stands in a cell that has no number."""

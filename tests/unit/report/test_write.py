@@ -22,7 +22,7 @@ from benchmark.report import rich_table, show, summary, write_report
 from benchmark.report.conditions import conditions
 from benchmark.report.group import SOURCE, group_of
 from benchmark.report.lines import groups
-from benchmark.report.render import latex_tables, markdown_tables
+from benchmark.report.render import latex_tables, markdown, markdown_tables
 from benchmark.report.section import section_of
 from benchmark.report.tables.controls import value_tables
 from benchmark.report.tables.cost import cost_table
@@ -431,6 +431,16 @@ def test_terminal_and_show_print_hostile_names_as_they_are() -> None:
     assert "[red]a[/red]" in printed and "0.0100" in printed
     assert "[red]a[/red]" in summary(section_of([record]))
     assert "not available: put [it] there" in show(record) and "train.kimg" in show(record)
+
+
+def test_what_is_not_available_is_said_once() -> None:
+    """Reasons of metrics begin with these words; those of records of others need not."""
+    for reason in ("not available: needs a file", "needs a file"):
+        record = make("a", metrics=kid(0.01) | {"fid": MetricValue(reason=reason)})
+        texts = (show(record), markdown([section_of([record, make("b", "e", metrics=kid(0.02))])]))
+        for text in texts:
+            said = [line.lower().count("not available") for line in text.splitlines() if "needs a file" in line]
+            assert said == [1], text
 
 
 def test_conditions_name_what_differs() -> None:
