@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import Done, environment, process, start
+from command_line import Done, process, start
+from namespaces import in_namespace, may_mount
 from waiting import PATIENCE, comes
 
 from benchmark.errors import WeightsError
@@ -141,19 +142,9 @@ def test_a_dead_owners_lock_is_free(quiet: Path, cache: Path, tmp_path: Path) ->
     assert records(tmp_path / "res") == records(quiet)
 
 
-def in_namespace(script: str, tmp_path: Path, cache: Path) -> Done:
-    """A shell script that may mount file systems of its own, and nothing outside sees them."""
-    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec", script]
-    python = {"PYTHON": sys.executable}
-    done = subprocess.run(
-        command, capture_output=True, text=True, cwd=tmp_path, env=environment(cache) | python, timeout=PATIENCE
-    )
-    return Done(done.returncode, done.stdout, done.stderr)
-
-
 @pytest.fixture
-def namespaces(tmp_path: Path, cache: Path) -> None:
-    if not shutil.which("unshare") or in_namespace("mkdir m && mount -t tmpfs x m && umount m", tmp_path, cache).code:
+def namespaces(tmp_path: Path) -> None:
+    if not may_mount(tmp_path):
         pytest.skip("this user may not mount a file system of a given size")
 
 

@@ -12,7 +12,7 @@ from benchmark.report.cautions import TAUGHT
 from benchmark.report.group import Group, row_label, short_title
 from benchmark.report.lines import Line, taught_by, value_of
 from benchmark.report.statistics.paired import Ties, seeds_needed, ties_with_best
-from benchmark.report.tables.ranking import ordered
+from benchmark.report.tables.ranking import tabled
 from benchmark.report.tables.table import (
     ABSENT,
     ARROWS,
@@ -49,7 +49,7 @@ def metric_table(group: Group, metric: str) -> Table | None:
     failed = [d for d in group.domains if d not in domains and any(r.status != "done" for r in _on(group, d))]
     if not domains:
         return None
-    shown = [*([group.source] if group.source else []), *ordered(group)]
+    shown = tabled(group)
     notes, columns, cells = Footnotes(), [], []
     said: dict[str, list[str]] = {}
     for domain in sorted([*domains, *failed]):
