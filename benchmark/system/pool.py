@@ -13,6 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from benchmark.system.processes import follow_parent
+from benchmark.system.signals import held_back
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -56,7 +57,8 @@ def _pooled(work: Callable[[Item], Result], items: Sequence[Item], workers: int)
         for item in items:
             if len(waiting) >= AHEAD * workers:
                 yield waiting.popleft().result()
-            waiting.append(pool.submit(work, item))
+            with held_back():  # the first one starts the processes
+                waiting.append(pool.submit(work, item))
         while waiting:
             yield waiting.popleft().result()
     finally:

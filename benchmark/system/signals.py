@@ -41,6 +41,28 @@ def stoppable() -> Iterator[None]:
 
 
 @contextmanager
+def held_back() -> Iterator[None]:
+    """SIGINT and SIGTERM count after the block; a process that is started inside never hears the Ctrl-C of a terminal.
+
+    Without this a process is interrupted while it starts, and shows a traceback of Python's own code.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    noted: list[int] = []
+    before = {number: signal.signal(number, lambda number, frame: noted.append(number)) for number in SIGNALS}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # who is started inside has it from here
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if noted:
+            signal.raise_signal(noted[0])
+
+
+@contextmanager
 def finishing_steps() -> Iterator[Callable[[], int | None]]:
     """SIGINT and SIGTERM are only noted while inside; the value tells which one came, or None.
 

@@ -73,7 +73,7 @@ def records(out: Path) -> dict[str, object]:
 
 
 def test_a_run(finished: Finished, tmp_path: Path) -> None:
-    left = (100, 800, 1400)
+    left = (100, 600, 800)
     on_small_disk(tmp_path, left, sys.executable, "-m", "benchmark", *RUN)
     expected = records(finished.out)
     made = records(tmp_path / "after.end/res")

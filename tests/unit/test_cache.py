@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +25,7 @@ from benchmark.results.hashes import hash_file, hash_lines, read_hashes
 from benchmark.results.verify import Verified, tidy_results, verify_results
 from benchmark.system.files import clear_old_temporaries, clear_temporaries, new_file, reserve
 from benchmark.system.locks import alone
-from benchmark.system.signals import Stopped, finishing_steps, stoppable
+from benchmark.system.signals import Stopped, finishing_steps, held_back, stoppable
 
 KEY, OTHER = "ab" * 16, "cd" * 16
 
@@ -191,6 +192,20 @@ def test_a_signal_waits_for_the_end_of_a_step_and_a_second_one_does_not(number: 
     assert stopped.value.code == code
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)] == before
     assert signal.alarm(0) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_is_held_back_counts_afterwards(number: int) -> None:
+    reached = []
+    with stoppable(), pytest.raises(Stopped) as stopped:
+        with held_back():
+            os.kill(os.getpid(), number)
+            asked = [sys.executable, "-c", "import signal; print(signal.pthread_sigmask(0, []))"]
+            reached.append(subprocess.run(asked, capture_output=True, text=True, check=True).stdout)
+        reached.append("after it")
+    assert stopped.value.code == 128 + number
+    assert len(reached) == 1 and "SIGINT" in reached[0], "a process that was started inside does not hear Ctrl-C"
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
 
 
 def test_a_step_that_does_not_end_is_given_up() -> None:
