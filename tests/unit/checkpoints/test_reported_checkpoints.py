@@ -313,6 +313,19 @@ def test_functions_and_what_comes_with_python_stay_refused_in_every_entry(
     assert "wants to call" in message or "is not callable" in message
 
 
+def test_frozen_layers_that_are_buffers_are_weights(nets: Nets, load: Load) -> None:
+    held = ("G.mapping.fc", "G_ema.mapping.fc", "D.b8.")
+    found = load(pickle_of(nets, held=held))
+    assert equal(found.nets.g_ema, nets.g_ema) and equal(found.nets.g, nets.g) and equal(found.nets.d, nets.d)
+
+
+def test_the_content_decides_and_not_the_name(nets: Nets, theirs: dict[str, State], tmp_path: Path) -> None:
+    (tmp_path / "nvidia.pt").write_bytes(pickle_of(nets))
+    torch.save(theirs, tmp_path / "theirs.pkl")
+    for name in ("nvidia.pt", "theirs.pkl"):
+        assert equal(convert(read_checkpoint(tmp_path / name), (), name).nets.g_ema, nets.g_ema, "w_avg")
+
+
 # --- files that are no checkpoints
 
 BEGINNINGS = {
