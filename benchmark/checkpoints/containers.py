@@ -7,13 +7,13 @@ import json
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from safetensors import SafetensorError, safe_open
 
 from benchmark.checkpoints.inert import NAMES
-from benchmark.checkpoints.machine import DAMAGE, unreadable
+from benchmark.checkpoints.machine import DAMAGE, shown, unreadable
 from benchmark.checkpoints.pickle_file import MAX_VALUE, read_pickle
 from benchmark.checkpoints.tensors import MAX_NETWORK, MAX_TENSORS, Storage
 from benchmark.checkpoints.torch_stream import TORCH_MAGIC, read_torch_stream, storage_id
@@ -26,6 +26,8 @@ MAX_LISTING = 4 * 2**20
 """Bytes of a ZIP's or safetensors' list of entries."""
 MAX_PICKLE = 128 * 2**20
 NETWORKS = 3
+ENDINGS = (".pkl", ".pt", ".pth", ".ckpt", ".safetensors")
+"""Of the names that checkpoints have, for whoever has to be told what to give."""
 
 
 @contextmanager
@@ -125,6 +127,7 @@ def read_torch_zip(file: BinaryIO, where: str) -> Any:
     limited = Limited(file, MAX_LISTING)
     archive = zipfile.ZipFile(limited)  # type: ignore[call-overload]
     limited.most = MAX_VALUE
+    refuse_plain_zip(archive, where)
     main, names = checked_entries(archive, file.seek(0, 2))
     root = main.filename.removesuffix("data.pkl")
     if main.file_size > MAX_PICKLE:
@@ -142,6 +145,25 @@ def read_torch_zip(file: BinaryIO, where: str) -> Any:
         return storages[key].expect(dtype, count)
 
     return read_pickle(io.BytesIO(archive.read(main)), NAMES, where, persistent)
+
+
+def refuse_plain_zip(archive: zipfile.ZipFile, where: str) -> None:
+    """WeightsError for a ZIP that somebody packed, with a checkpoint in it or with other files."""
+    files = [entry for entry in archive.infolist() if not entry.is_dir()]
+    names = [PurePosixPath(entry.filename) for entry in files]
+    if not files or any(name.name == "data.pkl" or name.parent.name == "data" for name in names):
+        return  # of PyTorch, whole or damaged
+    inside = [str(name) for name in names if name.suffix.lower() in ENDINGS and not name.name.startswith(".")]
+    if inside:
+        more = f" and {len(inside) - 1} more" if len(inside) > 1 else ""
+        raise WeightsError(
+            f"{where} is a plain ZIP with {shown(inside[0], 80)}{more} in it, no checkpoint itself; unpack it, then "
+            "give the file."
+        )
+    raise WeightsError(
+        f"{where} is a plain ZIP of {len(files)} files such as {shown(str(names[0]), 80)}, none of them a checkpoint; "
+        f"expected {', '.join(ENDINGS)}."
+    )
 
 
 def checked_entries(archive: zipfile.ZipFile, length: int) -> tuple[zipfile.ZipInfo, dict[str, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import warnings
 from collections.abc import Sequence
@@ -251,6 +252,11 @@ def main() -> None:
     sys.exit(code)
 
 
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+"""Errors of a disk, which stop any command in the middle."""
+MAKE_ROOM = "is the disk full? What was finished is kept; make room and run the same command again"
+
+
 def outcome() -> tuple[int | str | None, str | None]:
     """Run the command line: (exit code, what is to be said at the end)."""
     try:
@@ -265,6 +271,10 @@ def outcome() -> tuple[int | str | None, str | None]:
         return 2, one_line(f"{error.format_message().rstrip('.')} (see: {see})")
     except click.ClickException as error:
         return 2, one_line(error.format_message())
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        return 2, one_line(f"{error.strerror}: {error.filename or 'output'}; {MAKE_ROOM}")
     except (KeyboardInterrupt, click.Abort) as error:
         told = error.__cause__ or error  # click makes an Abort of what was raised
         why = told.why if isinstance(told, OutputLost) else "interrupted"

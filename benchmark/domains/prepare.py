@@ -27,6 +27,7 @@ from benchmark.domains.pictures.pixels import check_size, cropped, scaled, uprig
 from benchmark.domains.pictures.raw_images import Raw, RawSet, raw_target
 from benchmark.domains.prepared import Entry, Writer, new_prepared, png, read_provenance, require_shots
 from benchmark.errors import ConfigError, DataError
+from benchmark.system.files import clear_temporaries
 from benchmark.system.locks import alone
 from benchmark.system.pool import cores, in_processes
 
@@ -82,8 +83,7 @@ def prepare(
                     made[px] = there
                 else:
                     wanted.append(px)
-                    for stale in out.glob(f".{path.name}.*.tmp"):  # of a process that was killed: we hold the lock
-                        stale.unlink(missing_ok=True)
+                    clear_temporaries(out, f"{path.name}.")  # of a process that was killed: we hold the lock
             if wanted:
                 made |= _make(raw, wanted, out, filter, request, workers or cores(), progress)
     except OSError as error:

@@ -7,6 +7,7 @@ Equal images and settings give equal bytes. `open_target` makes a domain of such
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import struct
@@ -272,7 +273,9 @@ def state(target: Asset, cache: Path) -> str:
     """How much of a target is available locally, in a few words."""
     folder = target_folder(cache, target.name).prepared(0, "").parent
     start = f"{target.name}-"
-    prepared = [path.stem.removeprefix(start).replace("-", " px ") for path in sorted(folder.glob(f"{start}*.zip"))]
+    prepared = [
+        path.stem.removeprefix(start).replace("-", " px ") for path in sorted(folder.glob(f"{glob.escape(start)}*.zip"))
+    ]
     if prepared:
         return f"prepared: {', '.join(prepared)}"
     raw = raw_folder(cache, target).raw

@@ -77,6 +77,12 @@ class Group:
         return [line for line in self.lines if line.is_default and not line.zero_step]
 
     @cached_property
+    def without_default(self) -> list[Line]:
+        """The rows of methods that have no record at their default control: they are seen, and compete with nobody."""
+        known = {line.base for line in self.shown}
+        return [line for line in self.lines if not line.zero_step and line.base not in known]
+
+    @cached_property
     def by_base(self) -> dict[str, list[Line]]:
         """Name of a method -> its lines, in the order of its control."""
         found: dict[str, list[Line]] = defaultdict(list)

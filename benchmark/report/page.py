@@ -30,10 +30,9 @@ from benchmark.report.lines import control_text, device_of
 from benchmark.report.papers import Paper, paper_of
 from benchmark.report.section import Section
 from benchmark.report.tables.ranking import ordered
-from benchmark.report.tables.table import MISSING, Cell, Column, Row, Table, brief
+from benchmark.report.tables.table import ABSENT, MISSING, Cell, Column, Row, Table, brief
 from benchmark.results import RunRecord
 
-ABSENT = "not available"
 STATES = ("done", "failed", "timed-out", "out-of-memory", "skipped")
 WORDS = {ABSENT, *STATES[1:], MISSING}
 """What stands in a cell that has no number."""
@@ -144,7 +143,8 @@ def _gaps(group: Group) -> list[tuple[str, str]]:
     """Which seeds of which method have no numbers, as a fact; none where all have."""
     said = []
     for line in group.lines:
-        for domain in group.domains if line.is_default or line.zero_step else ():
+        shown = line.is_default or line.zero_step or line in group.without_default
+        for domain in group.domains if shown else ():
             states = {r.seed: r.status for r in group.at(line, domain)}
             bad = [f"seed {n} {states.get(n, 'not run')}" for n in group.seeds if states.get(n) != "done"]
             said += [f"{line.base} on {domain}: {', '.join(bad)}"] if bad else []

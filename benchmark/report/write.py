@@ -20,13 +20,17 @@ from benchmark.report.page import page
 from benchmark.report.render import latex, markdown
 from benchmark.report.section import Section, section_of, with_conditions, with_pictures
 from benchmark.report.spreadsheet import csv_text
-from benchmark.report.tables.table import brief
+from benchmark.report.tables.table import ABSENT, brief, why_absent
 from benchmark.results import ResultStore, RunRecord
 from benchmark.results.reals import read_reals
 from benchmark.system.files import write_atomic
 from benchmark.system.text.terminal import visible_line
 
 __all__ = ["Report", "Section", "read", "show", "write_report"]
+
+
+LONG = 2000
+"""Characters of a reason in `show`."""
 
 
 @dataclass(frozen=True)
@@ -140,9 +144,8 @@ def show(record: RunRecord) -> str:
     for name, m in record.metrics.items():
         spread = f" ± {m.std_error:g} (standard error)" if m.std_error is not None else ""
         spread += f", interval {m.interval[0]:g} to {m.interval[1]:g}" if m.interval else ""
-        value = (
-            f"not available: {m.reason}" if m.value is None else f"{m.value:g}{spread} (N={m.n}, {m.better} is better)"
-        )
+        absent = f"{ABSENT}: {why_absent(m.reason, LONG)}"
+        value = absent if m.value is None else f"{m.value:g}{spread} (N={m.n}, {m.better} is better)"
         lines.append(f"  {name:24} {value}" + (f"; {m.note}" if m.note else ""))
     if record.doctor and not record.doctor.passed:
         lines.append(f"measured although the doctor failed: {brief('; '.join(record.doctor.failed), 600)}")

@@ -15,6 +15,7 @@ from benchmark.domains import load_domain
 from benchmark.errors import ConfigError
 from benchmark.sources.source import NoiseStart, Recipe, find_source, list_sources, load_source
 from benchmark.stylegan2 import Generator, Nets, save
+from benchmark.system.files import write_atomic
 from benchmark.system.hardware import prepare_torch
 from benchmark.training import dist
 from benchmark.training.state import State, restore_state, save_state
@@ -63,8 +64,8 @@ def _train_phase(name: str, recipe: Recipe, out: Path, cache: Path, device: str,
     def on_tick(state: State) -> None:
         if dist.rank() == 0:
             say(_line(state))
-            with (out / "ticks.jsonl").open("a", encoding="utf-8") as log:
-                log.write(json.dumps(vars(state.ticks[-1])) + "\n")
+            log = "".join(f"{json.dumps(vars(tick))}\n" for tick in state.ticks)
+            write_atomic(out / "ticks.jsonl", log.encode("utf-8"))
             last = state.ticks[-2].images if len(state.ticks) > 1 else 0
             every = round(recipe.snapshot_kimg * 1000)
             if state.images // every > last // every:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import errno
 import hashlib
 import json
+import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -117,7 +120,9 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, object
                 metadata={"json": text},
             )
         except SafetensorError as error:
-            raise OSError(f"{path} cannot be written: {error}") from None
+            code = re.search(r"os error (\d+)", str(error))
+            number = int(code[1]) if code else errno.EIO
+            raise OSError(number, os.strerror(number), str(path)) from None
         temporary.chmod(mode)
 
 

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from waiting import PATIENCE
+
 import benchmark
 
 ROOT = Path(benchmark.__file__).parents[1]
@@ -45,7 +47,7 @@ def start(arguments: Sequence[str], cache: Path, cwd: Path) -> subprocess.Popen[
 def process(arguments: Sequence[str], cache: Path, cwd: Path) -> Done:
     """`python -m benchmark ...` to its end."""
     running = start(arguments, cache, cwd)
-    out, err = running.communicate(timeout=300)
+    out, err = running.communicate(timeout=PATIENCE)
     return Done(running.returncode, out, err)
 
 

@@ -10,7 +10,7 @@ import contextlib
 import pickle
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -68,14 +68,16 @@ def pickle_of(
     attributes: Attributes | None = None,
     extra: Mapping[str, Any] | None = None,
     source: str = SOURCE,
+    held: Collection[str] = (),
 ) -> bytes:
     """The bytes of such a pickle; networks are conditional if `nets.cfg.c_dim` says so.
 
     `dtype` is the type of the stored tensors. `noise_rand` adds the second noise map of FixNoise's networks.
     `attributes` replaces or adds values of modules' states, {("D.b4.mbstd", "group_size"): 8} for one. `extra` are
-    further entries of the file. `source` is the text that takes the place of the modules' source.
+    further entries of the file. `source` is the text that takes the place of the modules' source. The parameters of
+    modules whose paths begin with one of `held` are stored as buffers, as some forks freeze layers.
     """
-    spec = _Spec(nets.cfg, dtype, noise_rand, dict(attributes or {}), source)
+    spec = _Spec(nets.cfg, dtype, noise_rand, dict(attributes or {}), source, tuple(held))
     parts = {"G": nets.g, "D": nets.d, "G_ema": nets.g_ema}
     data = {
         **{name: spec.record(net, name) for name, net in parts.items()},
@@ -134,8 +136,15 @@ class _Spec:
     """How modules of ours look in the file."""
 
     def __init__(
-        self, cfg: NetConfig, dtype: torch.dtype, noise_rand: bool, attributes: dict[Any, Any], source: str
+        self,
+        cfg: NetConfig,
+        dtype: torch.dtype,
+        noise_rand: bool,
+        attributes: dict[Any, Any],
+        source: str,
+        held: tuple[str, ...],
     ) -> None:
+        self.held = held
         self.cfg, self.dtype, self.noise_rand, self.attributes, self.source = cfg, dtype, noise_rand, attributes, source
 
     def record(self, module: nn.Module, path: str) -> Persistent:
@@ -153,6 +162,9 @@ class _Spec:
         parameters = {
             name: nn.Parameter(p.detach().to(self.dtype)) for name, p in module.named_parameters(recurse=False)
         }
+        if path.startswith(self.held):
+            buffers |= {name: p.data for name, p in parameters.items()}
+            parameters = {}
         return Persistent(kind, self.state(path, attributes, parameters, buffers, children), self.source)
 
     def state(self, path: str, attributes: Any, parameters: Any, buffers: Any, children: Any) -> dict[str, Any]:

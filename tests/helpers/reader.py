@@ -10,6 +10,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from waiting import PATIENCE
+
 BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -31,7 +33,7 @@ class User:
             words[0] = sys.executable
         plain = {"PYTHONPATH": str(self.site), "BENCHMARK_CACHE": str(self.cache), "COLUMNS": "200"}
         done = subprocess.run(
-            words, cwd=self.folder, env=os.environ | plain, capture_output=True, text=True, timeout=600
+            words, cwd=self.folder, env=os.environ | plain, capture_output=True, text=True, timeout=PATIENCE
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         return done.stdout

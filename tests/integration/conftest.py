@@ -27,9 +27,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Finished:
     """Three methods on one toy domain; two trainings, since one method re-uses another's.
 
+    One job at a time on every machine, so that what is said tells what is stored.
+
     It is made by the first test process that asks for it, and shared by all.
     """
-    arguments = ("run", *QUICK, "--methods", "finetune,layer_swap,fixnoise", "--domains", "toy-rings", "--out", "res")
+    asked = ("--methods", "finetune,layer_swap,fixnoise", "--domains", "toy-rings")
+    arguments = ("run", *QUICK, *asked, "--out", "res", "--jobs", "1")
     own = tmp_path_factory.getbasetemp()
     shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
     folder, note = shared / "finished", shared / "finished.json"

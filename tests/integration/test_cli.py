@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from command_line import QUICK, Done, Finished, process, start
 from PIL import Image
+from waiting import PATIENCE
 
 import benchmark.methods
 from benchmark.cli.app import WHAT, cli
@@ -101,7 +102,7 @@ def test_an_interrupted_run_goes_on_to_the_same_records(finished: Finished, cach
         if "train finetune" in line:  # in the middle: two jobs are finished or nearly so, two are not
             break
     running.send_signal(signal.SIGINT)
-    _, err = running.communicate(timeout=120)
+    _, err = running.communicate(timeout=PATIENCE)
     assert running.returncode == 130
     assert err.splitlines()[-1] == "interrupted; finished records are kept, run the same command again to resume."
     assert "Traceback" not in err

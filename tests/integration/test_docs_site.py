@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from reader import BLOCK, User, commands
+from waiting import PATIENCE
 
 import benchmark
 
@@ -36,7 +37,7 @@ GAP = "…"
 def test_the_site_builds_strictly_and_asks_the_network_for_nothing(tmp_path: Path) -> None:
     pytest.importorskip("mkdocs")
     words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr[-3000:]
     pages = {path.name: path.read_text() for path in tmp_path.glob("*.html")}
     assert {"index.html", "methods.html", "metrics.html", "api.html", "your-pictures.html"} <= pages.keys()

@@ -25,7 +25,7 @@ from benchmark.stylegan2 import Nets
 
 Command = Callable[..., Done]
 FETCH = ("datasets", "fetch")
-QUICK = ("--stall", "0.5", "--tries", "1")
+ONCE = ("--tries", "1")
 EYES = {"eye_left": [24, 28], "eye_right": [40, 28], "mouth_left": [27, 42], "mouth_right": [37, 42]}
 
 
@@ -131,10 +131,10 @@ def test_a_set_with_images_missing_is_said_to_have(command: Command, shelf: Path
 def test_a_killed_fetch_goes_on(command: Command, shelf: Path, site: Site, raw: Path) -> None:
     data = zip_of(40)
     card(shelf, {"name": "birds.zip", "url": site.says("/b.zip", file(data, stops_after=300_000))})
-    said = bad(command(*FETCH, "birds", "--accept-licence", *QUICK))
+    said = bad(command(*FETCH, "birds", "--accept-licence", *ONCE))
     assert "run the same command again to resume" in said
     site.says("/b.zip", file(data))
-    good(command(*FETCH, "birds", *QUICK))
+    good(command(*FETCH, "birds", *ONCE))
     assert (raw / "birds.zip").read_bytes() == data
     assert site.ranges("/b.zip")[1] not in (None, "bytes=0-")
 
@@ -199,11 +199,11 @@ def test_a_list_that_leads_to_this_machine_is_not_followed_unless_allowed(
     card(shelf, {"name": "faces.json", "url": site.says("/faces.json", file(faces))}, layout=layout)
     for i in range(2):
         site.says(f"/art/{i}.png", file(picture(i)))
-    command(*FETCH, "birds", "--accept-licence", *QUICK)
+    command(*FETCH, "birds", "--accept-licence", *ONCE)
     assert [path for path, _ in site.asked] == ["/faces.json"]
     dead = json.loads((raw.parent / "lock.json").read_text())["dead"]
     assert len(dead) == 2 and all("this machine or its network (127.0.0.1)" in why for why in dead.values())
-    good(command(*FETCH, "birds", "--retry-dead", "--local-addresses", *QUICK))
+    good(command(*FETCH, "birds", "--retry-dead", "--local-addresses", *ONCE))
     assert len(list((raw / "pictures").iterdir())) == 2
 
 
@@ -219,7 +219,7 @@ def test_a_list_of_pictures_with_dead_links(
     card(shelf, entry, layout=layout)
 
     monkeypatch.setenv("BENCHMARK_LOCAL_ADDRESSES", "1")
-    said = bad(command(*FETCH, "birds", "--accept-licence", *QUICK))
+    said = bad(command(*FETCH, "birds", "--accept-licence", *ONCE))
     assert "1 of 9 images could not be downloaded this time" in said and "/art/7.png: HTTP 500" in said
     lock = json.loads((raw.parent / "lock.json").read_text())
     assert lock["dead"] == {
@@ -228,13 +228,13 @@ def test_a_list_of_pictures_with_dead_links(
     }
     asked = len(site.asked)
     site.says("/art/7.png", file(picture(7)))
-    assert "2 listed images could not be downloaded" in good(command(*FETCH, "birds", *QUICK))
+    assert "2 listed images could not be downloaded" in good(command(*FETCH, "birds", *ONCE))
     assert [path for path, _ in site.asked[asked:]] == ["/art/7.png"], "the dead and the here are not asked for again"
     first = json.loads((raw.parent / "lock.json").read_text())["digest"]
     assert f"digest {first}" in good(command("datasets", "verify", "birds"))
 
     site.says("/art/2.png", file(picture(2)))
-    assert "1 listed images could not be downloaded" in good(command(*FETCH, "birds", "--retry-dead", *QUICK))
+    assert "1 listed images could not be downloaded" in good(command(*FETCH, "birds", "--retry-dead", *ONCE))
     lock = json.loads((raw.parent / "lock.json").read_text())
     assert list(lock["dead"]) == ["artist-5.png"] and lock["digest"] != first, "other pictures, another digest"
     assert "16 px: 8 images, 1 skipped" in good(command("datasets", "prepare", "birds", "--resolution", "16"))
@@ -247,7 +247,7 @@ def test_a_site_that_is_down_is_left_alone_soon(command: Command, shelf: Path, s
         site.says(f"/art/{i}.png", status(503))
     layout = {"images": ["pictures/*"], "landmarks": "faces.json"}
     card(shelf, {"name": "faces.json", "url": site.says("/faces.json", file(faces))}, layout=layout)
-    said = bad(command(*FETCH, "birds", "--accept-licence", "--local-addresses", *QUICK))
+    said = bad(command(*FETCH, "birds", "--accept-licence", "--local-addresses", *ONCE))
     assert "of 200 images could not be downloaded this time" in said and "HTTP 503" in said
     assert len(site.asked) < 40
 

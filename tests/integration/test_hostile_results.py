@@ -19,12 +19,14 @@ from benchmark.running.worker import captured
 READERS = (("report", "res"), ("results", "verify", "res"), ("compare", "res", "good"))
 REPORTED = ("a record", "a picture", "a training's log", "the page", "records", "samples", "logs is", "figures")
 """What a report reads or writes; the other commands are quicker."""
-SECONDS = 120
+SECONDS = 600
 """No command of this file takes so long: who reads a pipe or a device would wait for ever."""
 
 
 @pytest.fixture(autouse=True)
-def impatient() -> Iterator[None]:
+def impatient(finished: Finished) -> Iterator[None]:
+    """From when the run that all start from is there."""
+
     def give_up(*_: object) -> None:
         pytest.fail("it waits for something that never comes")
 

@@ -7,7 +7,6 @@ import io
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,20 +17,28 @@ import yaml
 from command_line import environment
 from hostile_site import Site, file, open_site
 from PIL import Image
+from waiting import PATIENCE, comes
 
 SIGNALS = {signal.SIGKILL: -signal.SIGKILL, signal.SIGINT: 130, signal.SIGTERM: 143}
 SHELF = """
-import signal, sys
+import signal, sys, time
 from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from benchmark.domains import assets
+from benchmark.domains import assets, prepare
 shelf = Path(sys.argv.pop(1))
 assets.card_shelf = lambda: shelf
+squares, parts = prepare.make_squares, []
+def make_squares(task):
+    parts.append(task)
+    while len(parts) > 1 and Path("hold").exists():
+        time.sleep(0.01)
+    return squares(task)
+prepare.make_squares = make_squares
 if __name__ == "__main__":
     from benchmark.cli import main
     main()
 """
-SECONDS = 120
+"""The command line with the cards of this test. The second part of a preparation waits while there is `hold`."""
 
 
 @pytest.fixture
@@ -57,19 +64,16 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 
 def stop(running: subprocess.Popen[str], number: signal.Signals, when: Callable[[], bool]) -> str:
     """Send the signal when the work has come so far; what the command said. Fails where it ended by itself."""
-    until = time.monotonic() + SECONDS
-    while not when():
-        assert running.poll() is None and time.monotonic() < until, running.communicate()
-        time.sleep(0.005)
+    assert comes(lambda: when() or running.poll() is not None)
     running.send_signal(number)
-    _, said = running.communicate(timeout=SECONDS)
+    _, said = running.communicate(timeout=PATIENCE)
     assert running.returncode == SIGNALS[number], said
     assert "Traceback" not in said
     return said
 
 
 def finished(running: subprocess.Popen[str]) -> None:
-    out, said = running.communicate(timeout=SECONDS)
+    out, said = running.communicate(timeout=PATIENCE)
     assert running.returncode == 0, out + said
 
 
@@ -120,7 +124,9 @@ def test_a_preparation_that_is_stopped_leaves_nothing_and_gives_the_same(
     def half_way() -> bool:
         return any(path.stat().st_size > 500_000 for path in (tmp_path / "out").glob(".*.tmp"))
 
+    (tmp_path / "hold").touch()
     stop(start(tmp_path, *prepare, "out"), number, half_way)
+    (tmp_path / "hold").unlink()
     assert not list((tmp_path / "out").glob("*.zip"))
     finished(start(tmp_path, *prepare, "out"))
     finished(start(tmp_path, *prepare, "quiet"))

@@ -10,14 +10,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import Done, environment, process, start
+from command_line import Done, process, start
+from namespaces import in_namespace, may_mount
+from waiting import PATIENCE, comes
 
 from benchmark.errors import WeightsError
 from benchmark.stylegan2.weights import read_header, read_tensors
@@ -30,12 +30,6 @@ RUN = (
     *("--set", "train.augment=ada", "--set", "train.pl_weight=2", "--set", "train.snapshot_kimg=[0.04]"),
 )
 """A dozen steps of everything that has a state; a checkpoint after each."""
-
-
-def until(true: Callable[[], bool], running: subprocess.Popen[str]) -> None:
-    """Return when `true` or when the process has ended."""
-    while running.poll() is None and not true():
-        time.sleep(0.005)
 
 
 def progress_of(out: Path) -> int:
@@ -88,16 +82,7 @@ def quiet(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
 
 def test_a_run_killed_at_random_steps_ends_with_the_same_bits(quiet: Path, cache: Path, tmp_path: Path) -> None:
     out = tmp_path / "res"
-    rng = random.Random(7)
-    for end, code in ((signal.SIGKILL, -9), (signal.SIGTERM, 143)):
-        before = progress_of(out)
-        goal = before + 8 * rng.randint(1, 3)
-        running = start(RUN, cache, tmp_path)
-        until(lambda goal=goal: progress_of(out) >= goal, running)  # type: ignore[misc]
-        running.send_signal(end)
-        _, err = running.communicate(timeout=60)
-        assert running.returncode == code and "Traceback" not in err
-        assert progress_of(out) >= goal, "what was done is kept"
+    assert any(stopped_twice(cache, tmp_path, number) for number in range(20))
     assert not list((out / "checkpoints").glob("*[0-9a-f].safetensors"))
     done = process(RUN, cache, tmp_path)
     assert done.code == 0, done.err
@@ -107,10 +92,29 @@ def test_a_run_killed_at_random_steps_ends_with_the_same_bits(quiet: Path, cache
     assert not list(out.rglob("*.tmp")) and not list(out.rglob("*.progress"))
 
 
+def stopped_twice(cache: Path, folder: Path, number: int) -> bool:
+    """Killed and told to stop while it trains; False, and all is as before, where it was over before we looked."""
+    out, rng = folder / "res", random.Random(number)
+    for end, code in ((signal.SIGKILL, -9), (signal.SIGTERM, 143)):
+        goal = progress_of(out) + 8 * rng.randint(1, 3)
+        running = start(RUN, cache, folder)
+        assert comes(lambda goal=goal, running=running: progress_of(out) >= goal or running.poll() is not None)
+        running.send_signal(end)
+        _, err = running.communicate(timeout=PATIENCE)
+        assert "Traceback" not in err
+        if list((out / "checkpoints").glob("*[0-9a-f].safetensors")):
+            shutil.rmtree(out)
+            return False
+        assert running.returncode == code
+        assert progress_of(out) >= goal, "what was done is kept"
+    return True
+
+
 def test_two_runs_at_once_share_the_work(quiet: Path, tmp_path: Path) -> None:
     """One results folder, one cache that is empty: everything is drawn, trained and measured once."""
     runs = [start(RUN, tmp_path / "cache", tmp_path) for _ in range(2)]
-    done = [Done(run.wait(), out, err) for run, (out, err) in [(run, run.communicate(timeout=300)) for run in runs]]
+    said_by = [run.communicate(timeout=PATIENCE) for run in runs]
+    done = [Done(run.returncode, *texts) for run, texts in zip(runs, said_by, strict=True)]
     assert [d.code for d in done] == [0, 0], done
     said = Counter(re.findall(r"(?:draw|train|evaluate) [\w-]+", "\n".join(d.out for d in done)))
     assert said and set(said.values()) == {1}, said
@@ -124,7 +128,7 @@ def test_a_dead_owners_lock_is_free(quiet: Path, cache: Path, tmp_path: Path) ->
     code = (
         "import sys, time\nfrom filelock import FileLock\n"
         "locks = [FileLock(path) for path in sys.argv[1:]]\n[lock.acquire() for lock in locks]\n"
-        "print('held', flush=True)\ntime.sleep(600)\n"
+        "print('held', flush=True)\ntime.sleep(6000)\n"
     )
     names = map(str, (tmp_path / "res" / "locks").iterdir())
     owner = subprocess.Popen([sys.executable, "-c", code, *names], stdout=subprocess.PIPE, text=True)
@@ -134,23 +138,13 @@ def test_a_dead_owners_lock_is_free(quiet: Path, cache: Path, tmp_path: Path) ->
     waited = any("another process is at it" in line for line in running.stdout)
     owner.kill()
     owner.communicate()
-    assert running.communicate(timeout=300) and running.returncode == 0 and waited
+    assert running.communicate(timeout=PATIENCE) and running.returncode == 0 and waited
     assert records(tmp_path / "res") == records(quiet)
 
 
-def in_namespace(script: str, tmp_path: Path, cache: Path) -> Done:
-    """A shell script that may mount file systems of its own, and nothing outside sees them."""
-    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec", script]
-    python = {"PYTHON": sys.executable}
-    done = subprocess.run(
-        command, capture_output=True, text=True, cwd=tmp_path, env=environment(cache) | python, timeout=300
-    )
-    return Done(done.returncode, done.stdout, done.stderr)
-
-
 @pytest.fixture
-def namespaces(tmp_path: Path, cache: Path) -> None:
-    if not shutil.which("unshare") or in_namespace("mkdir m && mount -t tmpfs x m && umount m", tmp_path, cache).code:
+def namespaces(tmp_path: Path) -> None:
+    if not may_mount(tmp_path):
         pytest.skip("this user may not mount a file system of a given size")
 
 

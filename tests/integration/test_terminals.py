@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from command_line import QUICK, environment
+from waiting import PATIENCE
 
 MINE = "from benchmark.api import Method\nclass Mine(Method):\n    name = 'mine'\n"
 
@@ -17,7 +18,7 @@ def call(cache: Path, cwd: Path, *arguments: str, out: int = subprocess.PIPE, **
     """(exit code, output, errors)."""
     command = [sys.executable, "-m", "benchmark", *arguments]
     known = {name: value for name, value in environment(cache).items() if name != "PYTHONIOENCODING"}
-    done = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, cwd=cwd, env=known | variables, timeout=300)
+    done = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, cwd=cwd, env=known | variables, timeout=PATIENCE)
     return done.returncode, (done.stdout or b"").decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
 
 

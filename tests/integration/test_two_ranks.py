@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -146,6 +145,7 @@ def write_shown_and_still(folder: Path, name: str) -> None:
 def one_rank(rank: int, port: int, folder: Path) -> None:
     """The body of each process."""
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "True"  # as torchrun does: the store is there, on a port of its own
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     torch.set_num_threads(1)
     dist.init("cpu")
@@ -177,10 +177,8 @@ def one_rank(rank: int, port: int, folder: Path) -> None:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two processes left behind, and, as `alone`, what one does."""
     folder = tmp_path_factory.mktemp("ranks")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    mp.spawn(one_rank, (port, folder), nprocs=2)
+    store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    mp.spawn(one_rank, (store.port, folder), nprocs=2)
     write_shown_and_still(folder, "alone")
     return folder
 

@@ -25,6 +25,7 @@ from typing import Any
 import pytest
 import torch
 from hostile_results import PLANTS, outside_folder, untouched
+from waiting import PATIENCE, comes
 
 import benchmark
 from benchmark.results import ResultStore
@@ -39,7 +40,8 @@ STARTS = 30
 PLANTED = 10
 MINUTES = 10.0
 SHARE = 0.7
-"""Of the time, for the starts that are killed; the rest is for the run that finishes and the quiet one."""
+"""Of the time, for the starts that are killed; the rest is for the run that finishes and the quiet one. On a slow
+machine fewer starts are made; what was begun is waited for."""
 RUN = (
     *("run", "--suite", "smoke", "--out", "res", "--threads", "1"),
     *("--domains", "toy-rings"),
@@ -85,12 +87,9 @@ def session(number: int) -> dict[int, str]:
     return found
 
 
-def ended(number: int, seconds: float) -> bool:
-    """Whether a session has no process left within `seconds`."""
-    limit = time.monotonic() + seconds
-    while session(number) and time.monotonic() < limit:
-        time.sleep(0.1)
-    return not session(number)
+def ended(number: int) -> bool:
+    """Whether a session has no process left in the end."""
+    return comes(lambda: not session(number))
 
 
 def working(running: subprocess.Popen[bytes], folder: Path, before: int) -> bool:
@@ -100,8 +99,8 @@ def working(running: subprocess.Popen[bytes], folder: Path, before: int) -> bool
     return running.poll() is None
 
 
-def finished(running: subprocess.Popen[bytes], folder: Path, seconds: float) -> None:
-    code = running.wait(timeout=seconds)
+def finished(running: subprocess.Popen[bytes], folder: Path) -> None:
+    code = running.wait(timeout=PATIENCE)
     assert code == 0, (folder / "said.txt").read_text(errors="replace")[-3000:]
 
 
@@ -127,6 +126,20 @@ def intact(out: Path, wanted: Collection[str]) -> dict[str, Any]:
 def shared_memory() -> set[str]:
     """Names of segments and semaphores."""
     return set(os.listdir("/dev/shm")) if Path("/dev/shm").is_dir() else set()
+
+
+def of_dead(names: set[str]) -> set[str]:
+    """Those that nobody has open or mapped any more: on a shared machine others make and remove theirs meanwhile."""
+    used = set[str]()
+    for process in Path("/proc").glob("[0-9]*"):
+        for place in ("maps", "fd"):
+            try:
+                entries = process / place
+                lines = [os.readlink(x) for x in entries.iterdir()] if place == "fd" else entries.read_text().split()
+            except OSError:  # it has just ended, or is another user's
+                continue
+            used |= {Path(line).name for line in lines if line.startswith("/dev/shm/")}
+    return names & shared_memory() - used
 
 
 def age(root: Path) -> None:
@@ -160,7 +173,7 @@ def test_thirty_kills_lose_no_record_and_leak_nothing(tmp_path: Path) -> None:
     quiet, soaked = tmp_path / "quiet", tmp_path / "soaked"
     for folder in (quiet, soaked):
         folder.mkdir()
-    finished(start(quiet, QUIET), quiet, 60 * MINUTES * (1 - SHARE))
+    finished(start(quiet, QUIET), quiet)
     whole = time.monotonic() - begun
     kills, starts, made, seen = {"parent": 0, "worker": 0, "SIGTERM": 0}, 0, 0, dict[str, Any]()
     spoilt, expected = Counter[str](), records(quiet / "res")
@@ -187,8 +200,8 @@ def test_thirty_kills_lose_no_record_and_leak_nothing(tmp_path: Path) -> None:
             running.wait(timeout=rng.uniform(0, 0.4 * whole))  # whoever lost a worker goes on
         except subprocess.TimeoutExpired:
             running.terminate()
-            running.wait(timeout=60)
-        assert ended(running.pid, 10), f"left behind: {session(running.pid)}"
+            running.wait(timeout=PATIENCE)
+        assert ended(running.pid), f"left behind: {session(running.pid)}"
         now = intact(soaked / "res", expected)
         assert all(now[key] == expected[key] for key in now), "a record was changed"
         lost = seen.keys() - now.keys()
@@ -200,36 +213,40 @@ def test_thirty_kills_lose_no_record_and_leak_nothing(tmp_path: Path) -> None:
             soaked.mkdir()
             seen = {}
     running = start(soaked)
-    finished(running, soaked, 60 * MINUTES * (1 - SHARE))
-    assert ended(running.pid, 30)
+    finished(running, soaked)
+    assert ended(running.pid)
     assert intact(soaked / "res", expected) == expected
     for folder in [quiet, *tmp_path.glob("soaked*")]:
         age(folder)
     again = start(soaked)
-    finished(again, soaked, 60)
+    finished(again, soaked)
     tidy = subprocess.run([sys.executable, "-m", "benchmark", "cache", "prune"], cwd=soaked, env=variables(soaked))
     assert tidy.returncode == 0
     leftovers = [p for p in soaked.rglob(".*") if p.name.endswith(".tmp") or p.name.startswith(".drawing-")]
     assert not leftovers and not list(soaked.rglob("*.progress"))
-    assert not shared_memory() - before
+    assert comes(lambda: not of_dead(shared_memory() - before)), "left in shared memory"
     total = sum(kills.values())
     print(
         f"\nsoak seed {seed}: {starts} starts, {total} kills {kills}, {made} records made on the way, 0 lost, ", end=""
     )
     print(f"spoilt: {dict(spoilt)}, ", end="")
     print(f"{time.monotonic() - begun:.0f} s")
-    assert total >= starts / 2, "too few kills hit anything"
+    assert starts and total >= starts / 2, "too few kills hit anything"
 
 
 def test_hostile_results_folders_lead_no_command_outside(tmp_path: Path) -> None:
     """Hostile things, each alone in a copy of good results, with all commands that take such a folder."""
     good = tmp_path / "good"
     good.mkdir()
-    finished(start(good), good, 60 * MINUTES * (1 - SHARE))
+    finished(start(good, QUIET), good)
     seed = os.environ.get("BENCHMARK_SOAK_SEED", "0")
     chosen = random.Random(f"plants {seed}").sample(sorted(PLANTS), PLANTED)
-    commands = (("report", "res"), ("results", "verify", "res"), ("compare", "res", "../good/res"), RUN)
+    commands = (("report", "res"), ("results", "verify", "res"), ("compare", "res", "../good/res"), QUIET)
+    begun, tried = time.monotonic(), list[str]()
     for number, what in enumerate(chosen):
+        if time.monotonic() - begun > 60 * MINUTES:  # a slow machine tries fewer
+            break
+        tried.append(what)
         folder, outside = tmp_path / str(number), outside_folder(tmp_path / f"outside{number}")
         shutil.copytree(good, folder)
         PLANTS[what](folder / "res", outside)
@@ -241,9 +258,9 @@ def test_hostile_results_folders_lead_no_command_outside(tmp_path: Path) -> None
                 cwd=folder,
                 env=variables(folder),
                 capture_output=True,
-                timeout=180,
+                timeout=PATIENCE,
                 check=False,
             )
             assert done.returncode in (0, 1, 2) and b"Traceback" not in done.stderr, (what, arguments, done)
             assert untouched(outside), f"{what}: {arguments} wrote outside"
-    print(f"\nsoak seed {seed}: {len(chosen)} hostile results folders, nothing written outside: {', '.join(chosen)}")
+    print(f"\nsoak seed {seed}: {len(tried)} hostile results folders, nothing written outside: {', '.join(tried)}")

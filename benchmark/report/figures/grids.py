@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 
 from benchmark.report.figures.drawing import font_file
-from benchmark.report.group import SOURCE, Group
+from benchmark.report.group import SOURCE, Group, row_label
 from benchmark.report.lines import Line
 from benchmark.results import RunRecord
 from benchmark.results.record import control_order
@@ -50,11 +50,11 @@ def write_grids(group: Group, results: Path, out: Path, prefix: str = "") -> Dra
         seed = min((r.seed for _, r in pairs), default=0)
         rows = [(line, r) for line, r in pairs if r.seed == seed]
         source = [(line, r) for line, r in rows if line.zero_step]
-        methods = [(line, r) for line, r in rows if line.is_default and not line.zero_step]
+        methods = [(line, r) for line, r in rows if line in (*group.shown, *group.without_default)]
         first = [(SOURCE, r, r.grid) for _, r in source]
         if methods:
             named = [*_references(source, REAL), *first, *_references(source, RIGHT)]
-            named += [(line.base, r, r.grid) for line, r in methods]
+            named += [(line.base if line.is_default else row_label(line), r, r.grid) for line, r in methods]
             _grid(drawn, gone, results, out / f"{prefix}grid_{slug(domain)}.png", named)
         for base in dict.fromkeys(line.base for line, _ in rows if not line.zero_step):
             own = sorted((p for p in rows if p[0].base == base), key=lambda p: control_order(p[0].control))

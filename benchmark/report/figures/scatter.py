@@ -46,8 +46,8 @@ def scatter(group: Group, domain: str) -> Drawing | None:
         return None
     xs = [x for p in places for x, _ in p.seeds.values()]
     ys = [y for p in places for _, y in p.seeds.values()]
-    methods = [line.base for line in ordered(group)]
-    legend = [*dict.fromkeys(methods)] if len(methods) > NAMED else []
+    methods = [*dict.fromkeys(line.base for line in (*ordered(group), *group.without_default))]
+    legend = methods if len(methods) > NAMED else []
     drawing = Drawing(WIDTH, HEIGHT + 15 * -(-len(legend) // 2))
     panel = Panel(drawing, scale_of(xs, margin=0.1), scale_of(ys, log=True), bottom=38 + drawing.height - HEIGHT)
     x_title = f"{short_title(far)} {ARROWS[group.better(far)]}"

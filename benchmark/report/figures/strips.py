@@ -16,7 +16,7 @@ from PIL import Image
 
 from benchmark.report.figures.courses import four_digits
 from benchmark.report.figures.grids import REAL, REFERENCE_LABELS, RIGHT, Gone, read_extremes, read_strip
-from benchmark.report.group import SOURCE, Group, short_title
+from benchmark.report.group import Group, row_label, short_title
 from benchmark.report.lines import Line, control_text
 from benchmark.report.tables.ranking import ordered
 from benchmark.report.tables.table import brief
@@ -101,8 +101,8 @@ def extremes(id: str, group: Group, results: Path) -> tuple[list[Extremes], list
     for domain, pairs, _ in _first_seeds(group):
         rows = []
         for line, r in pairs:
-            if line.zero_step or line.is_default:
-                name = SOURCE if line.zero_step else line.base
+            if line.zero_step or line.is_default or line in group.without_default:
+                name = line.base if line.is_default and not line.zero_step else row_label(line)
                 try:
                     rows.append(_ends(id, name, r, results))
                 except UNREADABLE as error:
@@ -148,8 +148,9 @@ def _of_domain(
     order = {line.base: i for i, line in enumerate(ordered(group))}
     place = lambda p: (not p[0].zero_step, order.get(p[0].base, len(order)), control_order(p[0].control))  # noqa: E731
     for line, r in sorted(pairs, key=place):
-        if line.zero_step or line.is_default:
-            strip = _strip(id, SOURCE if line.zero_step else line.base, r, results)
+        if line.zero_step or line.is_default or line in group.without_default:
+            name = line.base if line.is_default and not line.zero_step else row_label(line)
+            strip = _strip(id, name, r, results)
             rows.append(replace(strip, method="" if line.zero_step else line.base))
         elif r.status == "done" and line.base in moved:
             more.append(replace(_strip(id, line.label, r, results), method=line.base))

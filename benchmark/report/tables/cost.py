@@ -33,7 +33,7 @@ def cost_table(group: Group) -> Table:
             if not r.timing.reused_training:
                 trained[r.train_key].add(line.base)
     for line in group.lines:
-        if not (line.is_default or line.zero_step):
+        if not (line.is_default or line.zero_step or line in group.without_default):
             continue
         done = [r for r in line.records if r.status == "done"]
         for device in sorted({device_of(r) for r in done}):

@@ -7,7 +7,7 @@ from benchmark.report.cautions import cautions
 from benchmark.report.group import Group, row_label, short_title
 from benchmark.report.lines import Line, device_of
 from benchmark.report.tables.metrics import BEST_POSSIBLE, column_digits, marks, metric_cells
-from benchmark.report.tables.ranking import Ranking, ordered, ranking
+from benchmark.report.tables.ranking import Ranking, ranking, tabled
 from benchmark.report.tables.table import (
     ARROWS,
     MANY_DOMAINS,
@@ -32,7 +32,7 @@ def headline(group: Group) -> Table:
     Per domain: fidelity, preservation, and variety where that is off its floor; then mean rank and cost.
     """
     notes, order = Footnotes(), ranking(group)
-    shown = [*([group.source] if group.source else []), *ordered(group)]
+    shown = tabled(group)
     domains = group.domains if len(group.domains) <= MANY_DOMAINS else []
     columns, cells, remarks, floors = [], [], [], []
     for domain in domains:

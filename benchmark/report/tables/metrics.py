@@ -12,8 +12,9 @@ from benchmark.report.cautions import TAUGHT
 from benchmark.report.group import Group, row_label, short_title
 from benchmark.report.lines import Line, taught_by, value_of
 from benchmark.report.statistics.paired import Ties, seeds_needed, ties_with_best
-from benchmark.report.tables.ranking import ordered
+from benchmark.report.tables.ranking import tabled
 from benchmark.report.tables.table import (
+    ABSENT,
     ARROWS,
     MISSING,
     Cell,
@@ -27,10 +28,10 @@ from benchmark.report.tables.table import (
     mean_text,
     sentence,
     spread,
+    why_absent,
 )
 from benchmark.results import RunRecord
 
-ABSENT = "not available"
 MANY_NOTES = 6
 """More different notes than this in a column are not printed one by one."""
 SHARES = ("precision", "recall", "coverage", "memorisation", "authenticity", "identity_retrieval")
@@ -48,7 +49,7 @@ def metric_table(group: Group, metric: str) -> Table | None:
     failed = [d for d in group.domains if d not in domains and any(r.status != "done" for r in _on(group, d))]
     if not domains:
         return None
-    shown = [*([group.source] if group.source else []), *ordered(group)]
+    shown = tabled(group)
     notes, columns, cells = Footnotes(), [], []
     said: dict[str, list[str]] = {}
     for domain in sorted([*domains, *failed]):
@@ -93,7 +94,7 @@ def absences(group: Group, metric: str) -> list[str]:
     for domain in group.domains:
         m = group.examples.get((domain, metric))
         if m is not None and m.value is None:
-            reasons.setdefault(brief(m.reason, 300).removeprefix(f"{ABSENT}: "), []).append(domain)
+            reasons.setdefault(why_absent(m.reason), []).append(domain)
     return [f"{ABSENT.capitalize()} on {', '.join(where)}: {why}." for why, where in reasons.items()]
 
 
@@ -190,7 +191,7 @@ def _exceptions(
             numbers.append(notes.mark(f"{line.base} on {r.domain}, seed {r.seed}: {r.status}: {brief(r.reason, 300)}"))
         elif metric in r.metrics and r.metrics[metric].value is None:
             words.append(ABSENT)
-            why = brief(r.metrics[metric].reason, 300).removeprefix(f"{ABSENT}: ")
+            why = why_absent(r.metrics[metric].reason)
             numbers.append(notes.mark(f"{metric}: {why}"))
         elif metric in r.metrics and taught_by(r, metric):
             numbers.append(notes.mark(f"{line.base}: {TAUGHT}"))

@@ -53,6 +53,11 @@ def ordered(group: Group) -> list[Line]:
     return sorted(group.shown, key=lambda x: (ranks.get(x.base, math.inf), _mean(group, x), x.base))
 
 
+def tabled(group: Group) -> list[Line]:
+    """The rows of tables: the source, methods in order, and below them all rows of a method without its default."""
+    return [*([group.source] if group.source else []), *ordered(group), *group.without_default]
+
+
 def _mean(group: Group, line: Line) -> float:
     values = [v for d in group.domains for v in group.values(line, d, group.fidelity).values()]
     sign = 1 if group.fidelity is None or group.better(group.fidelity) == "lower" else -1

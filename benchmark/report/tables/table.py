@@ -10,7 +10,7 @@ from itertools import groupby
 
 from benchmark.results import RunRecord
 
-MISSING, TIMES = "\N{EN DASH}", "\N{MULTIPLICATION SIGN}"
+ABSENT, MISSING, TIMES = "not available", "\N{EN DASH}", "\N{MULTIPLICATION SIGN}"
 MANY_DOMAINS = 6
 """More domains than this are not shown one by one beside other columns."""
 ARROWS = {"lower": "↓", "higher": "↑"}
@@ -145,6 +145,11 @@ def brief(text: str | None, width: int = 120) -> str:
     """On one line, of at most ``width`` characters."""
     text = " ".join((text or "").split())
     return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def why_absent(reason: str | None, width: int = 300) -> str:
+    """Why there is no value, to stand behind ``ABSENT``: reasons of metrics begin with these words themselves."""
+    return brief((reason or "").removeprefix(f"{ABSENT}: "), width)
 
 
 def spread(values: Sequence[float]) -> float:

@@ -40,12 +40,12 @@ from pickle_assembly import (
     tuple_of,
     whole,
 )
+from waiting import PATIENCE
 
 MEGABYTES = 400
 """Of memory that all of them together may take beyond what Python and PyTorch need; each file has less than 10 MB."""
 LIMIT = 2**31
 """Bytes that the process may have in addition, so that a failure of this test does not take the machine's."""
-HANG_SECONDS = 300
 CHILD = """
 import json, resource, sys
 from pathlib import Path
@@ -216,7 +216,7 @@ def test_no_small_file_costs_much_memory_or_time(tmp_path: Path) -> None:
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=HANG_SECONDS,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout)

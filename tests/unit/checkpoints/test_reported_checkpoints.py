@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -312,6 +313,19 @@ def test_functions_and_what_comes_with_python_stay_refused_in_every_entry(
     assert "wants to call" in message or "is not callable" in message
 
 
+def test_frozen_layers_that_are_buffers_are_weights(nets: Nets, load: Load) -> None:
+    held = ("G.mapping.fc", "G_ema.mapping.fc", "D.b8.")
+    found = load(pickle_of(nets, held=held))
+    assert equal(found.nets.g_ema, nets.g_ema) and equal(found.nets.g, nets.g) and equal(found.nets.d, nets.d)
+
+
+def test_the_content_decides_and_not_the_name(nets: Nets, theirs: dict[str, State], tmp_path: Path) -> None:
+    (tmp_path / "nvidia.pt").write_bytes(pickle_of(nets))
+    torch.save(theirs, tmp_path / "theirs.pkl")
+    for name in ("nvidia.pt", "theirs.pkl"):
+        assert equal(convert(read_checkpoint(tmp_path / name), (), name).nets.g_ema, nets.g_ema, "w_avg")
+
+
 # --- files that are no checkpoints
 
 BEGINNINGS = {
@@ -351,3 +365,22 @@ def test_an_address_a_folder_and_parts_of_an_unpacked_file_are_told(tmp_path: Pa
     torch.save({}, buffer)
     (tmp_path / "cut.pt").write_bytes(buffer.getvalue()[:40])
     assert "cannot be read as a checkpoint" in refusal(lambda: read_checkpoint(tmp_path / "cut.pt"))
+
+
+def test_a_plain_zip_says_what_is_in_it(tmp_path: Path) -> None:
+    """As sites pack what one downloads; nobody has to guess that it must be unpacked."""
+    torch.save({}, whole := io.BytesIO())
+    packed = tmp_path / "download.zip"
+    cases = {
+        ("a/README.md", "a/network-snapshot.pkl"): "a plain ZIP with a/network-snapshot.pkl in it",
+        ("ffhq.pt", "cats.PTH", ".hidden.pt"): "a plain ZIP with ffhq.pt and 1 more in it",
+        ("0.png", "1.png"): "a plain ZIP of 2 files such as 0.png, none of them a checkpoint",
+        ("x\x1b[31m/a.ckpt",): "a plain ZIP with x",
+    }
+    for names, said in cases.items():
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in names:
+                archive.writestr(name, whole.getvalue())
+        message = refusal(lambda: read_checkpoint(packed))
+        assert said in message and "Fetch it again" not in message
+        assert "unpack it, then give the file" in message or "expected .pkl, .pt" in message

@@ -400,3 +400,18 @@ def test_a_damaged_prepared_set_says_so(tmp_path: Path, what: str) -> None:
         if what == "note":
             read_provenance(path)
         list(PreparedPictures(path, note, 10, 0).draw(0, 4))
+
+
+@pytest.mark.parametrize("name", ["cats [2024]", "a*", "what?", "[!x]", "50% {a,b}"])
+def test_a_folder_whose_name_is_a_pattern_is_prepared_and_only_its_own_leftovers_go(tmp_path: Path, name: str) -> None:
+    for number in range(4):
+        saved(tmp_path / name / f"{number}.png", noise(number))
+    out = tmp_path / "out"
+    out.mkdir()
+    own = out / f".{name}-32-lanczos.zip.{'0' * 32}.tmp"
+    others = [out / f".{other}-32-lanczos.zip.{'0' * 32}.tmp" for other in ("cats 2", "ab", "whats", "y", "50% a")]
+    for path in (own, *others):
+        path.write_text("half")
+    (made,) = made_of(tmp_path / name, out, workers=1).values()
+    assert made.new and made.images == 4 and len(pictures(made.path)) == 4
+    assert not own.exists() and all(path.exists() for path in others)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -384,3 +385,58 @@ def test_a_standard_set_of_another_size_is_not_the_published_one(
     domain = load_domain("faces", 32, 2000, 0, tmp_path)
     assert domain.standard_set == (f"faces:{domain.digest}" if whole else None)
     assert ("40 images, published were 1,336" in told(domain)) is not whole
+
+
+# --- photographs as cameras and telephones write them
+
+
+def jpeg(number: int, marker: bytes = b"", kind: str = "JPEG", **more: Any) -> bytes:
+    """A JPEG with these bytes as its first APP1 segment."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture(number)).save(buffer, kind, quality=95, subsampling=0, **more)
+    raw = buffer.getvalue()
+    return raw[:2] + (b"\xff\xe1" + struct.pack(">H", len(marker) + 2) + marker if marker else b"") + raw[2:]
+
+
+def exif(*entries: tuple[int, int, int, bytes]) -> bytes:
+    """An Exif segment with entries (tag, type, count, value of four bytes)."""
+    body = b"".join(
+        struct.pack("<HHI", tag, kind, count) + value.ljust(4, b"\0") for tag, kind, count, value in entries
+    )
+    return b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(entries)) + body + bytes(4)
+
+
+TURNED = (0x0112, 3, 1, struct.pack("<H", 6))
+EXIFS = {
+    "upright": (b"", False),
+    "turned": (exif(TURNED), True),
+    "empty": (b"Exif\0\0", False),
+    "garbage": (b"Exif\0\0" + bytes(range(64)), False),
+    "another way up than there are": (exif((0x0112, 3, 1, struct.pack("<H", 9))), False),
+    "pointer out of it": (exif(TURNED, (0x8769, 4, 1, struct.pack("<I", 99_999))), True),
+    "pointer to itself": (exif(TURNED, (0x8769, 4, 1, struct.pack("<I", 8))), True),
+    "text out of it": (exif(TURNED, (0x010F, 2, 40, struct.pack("<I", 99_999))), True),
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow's own, about each damage
+@pytest.mark.parametrize("what", EXIFS)
+def test_photographs_with_damaged_exif_are_used_and_upright_where_that_can_be_read(tmp_path: Path, what: str) -> None:
+    marker, turned = EXIFS[what]
+    (tmp_path / "plain.jpg").write_bytes(jpeg(1))
+    (tmp_path / "marked.jpg").write_bytes(jpeg(1, marker))
+    plain, marked = (read(tmp_path / name) for name in ("plain.jpg", "marked.jpg"))
+    assert np.array_equal(marked, np.rot90(plain, -1) if turned else plain)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_of_several_pictures_in_a_photograph_the_first_is_used(tmp_path: Path) -> None:
+    """MPO, as telephones write portraits: whole, with a damaged list of pictures, with the second one lost."""
+    second = [Image.fromarray(picture(100, 16))]
+    whole = jpeg(1, kind="MPO", save_all=True, append_images=second)
+    at, end = whole.find(b"MPF\0"), whole.find(b"\xff\xd8\xff", 10)
+    damaged = whole[: at + 12] + b"\xff" * 28 + whole[at + 40 :]
+    (tmp_path / "plain.jpg").write_bytes(jpeg(1))
+    for name, content in {"whole": whole, "damaged": damaged, "lost": whole[:end]}.items():
+        (tmp_path / f"{name}.jpg").write_bytes(content)
+        assert np.array_equal(read(tmp_path / f"{name}.jpg"), read(tmp_path / "plain.jpg")), name

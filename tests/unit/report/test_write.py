@@ -22,7 +22,7 @@ from benchmark.report import rich_table, show, summary, write_report
 from benchmark.report.conditions import conditions
 from benchmark.report.group import SOURCE, group_of
 from benchmark.report.lines import groups
-from benchmark.report.render import latex_tables, markdown_tables
+from benchmark.report.render import latex_tables, markdown, markdown_tables
 from benchmark.report.section import section_of
 from benchmark.report.tables.controls import value_tables
 from benchmark.report.tables.cost import cost_table
@@ -431,6 +431,40 @@ def test_terminal_and_show_print_hostile_names_as_they_are() -> None:
     assert "[red]a[/red]" in printed and "0.0100" in printed
     assert "[red]a[/red]" in summary(section_of([record]))
     assert "not available: put [it] there" in show(record) and "train.kimg" in show(record)
+
+
+def test_what_is_not_available_is_said_once() -> None:
+    """Reasons of metrics begin with these words; those of records of others need not."""
+    for reason in ("not available: needs a file", "needs a file"):
+        record = make("a", metrics=kid(0.01) | {"fid": MetricValue(reason=reason)})
+        texts = (show(record), markdown([section_of([record, make("b", "e", metrics=kid(0.02))])]))
+        for text in texts:
+            said = [line.lower().count("not available") for line in text.splitlines() if "needs a file" in line]
+            assert said == [1], text
+
+
+@pytest.mark.parametrize("others", [False, True])
+@pytest.mark.parametrize("seeds", [1, 6])
+def test_a_method_without_its_default_control_is_in_the_tables_and_wins_nothing(
+    tmp_path: Path, others: bool, seeds: int
+) -> None:
+    """As where its record was lost or failed; nothing else of the folder is refused for it."""
+    store = ResultStore(tmp_path)
+    for seed in range(seeds):
+        store.write(make("source", seed=seed, zero_step=True, metrics=kid(1.0)))
+        for control in (0.25, 0.5):
+            metrics = kid(0.01 * control + seed / 1e5) | {"recall_randconv": MetricValue(value=control, n=9)}
+            store.write(make("fixnoise", seed=seed, control=control, is_default_control=False, metrics=metrics))
+        if others:
+            store.write(make("finetune", seed=seed, metrics=kid(0.5 + seed / 1e4)))
+            store.write(make("freezed", seed=seed, metrics=kid(0.9 - seed / 1e4)))
+    write_report(tmp_path, pdf=True)
+    text = (tmp_path / "tables.md").read_text()
+    for row in ("fixnoise (noise 0.25)", "fixnoise (noise 0.5)"):
+        cells = [line for line in text.splitlines() if line.startswith(f"| {row} |")]
+        assert len(cells) >= 2 and "**" not in "".join(cells), "in the headline and in the metric's table, unmarked"
+    assert "fixnoise has the lowest" not in text and ("finetune has the lowest KID" in text) == others
+    assert "fixnoise (noise 0.25)" in (tmp_path / "page.html").read_text()
 
 
 def test_conditions_name_what_differs() -> None:

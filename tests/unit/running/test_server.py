@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 from rich.console import Console
+from waiting import all_end
 
 from benchmark.running.order import Order, keys_of
 from benchmark.running.setup import Request, Run, prepare
@@ -81,7 +82,7 @@ def test_a_server_that_is_killed_costs_the_job_in_hand(run: Run) -> None:
 
     supervisor._hear = kill  # type: ignore[method-assign]
     supervisor.do()
-    assert killed and not [p for p in killed if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    assert killed and all_end(killed)
     assert len(failures) <= 2 and all("its process died" in why for why in failures)
     assert supervisor.barren == 0 and not supervisor.waiting
 

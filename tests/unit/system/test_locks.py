@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock, Timeout
+from waiting import PATIENCE
 
 import benchmark
 from benchmark.errors import DataError
@@ -100,5 +101,5 @@ def test_many_that_want_it_have_it_one_after_the_other(tmp_path: Path) -> None:
     (tmp_path / "n").write_text("0")
     command = [sys.executable, "-c", asked]
     many = [subprocess.Popen(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}) for _ in range(3)]
-    assert [one.wait(timeout=120) for one in many] == [0, 0, 0]
+    assert [one.wait(timeout=PATIENCE) for one in many] == [0, 0, 0]
     assert (tmp_path / "n").read_text() == "600"
