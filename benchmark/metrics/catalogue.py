@@ -220,7 +220,30 @@ _FURTHER = (
     _vendi("randconv", "fixed random convolutions", "nothing"),
     _balanced("randconv", "random-convolution distance", "nothing"),
     _path_length("randconv", "random-convolution distance", "nothing"),
+    MetricInfo(
+        "picture_distance_st_lpips_alex",
+        "ST-LPIPS of translated pictures to the pictures",
+        "picture_distance",
+        "st_lpips_alex",
+        _ST_LPIPS,
+    ),
+    MetricInfo(
+        "picture_kid_effnetlite0_128",
+        "KID of translated pictures to the target, EfficientNet-Lite0 128 px",
+        "picture_kid",
+        "effnetlite0_128",
+        _EFFNET,
+    ),
+    MetricInfo(
+        "picture_error_l1",
+        "L1 of translated pictures to their right answers, both averaged over grain",
+        "picture_error",
+        "pixels",
+        "nothing",
+    ),
 )
+OF_PICTURES = ("picture_distance_st_lpips_alex", "picture_kid_effnetlite0_128", "picture_error_l1")
+"""What `eval.translate` measures."""
 _STAND_INS = tuple(
     replace(
         info,
