@@ -34,12 +34,10 @@ class Search:
 
     space: Space = "w+"
     steps: int = 300
-    rate: float = 0.05
-    pixel_weight: float = 3.0
-    finest: int = 1
-    """Levels of the pyramid that are left out at its fine end."""
-    stay_weight: float = 0.0
-    noise: bool = False
+    rate: float = 0.1
+    pixel_weight: float = 10.0
+    grain: bool = True
+    """Whether the noise maps are looked for, too; they are held at the generator's anchor otherwise."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ class Inversion:
 
     code: Code
     images: np.ndarray
-    """uint8 [N, 3, R, R], what the generator draws there with its anchor noise."""
+    """uint8 [N, 3, R, R], what the generator draws there, with the noise that was found, or its anchor."""
     distances: np.ndarray
     """float [N], perceptual, to the pictures."""
     rms: np.ndarray
@@ -93,11 +91,13 @@ def invert(
 ) -> Inversion:
     """The codes at which `g` draws `pictures`, uint8 [N, 3, R, R] of the generator's resolution R.
 
-    Minimised by Adam is d(G(w), x) + weight * mean over k of |down_k(G(w)) - down_k(x)|, d the distance of
-    `perceptual` and down_k averages over squares of 2^k px, for each picture by itself; the noise is the generator's
-    anchor. The first term is that of Abdal et al. 2019 (Image2StyleGAN, arXiv 1904.03189, w+) and of StyleGAN2's
-    projector (Karras et al. 2020, appendix D, w), whose schedule of the learning rate is taken, too; the second holds
-    colours. The start is the nearest of 200 drawn latents, seen at 8 px. The same pictures give the same codes.
+    Minimised by Adam is d(G(w, n), x) + weight * mean over k of |down_k(G(w, n)) - down_k(x)|, d the distance of
+    `perceptual` and down_k averages over squares of 2^k px down to 4 px, in [-1, 1], for each picture by itself. The
+    first term is that of Abdal et al. 2019 (Image2StyleGAN, arXiv 1904.03189, w+) and of StyleGAN2's projector
+    (Karras et al. 2020, appendix D, w), whose schedule of the learning rate and normalised noise maps n are taken, too;
+    the second holds colours. The maps begin at the generator's anchor; what they take up, such as the grain of paper,
+    w need not explain. The start is the nearest of 200 drawn latents, seen at 8 px. The same pictures give the same
+    codes.
 
     `tick(k)` is called after work that is worth k pictures. Raises DataError for pictures of another size or smaller
     than the network takes, ConfigError for a generator with labels.
@@ -147,22 +147,25 @@ def _descend(
     tick: Callable[[float], None],
 ) -> tuple[Code, Tensor, Tensor]:
     """Code, image and distance of one batch."""
-    point, anchor = Point(g, z, search.space), g.synthesis.anchor_noise()
-    features, levels = perceptual.features(target), pyramid(target.float(), search.finest)
-    optimiser = torch.optim.Adam([point.moved], search.rate)
+    point, maps = Point(g, z, search.space), noise_maps(g, len(z), search.grain)
+    features, levels = perceptual.features(target), pyramid(target.float())
+    free = [point.moved, *(m for m in maps.values() if m.requires_grad)]
+    optimiser = torch.optim.Adam(free, search.rate)
     for step in range(search.steps):
         for group in optimiser.param_groups:
             group["lr"] = search.rate * schedule((step + 0.5) / search.steps)
-        image = grey(point.code().draw(g, anchor))
-        pixels = [(a - b).abs().mean() for a, b in zip(pyramid(image, search.finest), levels, strict=True)]
+        image = grey(point.code().draw(g, maps))
+        pixels = [(a - b).abs().mean() for a, b in zip(pyramid(image), levels, strict=True)]
         loss = perceptual.distance(perceptual.features(image), features).sum()
         loss = loss + search.pixel_weight * len(target) / 127.5 * torch.stack(pixels).mean()
-        (point.moved.grad,) = torch.autograd.grad(loss, [point.moved])
+        for tensor, slope in zip(free, torch.autograd.grad(loss, free), strict=True):
+            tensor.grad = slope
         optimiser.step()
+        normalise(free[1:])
         tick(len(target) / search.steps)
     with torch.no_grad():
         code = point.code()
-        image = code.draw(g, anchor)
+        image = code.draw(g, maps)
         seen = torch.from_numpy(to_uint8(image)).to(target.device)
         return code, image, perceptual.distance(perceptual.features(seen), features)
 
@@ -182,6 +185,21 @@ class Point:
         return Code(self.z, self.moved.expand(-1, self.layers, -1).clone())
 
 
+def noise_maps(g: Generator, n: int, free: bool) -> dict[str, Tensor]:
+    """The anchor; where they are `free`, for each of n pictures by itself, as leaves: {layer: [n, 1, px, px]}."""
+    anchor = g.synthesis.anchor_noise()
+    if not free:
+        return anchor
+    return {name: m.detach().expand(n, 1, *m.shape).clone().requires_grad_() for name, m in anchor.items()}
+
+
+@torch.no_grad()
+def normalise(maps: Sequence[Tensor]) -> None:
+    """Each map to zero mean and unit variance, as the generator knows its noise."""
+    for m in maps:
+        m.sub_(m.mean((2, 3), keepdim=True)).div_(m.square().mean((2, 3), keepdim=True).sqrt())
+
+
 def grey(images: Tensor) -> Tensor:
     """About [-1, 1] to grey levels, about 0 to 255."""
     return images * 127.5 + 127.5
@@ -192,12 +210,12 @@ def coarse(images: Tensor) -> Tensor:
     return F.avg_pool2d(images, max(1, images.shape[-1] // COARSE_PX))
 
 
-def pyramid(images: Tensor, finest: int) -> list[Tensor]:
-    """[N, 3, R, R] and its halves down to 4 px, without the `finest` largest of them."""
+def pyramid(images: Tensor) -> list[Tensor]:
+    """[N, 3, R, R] and its halves down to 4 px."""
     levels = [images]
     while levels[-1].shape[-1] > 4:
         levels.append(F.avg_pool2d(levels[-1], 2))
-    return levels[min(finest, len(levels) - 1) :]
+    return levels
 
 
 def schedule(t: float) -> float:

@@ -15,6 +15,7 @@ from benchmark.errors import BenchmarkError, DataError
 from benchmark.metrics.networks.perceptual import load_perceptual_network
 from benchmark.metrics.networks.weight_files import NETWORK_FILES, WEIGHT_FILES, locate
 from benchmark.sources.inversion import Code, Search, invert
+from benchmark.sources.source import INVERSIONS
 from benchmark.stylegan2 import Generator
 from benchmark.system.files import key, write_atomic
 from benchmark.system.locks import alone
@@ -23,7 +24,6 @@ from benchmark.system.progress import Stages
 PICTURES = 50
 """At most; a run with fewer pairs has as many as pairs."""
 DISTANCE = "st_lpips_alex"
-FOLDER = "inversions"
 VERSION = 1
 """Raise it when other codes are found: they are made again then."""
 
@@ -65,7 +65,7 @@ class Seeker:
             clean = clean_drawings(card, px, len(pictures)) if card.medium else pictures
         except BenchmarkError as error:
             return f"{none}: {error}"
-        path = self.cache / FOLDER / f"{self.name}-{self._key(pictures)}.npz"
+        path = self.cache / INVERSIONS / f"{self.name}-{self._key(pictures)}.npz"
         with alone(path.with_suffix(".lock"), lambda: bars.say(f"{self.name}: another process inverts its pictures")):
             found = read(path, self.g, len(pictures))
             if found is None:
@@ -87,7 +87,6 @@ class Seeker:
         arrays = {"z": found.code.z.cpu().numpy(), "offset": found.code.offset.cpu().numpy()}
         data = io.BytesIO()
         np.savez(data, seconds=np.float64(found.seconds), **arrays)
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, data.getvalue())
 
 
