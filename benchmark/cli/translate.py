@@ -34,6 +34,7 @@ Examples:
     help="Where the picture is looked for: w+ comes nearest to it, w and z stay nearer to what the source draws.",
 )
 @click.option("--steps", type=click.IntRange(1, 10000), help="Of the search.  [default: 300]")
+@click.option("--anchor", is_flag=True, help="Hold the noise at the source's; without, the grain is looked for, too.")
 @click.option(
     "--distance",
     type=click.Choice(["st_lpips_alex", "lpips_vgg"]),
@@ -53,6 +54,7 @@ def translate(
     asked: list[Any],
     space: Any,
     steps: int | None,
+    anchor: bool,
     distance: Any,
     out: Path,
     plugins: tuple[str, ...],
@@ -81,7 +83,7 @@ def translate(
     engine.require_taken(nets, asked)
     net = engine.same_source(nets)
     squares = np.stack([engine.as_picture(path, net.source.cfg.resolution) for path in pictures])
-    search = Search(space=space, steps=steps or Search.steps)
+    search = Search(space=space, steps=steps or Search.steps, grain=not anchor)
     stage = "look for the pictures in the source"
     with Bars(wide_console()) as bars, bars.stage(stage, len(pictures)) as advance:
         found = engine.inverted(net, squares, search, distance, cache, advance)

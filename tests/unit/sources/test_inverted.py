@@ -17,8 +17,8 @@ from benchmark.domains.cards import list_cards
 from benchmark.domains.load import clean_drawings
 from benchmark.domains.media import drawn_in
 from benchmark.sources import find_source, load_source
-from benchmark.sources.inverted import Inverted, Seeker
 from benchmark.sources.inversion import Search
+from benchmark.sources.inverted import Inverted, Seeker
 from benchmark.system.progress import Bars
 
 BARS = Bars(Console(quiet=True))
