@@ -197,7 +197,7 @@ def noise_maps(g: Generator, n: int, free: bool) -> dict[str, Tensor]:
 def normalise(maps: Sequence[Tensor]) -> None:
     """Each map to zero mean and unit variance, as the generator knows its noise."""
     for m in maps:
-        m.sub_(m.mean((2, 3), keepdim=True)).div_(m.square().mean((2, 3), keepdim=True).sqrt())
+        m.sub_(m.mean((2, 3), keepdim=True)).div_(m.square().mean((2, 3), keepdim=True).sqrt() + 1e-8)
 
 
 def grey(images: Tensor) -> Tensor:
