@@ -113,12 +113,11 @@ def demo(run: Path, port: int | None, steps: int | None, opened: bool, plugins: 
 
     from benchmark.sources.inversion import Search
     from benchmark.system.hardware import prepare_torch
-    from benchmark.use.demo import Networks, library, page, served
+    from benchmark.use.demo import Networks, served
 
-    library()
     prepare_torch()
-    made = page(Networks(run, cache, plugins), cache, Search(steps=steps or Search.steps))
-    with served(made, port) as address:
+    networks, search = Networks(run, cache, plugins), Search(steps=steps or Search.steps)
+    with served(networks, cache, search, port) as address:
         echo(f"the page is at {address}; Ctrl-C ends it")
         if opened:
             webbrowser.open(address)

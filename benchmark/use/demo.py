@@ -193,14 +193,16 @@ def page(networks: Networks, cache: Path, search: Search | None = None) -> gradi
 
 
 @contextmanager
-def served(made: gradio.Blocks, port: int | None = None) -> Iterator[str]:
-    """The page at an address of this machine alone, until the end of the block; uploads go with it."""
-    gr = library()
-    from starlette.middleware import Middleware
+def served(networks: Networks, cache: Path, search: Search | None = None, port: int | None = None) -> Iterator[str]:
+    """The page at an address of this machine alone, until the end of the block; uploads go with it.
 
+    Once in a process: the library takes the folder of uploads when it is imported.
+    """
     with tempfile.TemporaryDirectory(prefix="benchmark-demo-", ignore_cleanup_errors=True) as uploads:
         os.environ["GRADIO_TEMP_DIR"] = uploads
-        made.GRADIO_CACHE = uploads
+        gr, made = library(), page(networks, cache, search)
+        from starlette.middleware import Middleware
+
         try:
             _, address, _ = made.launch(
                 server_name=HOST,
