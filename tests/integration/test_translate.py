@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -130,6 +131,16 @@ def test_bad_input_is_one_line_that_names_what_there_is(
     done = command("translate", str(drawing), "--run", str(finished.out), *arguments, *FEW)
     assert done.code == 2 and said in done.err and len(done.err.strip().splitlines()) == 1, done.err
     assert not list(tmp_path.glob("strip.*"))
+
+
+def test_without_gradio_the_demo_says_what_to_install(
+    finished: Finished, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "gradio", None)  # as where it is not installed
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    done = command("demo", str(finished.out), "--no-open")
+    assert done.code == 2 and "stylegan-transfer-benchmark[demo]" in done.err, done.err
+    assert len(done.err.strip().splitlines()) == 1 and not list(tmp_path.glob("benchmark-demo-*"))
 
 
 def test_as_an_axis_of_the_benchmark_pictures_are_inverted_once_and_scored_for_each_row(
