@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import QUICK, Done, Finished, process
+from command_line import QUICK, Done, Finished
 from PIL import Image
 
 from benchmark.domains import load_domain
@@ -144,25 +144,14 @@ def test_without_gradio_the_demo_says_what_to_install(
 
 
 def test_as_an_axis_of_the_benchmark_pictures_are_inverted_once_and_scored_for_each_row(
-    cache: Path, tmp_path: Path
+    command: Command, cache: Path, tmp_path: Path
 ) -> None:
     """In a medium of one's own folder the right answer is known."""
     pack = card_shelf() / "packs" / "pixel-art-32.zip"
     own = ("--domains", str(pack), "--set", "medium=charcoal", "--set", "eval.metrics=[kid_randconv]")
-    asked = (
-        "run",
-        *QUICK,
-        *own,
-        *FEWER,
-        "--set",
-        "eval.translate=true",
-        "--methods",
-        "finetune,style_align",
-        "--out",
-        "res",
-    )
+    asked = (*FEWER, "--set", "eval.translate=true", "--methods", "finetune,style_align", "--out", "res")
     shutil.rmtree(cache / "inversions", ignore_errors=True)
-    done = process(asked, cache, tmp_path)
+    done = command("run", *QUICK, *own, *asked)
     assert done.code == 0, done.err
     assert len(re.findall(r"invert 3 pictures in smoke-32: [\d.]+ s$", done.out, re.MULTILINE)) == 1
     made, _ = ResultStore(tmp_path / "res").read_all()
