@@ -84,9 +84,9 @@ class Seeker:
         net = load_perceptual_network(DISTANCE, {name: at for name, at in files.items() if at}).to(device)
         with bars.stage(f"invert {len(pictures)} pictures in {self.name}", len(pictures)) as advance:
             found = invert(self.g, pictures, net, self.search, advance)
-        arrays = {"z": found.code.z.cpu().numpy(), "offset": found.code.offset.cpu().numpy()}
+        z, offset = (tensor.cpu().numpy() for tensor in (found.code.z, found.code.offset))
         data = io.BytesIO()
-        np.savez(data, seconds=np.float64(found.seconds), **arrays)
+        np.savez(data, z=z, offset=offset, seconds=np.float64(found.seconds))
         write_atomic(path, data.getvalue())
 
 
