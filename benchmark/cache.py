@@ -18,7 +18,7 @@ from benchmark.domains.stored import entry_problem
 from benchmark.errors import BenchmarkError, DataError
 from benchmark.metrics.networks.weight_files import WEIGHT_FILES
 from benchmark.sources import Source, list_sources
-from benchmark.sources.source import IMPORTED, source_digest
+from benchmark.sources.source import IMPORTED, INVERSIONS, source_digest
 from benchmark.system.files import SCRATCH, clear_old_temporaries, is_temporary, sha256_or_none
 
 DAY = 24 * 3600.0
@@ -62,6 +62,8 @@ def cache_entries(cache: Path) -> Iterator[Entry]:
             yield Entry("domain", entry.name, (about, entry.with_suffix(".npy")), partial(entry_problem, entry))  # type: ignore[misc]
     for path in sorted((cache / "features").glob("*.npz")):
         yield Entry("features", path.stem, (path,), partial(_zip_problem, path))
+    for path in sorted((cache / INVERSIONS).glob("*.npz")):
+        yield Entry("inversions", path.stem, (path,), partial(_zip_problem, path))
     for file in WEIGHT_FILES.values():
         path = cache / "weights" / file.filename
         if path.is_file():
@@ -92,20 +94,25 @@ def _source_problem(source: Source) -> str | None:
     return None
 
 
+def folders(cache: Path) -> tuple[Path, ...]:
+    """Where the suite writes what it made."""
+    return cache, cache / "features", cache / INVERSIONS
+
+
 def cache_leftovers(cache: Path) -> list[Path]:
     """Unfinished drawings and temporaries of killed processes, old ones first to go."""
-    found = [p for folder in (cache, cache / "features") for p in folder.glob(".*.tmp") if is_temporary(p)]
+    found = [p for folder in folders(cache) for p in folder.glob(".*.tmp") if is_temporary(p)]
     return sorted([*found, *cache.glob(f"{SCRATCH}*")])
 
 
 def prune(cache: Path, days: float | None) -> tuple[list[str], int]:
-    """Remove damaged entries, day-old leftovers and, with `days`, drawings and features unread for so long.
+    """Remove damaged entries, day-old leftovers and, with `days`, what can be made again and was unread for so long.
 
     Returns (what was removed, bytes). Weights and imported sources are the user's own and stay. DataError where a file
     cannot be removed.
     """
     removed, freed = [], 0
-    for entry in [e for e in cache_entries(cache) if e.kind in ("domain", "features")]:
+    for entry in [e for e in cache_entries(cache) if e.kind in ("domain", "features", "inversions")]:
         why = entry.check() or ("unread" if days is not None and entry.idle_days > days else None)
         if why:
             freed += entry.size
@@ -114,7 +121,7 @@ def prune(cache: Path, days: float | None) -> tuple[list[str], int]:
     old = [p for p in cache.glob(f"{SCRATCH}*") if time.time() - p.lstat().st_mtime > DAY]
     for folder in old:
         shutil.rmtree(folder, ignore_errors=True)
-    count, _ = clear_old_temporaries((cache, cache / "features"))
+    count, _ = clear_old_temporaries(folders(cache))
     if count + len(old):
         removed.append(f"{count + len(old)} leftovers of interrupted writes")
     return removed, freed

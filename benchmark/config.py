@@ -196,6 +196,13 @@ class EvalConfig(Settings):
         description="which weights count: the last, those best in the first of metrics on the selection split, or "
         "(as in many published tables, optimistic) those best on the test split itself",
     )
+    translate: bool = Field(
+        False, description="also put held-out pictures of the source's domain, inverted, through each generator"
+    )
+
+    def content(self) -> dict[str, Any]:
+        """The settings for keys and records; those that came later only where they are not at their default."""
+        return self.model_dump(exclude=set() if self.translate else {"translate"})
 
     @property
     def moment_metrics(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from benchmark.cli.metrics import conform_metric
 from benchmark.cli.options import cache_option, comma, echo, plugin_option, wide_console
 from benchmark.cli.run import run
 from benchmark.cli.sources import sources
+from benchmark.cli.translate import demo, translate
 from benchmark.cli.upkeep import cache, results
 from benchmark.cli.use import generate
 from benchmark.cli.weights import weights
@@ -219,6 +220,8 @@ def print_checks(checks: Sequence[Check]) -> None:
 
 cli.add_command(run)
 cli.add_command(generate)
+cli.add_command(translate)
+cli.add_command(demo)
 cli.add_command(sources)
 cli.add_command(datasets)
 cli.add_command(conform)

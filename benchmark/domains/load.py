@@ -173,6 +173,11 @@ def _open(wanted: Wanted, cache: Path, progress: Progress, medium: str) -> tuple
     return Card.model_validate({**about, **known}), in_medium(user, medium, resolution)
 
 
+def clean_drawings(card: Card, resolution: int, count: int) -> np.ndarray:
+    """The first `count` different drawings of a card in a medium, before that: uint8 [count,3,R,R], held-out first."""
+    return np.stack([*_unique(_machine(card.model_copy(update={"medium": ""}), resolution), count, [])])
+
+
 def _said_of(user: UserImages, title: str, path: str) -> Iterator[str]:
     """What is to be told of a folder or ZIP before its pictures are looked at."""
     if user.labelled:

@@ -23,12 +23,13 @@ Kind = Literal[
     "consistency", "consistency_anchor", "step", "legacy_consistency", "legacy_consistency_face", "intra",
     "distance_averaged", "translation_error", "translation_error_l1", "share_of_the_way", "identity_retrieval",
     "mind", "vendi", "cmmd", "intra_balanced", "path_length",
+    "picture_distance", "picture_kid", "picture_error",
     "own",
     "unknown",
 ]  # fmt: skip
 _DISTANCE, _SHARE = "the network's distance", "share"
 UNITS: dict[Kind, str] = {
-    **dict.fromkeys(("kid", "cmmd"), "squared kernel distance"),
+    **dict.fromkeys(("kid", "cmmd", "picture_kid"), "squared kernel distance"),
     **dict.fromkeys(("fd", "fd_infinity"), "squared features"),
     "mind": "3 d squared features",
     "vendi": "images",
@@ -38,16 +39,19 @@ UNITS: dict[Kind, str] = {
     **dict.fromkeys(
         ("consistency", "consistency_anchor", "step", "translation_error", "intra", "intra_balanced"), _DISTANCE
     ),
-    **dict.fromkeys(("legacy_consistency", "legacy_consistency_face"), _DISTANCE),
-    **dict.fromkeys(("distance_averaged", "translation_error_l1"), "full range"),
+    **dict.fromkeys(("legacy_consistency", "legacy_consistency_face", "picture_distance"), _DISTANCE),
+    **dict.fromkeys(("distance_averaged", "translation_error_l1", "picture_error"), "full range"),
     "share_of_the_way": "way from source to answer",
 }
 """What one of a kind's value is; a share lies in 0..1, a number of images in 1..n."""
 DISTANCES: tuple[Kind, ...] = ("consistency", "consistency_anchor")
 """Kinds of the distance between an adapted image and the source's."""
+PICTURED: tuple[Kind, ...] = ("picture_distance", "picture_kid", "picture_error")
+"""Kinds that need translated pictures."""
 STAND_IN = "standin_"
 """Names of metrics and networks begin so where another file takes the place of published weights."""
 NO_TRAINING = "not available: the training images were not given"
+NO_PICTURES = "not available: no pictures were translated"
 LARGEST = np.float64(1e100)
 """Squares and sums of larger numbers leave float64."""
 
@@ -95,6 +99,20 @@ class Translations:
     answers: Answers | str
 
 
+@dataclass(frozen=True)
+class TranslatedPictures:
+    """Pictures of the source's domain, n of them, inverted and drawn by the adapted generator."""
+
+    inputs: Images
+    """uint8 [n,3,R,R], the pictures themselves."""
+    drawn: Images
+    """uint8 [n,3,R,R], with one draw of the control's noise."""
+    averaged: np.ndarray
+    """float32 [n,3,R,R] in 0 to 1, the mean over several noises."""
+    answers: Answers | str
+    """Their right translations, or why there are none."""
+
+
 class OwnFormula(Protocol):
     """A metric from outside; see `plugins.py`."""
 
@@ -132,6 +150,8 @@ class Samples:
     """Averaged images of the first latents, where a metric asks for them."""
     paths: ImagePairs | None = None
     """Pairs of neighbouring images, where a metric asks for them."""
+    pictures: TranslatedPictures | str = NO_PICTURES
+    """Translated pictures, or why there are none."""
 
     def __post_init__(self) -> None:
         anchored = self.sources if self.anchored is None else self.anchored
@@ -178,12 +198,12 @@ class MetricInfo:
     @property
     def scale(self) -> int:
         """What numbers are multiplied with where people read them: kernel distances are small."""
-        return 1000 if self.kind == "kid" else 1
+        return 1000 if self.kind in ("kid", "picture_kid") else 1
 
     @property
     def any_count(self) -> bool:
         """Whether the expected value is the same at any number of images, so that numbers at different N compare."""
-        return self.kind in ("kid", *DISTANCES)
+        return self.kind in ("kid", "picture_kid", "picture_distance", *DISTANCES)
 
     @property
     def units(self) -> str:

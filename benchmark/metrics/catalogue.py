@@ -97,6 +97,17 @@ def _legacy(network: str, words: str, needs: str) -> list[MetricInfo]:
     ]
 
 
+def _picture_distance(network: str, words: str, needs: str) -> MetricInfo:
+    """How much of a picture its translation keeps."""
+    title = f"{words} of translated pictures to the pictures"
+    return MetricInfo(f"picture_distance_{network}", title, "picture_distance", network, needs)
+
+
+def _picture_kid(network: str, words: str, needs: str) -> MetricInfo:
+    """Bińkowski et al. 2018, of translated pictures."""
+    return MetricInfo(f"picture_kid_{network}", f"KID of translated pictures, {words}", "picture_kid", network, needs)
+
+
 _METRICS = (
     MetricInfo("kid_effnetlite0_128", "KID, EfficientNet-Lite0 128 px", "kid", "effnetlite0_128", _EFFNET),
     MetricInfo("fd_effnetlite0_128", "FD, EfficientNet-Lite0 128 px", "fd", "effnetlite0_128", _EFFNET),
@@ -220,7 +231,20 @@ _FURTHER = (
     _vendi("randconv", "fixed random convolutions", "nothing"),
     _balanced("randconv", "random-convolution distance", "nothing"),
     _path_length("randconv", "random-convolution distance", "nothing"),
+    _picture_distance("st_lpips_alex", "ST-LPIPS", _ST_LPIPS),
+    _picture_kid("effnetlite0_128", "EfficientNet-Lite0 128 px", _EFFNET),
+    MetricInfo(
+        "picture_error_l1",
+        "L1 of translated pictures to their right answers, both averaged over grain",
+        "picture_error",
+        "pixels",
+        "nothing",
+    ),
+    _picture_distance("randconv", "random-convolution distance", "nothing"),
+    _picture_kid("randconv", "fixed random convolutions", "nothing"),
 )
+OF_PICTURES = ("picture_distance_st_lpips_alex", "picture_kid_effnetlite0_128", "picture_error_l1")
+"""What `eval.translate` measures."""
 _STAND_INS = tuple(
     replace(
         info,

@@ -28,9 +28,9 @@ from benchmark.metrics.networks.weight_files import (
     require_known,
 )
 from benchmark.metrics.paired import PAIRED, Pairs
-from benchmark.metrics.pooled import COMPARE_TRAINING, POOLED, features_to_scores
+from benchmark.metrics.pooled import COMPARE_TRAINING, OF_PICTURES, POOLED, features_to_scores, picture_scores
 from benchmark.metrics.sizes import Sizes, shortage
-from benchmark.metrics.translation import TRANSLATED, translations_to_scores
+from benchmark.metrics.translation import TRANSLATED, pictures_to_scores, translations_to_scores
 from benchmark.system.files import sha256_of
 
 if TYPE_CHECKING:
@@ -140,7 +140,10 @@ class Evaluator:
 
         pairs = {name: Pairs(net, able(name, *PAIRED), samples, training) for name, net in self.perceptual.items()}
         absent = sum(kept.absent for kept in (*real.values(), *trained.values()))
-        tick = counter(absent + len(samples.fakes) * len(real) + sum(work.seen for work in pairs.values()), progress)
+        drawn = 0 if isinstance(samples.pictures, str) else len(samples.pictures.drawn)
+        pictured = drawn * sum(bool(able(network, *OF_PICTURES)) for network in self.pooled)
+        seen = absent + pictured + len(samples.fakes) * len(real)
+        tick = counter(seen + sum(work.seen for work in pairs.values()), progress)
 
         scores = {i.name: Score.missing(self.missing[i.network]) for i in self.infos if i.network in self.missing}
         scores |= short
@@ -155,12 +158,16 @@ class Evaluator:
             fakes = make(samples.fakes)
             require_features((f"{network}: generated", fakes, 1))
             scores |= features_to_scores(able(network, *POOLED), fakes, reals, trains)
+            if wanted := able(network, *OF_PICTURES):
+                found = samples.pictures
+                scores |= picture_scores(wanted, found if isinstance(found, str) else make(found.drawn), reals)
             first = first or (fakes, reals)
         px = samples.fakes.shape[-1]
         for network, work in pairs.items():
             scores |= work.scores(self.device, self._images_at_once(px), tick, self._maps[network])
         moved = [info for info in self.infos if info.kind in TRANSLATED and info.name not in short]
         scores |= translations_to_scores(moved, samples.translations)
+        scores |= pictures_to_scores([info for info in self.infos if info.kind == "picture_error"], samples.pictures)
         for name, score in scores.items():
             numbers = score.value, score.std_error, *(score.interval or ()), score.floor, score.ceiling
             if not all(math.isfinite(number) for number in numbers if number is not None):
@@ -195,7 +202,7 @@ class Evaluator:
                 continue
             real, paths = network.removeprefix(STAND_IN), {key: at.path for key, at in located.items() if at.path}
             try:
-                if self._of(network, *POOLED):
+                if self._of(network, *POOLED, *OF_PICTURES):
                     net = load_feature_network(real, paths)
                     hashes = [self.files[k].sha256 if real == network else sha256_of(at) for k, at in paths.items()]
                     mark = fingerprint(net, hashes)

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from benchmark.metrics import list_metrics
-from benchmark.metrics.base import Images, Kind, MetricInfo, Samples, Score
+from benchmark.metrics.base import NO_PICTURES, Images, Kind, MetricInfo, Samples, Score, TranslatedPictures
 from benchmark.metrics.formulas.examples import Example, directions, quantiles, right_angle
 from benchmark.metrics.formulas.path_length import EPSILON, lengths_to_score, path_lengths
 from benchmark.metrics.intra import Clusters, balanced_intra, images_to_clusters, images_to_intra
@@ -102,13 +102,15 @@ def compared(kinds: Sequence[Kind], choose: Chooser = comparisons) -> list[Check
         return images
 
     legacy = (framed(7, inside=5), framed(8, inside=6))
-    samples = Samples(fakes=plain(1), sources=plain(2), anchored=plain(3), before=plain(4), legacy=legacy)
+    pictures = TranslatedPictures(plain(9), plain(10), plain(0) / np.float32(255), NO_PICTURES)
+    samples = Samples(plain(1), plain(2), anchored=plain(3), before=plain(4), legacy=legacy, pictures=pictures)
     sides = {
         "consistency": (2, 1),
         "consistency_anchor": (2, 3),
         "step": (4, 1),
         "legacy_consistency": (7, 8),
         "legacy_consistency_face": (5, 6),
+        "picture_distance": (9, 10),
     }
     infos = {kind: next(i for i in list_metrics().values() if i.kind == kind) for kind in kinds if kind in sides}
     chosen, _ = choose(list(infos.values()), samples, 1)

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from benchmark.metrics.networks.perceptual import PerceptualNetwork
 
 LEGACY: tuple[Kind, ...] = ("legacy_consistency", "legacy_consistency_face")
-COMPARED: tuple[Kind, ...] = ("consistency", "consistency_anchor", "step", "translation_error", *LEGACY)
+COMPARED: tuple[Kind, ...] = (
+    *("consistency", "consistency_anchor", "step", "translation_error", "picture_distance"),
+    *LEGACY,
+)
 CLUSTERED: tuple[Kind, ...] = ("intra", "intra_balanced")
 PAIRED: tuple[Kind, ...] = (*COMPARED, *CLUSTERED, "path_length")
 NO_PATHS = "not available: no images along paths were drawn"
@@ -140,6 +143,8 @@ def _why_missing(kind: Kind, samples: Samples) -> str:
     if kind == "translation_error":
         found = samples.translations
         return NO_TRANSLATIONS if found is None or not isinstance(found.answers, str) else found.answers
+    if kind == "picture_distance" and isinstance(samples.pictures, str):
+        return samples.pictures
     return {"step": NO_STEP, "consistency_anchor": NO_ANCHORED}.get(kind, NO_LEGACY)
 
 
@@ -167,6 +172,8 @@ def _sets(samples: Samples) -> list[tuple[Images, dict[Kind, Images]]]:
     if samples.translations is not None and not isinstance(samples.translations.answers, str):
         drawn = samples.translations.answers.drawn
         sets.append((drawn, {"translation_error": samples.fakes[: len(drawn)]}))
+    if not isinstance(samples.pictures, str):
+        sets.append((samples.pictures.inputs, {"picture_distance": samples.pictures.drawn}))
     if samples.legacy is not None:
         source, other = samples.legacy
         sets.append((source, {"legacy_consistency": other}))

@@ -21,6 +21,8 @@ MEMORISATION: tuple[Kind, ...] = ("memorisation", "authenticity")
 COMPARE_TRAINING: tuple[Kind, ...] = (*MEMORISATION, "own")
 """Kinds whose formulas are given features of the training images."""
 POOLED: tuple[Kind, ...] = ("kid", "fd", "fd_infinity", *PRDC, *MEMORISATION, "mind", "vendi", "cmmd", "own")
+OF_PICTURES: tuple[Kind, ...] = ("picture_kid",)
+"""Kinds that compare translated pictures with the held-out images."""
 
 
 def features_to_scores(
@@ -55,6 +57,14 @@ def features_to_scores(
         found |= _memorisation(fakes, real, training)
     own = {info.name: info.own.score(fakes, real, training) for info in infos if info.own is not None}
     return {info.name: own[info.name] if info.own is not None else found[info.kind] for info in infos}
+
+
+def picture_scores(infos: Sequence[MetricInfo], pictures: Features | str, real: Features) -> dict[str, Score]:
+    """{name: score} of the kinds OF_PICTURES, from features of translated pictures or the reason why there are none."""
+    if isinstance(pictures, str):
+        return {info.name: Score.missing(pictures) for info in infos}
+    value, std_error = features_to_kid(pictures, real)
+    return {info.name: Score.measured(value, len(pictures), std_error) for info in infos}
 
 
 def _fd_infinity(fakes: Features, real: Features) -> Score:

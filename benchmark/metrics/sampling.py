@@ -139,16 +139,20 @@ class Sampler:
         sources = self._averaged(self.source, self.source.synthesis.random_noise)
         if isinstance(self.answer, str):
             return sources, self.answer
-        known, clean = self.answer, self.answer.clean(sources)
-        n = len(clean)
+        return sources, right_answers(self.answer, self.answer.clean(sources), (*self.seed, "eval", "grain"))
 
-        def draw(number: int) -> np.ndarray:
-            seeds = [derive_seed(*self.seed, "eval", "grain", number, i) for i in range(n)]
-            return known.answers(clean, seeds)
-
-        first, second = ([draw(DRAWS * half + i) for i in range(DRAWS)] for half in range(2))
-        mean, again = (np.asarray(sum(draws) / DRAWS, np.float32) for draws in (first, second))
-        return sources, Answers(mean, again, media.to_uint8(first[0]), media.to_uint8(second[0]))
+    @torch.inference_mode()
+    def at(self, g: Generator, ws: Tensor, noise: NoiseOf) -> tuple[np.ndarray, np.ndarray]:
+        """What `g` draws at given ws [n, num_ws, w_dim]: uint8 [n, 3, R, R] with one noise, and float32 in 0 to 1, the
+        mean over DRAWS noises. The streams are the same for all methods.
+        """
+        rng = self._noise_stream("picture noise")
+        first, mean = [], []
+        for start, stop in _ranges(len(ws), self.cfg.batch):
+            images = list(_draws(g, ws[start:stop], (noise(stop - start, rng) for _ in range(DRAWS)), start))
+            first.append(to_uint8(images[0] * 2 - 1))
+            mean.append(torch.stack(images).mean(0).cpu().numpy())
+        return np.concatenate(first), np.concatenate(mean)
 
     @torch.inference_mode()
     def _averaged(self, g: Generator, noise: NoiseOf) -> np.ndarray:
@@ -199,6 +203,17 @@ class Sampler:
             batches.append(to_uint8(images))
             progress(stop - start)
         return np.concatenate(batches), float(np.median(times))
+
+
+def right_answers(known: KnownAnswer, clean: np.ndarray, stream: Sequence[object]) -> Answers:
+    """Clean drawings [n, 3, R, R] in 0 to 1 in the target's medium, averaged over its grain twice."""
+
+    def draw(number: int) -> np.ndarray:
+        return known.answers(clean, [derive_seed(*stream, number, i) for i in range(len(clean))])
+
+    first, second = ([draw(DRAWS * half + i) for i in range(DRAWS)] for half in range(2))
+    mean, again = (np.asarray(sum(draws) / DRAWS, np.float32) for draws in (first, second))
+    return Answers(mean, again, media.to_uint8(first[0]), media.to_uint8(second[0]))
 
 
 def _draws(g: Generator, ws: Tensor, noises: Iterable[Noise], first: int) -> Iterator[Tensor]:

@@ -42,6 +42,7 @@ NEEDS: dict[Kind, Sizes] = {
     "intra_balanced": Sizes(generated=2, training=2),
     "share_of_the_way": Sizes(pairs=2),
     "identity_retrieval": Sizes(pairs=2),
+    "picture_kid": Sizes(pairs=3, held_out=3),
 }
 """What is not named here needs one pair: see `needed`."""
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmark.metrics.base import Answers, Kind, MetricInfo, Score, Translations
+from benchmark.metrics.base import Answers, Kind, MetricInfo, Score, TranslatedPictures, Translations
 
 LATENTS, DRAWS = 100, 8
 """Latents that are compared, and noises that each image is averaged over."""
@@ -34,6 +34,14 @@ def translations_to_scores(infos: Sequence[MetricInfo], found: Translations | No
         else:
             scores[info.name] = AGAINST_ANSWERS[info.kind](found.adapted, found.sources, found.answers)
     return scores
+
+
+def pictures_to_scores(infos: Sequence[MetricInfo], found: TranslatedPictures | str) -> dict[str, Score]:
+    """{name: score} of metrics of the kind picture_error; floor and ceiling as `translation_error` says."""
+    why = found if isinstance(found, str) else found.answers
+    if isinstance(found, str) or isinstance(why, str):
+        return {info.name: Score.missing(str(why)) for info in infos}
+    return {info.name: translation_error(found.averaged, found.averaged, why) for info in infos}
 
 
 def distance_averaged(adapted: np.ndarray, sources: np.ndarray) -> Score:

@@ -28,6 +28,7 @@ NO_EFFECT = {
     "eval.metrics",
     "eval.curve_metrics",
     "eval.curve_samples",
+    "eval.translate",
 }
 """Settings of what else is logged or measured: they change no number of a table."""
 VERSIONS = "metric_versions."
@@ -194,9 +195,9 @@ def protocol(record: RunRecord) -> dict[str, str]:
 def _whole_settings(text: str) -> dict[str, str]:
     """Settings as JSON -> flat, with the defaults of what is younger than them."""
     settings = json.loads(text)
-    for name, config in (("train", TrainConfig()), ("eval", EvalConfig())):
+    for name, config in (("train", TrainConfig().model_dump()), ("eval", EvalConfig().content())):
         if isinstance(settings.get(name), dict):
-            settings[name] = config.model_dump() | settings[name]
+            settings[name] = config | settings[name]
     return flatten(settings)
 
 

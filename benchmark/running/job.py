@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 from benchmark.api import Control
 from benchmark.domains import Domain
 from benchmark.errors import DataError, MethodError
 from benchmark.metrics import Samples, list_metrics
+from benchmark.metrics.base import NO_PICTURES, PICTURED, TranslatedPictures
 from benchmark.metrics.real import OF_SETS, real_scores
-from benchmark.metrics.sampling import Sampler
+from benchmark.metrics.sampling import Sampler, right_answers
 from benchmark.results import RunRecord, Timing
 from benchmark.results.reals import RealScores, reals_path, write_reals
 from benchmark.running.make_record import ZeroStep, make_record
@@ -26,6 +28,7 @@ from benchmark.running.plan import Job, uses_training_of_another
 from benchmark.running.selection import Counted, counted, finalized
 from benchmark.running.setup import Run
 from benchmark.running.weights import trained
+from benchmark.sources.inverted import PICTURES, Inverted, Seeker
 from benchmark.stylegan2 import Generator
 from benchmark.stylegan2.weights import left_alone
 from benchmark.system.files import clear_temporaries, key, new_file
@@ -59,6 +62,8 @@ def make_missing(job: Job, run: Run) -> None:
     else:
         found = trained(job, run)
         weights, cost = counted(job, found, run), found.cost
+    if wants_pictures(job):
+        pictures(job, run)  # a stage of its own, before those of the controls
     for control in todo:
         try:
             evaluate(job, control, weights, cost, run)
@@ -92,12 +97,15 @@ def evaluate(job: Job, control: Control, weights: Counted, cost: dict[str, Any],
             advance(0.6 * count * (seen - done) / max(total, 1))
             done = seen
 
+        shown, further = translated(job, control, g, run, sampler)
+        samples = replace(samples, pictures=shown)
         found = run.evaluator(samples, domain.test, domain.digest, tick, training=domain.train)
     held = dict(run.nets.g_ema.named_parameters())
     shipped = sum(p.numel() for name, p in g.named_parameters() if name not in held or not p.equal(held[name]))
     timing = Timing.model_validate(
         {
             **cost,
+            **further,
             "ms_per_image": ms,
             "shipped_params": shipped,
             "generators_kept": method.generators_kept,
@@ -117,6 +125,38 @@ def evaluate(job: Job, control: Control, weights: Counted, cost: dict[str, Any],
         keep_reals(job, run)
     run.store.write(record)
     return record
+
+
+def translated(
+    job: Job, control: Control, g: Generator, run: Run, sampler: Sampler
+) -> tuple[TranslatedPictures | str, dict[str, float]]:
+    """Pictures of the source's domain, inverted, as `g` draws them, and what an inversion took; where asked for."""
+    if not wants_pictures(job):
+        return NO_PICTURES, {}
+    found, method = pictures(job, run), job.method or ZeroStep()
+    if isinstance(found, str):
+        return found, {}
+    with torch.inference_mode():
+        ws = found.code.ws(g)
+    drawn, averaged = sampler.at(g, ws, lambda n, rng: method.noise(g, n, control, rng))
+    answers = sampler.answer
+    if not isinstance(answers, str):
+        clean = found.clean if answers.source_medium else found.pictures / 255
+        answers = right_answers(answers, clean, (*job.streams, "eval", "grain of pictures"))
+    return TranslatedPictures(found.pictures, drawn, averaged, answers), {"inversion_seconds": found.seconds}
+
+
+def wants_pictures(job: Job) -> bool:
+    """Whether a metric asks for translated pictures."""
+    return any(list_metrics()[name].kind in PICTURED for name in job.suite.eval.metrics)
+
+
+def pictures(job: Job, run: Run) -> Inverted | str:
+    """Held-out pictures of the source's domain with their codes, the same for all jobs; or why there are none."""
+    if not run.inverted:
+        seeker = Seeker(job.suite.source, job.source_sha256, run.card.domain, run.nets.g_ema, run.request.cache)
+        run.inverted.append(seeker.held_out(min(PICTURES, job.suite.eval.pairs), run.bars))
+    return run.inverted[0]
 
 
 def keep_reals(job: Job, run: Run) -> None:

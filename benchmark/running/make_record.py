@@ -90,7 +90,7 @@ def settings(job: Job, domain: Domain) -> dict[str, Any]:
         "metric_versions": {name: infos[name].version for name in suite.eval.metrics},
         "resolution": suite.resolution,
         "train": suite.train.model_dump(),
-        "eval": suite.eval.model_dump(),
+        "eval": suite.eval.content(),
         **({"budgets": suite.budgets} if suite.budgets else {}),
         **({"scale": suite.scale} if suite.is_rehearsal else {}),
         "reals": reals(domain),

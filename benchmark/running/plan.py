@@ -178,7 +178,8 @@ def make_job(
     names = (*suite.eval.metrics, *suite.eval.curve_metrics)
     versions = {name: list_metrics()[name].version for name in names}
     controls: tuple[Control, ...] = method.controls if method else (None,)
-    who, measured = described(method) if method else None, suite.eval.model_dump(exclude={"metrics"})
+    who, measured = described(method) if method else None, suite.eval.content()
+    del measured["metrics"]
     moments = suite.eval.moment_metrics
     kept = [suite.train.snapshot_kimg, moments] if method and moments else []
     shown = [suite.name, domain.name, method.name if method else None]  # what the record's row is called

@@ -30,6 +30,7 @@ from benchmark.results import Doctor, ResultStore
 from benchmark.running.forecast import GIB, memory_gib
 from benchmark.running.plan import Job, check, plan
 from benchmark.sources import SourceCard, find_source, list_sources, load_source
+from benchmark.sources.inverted import Inverted
 from benchmark.sources.noise import noise_shares
 from benchmark.sources.source import Source
 from benchmark.stylegan2 import Nets
@@ -109,6 +110,8 @@ class Run:
     """Has several processes train a job's weights; None: this process has nobody to start them."""
     samplers: dict[EvalConfig, Sampler] = field(default_factory=dict)
     """Those of the job in hand, made where they are first asked for."""
+    inverted: list[Inverted | str] = field(default_factory=list)
+    """The source's held-out pictures, once they were asked for."""
 
     def sampler_for(self, job: Job, cfg: EvalConfig) -> Sampler:
         """The sampler of the job's (domain, seed); jobs come grouped, so those of the last one are kept."""

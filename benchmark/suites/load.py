@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from benchmark.api import Method
 from benchmark.config import Collection, Suite
 from benchmark.errors import ConfigError, UnknownName
+from benchmark.metrics.catalogue import OF_PICTURES
 from benchmark.registry import find_method
 from benchmark.registry.composition import described, part_kinds
 from benchmark.registry.variants import base_name, given_fields
@@ -118,6 +119,7 @@ def load_suite(
     kinds = [find_method(method, plugins) for method in suite.methods]
     suite = suite.model_copy(update={"methods": tuple(kind.name for kind in kinds)})  # "b+a" is "a+b"
     _check_lists(suite)
+    suite = with_pictures(suite) if suite.eval.translate else suite
     suite = rehearsal(suite) if suite.is_rehearsal else suite
     parts = {name for kind in kinds for name in part_kinds(kind)}
     plain = {base_name(part) for part in parts}
@@ -181,6 +183,12 @@ def rehearsal(suite: Suite) -> Suite:
             "eval": measured.model_copy(update=sizes),
         }
     )
+
+
+def with_pictures(suite: Suite) -> Suite:
+    """The suite with the metrics of translated pictures added to its own."""
+    names = dict.fromkeys((*suite.eval.metrics, *OF_PICTURES))
+    return suite.model_copy(update={"eval": suite.eval.model_copy(update={"metrics": tuple(names)})})
 
 
 def _configured(kind: type[Method], chosen: Mapping[str, dict[str, Any]]) -> Method:

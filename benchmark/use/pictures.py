@@ -42,7 +42,8 @@ def write_grid(path: Path, rows: Sequence[tuple[str, Sequence[Picture]]]) -> Non
     px = rows[0][1][0].shape[-1]
     across = max(len(pictures) for _, pictures in rows)
     height = px + LABEL
-    sheet = Image.new("RGB", (across * px, len(rows) * height), "white")
+    words = max(3 + math.ceil(ImageDraw.Draw(Image.new("L", (1, 1))).textlength(label)) for label, _ in rows)
+    sheet = Image.new("RGB", (max(across * px, words), len(rows) * height), "white")
     draw = ImageDraw.Draw(sheet)
     for y, (label, pictures) in enumerate(rows):
         draw.text((3, y * height + 3), label, fill="black")

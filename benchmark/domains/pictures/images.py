@@ -11,8 +11,9 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import PIL
@@ -22,7 +23,7 @@ from benchmark.domains.pictures.archives import Archive, Skipped, printable
 from benchmark.domains.pictures.pixels import check_size, to_square
 from benchmark.domains.prepared import LABELS, PROVENANCE
 from benchmark.errors import DataError
-from benchmark.system.file_kinds import other_kind, picture_format
+from benchmark.system.file_kinds import HEAD, other_kind, picture_format
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")  # no EPS: Pillow would start Ghostscript
 NOTES = (LABELS, PROVENANCE)  # of prepared sets
@@ -91,7 +92,37 @@ class UserImages:
             return reason_of(error, self._archive, name)
 
 
-def reason_of(error: Exception, archive: Archive, name: str) -> str:
+def read_picture(path: Path, resolution: int) -> np.ndarray:
+    """One picture file as the pictures of a folder are read: uint8 [3,R,R]. DataError where it is none."""
+    if not path.is_file():
+        raise DataError(f"{printable(str(path))} is no file; give a picture, such as a PNG or JPEG.")
+    try:
+        with path.open("rb") as stream, Image.open(stream, formats=FORMATS) as image:
+            return to_square(image, resolution)
+    except Exception as error:  # as above
+        raise DataError(f"{printable(str(path))}: {reason_of(error, Loose(path), path.name)}.") from None
+
+
+class Named(Protocol):
+    """Where files have names."""
+
+    def head(self, name: str) -> bytes:
+        """How the file begins."""
+
+
+@dataclass(frozen=True)
+class Loose:
+    """A file by itself."""
+
+    path: Path
+
+    def head(self, name: str) -> bytes:
+        """How the file begins."""
+        with self.path.open("rb") as stream:
+            return stream.read(HEAD)
+
+
+def reason_of(error: Exception, archive: Named, name: str) -> str:
     """Why a file of the archive is no usable image: one line for a person, without addresses or paths."""
     if isinstance(error, UnidentifiedImageError):
         return _found_instead(archive.head(name), name)

@@ -11,7 +11,7 @@ import pytest
 
 from benchmark.domains.split import pictures_needed
 from benchmark.metrics import Evaluator
-from benchmark.metrics.base import Answers, Samples, Translations
+from benchmark.metrics.base import Answers, Samples, TranslatedPictures, Translations
 from benchmark.metrics.catalogue import METRICS
 from benchmark.metrics.intra import NO_PAIR
 from benchmark.metrics.paired import NO_PATHS
@@ -42,6 +42,7 @@ def samples(n: int, pairs: int) -> Samples:
         before=pictures(pairs, 10),
         legacy=(pictures(pairs, 11), pictures(pairs, 12)),
         translations=Translations(means[2], means[3], answers),
+        pictures=TranslatedPictures(pictures(pairs, 13), pictures(pairs, 14), means[3], answers),
     )
 
 
@@ -92,7 +93,9 @@ def test_sets_without_variance_have_values_or_reasons(tmp_path: Path, evaluated:
     """One picture many times, on any side."""
     flat = np.repeat(pictures(1, 0), 24, axis=0) if evaluated == "equal" else np.full((24, 3, 16, 16), 128, np.uint8)
     means = flat.astype(np.float32) / 255
-    still = Samples(flat, flat, flat, flat, (flat, flat), Translations(means, means, Answers(means, means, flat, flat)))
+    answers = Answers(means, means, flat, flat)
+    still = Samples(flat, flat, flat, flat, (flat, flat), Translations(means, means, answers))
+    still = replace(still, pictures=TranslatedPictures(flat, flat, means, answers))
     for drawn, real in product((still, samples(24, 24)), (flat, pictures(24, 1))):
         digest = f"{real is flat}"
         scores = Evaluator(NAMES, tmp_path)(drawn, real, digest, training=real).scores

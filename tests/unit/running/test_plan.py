@@ -39,6 +39,7 @@ OTHER_TRAINING: dict[str, Any] = {
 OTHER_EVALUATION: dict[str, Any] = {
     "metrics": ("fd_randconv",), "samples": 60, "pairs": 7, "batch": 5, "psi": 0.5,
     "curve_metrics": ("fd_randconv",), "curve_samples": 9, "snapshot": "selected",
+    "translate": True,
 }  # fmt: skip
 
 
