@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from benchmark.metrics.base import Images, Score
 from benchmark.metrics.catalogue import CENTRES
-from benchmark.metrics.networks.features import full_precision
-from benchmark.metrics.networks.perceptual import PerceptualNetwork, images_to_distances, to_tensor
+from benchmark.metrics.networks.features import full_precision, to_tensor
+from benchmark.metrics.networks.perceptual import PerceptualNetwork, images_to_distances
 
 ASSIGNED = 1000
 """Generated images that are used, the first ones; as many as in few-shot tables."""

@@ -243,10 +243,15 @@ def images_to_features(
     features = np.empty((len(images), net.dim), dtype=np.float32)
     with full_precision():
         for start in range(0, len(images), batch):
-            part = torch.from_numpy(np.array(images[start : start + batch])).to(device)
+            part = to_tensor(images[start : start + batch], device)
             features[start : start + len(part)] = net(part).cpu().numpy()
             tick(len(part))
     return features
+
+
+def to_tensor(images: Images, device: str) -> Tensor:
+    """uint8 as it is, on the device, in one order in memory: a network's last digits depend on it."""
+    return torch.from_numpy(np.array(images, order="C")).to(device)  # a copy: a mapped file is not writable
 
 
 def images_in(device: str, px: int) -> int:

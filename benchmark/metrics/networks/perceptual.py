@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmark.metrics.base import Images
-from benchmark.metrics.networks.features import RandConv, full_precision
+from benchmark.metrics.networks.features import RandConv, full_precision, to_tensor
 from benchmark.metrics.networks.kept_maps import KeptMaps
 from benchmark.metrics.networks.shift_tolerant import ShiftTolerantAlex, ShiftTolerantVgg
 
@@ -173,8 +173,3 @@ def images_to_distances(
                 distances[name][part] = net.distance(source, maps(images[part])).cpu().numpy()
             tick(len(sources[part]) * (1 + len(others)))
     return distances
-
-
-def to_tensor(images: Images, device: str) -> Tensor:
-    """uint8 as it is, on the device."""
-    return torch.from_numpy(np.array(images)).to(device)  # a copy: a mapped file is not writable
