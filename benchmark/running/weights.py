@@ -67,7 +67,7 @@ class Trained:
 
 def trained(job: Job, run: Run) -> Trained:
     """The job's weights; trains where a file is missing or not what was stored, or waits for the process that does."""
-    path = run.store.out / "checkpoints" / f"{job.train_key}.safetensors"
+    path = weights_path(run.store.out, job.train_key)
     files = snapshot_files(job, path)
     if faults(job, run, path):
         lock = run.store.out / "locks" / f"{job.train_key}.lock"
@@ -90,25 +90,49 @@ def trained(job: Job, run: Run) -> Trained:
     return Trained(g, cost, files, dict(zip(files, seconds_at(ticks, [*files]), strict=True)))
 
 
+def weights_path(out: Path, train_key: str, kimg: float | None = None) -> Path:
+    """Where a training leaves its networks; with `kimg` its weight average at that length."""
+    name = train_key if kimg is None else f"{train_key}-{kimg:g}kimg"
+    return out / "checkpoints" / f"{name}.safetensors"
+
+
 def faults(job: Job, run: Run, path: Path) -> dict[Path, str]:
     """Why files of the job's weights cannot be used, by file: MISSING, or what is wrong with it."""
-    noted = read_hashes(hash_file(run.store.out, job.train_key)) or {}
-    found = {}
-    for file in (path, *snapshot_files(job, path).values()):
-        if why := fault(file, noted.get(file.relative_to(run.store.out).as_posix()), job.train_key, run.nets.cfg):
-            found[file] = why
-    return found
+    files = (path, *snapshot_files(job, path).values())
+    found = {file: stored_fault(run.store.out, file, job.train_key, run.nets.cfg) for file in files}
+    return {file: why for file, why in found.items() if why}
+
+
+def stored_generator(out: Path, train_key: str, cfg: NetConfig, kimg: float | None = None) -> Generator:
+    """The weight average that a training left in the folder `out` (of its snapshot at `kimg`), float32 on the CPU.
+
+    `cfg` is the architecture of the source. WeightsError where the file is missing, or not what was stored.
+    """
+    path = weights_path(out, train_key, kimg)
+    if why := stored_fault(out, path, train_key, cfg):
+        raise WeightsError(f"{path} {why}. Run the suite again: it makes missing and damaged weights anew.")
+    return (load(path).g_ema if kimg is None else load_generator(path)).eval().requires_grad_(False)
+
+
+def stored_fault(out: Path, file: Path, train_key: str, cfg: NetConfig) -> str | None:
+    """`fault` of a file in the folder `out`, with the hash that was noted of it there."""
+    noted = read_hashes(hash_file(out, train_key)) or {}
+    return fault(file, noted.get(file.relative_to(out).as_posix()), train_key, cfg)
 
 
 def fault(file: Path, sha256: str | None, train_key: str, cfg: NetConfig) -> str | None:
-    """Why a file of weights cannot be used, None where it can. The hash that was noted and its own digest are tried."""
+    """Why a file of weights cannot be used, None where it can. The hash that was noted and its own digest are tried.
+
+    `cfg` is the architecture of the source, to which a method may have added a miner.
+    """
     if file.is_symlink() or not file.is_file():
         return MISSING
     if sha256 is not None and sha256_or_none(file) != sha256:
         return "is not what was stored (another sha256)"
     try:
         _, header = read_tensors(file)
-        if header.get("train_key") != train_key or architecture_of(file) != cfg:
+        found = architecture_of(file).model_copy(update={"miner_layers": cfg.miner_layers})
+        if header.get("train_key") != train_key or found != cfg:
             return "belongs to something else"
     except WeightsError as error:
         return f"cannot be used ({error})"
@@ -126,7 +150,7 @@ def snapshot_files(job: Job, path: Path) -> dict[float, Path]:
     """Where the weights at train.snapshot_kimg lie, for all lengths below that of the training."""
     cfg = job.suite.train
     lengths = sorted(kimg for kimg in set(cfg.snapshot_kimg) if kimg < cfg.kimg)
-    return {kimg: path.with_name(f"{path.stem}-{kimg:g}kimg.safetensors") for kimg in lengths}
+    return {kimg: weights_path(path.parents[1], job.train_key, kimg) for kimg in lengths}
 
 
 def snapshot(file: Path, device: str) -> Generator:
