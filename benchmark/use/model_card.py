@@ -52,14 +52,15 @@ def require_own_folder(card: Path, digest: str) -> None:
 def card_text(net: Adapted, control: Control, files: Mapping[str, str], digest: str, run: Path, cache: Path) -> str:
     """The card of `net` at a value of its control; `files`: name by format. Its record is looked for in `run`."""
     assert net.record is not None
-    record, source = measured(net.record, control, run), find_source(net.record.source, cache).card
+    at = net.method.default_control if moves(net) else control
+    record, source = measured(net.record, at, run), find_source(net.record.source, cache).card
     licences = {"source": source.licence, "images": licence_of(net.record.domain)}
     front = yaml.safe_dump(front_matter(net, record, licences, digest), sort_keys=False, allow_unicode=True)
     sections = {
         f"# {title_of(net)}": about(net, control, source, licences),
         "## Files": [f"- `{name}`: {HOW[kind]}." for kind, name in files.items()],
         "## Inputs": inputs(net) if {"onnx", "torch"} & files.keys() else [],
-        "## Scores": scores(record),
+        f"## Scores{'' if at is None else plain(f' at {net.method.control_name} {at}')}": scores(record),
         "## Conditions": [f"- {plain(text)}" for text in conditions([net.record]) if PROVENANCE not in text],
     }
     parts = ["\n".join([title, "", *lines]) for title, lines in sections.items() if lines]

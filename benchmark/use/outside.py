@@ -87,7 +87,8 @@ def measure(
         raise ConfigError("--pairs belongs to a folder of pictures: a network draws its pairs itself.")
     if like is not None and pictures:
         raise ConfigError("--as says with which noise and control a network draws: it is not for pictures.")
-    name = checked_name(name or (what.stem if isinstance(what, Path) else getattr(what, "__name__", "")), request)
+    given = what.stem if isinstance(what, Path) else str(getattr(what, "__name__", ""))
+    name = checked_name(name or given, request)
     run = bench(request, like, seed, out, console)
     with Bars(console) as bars:
         run = replace(run, bars=bars)
@@ -160,7 +161,7 @@ def network_of(path: Path, run: Run) -> tuple[Generator, str]:
 def named(method: Method, name: str) -> Method:
     """The same method under another name."""
     kind = type(method)
-    made = create_model(kind.__name__, __base__=kind, __module__=kind.__module__, __doc__=kind.__doc__)
+    made: type[Method] = create_model(kind.__name__, __base__=kind, __module__=kind.__module__, __doc__=kind.__doc__)
     made.name = made.title = name
     return made.model_validate(dict(method))
 
