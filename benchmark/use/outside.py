@@ -115,7 +115,12 @@ def bench(request: Request, like: str | None, seed: int | None, out: Path, conso
     asked = request.members()
     if len(asked) > 1:
         raise ConfigError(f"--against {request.suite_name}: several suites; choose {asked[0].suite_name} or another.")
-    first = asked[0].load()[0].seeds[0]
+    suite = asked[0].load()[0]
+    if len(suite.domains) > 1:
+        raise ConfigError(
+            f"suite {suite.name} has the domains {', '.join(suite.domains)}; choose the one that is drawn."
+        )
+    first = suite.seeds[0]
     methods = None if like is None else [like]
     overrides = {**asked[0].overrides, "seeds": [first if seed is None else seed], "methods": methods}
     run = prepare(replace(asked[0], overrides=overrides), out, console)

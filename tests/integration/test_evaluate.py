@@ -151,6 +151,11 @@ def test_a_function_is_measured_on_the_latents_of_the_protocol(finished: Finishe
     assert {"theirs"} == set(results.frame().method)
 
 
+def test_a_suite_of_several_domains_wants_one_to_be_chosen(tmp_path: Path, cache: Path) -> None:
+    with pytest.raises(benchmark.BenchmarkError, match="toy-rings, toy-squares; choose the one"):
+        benchmark.evaluate(noise_of, "smoke", out=tmp_path / "res", cache=cache, quiet=True)
+
+
 @pytest.mark.parametrize(
     ("count", "px", "more", "said"),
     [
