@@ -6,6 +6,9 @@
     table = results.frame()                                   # one row per record and metric
     table = benchmark.load_results("results/runs/smoke")      # the same, of a run of any time
     print(benchmark.list_methods())                           # what run(methods=[...]) takes
+    net = benchmark.load("results/runs/smoke", method="fixnoise", domain="toy-rings")
+    images = net.generate(seeds=range(8), control=0.5)        # uint8 [8, 32, 32, 3]
+    others = benchmark.evaluate("adapted.pkl", suite="smoke", domain="toy-rings")
 
 Importing this costs next to nothing: torch, numpy and pandas are imported by the functions that need them.
 What a method file imports is in `benchmark.api`.
@@ -13,14 +16,16 @@ What a method file imports is in `benchmark.api`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.errors import BenchmarkError
+from benchmark.use.network import Network
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from benchmark.results import RunRecord
@@ -29,11 +34,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BenchmarkError",
+    "Network",
     "Results",
     "__version__",
+    "evaluate",
     "list_domains",
     "list_methods",
     "list_suites",
+    "load",
     "load_results",
     "run",
 ]
@@ -132,6 +140,90 @@ def run(
     if said := require_patience([(one.nets, one.jobs) for one in ready], folder, yes):
         console.print(f"note: {said}", markup=False)
     return Results(folder, tuple(run_suites(ready, console, launch=launch)))
+
+
+def load(
+    run: str | Path,
+    method: str | None = None,
+    domain: str | None = None,
+    *,
+    seed: int | None = None,
+    plugins: Sequence[str | Path] = (),
+    cache: str | Path | None = None,
+) -> Network:
+    """The generator that a run left: what the command `generate` draws with.
+
+    Args:
+        run: the results folder.
+        method: its name, "source" for the untouched source; by default the only one.
+        domain: by default the only one.
+        seed: the repetition; by default the smallest.
+        plugins: Python files or modules with methods of yours.
+        cache: as of `run`, for imported sources.
+
+    Raises BenchmarkError that names what the folder has, or says what is wrong with its weights.
+    """
+    from benchmark.system.startup import prepare_process
+
+    prepare_process()
+    from benchmark.system.hardware import prepare_torch
+    from benchmark.system.places import cache_folder
+    from benchmark.use.adapted import from_run, only_method
+
+    prepare_torch()
+    folder, texts = Path(run), tuple(map(str, plugins))
+    return Network(from_run(folder, cache_folder(cache), method or only_method(folder), domain, seed, texts))
+
+
+def evaluate(
+    what: str | Path | Callable[[np.ndarray], np.ndarray],
+    suite: str | Path = "avatars",
+    domain: str | Path | None = None,
+    *,
+    name: str | None = None,
+    like: str | None = None,
+    pairs: str | Path | bool | None = None,
+    seed: int | None = None,
+    source: str | None = None,
+    settings: Mapping[str, object] | Sequence[str] = (),
+    plugins: Sequence[str | Path] = (),
+    out: str | Path | None = None,
+    cache: str | Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    quiet: bool = False,
+) -> Results:
+    """Measure what this suite did not train, by its protocol: the command `evaluate` as a function.
+
+    Args:
+        what: a checkpoint (.pkl, .pt, .safetensors), a folder or ZIP of pictures, or a function that draws: latents
+            float32 [n, z_dim] in, pictures uint8 [n, R, R, 3] out, at most `eval.batch` at a time.
+        suite: by whose protocol; a name or a YAML file.
+        domain: what it draws; by default the suite's only domain.
+        name: what its row is called; by default the file's or the function's name.
+        like: the method with whose noise and control a network is evaluated.
+        pairs: for a folder, the folder of the source's pictures of the same names; for a function False, where it does
+            not draw what the latents say.
+        seed: of the latents; by default the suite's first.
+        source, settings, plugins, out, cache, device, threads, quiet: as of `run`.
+
+    Raises BenchmarkError for what does not fit.
+    """
+    from benchmark.system.startup import prepare_process
+
+    prepare_process()
+    from rich.console import Console
+
+    from benchmark.running.setup import Request
+    from benchmark.system.places import RUNS, cache_folder
+    from benchmark.use.outside import measure
+
+    named = None if domain is None else [str(domain)]
+    overrides, plain = {"source": source, "domains": named}, tuple(map(str, plugins))
+    request = Request(str(suite), _texts(settings), overrides, device, cache_folder(cache), threads, plain)
+    folder, thing = Path(out or RUNS / Path(suite).stem), what if callable(what) else Path(what)
+    beside = Path(pairs) if isinstance(pairs, str) else pairs
+    return Results(folder, tuple(measure(thing, request, Console(quiet=quiet), folder, name, like, beside, seed)))
 
 
 def load_results(path: str | Path) -> pd.DataFrame:

@@ -63,19 +63,22 @@ def _seeds(value: Any) -> Any:
         return value
     if any(isinstance(item, bool) for item in value):
         raise ValueError("a truth value is no seed")
-    return [seed for item in value for seed in (_range(item) if isinstance(item, str) else [item])]
+    return [seed for item in value for seed in (seed_range(item) if isinstance(item, str) else [item])]
 
 
-def _range(text: str) -> list[int]:
-    """The whole numbers of "7" or "0-4", both ends included; ValueError for any other text."""
+def seed_range(text: str, most: int = MOST_SEEDS) -> list[int]:
+    """The whole numbers of "7" or "0-4", both ends included; ValueError for any other text, and for more than `most`.
+
+    All seeds that people write, after --seeds and in suites, are read here.
+    """
     found = re.fullmatch(r"(-?[0-9]{1,18})|([0-9]{1,18})-([0-9]{1,18})", text.strip())
     if not found:
         raise ValueError(f"{text.strip()!r} is no seed; write numbers and ranges such as 0-4 or 0-2,5")
     if found[1]:
         return [int(found[1])]
     first, last = int(found[2]), int(found[3])
-    if not 0 <= last - first < MOST_SEEDS:
-        raise ValueError(f"the range {text.strip()} is empty or has more than {MOST_SEEDS} seeds")
+    if not 0 <= last - first < most:
+        raise ValueError(f"the range {text.strip()} is empty or has more than {most} seeds")
     return list(range(first, last + 1))
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from benchmark.cli.datasets import datasets
+from benchmark.cli.evaluate import evaluate
+from benchmark.cli.export import export
 from benchmark.cli.methods import conform, new_method
 from benchmark.cli.metrics import conform_metric
 from benchmark.cli.options import cache_option, comma, echo, plugin_option, wide_console
@@ -222,6 +224,8 @@ cli.add_command(run)
 cli.add_command(generate)
 cli.add_command(translate)
 cli.add_command(demo)
+cli.add_command(export)
+cli.add_command(evaluate)
 cli.add_command(sources)
 cli.add_command(datasets)
 cli.add_command(conform)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchmark.cli.options import cache_option, echo, plugin_option
+from benchmark.config import seed_range
 from benchmark.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -15,14 +16,16 @@ if TYPE_CHECKING:
     from benchmark.use.adapted import Adapted
 
 
-def numbers(ctx: click.Context, option: click.Parameter, text: str) -> list[int]:
-    """ "0-3,7" -> [0, 1, 2, 3, 7]."""
-    found: list[int] = []
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise click.BadParameter(f"{part.strip()!r}: give numbers and ranges such as 0-63 or 3,7.")
-        found += range(int(first), int(last or first) + 1)
+MOST_PICTURES = 100_000
+"""That a range of seeds may stand for: as many as the field's largest counts of samples."""
+
+
+def seeds(ctx: click.Context, option: click.Parameter, text: str) -> list[int]:
+    """ "0-3,7" -> [0, 1, 2, 3, 7], each once."""
+    try:
+        found = [seed for part in text.split(",") for seed in seed_range(part, MOST_PICTURES)]
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.") from None
     return list(dict.fromkeys(found))
 
 
@@ -57,7 +60,7 @@ def network(
 ) -> Adapted:
     """The network that the options name. Raises ConfigError where they name none or two."""
     from benchmark.system.hardware import prepare_torch
-    from benchmark.use.adapted import from_run, methods_in, untouched
+    from benchmark.use.adapted import from_run, only_method, untouched
 
     prepare_torch()
     if (run is None) == (source is None):
@@ -65,14 +68,7 @@ def network(
     if source is not None:
         return untouched(source, cache)
     assert run is not None
-    return from_run(run, cache, method or only(methods_in(run), run), domain, training_seed, plugins)
-
-
-def only(names: list[str], run: Path) -> str:
-    """The one method of a run; ConfigError with all names where there are several."""
-    if len(names) != 1:
-        raise ConfigError(f"{run} has {', '.join(names) or 'no finished records'}; choose one with --method.")
-    return names[0]
+    return from_run(run, cache, method or only_method(run), domain, training_seed, plugins)
 
 
 def checked(net: Adapted, asked: list[Any]) -> list[Control]:
@@ -89,7 +85,7 @@ Examples:
   python -m benchmark generate --source peeps-ink-64 --seeds 0-7 --video latents.webp --walk latents"""
 )
 @network_options
-@click.option("--seeds", callback=numbers, default="0-15", show_default=True, help="An image for each: 0-63, or 3,7.")
+@click.option("--seeds", callback=seeds, default="0-15", show_default=True, help="An image for each: 0-63, or 3,7.")
 @click.option("--control", "asked", callback=controls, help="Values of the control: 0,0.5,1.  [default: the method's]")
 @click.option("--psi", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Truncation: 1 is none.")
 @click.option(

@@ -106,7 +106,7 @@ class Group:
         Of several the one whose training most other methods use.
         """
         users = Counter(key for line in self.shown for key in {r.train_key for r in line.records})
-        fit = [x for x in self.shown if x.control is None and not any(r.fields for r in x.records)]
+        fit = [x for x in self.shown if x.control is None and not x.outside and not any(r.fields for r in x.records)]
         return max(fit, key=lambda x: sum(users[r.train_key] for r in x.records) / len(x.records), default=None)
 
     @cached_property
@@ -193,9 +193,10 @@ class Group:
     def competes(self, line: Line, domain: str, metric: str) -> bool:
         """Whether a row takes part in marks, ranks and tests.
 
-        It does at its default control, if it is not the source itself and was not trained on the metric's network.
+        It does at its default control, if it was trained here, is not the source itself and was not trained on the
+        metric's network.
         """
-        if line.zero_step or not line.is_default or self.is_taught(line, domain, metric):
+        if line.zero_step or line.outside or not line.is_default or self.is_taught(line, domain, metric):
             return False
         own = self.values(line, domain, metric)
         return bool(own) and not self.is_source(line, domain)

@@ -46,6 +46,11 @@ class Line:
     zero_step: bool
     records: tuple[RunRecord, ...]
 
+    @property
+    def outside(self) -> bool:
+        """Whether it was measured here and trained elsewhere."""
+        return any(record.outside for record in self.records)
+
 
 def groups(records: Iterable[RunRecord]) -> list[list[RunRecord]]:
     """Records that may share a table (one suite, one source), each group checked by ``check_comparable``."""
@@ -125,7 +130,7 @@ def device_of(record: RunRecord) -> str:
 def tidy(records: Sequence[RunRecord]) -> pd.DataFrame:
     """Long form: one row per record and metric (one per record where it has none); values are not scaled."""
     plain = ("record_key", "train_key", "suite", "source", "source_sha256", "domain", "domain_digest", "method")
-    rest = ("seed", "control_name", "control", "is_default_control", "zero_step", "status", "reason")
+    rest = ("seed", "control_name", "control", "is_default_control", "zero_step", "outside", "status", "reason")
     columns = (*plain, "fields", *rest, "metric", "value", "n", "std_error", "interval_low", "interval_high", "better")
     last = ("metric_reason", "metric_note", *COSTS, "device", "doctor_passed")
     rows = []
@@ -247,6 +252,8 @@ def variant_names(records: Sequence[RunRecord]) -> dict[str, str]:
         names[r.record_key] = f"{label} [{', '.join(sorted(differing))}]" if differing and not r.zero_step else label
         if r.zero_step:
             names[r.record_key] += " (zero-step)"
+        elif r.outside:
+            names[r.record_key] += " (outside)"
     return {key: " ".join(name.split()) for key, name in names.items()}
 
 

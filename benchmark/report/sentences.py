@@ -30,7 +30,7 @@ def sentences(group: Group) -> tuple[str, ...]:
 
 def question(group: Group) -> str:
     """What the records are asked: the title of the page."""
-    first, methods = group.records[0], {line.base for line in group.lines if not line.zero_step}
+    first, methods = group.records[0], {line.base for line in group.lines if not (line.zero_step or line.outside)}
     where = listed(group.domains) if len(group.domains) <= MANY else f"{len(group.domains)} domains"
     return (
         f"Which of {len(methods)} methods adapts {first.source} best to {where}?"

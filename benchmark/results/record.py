@@ -144,6 +144,9 @@ class RunRecord(Frozen):
     references: dict[Text, str] = Field(
         default_factory=dict, description="further strips by what they show: right answers, real images of the domain"
     )
+    outside: Text | None = Field(
+        None, description="where a network or pictures came from that the suite measured and did not train; else null"
+    )
     trained_on: tuple[Text, ...] = Field(
         (), description="keys of weight files that the training looked through; scores of such a network flatter it"
     )

@@ -58,6 +58,8 @@ class Job:
     record_keys: Mapping[Control, str]
     trained_on: tuple[str, ...] = ()
     """Keys of the weight files that the training reads, those of stand-ins marked as such."""
+    outside: str | None = None
+    """Where the network or the pictures came from, if nothing is trained here and only measured."""
     parts: int = 1
     """Into how many times more parts than planned a batch is divided, where the device was too small."""
 

@@ -122,9 +122,10 @@ class Progress:
         self.next.replace(self.path)
 
 
-def weights_path(job: Job, out: Path) -> Path:
-    """Where the weights of a job lie in the results folder `out`."""
-    return out / "checkpoints" / f"{job.train_key}.safetensors"
+def weights_path(out: Path, train_key: str, kimg: float | None = None) -> Path:
+    """Where a training leaves its networks; with `kimg` its weight average at that length."""
+    name = train_key if kimg is None else f"{train_key}-{kimg:g}kimg"
+    return out / "checkpoints" / f"{name}.safetensors"
 
 
 def state_files(path: Path, rank: int) -> tuple[Path, Path]:
@@ -149,18 +150,22 @@ def snapshot_files(job: Job, path: Path) -> dict[float, Path]:
     """Where the weights at train.snapshot_kimg lie, for all lengths below that of the training."""
     cfg = job.suite.train
     lengths = sorted(kimg for kimg in set(cfg.snapshot_kimg) if kimg < cfg.kimg)
-    return {kimg: path.with_name(f"{path.stem}-{kimg:g}kimg.safetensors") for kimg in lengths}
+    return {kimg: weights_path(path.parents[1], job.train_key, kimg) for kimg in lengths}
 
 
 def fault(file: Path, sha256: str | None, train_key: str, cfg: NetConfig) -> str | None:
-    """Why a file of weights cannot be used, None where it can. The hash that was noted and its own digest are tried."""
+    """Why a file of weights cannot be used, None where it can. The hash that was noted and its own digest are tried.
+
+    `cfg` is the architecture of the source, to which a method may have added a miner.
+    """
     if file.is_symlink() or not file.is_file():
         return MISSING
     if sha256 is not None and sha256_or_none(file) != sha256:
         return "is not what was stored (another sha256)"
     try:
         _, header = read_tensors(file)
-        if header.get("train_key") != train_key or architecture_of(file) != cfg:
+        found = architecture_of(file).model_copy(update={"miner_layers": cfg.miner_layers})
+        if header.get("train_key") != train_key or found != cfg:
             return "belongs to something else"
     except WeightsError as error:
         return f"cannot be used ({error})"

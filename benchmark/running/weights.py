@@ -20,6 +20,7 @@ import numpy as np
 
 from benchmark.api import Method
 from benchmark.api.needed import given
+from benchmark.config import NetConfig
 from benchmark.errors import ConfigError, WeightsError
 from benchmark.results.hashes import hash_file, hash_lines, hashes_of, read_hashes
 from benchmark.running.plan import Job
@@ -60,7 +61,7 @@ class Trained:
 
 def trained(job: Job, run: Run) -> Trained:
     """The job's weights; trains where a file is missing or not what was stored, or waits for the process that does."""
-    path = weights_path(job, run.store.out)
+    path = weights_path(run.store.out, job.train_key)
     files = snapshot_files(job, path)
     if faults(job, run, path):
         lock = run.store.out / "locks" / f"{job.train_key}.lock"
@@ -84,12 +85,26 @@ def trained(job: Job, run: Run) -> Trained:
 
 def faults(job: Job, run: Run, path: Path) -> dict[Path, str]:
     """Why files of the job's weights cannot be used, by file: MISSING, or what is wrong with it."""
-    noted = read_hashes(hash_file(run.store.out, job.train_key)) or {}
-    found = {}
-    for file in (path, *snapshot_files(job, path).values()):
-        if why := fault(file, noted.get(file.relative_to(run.store.out).as_posix()), job.train_key, run.nets.cfg):
-            found[file] = why
-    return found
+    files = (path, *snapshot_files(job, path).values())
+    found = {file: stored_fault(run.store.out, file, job.train_key, run.nets.cfg) for file in files}
+    return {file: why for file, why in found.items() if why}
+
+
+def stored_generator(out: Path, train_key: str, cfg: NetConfig, kimg: float | None = None) -> Generator:
+    """The weight average that a training left in the folder `out` (of its snapshot at `kimg`), float32 on the CPU.
+
+    `cfg` is the architecture of the source. WeightsError where the file is missing, or not what was stored.
+    """
+    path = weights_path(out, train_key, kimg)
+    if why := stored_fault(out, path, train_key, cfg):
+        raise WeightsError(f"{path} {why}. Run the suite again: it makes missing and damaged weights anew.")
+    return (load(path).g_ema if kimg is None else load_generator(path)).eval().requires_grad_(False)
+
+
+def stored_fault(out: Path, file: Path, train_key: str, cfg: NetConfig) -> str | None:
+    """`fault` of a file in the folder `out`, with the hash that was noted of it there."""
+    noted = read_hashes(hash_file(out, train_key)) or {}
+    return fault(file, noted.get(file.relative_to(out).as_posix()), train_key, cfg)
 
 
 def snapshot(file: Path, device: str) -> Generator:
@@ -115,7 +130,7 @@ def train_checkpoint(job: Job, run: Run) -> None:
     Called by each of several ranks; then rank 0 writes.
     """
     assert job.method is not None
-    path, method = weights_path(job, run.store.out), job.method.training()
+    path, method = weights_path(run.store.out, job.train_key), job.method.training()
     cfg, reals = job.training, run.domains[job.domain].train
     logs, writes = run.store.out / "logs", dist.rank() == 0
     board = logs / "tensorboard" / f"{method.name}-{job.domain[:40]}-seed{job.seed}-{job.train_key[:8]}"
@@ -145,7 +160,7 @@ def train_checkpoint(job: Job, run: Run) -> None:
 def write_weights(job: Job, run: Run, state: State) -> None:
     """Store the networks of a training that is finished, what it cost, and the hashes of its files."""
     assert job.method is not None
-    path = weights_path(job, run.store.out)
+    path = weights_path(run.store.out, job.train_key)
     rates = [tick.seconds_per_kimg for tick in state.ticks]
     cost = {
         "train_seconds": state.seconds,

@@ -27,9 +27,14 @@ def export_source(source: Source, layout: str, out: Path) -> tuple[str, ...]:
     DataError where `out` cannot be written.
     """
     nets, _ = load_source(source)
-    if nets.cfg.miner_layers:
-        raise WeightsError(f"{source.name} has a miner in front of its latents; no other tool can read that.")
     present = source.card.origin.networks if source.card.origin else tuple(NVIDIA_NAMES)
+    return export_nets(nets, present, layout, out, source.name)
+
+
+def export_nets(nets: Nets, present: tuple[str, ...], layout: str, out: Path, name: str) -> tuple[str, ...]:
+    """`export_source` for networks called `name`, of which `present` are written ("g", "g_ema", "d")."""
+    if nets.cfg.miner_layers:
+        raise WeightsError(f"{name} has a miner in front of its latents; no other tool can read that.")
     try:
         with new_file(out) as temporary:
             notes = LAYOUTS[layout](nets, present, temporary)

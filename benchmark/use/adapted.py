@@ -12,14 +12,14 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from benchmark.api import Control, Method
+from benchmark.config import NetConfig
 from benchmark.errors import ConfigError, DataError, UnknownName, WeightsError
 from benchmark.registry import find_method
 from benchmark.results import ResultStore, RunRecord
-from benchmark.results.hashes import hash_file, hashes_of, read_hashes
 from benchmark.running.make_record import ZeroStep
+from benchmark.running.weights import stored_generator
 from benchmark.sources import find_source, load_source
 from benchmark.stylegan2 import Generator, Noise
-from benchmark.stylegan2.weights import load, load_generator
 from benchmark.system.random_streams import generator
 
 NOISES = ("method", "anchor", "random", "none")
@@ -59,7 +59,9 @@ class Adapted:
         return self.method.finalize(self.source, self.weights, control).eval().requires_grad_(False)
 
     def noise(self, g: Generator, control: Control, kind: str, rng: torch.Generator) -> Noise:
-        """Noise for one image; `kind` is one of NOISES."""
+        """Noise for one image; `kind` is one of NOISES (ConfigError)."""
+        if kind not in NOISES:
+            raise ConfigError(f"noise {kind}: choose from {', '.join(NOISES)}.")
         if kind == "anchor":
             return self.source.synthesis.anchor_noise()
         if kind == "none":
@@ -90,9 +92,11 @@ class Adapted:
 
 
 def latent(seed: int, z_dim: int) -> Tensor:
-    """float32 [1, z_dim], unit normal."""
+    """float32 [1, z_dim], unit normal. Raises ConfigError for a seed that NumPy's RandomState does not take."""
     import numpy as np
 
+    if not 0 <= seed < 2**32:
+        raise ConfigError(f"seed {seed}: seeds of latents are whole numbers from 0 to {2**32 - 1}.")
     return torch.from_numpy(np.random.RandomState(seed).randn(1, z_dim)).float()
 
 
@@ -135,18 +139,31 @@ def from_run(
     source = nets.g_ema.eval().requires_grad_(False)
     if record.zero_step:
         return Adapted(ZeroStep(), source, source, record)
-    return Adapted(method_of(record, plugins), source, stored_weights(out, record), record)
+    return Adapted(method_of(record, plugins), source, stored_weights(out, record, source.cfg), record)
 
 
 def methods_in(out: Path) -> list[str]:
     """The methods that a run adapted, the untouched source left out."""
-    return sorted({r.method for r in ResultStore(out).read_all()[0] if r.status == "done" and not r.zero_step})
+    return sorted({r.method for r in ResultStore(out).read_all()[0] if own(r) and not r.zero_step})
+
+
+def only_method(out: Path) -> str:
+    """The one method that a run adapted; ConfigError with all names where there are several."""
+    names = methods_in(out)
+    if len(names) != 1:
+        raise ConfigError(f"{out} has {', '.join(names) or 'no finished records'}; choose one with --method.")
+    return names[0]
+
+
+def own(record: RunRecord) -> bool:
+    """Whether a record is finished and a run has its weights: what was trained elsewhere was only measured."""
+    return record.status == "done" and not record.outside
 
 
 def find_record(out: Path, method: str, domain: str | None = None, seed: int | None = None) -> RunRecord:
     """The finished record of the method's default control."""
     read, _ = ResultStore(out).read_all()
-    done = [r for r in read if r.status == "done" and r.is_default_control]
+    done = [r for r in read if own(r) and r.is_default_control]
     found = [r for r in done if method == ("source" if r.zero_step else r.method)]
     if not found:
         raise UnknownName(f"method in {out}", method, sorted({"source" if r.zero_step else r.method for r in done}))
@@ -188,18 +205,10 @@ def method_of(record: RunRecord, plugins: Sequence[str] = ()) -> Method:
         ) from None
 
 
-def stored_weights(out: Path, record: RunRecord) -> Generator:
-    """The generator that the record measured, float32 on the CPU, after its hash was compared."""
-    path = out / "checkpoints" / f"{record.train_key}.safetensors"
-    if record.weights_kimg is not None and record.weights_kimg != record.timing.kimg:
-        path = path.with_name(f"{path.stem}-{record.weights_kimg:g}kimg.safetensors")
-    if path.is_symlink() or not path.is_file():
-        raise WeightsError(
-            f"{out} has no weights of {record.method} on {record.domain} ({path.name}); run the suite again."
-        )
-    said = read_hashes(hash_file(out, record.train_key)) or {}
-    name = path.relative_to(out).as_posix()
-    if name in said and hashes_of(out, [path])[name] != said[name]:
-        raise WeightsError(f"{path} is not as it was stored: damaged. Remove it and run the suite again.")
-    g = load(path).g_ema if path.stem == record.train_key else load_generator(path)
-    return g.eval().requires_grad_(False)
+def stored_weights(out: Path, record: RunRecord, cfg: NetConfig) -> Generator:
+    """The generator that the record measured, float32 on the CPU; `cfg` is its source's architecture.
+
+    WeightsError where its file is missing, or not what was stored.
+    """
+    at = None if record.weights_kimg == record.timing.kimg else record.weights_kimg
+    return stored_generator(out, record.train_key, cfg, at)

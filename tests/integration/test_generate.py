@@ -75,7 +75,7 @@ def test_videos_loop_and_have_the_frames_that_were_asked_for(
         (("--method", "finetune", "--control", "1"), "has no control"),
         (("--method", "fixnoise", "--training-seed", "5"), "with seeds 0, not 5"),
         (("--method", "fixnoise", "--label", "3"), "knows no labels"),
-        (("--method", "fixnoise", "--seeds", "0..5"), "ranges such as 0-63"),
+        (("--method", "fixnoise", "--seeds", "0..5"), "ranges such as 0-4"),
         (("--method", "finetune", "--video", "a.webp"), "no control that moves smoothly"),
         (("--method", "fixnoise", "--video", "a.avi"), "a name that ends in"),
     ],

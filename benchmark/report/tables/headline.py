@@ -24,6 +24,10 @@ from benchmark.report.tables.table import (
 )
 
 SHARED = "†"
+OUTSIDE = (
+    "Rows marked (outside) were measured here and trained elsewhere: what their training cost, its seed and its images "
+    "are unknown; they are neither ranked nor marked."
+)
 
 
 def headline(group: Group) -> Table:
@@ -116,6 +120,7 @@ def caption(group: Group, order: Ranking | None, remarks: list[str]) -> tuple[st
         ordered += f" over {order.test.blocks} (domain, seed) blocks"
     said.append(f"{spread}{ordered}.")
     said.append(_marks_words(group, remarks))
+    said += [OUTSIDE] if any(line.outside for line in group.lines) else []
     if len(group.domains) > MANY_DOMAINS:
         said.append(f"{len(group.domains)} domains: each has its column in the tables of the metrics.")
     if group.mixed:

@@ -25,14 +25,16 @@ class Ranking:
 def ranking(group: Group) -> Ranking | None:
     """Methods at their default controls, ranked in fidelity; None without a value.
 
-    Left out: a method without any value, one trained on the metric's network, and one that is the untouched source.
+    Left out: a method without any value, one trained on the metric's network, one that is the untouched source, and
+    what was trained elsewhere.
     """
     metric = group.fidelity
     if metric is None:
         return None
-    blocks = sorted({(r.domain, r.seed) for line in group.shown for r in line.records})
+    rivals = [line for line in group.shown if not line.outside]
+    blocks = sorted({(r.domain, r.seed) for line in rivals for r in line.records})
     values = {}
-    for line in group.shown:
+    for line in rivals:
         fair = [d for d in group.domains if not group.is_taught(line, d, metric)]
         own = {(d, s): v for d in fair for s, v in group.values(line, d, metric).items()}
         if not all(group.is_source(line, d) for d in group.domains):

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 import torch
 from benchmark.methods.finetune import Finetune
+from benchmark.methods.minegan import MineGAN
 from rich.console import Console
 
 from benchmark.config import NetConfig, TrainConfig
 from benchmark.domains import Domain
 from benchmark.domains.cards import list_cards
+from benchmark.errors import WeightsError
 from benchmark.metrics import Evaluator
 from benchmark.results import ResultStore
 from benchmark.results.hashes import hash_file
@@ -23,10 +25,10 @@ from benchmark.results.verify import verify_results
 from benchmark.running.plan import Job, make_job
 from benchmark.running.resume import Progress
 from benchmark.running.setup import Request, Run
-from benchmark.running.weights import trained
+from benchmark.running.weights import stored_generator, trained
 from benchmark.sources import SourceCard
 from benchmark.stylegan2 import Nets
-from benchmark.stylegan2.weights import load_generator, read_tensors, write_tensors
+from benchmark.stylegan2.weights import digest_of, load_generator, read_tensors, write_tensors
 from benchmark.suites import load_suite
 from benchmark.system.progress import Bars
 from benchmark.system.signals import Stopped
@@ -255,3 +257,32 @@ def interrupted(*arguments: object) -> None:
 def with_records(run: Run) -> Path:
     run.store.ensure_writable()
     return run.store.out
+
+
+def test_a_reader_judges_stored_weights_as_a_run_does(run: Run) -> None:
+    final, snapshot, _ = paths(run)
+    last = trained(JOB, run).last
+    out = run.store.out
+    assert digest_of(stored_generator(out, JOB.train_key, NETS).state_dict()) == digest_of(last.state_dict())
+    assert stored_generator(out, JOB.train_key, NETS, 0.008).cfg == NETS
+    with pytest.raises(WeightsError, match="belongs to something else"):
+        stored_generator(out, JOB.train_key, NETS.model_copy(update={"channel_max": 4}))
+    for file, at in ((final, None), (snapshot, 0.008)):
+        data = bytearray(file.read_bytes())
+        data[len(data) // 2] ^= 4
+        file.write_bytes(data)
+        with pytest.raises(WeightsError, match="is not what was stored"):
+            stored_generator(out, JOB.train_key, NETS, at)
+        file.unlink()
+        with pytest.raises(WeightsError, match="is missing"):
+            stored_generator(out, JOB.train_key, NETS, at)
+
+
+def test_a_method_that_adds_a_miner_is_not_trained_twice(run: Run) -> None:
+    job = make_job(SUITE, MineGAN(mine_steps=1), DOMAIN, 0, "sha")
+    trained(job, run)
+    path = run.store.out / "checkpoints" / f"{job.train_key}.safetensors"
+    before = path.stat().st_mtime_ns
+    trained(job, run)
+    assert path.stat().st_mtime_ns == before and not list(path.parent.glob("*.unusable"))
+    assert stored_generator(run.store.out, job.train_key, NETS).mapping.miner is not None

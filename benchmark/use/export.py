@@ -1,0 +1,206 @@
+"""Export of an adapted generator: a graph for ONNX or torch.export, or its weights; checked after it was written."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmark.api import Control
+from benchmark.errors import BenchmarkError, WeightsError
+from benchmark.report.figures.grids import slug
+from benchmark.sources.exporting import export_nets
+from benchmark.stylegan2 import Discriminator, Nets
+from benchmark.stylegan2.weights import digest_of
+from benchmark.system.files import write_atomic
+from benchmark.system.random_streams import generator
+from benchmark.use.adapted import Adapted, latent
+from benchmark.use.exported import Graph, graph_of
+from benchmark.use.model_card import card_text, require_own_folder
+from benchmark.use.pictures import written
+
+OPSET = 23
+"""Of ONNX."""
+LARGEST = 1e-3
+"""Difference of two programs' images in [-1, 1]."""
+SEEDS, PSI = (0, 1, 2), 0.7
+"""Of the images that are compared."""
+FILES = {
+    "onnx": "generator.onnx",
+    "torch": "generator.pt2",
+    "safetensors": "generator.safetensors",
+    "rosinality": "generator-rosinality.pt",
+}
+CARD = "README.md"
+LAYOUTS = {"safetensors": "nvidia", "rosinality": "rosinality"}
+"""Formats of weights: the names that their tensors have."""
+
+
+def default_folder(net: Adapted) -> Path:
+    """Where an export goes if nobody says."""
+    domain = f"-{net.record.domain}" if net.record else ""
+    return Path("exported") / slug(f"{net.method.name}{domain}")
+
+
+def export_network(
+    net: Adapted, control: Control, formats: Sequence[str], folder: Path, run: Path, cache: Path
+) -> list[str]:
+    """Write the files of `formats` (keys of FILES) and a model card into `folder`; a line about each.
+
+    A file has its name only after what it gives was compared. Raises ConfigError or WeightsError where a format cannot
+    hold this network, DataError where the folder cannot be written or holds another network.
+    """
+    g = net.generator(control)
+    digest = digest_of(g.state_dict())
+    require_own_folder(folder / CARD, digest)
+    said = []
+    for kind in dict.fromkeys(formats):
+        path = folder / FILES[kind]
+        if kind in LAYOUTS:
+            with torch.device("meta"):
+                d = Discriminator(g.cfg)  # has to be there, and is not written
+            notes = export_nets(Nets(g, g, d), ("g_ema",), LAYOUTS[kind], path, net.title)
+            said.append("; ".join([f"{path}: read again, every tensor is the same", *notes]))
+        else:
+            graph = graph_of(net, control)
+            with written(path) as temporary:
+                GRAPHS[kind][0](graph, temporary)
+                worst = compare(net, control, graph, GRAPHS[kind][1](temporary))
+            said.append(f"{path}: run again, images differ by at most {worst:.1e} of [-1, 1]")
+    here = [kind for kind, name in FILES.items() if (folder / name).is_file()]
+    text = card_text(net, control, {kind: FILES[kind] for kind in here}, digest, run, cache)
+    write_atomic(folder / CARD, text.encode())
+    return [*said, f"{folder / CARD}: the model card"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Inputs of a graph; all float32, the batch first."""
+
+    z: Tensor
+    psi: Tensor
+    noise: list[Tensor]
+    control: Tensor | None
+
+    def named(self, graph: Graph) -> dict[str, np.ndarray]:
+        """By the names of an ONNX file's inputs."""
+        names = input_names(graph)
+        values = [self.z, self.psi, *self.noise, *([] if self.control is None else [self.control])]
+        return {name: value.numpy() for name, value in zip(names, values, strict=True)}
+
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        """As `Graph.forward` takes them."""
+        return (self.z, self.psi, self.noise, *([] if self.control is None else [self.control]))
+
+
+def input_names(graph: Graph) -> list[str]:
+    """Names of an ONNX file's inputs: z, psi, noise_b4_conv1, ..., and control where it has one."""
+    noise = [f"noise_{layer.replace('.', '_')}" for layer in graph.layers]
+    return ["z", "psi", *noise, *(["control"] if graph.moves else [])]
+
+
+def batch_of(graph: Graph, seeds: Sequence[int]) -> Batch:
+    """Latents, noise maps and values of the control (from end to end) of these seeds, as `generate` draws them."""
+    g = graph.g
+    maps = [g.synthesis.random_noise(1, generator("generate", seed)) for seed in seeds]
+    noise = [torch.cat([own[layer] for own in maps]) for layer in graph.layers]
+    control = torch.linspace(graph.low, graph.high, len(seeds) + 1)[1:] if graph.moves else None
+    z = torch.cat([latent(seed, g.cfg.z_dim) for seed in seeds])
+    return Batch(z, torch.full((len(seeds),), PSI), noise, control)
+
+
+def compare(net: Adapted, control: Control, graph: Graph, run: Callable[[Graph, Batch], Tensor]) -> float:
+    """The largest difference of the exported program's images from those of `generate`; WeightsError above LARGEST."""
+    batch = batch_of(graph, SEEDS)
+    values = [control] * len(SEEDS) if batch.control is None else batch.control.tolist()
+    expected = torch.cat([net.images([seed], value, PSI) for seed, value in zip(SEEDS, values, strict=True)])
+    worst = float((run(graph, batch) - expected).abs().max())
+    if not worst <= LARGEST:
+        raise WeightsError(f"the exported program's images differ by {worst:.2g} from torch's; nothing was written.")
+    return worst
+
+
+def traced(graph: Graph) -> torch.export.ExportedProgram:
+    """The graph with a free batch."""
+    batch = torch.export.Dim("batch", min=1)
+    given = batch_of(graph, SEEDS[:2]).arguments
+    free: list[Any] = [[{0: batch} for _ in part] if isinstance(part, list) else {0: batch} for part in given]
+    with quiet():
+        return torch.export.export(graph, given, dynamic_shapes=tuple(free), strict=False)
+
+
+def write_torch(graph: Graph, path: Path) -> None:
+    """A file of `torch.export`."""
+    with path.open("wb") as file:
+        torch.export.save(traced(graph), file)
+
+
+def reader_of_torch(path: Path) -> Callable[[Graph, Batch], Tensor]:
+    """The program in a file of `torch.export`."""
+    with path.open("rb") as file:
+        program = torch.export.load(file).module()
+    return lambda graph, batch: program(*batch.arguments)
+
+
+def write_onnx(graph: Graph, path: Path) -> None:
+    """A file of ONNX, all in one."""
+    needs("onnx", "onnxscript", "onnxruntime")
+    with quiet():
+        program = torch.onnx.export(
+            traced(graph),
+            input_names=input_names(graph),
+            output_names=["images"],
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+        assert program is not None
+        program.save(str(path), external_data=False)
+
+
+def reader_of_onnx(path: Path) -> Callable[[Graph, Batch], Tensor]:
+    """The program in a file of ONNX, in onnxruntime on the CPU."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+    return lambda graph, batch: torch.from_numpy(session.run(["images"], batch.named(graph))[0])
+
+
+GRAPHS = {"torch": (write_torch, reader_of_torch), "onnx": (write_onnx, reader_of_onnx)}
+
+
+def needs(*packages: str) -> None:
+    """BenchmarkError where one of the packages of the extra `onnx` is missing."""
+    from importlib.util import find_spec
+
+    if missing := [name for name in packages if find_spec(name) is None]:
+        raise BenchmarkError(
+            f"--format onnx needs {', '.join(missing)}: pip install 'stylegan-transfer-benchmark[onnx]'."
+        )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without what the exporters of PyTorch say of themselves."""
+    levels = {name: logging.getLogger(name).level for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            for name in levels:
+                logging.getLogger(name).setLevel(logging.ERROR)
+            yield
+        finally:
+            for name, level in levels.items():
+                logging.getLogger(name).setLevel(level)

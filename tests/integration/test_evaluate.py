@@ -1,0 +1,202 @@
+"""`evaluate` through the real command line: the bits of a run, pictures from a folder, the mark, bad input."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from command_line import QUICK, Done, Finished
+from PIL import Image
+
+import benchmark
+from benchmark.config import EvalConfig
+from benchmark.metrics.sampling import Sampler, to_uint8
+
+Command = Callable[..., Done]
+AGAINST = ("--against", "smoke", "--domain", "toy-rings", *QUICK[2:])
+OF_PICTURES = {"kid_randconv", "fd_randconv", "memorisation_randconv", "authenticity_randconv", "intra_randconv"}
+
+
+def records(out: Path) -> list[dict]:
+    return [json.loads(path.read_text()) for path in sorted((out / "records").glob("*.json"))]
+
+
+def of_run(finished: Finished, method: str) -> dict:
+    return next(r for r in records(finished.out) if r["method"] == method and r["is_default_control"])
+
+
+def weights_of(finished: Finished, method: str) -> Path:
+    return finished.out / "checkpoints" / f"{of_run(finished, method)['train_key']}.safetensors"
+
+
+def write_pngs(folder: Path, images: np.ndarray) -> None:
+    folder.mkdir()
+    for i, image in enumerate(images):
+        Image.fromarray(image).save(folder / f"{i:03d}.png")
+
+
+def noise_of(count: int, px: int = 32) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, px, px, 3), np.uint8)
+
+
+@pytest.mark.parametrize(("method", "more"), [("finetune", ()), ("fixnoise", ("--as", "fixnoise"))])
+def test_the_same_weights_score_the_same_bits_as_in_the_run(
+    finished: Finished, command: Command, tmp_path: Path, method: str, more: tuple[str, ...]
+) -> None:
+    arguments = (str(weights_of(finished, method)), *AGAINST, "--name", "theirs", *more, "--out", "res")
+    done = command("evaluate", *arguments)
+    assert done.code == 0, done.err
+    theirs = {r["control"]: r for r in records(tmp_path / "res") if r["outside"]}
+    ours = {r["control"]: r for r in records(finished.out) if r["method"] == method}
+    assert theirs.keys() == ours.keys()
+    for control, record in theirs.items():
+        assert record["metrics"] == ours[control]["metrics"]
+        assert (tmp_path / "res" / record["grid"]).read_bytes() == (finished.out / ours[control]["grid"]).read_bytes()
+        assert (
+            record["timing"]["train_seconds"] is None and record["fields"] == {} and "train" not in record["settings"]
+        )
+        assert any("training are unknown" in note for note in record["notes"])
+    again = command("evaluate", *arguments)
+    assert again.code == 0 and len(records(tmp_path / "res")) == len(theirs) + 1
+
+
+def test_the_row_stands_marked_in_the_tables_of_the_run_and_is_not_ranked(
+    finished: Finished, command: Command, tmp_path: Path
+) -> None:
+    shutil.copytree(finished.out, tmp_path / "res")
+    done = command("evaluate", str(weights_of(finished, "finetune")), *AGAINST, "--name", "theirs", "--out", "res")
+    assert done.code == 0 and "theirs (outside)" in done.out, done.err
+    tables = (tmp_path / "res/tables.md").read_text()
+    row = next(line for line in tables.splitlines() if line.startswith("| theirs (outside) |"))
+    assert "trained elsewhere" in tables and "left out" not in tables.lower()
+    assert row.split("|")[5].strip() == "–"
+    assert "theirs (outside)" in (tmp_path / "res/page.html").read_text()
+    drawn = command("generate", "res", "--method", "theirs")
+    assert drawn.code == 2 and "unknown method" in drawn.err
+
+
+def test_other_weights_under_a_name_that_is_taken_are_refused(
+    finished: Finished, command: Command, tmp_path: Path
+) -> None:
+    first, second = (str(weights_of(finished, method)) for method in ("finetune", "fixnoise"))
+    assert command("evaluate", first, *AGAINST, "--name", "theirs", "--out", "res").code == 0
+    done = command("evaluate", second, *AGAINST, "--name", "theirs", "--out", "res")
+    assert done.code == 2 and "has another theirs on toy-rings" in done.err and "--name" in done.err
+    assert command("evaluate", second, *AGAINST, "--name", "others", "--out", "res").code == 0
+
+
+def test_pictures_in_a_folder_have_the_metrics_that_need_nothing_else(
+    finished: Finished, command: Command, tmp_path: Path
+) -> None:
+    write_pngs(tmp_path / "samples", noise_of(9, 64))
+    (tmp_path / "samples/notes.txt").write_text("mine")
+    done = command("evaluate", "samples", *AGAINST, "--out", "res")
+    assert done.code == 0, done.err
+    record = next(r for r in records(tmp_path / "res") if r["outside"])
+    assert record["method"] == "samples" and record["outside"].startswith(
+        "samples: the first 8 of 9 pictures, 64 px, resized to 32 px with Lanczos"
+    )
+    valued = {name for name, m in record["metrics"].items() if m["value"] is not None}
+    assert valued <= OF_PICTURES and {"kid_randconv", "intra_randconv"} <= valued
+    reasons = {name: m["reason"] for name, m in record["metrics"].items() if m["value"] is None}
+    assert reasons["step_randconv"].startswith("not available: it needs the network itself")
+    assert reasons["consistency_randconv"].startswith("not available: there are no pictures of the source")
+
+
+def test_the_pictures_that_a_run_drew_score_the_same_bits_from_a_folder(
+    finished: Finished, command: Command, tmp_path: Path, cache: Path
+) -> None:
+    """Also their distance to the source, given the source's pictures."""
+    record, net = (
+        of_run(finished, "finetune"),
+        benchmark.load(finished.out, "finetune", "toy-rings", cache=cache).adapted,
+    )
+    streams = (record["source_sha256"], record["domain_digest"], record["seed"])
+    sampler = Sampler(net.source, EvalConfig.model_validate(record["settings"]["eval"]), streams)
+    drawn, _ = sampler(net.generator(None), lambda n, rng: net.method.noise(net.weights, n, None, rng))
+    write_pngs(tmp_path / "samples", drawn.fakes.transpose(0, 2, 3, 1))
+    write_pngs(tmp_path / "sources", drawn.sources.transpose(0, 2, 3, 1))
+    done = command("evaluate", "samples", *AGAINST, "--pairs", "sources", "--out", "res")
+    assert done.code == 0, done.err
+    found = next(r["metrics"] for r in records(tmp_path / "res") if r["outside"])
+    for name in (*sorted(OF_PICTURES), "consistency_randconv"):
+        assert found[name] == record["metrics"][name], name
+    assert found["consistency_anchor_randconv"]["value"] is None
+
+
+def test_a_function_is_measured_on_the_latents_of_the_protocol(finished: Finished, tmp_path: Path, cache: Path) -> None:
+    """One that draws with the anchor noise is as far from the source as the network is at that noise."""
+    net = benchmark.load(finished.out, "finetune", "toy-rings", cache=cache).adapted
+    seen: list[int] = []
+
+    def theirs(z: np.ndarray) -> np.ndarray:
+        seen.append(len(z))
+        with torch.inference_mode():
+            images = net.weights(torch.from_numpy(z), noise=net.source.synthesis.anchor_noise())
+        return to_uint8(images).transpose(0, 2, 3, 1)
+
+    settings = {"eval.samples": 8, "eval.pairs": 4, "eval.batch": 4}
+    results = benchmark.evaluate(
+        theirs, "smoke", "toy-rings", settings=settings, out=tmp_path / "res", cache=cache, quiet=True
+    )
+    ours = of_run(finished, "finetune")["metrics"]["consistency_anchor_randconv"]["value"]
+    (record,) = results.records
+    assert seen == [4, 4] and record.outside and record.method == "theirs"
+    assert record.metrics["consistency_randconv"].value == pytest.approx(ours, rel=1e-4)
+    assert {"theirs"} == set(results.frame().method)
+
+
+def test_a_suite_of_several_domains_wants_one_to_be_chosen(tmp_path: Path, cache: Path) -> None:
+    with pytest.raises(benchmark.BenchmarkError, match="toy-rings, toy-squares; choose the one"):
+        benchmark.evaluate(noise_of, "smoke", out=tmp_path / "res", cache=cache, quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("count", "px", "more", "said"),
+    [
+        (7, 32, (), "samples has 7 pictures, and this suite measures 8"),
+        (8, 16, (), "16 x 16 px, and this suite measures 32 px: nothing is enlarged"),
+        (8, 32, ("--pairs", "samples/sub"), "no picture called 000 (4 of 4 are missing)"),
+        (8, 32, ("--as", "fixnoise"), "not for pictures"),
+        (8, 32, ("--name", "finetune"), "a method is called so"),
+        (8, 32, ("--name", "a/b"), "at most 64 letters"),
+    ],
+)
+def test_pictures_that_do_not_fit_are_refused_in_a_line(
+    command: Command, tmp_path: Path, count: int, px: int, more: tuple[str, ...], said: str
+) -> None:
+    write_pngs(tmp_path / "samples", noise_of(count, px))
+    (tmp_path / "samples/sub").mkdir()
+    done = command("evaluate", "samples", *AGAINST, *more, "--out", "res")
+    assert done.code == 2 and said in done.err and len(done.err.strip().splitlines()) == 1, done.err
+    assert not list(tmp_path.glob("res/records/*.json"))
+
+
+def test_a_picture_of_another_shape_is_named(command: Command, tmp_path: Path) -> None:
+    write_pngs(tmp_path / "samples", noise_of(8))
+    for size, said in (((32, 40), "002.png in samples is 32 x 40 px: pictures"), ((64, 64), "all pictures must be of")):
+        Image.new("RGB", size).save(tmp_path / "samples/002.png")
+        done = command("evaluate", "samples", *AGAINST, "--out", "res")
+        assert done.code == 2 and said in done.err, done.err
+    whole = (tmp_path / "samples/001.png").read_bytes()
+    (tmp_path / "samples/001.png").write_bytes(whole[: len(whole) // 2])
+    Image.new("RGB", (32, 32)).save(tmp_path / "samples/002.png")
+    done = command("evaluate", "samples", *AGAINST, "--out", "res")
+    assert done.code == 2 and "001.png in samples: " in done.err, done.err
+
+
+def test_networks_that_do_not_fit_are_refused_in_a_line(command: Command, tmp_path: Path, cache: Path) -> None:
+    from benchmark.sources import find_source
+
+    (tmp_path / "broken.pkl").write_bytes(b"\x80\x02no network")
+    for file, said in (("none.pt", "does not exist"), ("broken.pkl", "broken.pkl")):
+        done = command("evaluate", file, *AGAINST, "--out", "res")
+        assert done.code == 2 and said in done.err and len(done.err.strip().splitlines()) == 1, done.err
+    larger = find_source("open-peeps-64", cache).path
+    done = command("evaluate", str(larger), *AGAINST, "--name", "larger", "--out", "res")
+    assert done.code == 2 and "has resolution 64, and the source of this suite 32" in done.err, done.err

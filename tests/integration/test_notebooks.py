@@ -1,0 +1,29 @@
+"""The notebooks of the documentation, executed from top to bottom in an empty folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from command_line import ROOT
+from nbclient import NotebookClient
+
+NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
+
+
+def test_there_are_three() -> None:
+    assert {path.stem for path in NOTEBOOKS} == {"use-an-adapted-network", "compare-methods", "add-a-method"}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_works_from_top_to_bottom(
+    path: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCHMARK_CACHE", str(cache))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    book = nbformat.read(path, as_version=4)
+    nbformat.validate(book)
+    assert all(not cell.get("outputs") for cell in book.cells), "stored without outputs"
+    NotebookClient(book, timeout=600, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
+    assert any(cell.get("outputs") for cell in book.cells)
