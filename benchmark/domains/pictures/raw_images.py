@@ -206,7 +206,7 @@ def _shots(name: str, few: FewShot, images: list[Raw]) -> tuple[tuple[Raw, ...],
         absent = set(few.names) - {_base(image) for image in shots}
     if absent or len(shots) != few.shots:
         raise DataError(
-            f"{name}: it is a set of {few.shots} shots, and {len(shots)} different images are here for them"
+            f"{name} is a set of {few.shots} shots, and {len(shots)} different images were found for them"
             f"{f' ({min(absent)} is missing)' if absent else ''}; fetch the set again or check its version."
         )
     order = set(shots)
