@@ -37,7 +37,7 @@ class ResultStore:
     def __init__(self, out: Path) -> None:
         self.out = Path(out)
         self.folder = Folder(self.out)
-        """All of it: what is in there is opened by this and by nothing else."""
+        """All files of the results are opened through this."""
         self.records = self.out / "records"
         self.samples = self.out / "samples"
 
