@@ -41,7 +41,7 @@ def run_job(job: Job, run: Run) -> list[RunRecord]:
     store, keys = run.store, job.record_keys.values()
     if any(store.has(key) is None for key in keys):
         lock = store.out / "locks" / f"{next(iter(keys))}.lock"
-        with alone(lock, lambda: run.bars.say(f"{job.label}: another process is at it, waiting for that")):
+        with alone(lock, lambda: run.bars.say(f"{job.label}: another process is running it; waiting")):
             for folder, key in ((folder, key) for folder in (store.records, store.samples) for key in keys):
                 clear_temporaries(folder, key)
             make_missing(job, run)

@@ -131,7 +131,7 @@ def test_a_dead_owners_lock_is_free(quiet: Path, cache: Path, tmp_path: Path) ->
     assert owner.stdout is not None and owner.stdout.readline() == "held\n"
     running = start(RUN, cache, tmp_path)
     assert running.stdout is not None
-    waited = any("another process is at it" in line for line in running.stdout)
+    waited = any("another process is running it" in line for line in running.stdout)
     owner.kill()
     owner.communicate()
     assert running.communicate(timeout=300) and running.returncode == 0 and waited
