@@ -1,4 +1,4 @@
-"""Process settings that make PyTorch fast on a CPU. They must be made before torch is imported, and only here."""
+"""Process settings that make PyTorch fast on a CPU. They must be set before torch is imported, and only here."""
 
 from __future__ import annotations
 
@@ -34,6 +34,6 @@ def require_one_process() -> None:
     if size.isdecimal() and int(size) > 1:
         raise ConfigError(
             f"run was started as one of {size} processes (WORLD_SIZE, as torchrun sets it), and each would do all of "
-            f"the jobs: start it once, with --jobs {size} for so many jobs at a time. Of the commands only `sources "
-            "train` takes torchrun."
+            f"the jobs: start it once, with --jobs {size} for as many jobs at a time. Only `sources train` can be "
+            "started by torchrun."
         )
