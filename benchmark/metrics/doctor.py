@@ -52,7 +52,7 @@ BATCH_TOLERANCE = 1e-4
 def examine(evaluator: Evaluator) -> list[Check]:
     """Check what the evaluator's metrics depend on, with its own networks on its own device; takes about a second.
 
-    Never raises: a check that comes to no end has failed.
+    Never raises: a check that ends in an error has failed.
     """
     groups: list[tuple[str, Callable[[], list[Check]]]] = [("rounding", rounding), ("resize", resizing)]
     kinds = list(dict.fromkeys(info.kind for info in evaluator.infos))

@@ -135,7 +135,7 @@ def keep_reals(job: Job, run: Run) -> None:
 
 
 def write_references(path: Path, samples: Samples, domain: Domain) -> dict[str, str]:
-    """Strips that belong beside everybody's samples, written beside `path`: {what they show: file}."""
+    """Reference strips for the samples of all methods, written beside `path`: {what they show: file}."""
     rows = {}
     if samples.translations is not None and not isinstance(samples.translations.answers, str):
         rows["right answer"] = samples.translations.answers.drawn

@@ -180,7 +180,7 @@ def active(
 ) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Those parameters that train in this step; MethodError where of a network there are none.
 
-    A step without any would be no training of G that anyone notices, and none of D that can be computed.
+    A step in which nothing of G trains would go unnoticed; one in which nothing of D trains cannot be computed.
     """
     resting = {id(p) for p in method.resting(turn)}
     known = {id(p) for p in (*turn.nets.g.parameters(), *turn.nets.d.parameters(), *g_params, *d_params)}

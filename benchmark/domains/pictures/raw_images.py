@@ -95,7 +95,7 @@ def raw_target(target: Asset, cache: Path) -> RawSet:
 
 
 def _instead(target: Asset, files: Sequence[Raw]) -> str:
-    """What there is where nothing is called as the card says."""
+    """What was found where no file has a name as on the card."""
     expected = ", ".join((*target.layout.images, *target.layout.test)) or target.layout.landmarks
     return f". There are {len(files)} images such as {files[0].name}, and none is called {expected}"
 
