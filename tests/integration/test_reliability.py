@@ -79,9 +79,9 @@ def losses(out: Path) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def quiet(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
-    """The results folder of a run that nothing disturbed."""
+    """The results folder of a run that nothing disturbed, all in one process."""
     folder = tmp_path_factory.mktemp("quiet")
-    done = process(RUN, cache, folder)
+    done = process((*RUN, "--jobs", "0"), cache, folder)
     assert done.code == 0, done.err
     return folder / "res"
 
