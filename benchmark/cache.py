@@ -26,7 +26,7 @@ DAY = 24 * 3600.0
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing in the cache: its files, and what finds out why it may not be used."""
+    """One entry of the cache: its files, and the check that tells why it cannot be used."""
 
     kind: str
     name: str
@@ -34,7 +34,7 @@ class Entry:
     problem: Callable[[], str | None]
 
     def check(self) -> str | None:
-        """Read it all: why it may not be used, or None. Does not count as a use of it."""
+        """Read the whole entry: why it cannot be used, or None. This does not count as a use."""
         times = [(file, file.stat()) for file in self.files if file.is_file()]
         found = self.problem()
         for file, at in times:
@@ -55,7 +55,7 @@ class Entry:
 
 
 def cache_entries(cache: Path) -> Iterator[Entry]:
-    """All that the suite keeps in its cache, by kind and name. Files that it does not know are left alone."""
+    """Everything that the suite keeps in its cache, by kind and name. Unknown files are left alone."""
     for about in sorted(cache.glob("*px-*.json")):
         if re.search(r"-\d+px-[0-9a-f]{16}\.json$", about.name):
             entry = about.with_suffix("")

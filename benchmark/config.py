@@ -25,7 +25,7 @@ class Frozen(BaseModel):
 
 
 class Settings(Frozen):
-    """A value object that people write: no text and no truth value becomes another number than it says."""
+    """A value object that people write: no text or truth value is silently read as another number."""
 
     @field_validator("*", mode="wrap")
     @classmethod
@@ -50,7 +50,7 @@ def _other_number(text: object) -> bool:
 
 
 MOST_SEEDS = 1000
-"""That a range may stand for."""
+"""In one range."""
 
 
 def _seeds(value: Any) -> Any:
@@ -181,7 +181,7 @@ class TrainConfig(Settings):
 
 
 LATER = ("tf32", "compile", "ranks")
-"""Settings of training that did not exist when the first results were made: at their defaults no key tells of them."""
+"""Training settings added after the first results: at their defaults they enter no key."""
 
 
 class EvalConfig(Settings):

@@ -1,6 +1,6 @@
 """The names that a method file imports: the class to inherit, what its hooks receive, networks and helpers.
 
-A method is one file on the shelf `methods/`, or a plug-in; nothing else of the engine is promised to it.
+A method is one file in `methods/`, or a plug-in. It may rely on these names, and on nothing else of the engine.
 """
 
 from pydantic import Field

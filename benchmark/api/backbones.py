@@ -1,7 +1,7 @@
-"""Frozen networks that methods look through, read from the files that they need.
+"""Frozen feature networks for methods, read from published weight files.
 
-Weights and statistics are buffers outside of the state: they move with the method's `Extra` to a device, nothing trains
-them, and no training state stores them.
+Weights and statistics are buffers outside the state: they follow the method's `Extra` to a device, are not trained,
+and are stored in no training state.
 """
 
 from __future__ import annotations

@@ -186,7 +186,7 @@ class Method(Settings):
         return {}
 
     def after_step(self, turn: Turn) -> None:
-        """Once at the end of each step, before the average follows: may write to buffers, for what is measured anew.
+        """Called at the end of each step, before the average is updated: may write to buffers, such as a new estimate.
 
         `turn` counts the step that has just ended. Gradients are off for all parameters; copies may turn them on.
         """

@@ -1,4 +1,4 @@
-"""Files that methods need: a method declares them in `needs`, whoever trains it hands them in by path."""
+"""Files that methods need: a method declares them in `needs`, and the caller that trains it passes their paths."""
 
 from __future__ import annotations
 

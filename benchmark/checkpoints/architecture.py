@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from benchmark.checkpoints.machine import shown
+from benchmark.checkpoints.damage import shown
 from benchmark.checkpoints.nvidia import Settings
 from benchmark.checkpoints.reading import Checkpoint
 from benchmark.config import NetConfig

@@ -12,8 +12,8 @@ from typing import Any, BinaryIO
 
 from safetensors import SafetensorError, safe_open
 
+from benchmark.checkpoints.damage import DAMAGE, shown, unreadable
 from benchmark.checkpoints.inert import NAMES
-from benchmark.checkpoints.machine import DAMAGE, shown, unreadable
 from benchmark.checkpoints.pickle_file import MAX_VALUE, read_pickle
 from benchmark.checkpoints.tensors import MAX_NETWORK, MAX_TENSORS, Storage
 from benchmark.checkpoints.torch_stream import TORCH_MAGIC, read_torch_stream, storage_id
@@ -64,8 +64,8 @@ def refuse_other_paths(path: Path) -> None:
 
 
 WHAT_TO_DO = {
-    "a page of a web site (HTML)": "the site wants a login, a click or more patience: get the file in a browser",
-    "an XML text": "that is how servers say no: get the file in a browser",
+    "a page of a web site (HTML)": "the site asks for a login, a click or a longer wait: get the file in a browser",
+    "an XML text": "servers refuse in this form: get the file in a browser",
     "a pointer of Git LFS": "get the file itself: git lfs pull",
     "a text with the address of a web page": "download the file from there",
 }

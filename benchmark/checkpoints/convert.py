@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmark.checkpoints.architecture import differing_gains, infer
-from benchmark.checkpoints.machine import shown
+from benchmark.checkpoints.damage import shown
 from benchmark.checkpoints.reading import Checkpoint
 from benchmark.config import NetConfig
 from benchmark.errors import WeightsError
@@ -81,7 +81,7 @@ KINDS = {
     "noise_const": "the file has no noise maps (it was saved before they existed): new random ones (seed 0)",
     "resample_filter": "the file has no low-pass filters: those of StyleGAN2, [1, 3, 3, 1]",
 }
-"""Buffers that a generation of files lacks as a whole, and what is said where new ones take their place."""
+"""Buffers that a whole generation of files lacks, and the note for the card where new ones take their place."""
 
 
 def lacking_kinds(

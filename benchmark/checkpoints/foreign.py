@@ -1,4 +1,4 @@
-"""Classes of other code that a pickle names: kept by their names, so that an entry nobody needs can be left out."""
+"""Classes of foreign code that a pickle names: kept as names, so that entries without weights can be left out."""
 
 from __future__ import annotations
 

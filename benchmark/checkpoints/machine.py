@@ -1,48 +1,33 @@
 """A pickle interpreter that can build plain data and nothing else.
 
-`pickle` calls whatever a file names. This stack machine knows only the opcodes that data needs; a name in the file is
-looked up in a table of our own functions, and anything that is not there is refused by its name; but a class of other
-code becomes a `Foreign` that keeps its name and nothing else, for whoever reads the file to leave out or refuse.
-Nothing is imported, no attribute of anything is followed, so there is nothing that a file could run. What a file can
-make us spend is bounded: opcodes, text, the size of a single value; memory beyond that is what the file itself holds.
+`pickle` calls whatever a file names. This stack machine knows only the opcodes that data needs. A name in the file is
+looked up in a table of our own functions; a name that is not in the table is refused. Only a class of foreign code
+becomes a `Foreign`, which keeps its name and nothing else: the reader of the file leaves it out or refuses it. Nothing
+is imported and no attribute is followed, so a file has nothing to run. What a file can cost is bounded: opcodes, text,
+the size of a single value; memory beyond that is what the file itself holds.
 """
 
 from __future__ import annotations
 
-import struct
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from benchmark.checkpoints.damage import shown
 from benchmark.checkpoints.foreign import Foreign, Stateful, is_foreign
 from benchmark.errors import WeightsError
 
 MAX_CALLS = 20_000
 """Names with arguments; a 1024 px network has about 5,000. Some take a hundred times as long as other opcodes."""
 MAX_TEXT = 64 * 2**20
-"""Bytes of all text, and of what calls made of their arguments: those can be the same ones again and again."""
+"""Bytes of all text and of the results of all calls, which can be repeated without end."""
 MAX_BITS = 128
 """Of a whole number; PyTorch's magic number has 77."""
 MAX_BYTES = 768 * 2**20
 """Of all values; the three networks of 1024 px have 360 MB."""
 MAX_KEY = 2**61 - 1
 """Below this all integers hash differently, so that no file can make a dict quadratic."""
-
-DAMAGE = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    RecursionError,
-    RuntimeError,
-    struct.error,
-    TypeError,
-    ValueError,
-)
-"""What reading a damaged file may raise; each becomes a WeightsError."""
 
 
 @dataclass(frozen=True)
@@ -58,26 +43,6 @@ class Mark:
 
 
 MARK = Mark()
-
-
-def shown(value: object, most: int = 100) -> str:
-    """What a file says, short and printable: its names end up in messages and on cards."""
-    return "".join(c if c.isprintable() else "?" for c in str(value)[:most])
-
-
-def plain(error: BaseException) -> str:
-    """An exception's text, short and printable (a file's bytes may be in it)."""
-    return shown(f"{error}" or type(error).__name__, 120)
-
-
-def unreadable(where: str, error: BaseException) -> WeightsError:
-    """What to raise for any damage."""
-    why = plain(error)
-    if why.startswith("at position 0, opcode"):
-        why = "it begins as none of their formats does"
-    return WeightsError(
-        f"{where} cannot be read as a checkpoint ({why}): truncated, damaged or another format? Fetch it again."
-    )
 
 
 class Machine:
@@ -242,7 +207,7 @@ class Machine:
             if module in ("posix", "nt"):  # how pickle writes the functions of os
                 asked += shown(f" (os.{name})", 120)
             raise WeightsError(
-                f"{self.where} wants to call {asked}; refused: a checkpoint needs no such thing. Nothing of it was run."
+                f"{self.where} wants to call {asked}; refused: no checkpoint needs that. Nothing in it was run."
             )
         self.stack.append(found)
 

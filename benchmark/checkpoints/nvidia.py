@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
+from benchmark.checkpoints.damage import shown
 from benchmark.checkpoints.foreign import Foreign
 from benchmark.checkpoints.inert import Record
-from benchmark.checkpoints.machine import shown
 from benchmark.checkpoints.tensors import LazyTensor, read_all
 from benchmark.errors import WeightsError
 
@@ -52,7 +52,7 @@ class Reader:
         if isinstance(module, Foreign):
             raise WeightsError(
                 f"{self.where}: {shown(path.rstrip('.')) or 'a network'} is a {module.name}, a class of other code: no "
-                "network of a plain StyleGAN2. Nothing of it was run."
+                "network of a plain StyleGAN2. Nothing in it was run."
             )
         if not isinstance(module, Record):
             raise WeightsError(f"{self.where}: {shown(path.rstrip('.')) or 'a network'} is not a module.")

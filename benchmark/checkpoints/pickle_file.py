@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
-from benchmark.checkpoints.machine import DAMAGE, MAX_TEXT, Machine, unreadable
+from benchmark.checkpoints.damage import DAMAGE, unreadable
+from benchmark.checkpoints.machine import MAX_TEXT, Machine
 from benchmark.errors import WeightsError
 
 MAX_OPCODES = 500_000

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from benchmark.checkpoints import rosinality, tensorflow
 from benchmark.checkpoints.containers import open_checkpoint
+from benchmark.checkpoints.damage import shown
 from benchmark.checkpoints.foreign import Foreign
 from benchmark.checkpoints.inert import PERSISTENT, TF_NETWORK, Record
-from benchmark.checkpoints.machine import shown
 from benchmark.checkpoints.nvidia import Network, Reader, Settings
 from benchmark.checkpoints.tensorflow_records import static_settings, variables_of
 from benchmark.checkpoints.tensors import LazyTensor, read_all

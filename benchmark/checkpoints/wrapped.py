@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import Tensor
 
+from benchmark.checkpoints.damage import shown
 from benchmark.checkpoints.foreign import Foreign
-from benchmark.checkpoints.machine import shown
 from benchmark.errors import WeightsError
 
 STATE = "state_dict"

@@ -246,8 +246,8 @@ def _problems(problems: tuple[str, ...]) -> None:
 def main() -> None:
     """Run the command line and exit.
 
-    Errors that a user can fix are one line and exit code 2, Ctrl-C is 130, SIGTERM 143. Output that nobody reads any
-    more is 141, as of any command in a pipe; output that cannot be written for another reason is 2.
+    Errors that a user can fix are one line and exit code 2, Ctrl-C is 130, SIGTERM 143. A closed
+    pipe is 141, as for any command; output that cannot be written for another reason is 2.
     """
     with watched_output():
         warnings.showwarning = lambda message, *_: echo(f"warning: {message}", err=True)

@@ -37,7 +37,7 @@ def list_(cache: Path) -> None:
 @click.argument("name")
 @cache_option
 def show(name: str, cache: Path) -> None:
-    """Show the card of a source: origin, architecture, licence, scores, and how much it listens to its noise.
+    """Show the card of a source: origin, architecture, licence, scores, and how much it uses its noise.
 
     "noise" is what each layer's noise adds, as a share of its features; "noise moves" is the perceptual distance of two
     noises at the same latent.
@@ -60,19 +60,19 @@ Examples:
   python -m benchmark sources fetch stylegan2-church-config-f --from ~/Downloads"""
 )
 @click.argument("name")
-@click.option("--accept-licence", is_flag=True, help="You have read the licence that `datasets info NAME` shows.")
+@click.option("--accept-licence", is_flag=True, help="Accept the licence that `datasets info NAME` shows.")
 @click.option(
     "--from",
     "given",
     type=click.Path(path_type=Path),
     metavar="FILE_OR_FOLDER",
-    help="Take what you downloaded yourself; the net is not used.",
+    help="Use files that you downloaded yourself; the network is not used.",
 )
 @cache_option
 def fetch(name: str, accept_licence: bool, given: Path | None, cache: Path) -> None:
     """Download a pretrained network of the field, check it and make a source of it.
 
-    It is `datasets fetch NAME` and `sources import NAME` in one; what is here is kept.
+    This is `datasets fetch NAME` and `sources import NAME` in one; existing files are kept.
     """
     from benchmark.cli.datasets import get
     from benchmark.cli.listing import card_text
@@ -90,7 +90,7 @@ def fetch(name: str, accept_licence: bool, given: Path | None, cache: Path) -> N
         get(card, cache, accept_licence, given, Line())
     source = here.get(name) or import_source(fetched_checkpoint(card, cache), name, cache, (), card.licence)
     echo(card_text(source))
-    echo(f"{'was here' if name in here else 'imported'}; use it with: python -m benchmark run --source {name}")
+    echo(f"{'already imported' if name in here else 'imported'}; use it with: python -m benchmark run --source {name}")
 
 
 @sources.command(

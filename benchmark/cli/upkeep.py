@@ -30,7 +30,7 @@ def verify(folder: Path, note_missing: bool) -> None:
     from benchmark.results.verify import verify_results
 
     if note_missing:
-        click.echo(f"{note(folder)} hashes written of files that had none: they say what is there now")
+        click.echo(f"{note(folder)} hashes written for files that had none: they describe the files as they are now")
     found = verify_results(folder)
     for title, lines in (("BAD", found.bad), ("gone", found.gone), ("without a hash", found.unhashed)):
         for line in lines[:SHOWN]:

@@ -1,4 +1,4 @@
-"""`python -m benchmark weights ...`: the weight files of measuring networks: which are here, and getting the others."""
+"""`python -m benchmark weights ...`: the weight files of measuring networks, listed and downloaded."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def weights() -> None:
 @weights.command(name="list", epilog="\b\nExample:\n  python -m benchmark weights list")
 @cache_option
 def list_(cache: Path) -> None:
-    """List weight files: what each is for, its licence, whether it is here and how to get it."""
+    """List weight files: what each is for, its licence, whether it is available locally and how to get it."""
     from rich.console import Group
 
     from benchmark.cli.listing import lines, table_of
@@ -57,7 +57,7 @@ Examples:
 def fetch(names: tuple[str, ...], cache: Path) -> None:
     """Download weight files and check their hashes. NAME is a file's name in `weights list`, or a metric that needs it.
 
-    Files that are here are kept: run the same command again to resume.
+    Existing files are kept: run the same command again to resume.
     """
     from benchmark.fetch.download import Line
     from benchmark.metrics.networks.weight_files import locate

@@ -6,6 +6,7 @@ import sys
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from benchmark.api import Method
@@ -22,12 +23,25 @@ class Verdict:
     broken: dict[str, str] = field(default_factory=dict)
     """{promise: why}."""
     not_tried: list[str] = field(default_factory=list)
-    step_cost: float | None = None
-    """Processor time of a step, in fine-tuning's."""
     trainable: int = 0
-    """Parameters that train with the toy networks."""
+    """Parameters of the toy networks that train."""
     of: int = 0
-    """As many do in fine-tuning."""
+    """The same for fine-tuning."""
+    case: Case | None = field(default=None, repr=False)
+    """What was tried, where nothing is broken."""
+
+    @cached_property
+    def step_cost(self) -> float | None:
+        """Processor time of a step, in units of fine-tuning's; measured when it is asked for. None where it is broken.
+
+        The shortest of each, measured in turns.
+        """
+        if self.case is None:
+            return None
+        tried = self.case.tried.training()
+        pairs = [(run_trial(tried).seconds, run_trial(Plain()).seconds) for _ in range(2)]
+        own = min(self.case.first.seconds, self.case.again.seconds, *(seconds for seconds, _ in pairs))
+        return own / min(plain for _, plain in pairs)
 
 
 def conform(kind: type[Method], others: Mapping[str, type[Method]]) -> Verdict:
@@ -45,15 +59,9 @@ def conform(kind: type[Method], others: Mapping[str, type[Method]]) -> Verdict:
         except Exception as error:  # a method may fail in any way
             verdict.broken[promise] = f"{type(error).__name__}: {error}{_place(error, kind)}"
     if not verdict.broken:
-        verdict.step_cost = step_cost(case)
+        verdict.case = case
         verdict.trainable, verdict.of = case.first.trainable, trial_of(Plain()).trainable
     return verdict
-
-
-def step_cost(case: Case) -> float:
-    """Processor time of two steps in fine-tuning's: the shortest of each, taken in turns, since machines get busy."""
-    pairs = [(run_trial(case.tried.training()).seconds, run_trial(Plain()).seconds) for _ in range(2)]
-    return min(case.first.seconds, case.again.seconds, *(own for own, _ in pairs)) / min(plain for _, plain in pairs)
 
 
 def _place(error: Exception, kind: type[Method]) -> str:

@@ -1,4 +1,4 @@
-"""Does a metric keep its promises? Tried on toy pictures, as a run would ask it.
+"""Checks of a metric's promises, on toy images and in the way that a run asks it.
 
 Each promise is a sentence; a metric that cannot be tried here (its network is missing, or it needs what no pictures
 give, such as paths in w) is not tried.
@@ -158,7 +158,7 @@ def says_what_it_is(trial: Trial, first: Score) -> None:
 PROMISES: Mapping[str, Callable[[Trial, Score], None]] = {
     "says what it is": says_what_it_is,
     "says the same of the same pictures, and leaves global random generators alone": says_the_same_again,
-    "does not hang on the order of pictures": does_not_hang_on_the_order,
+    "does not depend on the order of pictures": does_not_hang_on_the_order,
     "has the direction that it says": has_a_direction,
     "counts its images": counts_its_images,
     "gives finite numbers in its unit, and an interval around its value": gives_numbers_that_hang_together,

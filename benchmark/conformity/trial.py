@@ -34,7 +34,7 @@ NETS = NetConfig(
 )
 TRAIN = TrainConfig(kimg=0.008, batch=4, r1_gamma=1, r1_every=2, ema_kimg=0.01, precision="fp32", tick_kimg=1)
 COUNTED = NETS.model_copy(update={"mapping_layers": 4, "channel_base": 512, "channel_max": 32})
-"""Wide enough that a share of its parameters says something."""
+"""Wide enough for a meaningful share of parameters."""
 FACTS = {"resolution": PX, "d_layers": 10}
 """What a method's check() is told of the toy source."""
 
@@ -54,7 +54,7 @@ class Trial:
     """{"generator" or "discriminator", if anything of it was free: whether something changed}."""
     global_random_state_changed: bool = False
     process_changes: list[str] = field(default_factory=list)
-    """Settings and functions of the process that are others afterwards."""
+    """Settings and functions of the process that differ afterwards."""
     remarks: list[str] = field(default_factory=list)
     """Weights and buffers that a loss changed by itself."""
 

@@ -11,6 +11,7 @@ import json
 import zipfile
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from io import BufferedReader, BytesIO
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
@@ -228,10 +229,17 @@ def list_targets(kind: Literal["target", "source"] | None = None) -> dict[str, A
     return {name: card for name, card in found.items() if kind in (None, card.kind)}
 
 
+@lru_cache(maxsize=256)
+def _card(path: Path, changed: int, size: int) -> Asset:
+    """The card as the file was when it was `changed`; the whole shelf is asked for often."""
+    return Asset.model_validate(plain_yaml(path.read_text("utf-8")))
+
+
 def read_card(path: Path) -> Asset:
     """The card in this file; `DataError` where it does not read or does not carry the file's name."""
     try:
-        card = Asset.model_validate(plain_yaml(path.read_text("utf-8")))
+        found = path.stat()
+        card = _card(path, found.st_mtime_ns, found.st_size)
     except (OSError, ValueError) as error:
         raise DataError(f"card {path.name} cannot be read: {' '.join(str(error).split())}") from error
     if card.name != path.stem:

@@ -32,7 +32,7 @@ from benchmark.domains.media import in_medium
 from benchmark.domains.packaged import package_domain, package_domains
 from benchmark.domains.pictures.looks import remarks
 from benchmark.domains.prepared import PreparedPictures, Wanted, open_target
-from benchmark.domains.split import LEAST_USER_IMAGES, held_out_share
+from benchmark.domains.split import few_images, held_out_images
 from benchmark.domains.stored import About, pixel_digest, pixel_hash, read_entry
 from benchmark.errors import ConfigError, DataError, UnknownName
 from benchmark.system.files import SCRATCH, clear_temporaries, new_file, reserve
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
 LAYOUT = 1  # version of the splits and of the cache files; raise it when either changes
-LOOKS = 1  # version of what is told of sets that were not drawn here
+LOOKS = 1  # version of the remarks on sets that were not drawn here
 DRAWN = ("dicebear", "toy")
 UNKNOWN = {"creator": "unknown", **dict.fromkeys(("licence", "attribution"), "unknown; the user's own data")}
 
@@ -225,7 +225,7 @@ def _render(entry: Path, card: Card, pictures: Pictures, sizes: tuple[int, int, 
     user = card.kind in ("folder", "zip")
     ready = pictures if isinstance(pictures, PreparedPictures) else None
     if not user and not ready:
-        _held_out(card.name, pictures.count, train, test, user, [])  # too few are refused before any is drawn
+        held_out_images(card.name, pictures.count, train, test, user, [])  # too few are refused before any is drawn
     need = min(train + test, pictures.count)
     skipped = list(pictures.skipped)
     with tempfile.TemporaryDirectory(
@@ -241,7 +241,7 @@ def _render(entry: Path, card: Card, pictures: Pictures, sizes: tuple[int, int, 
         for image in progress(drawn, need, f"{'read' if ready else 'draw'} {card.name}"):
             images[found] = image
             found += 1
-        held_out = ready.held_out if ready else _held_out(card.name, found, train, test, user, skipped)
+        held_out = ready.held_out if ready else held_out_images(card.name, found, train, test, user, skipped)
         images = images[: min(found, held_out + train)]
         about = {
             "schema": 1,
@@ -250,37 +250,12 @@ def _render(entry: Path, card: Card, pictures: Pictures, sizes: tuple[int, int, 
             "found": pictures.count + len(pictures.skipped) if user or ready else None,
             "skipped": sorted(skipped) if user or ready else [],
             "probe": _probe(card),
-            "remarks": [*_few(found, held_out, train, test), *remarks(images, held_out)] if user or ready else [],
+            "remarks": [*few_images(found, held_out, train, test), *remarks(images, held_out)] if user or ready else [],
         }
         with new_file(entry.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
             np.save(file, images)
         with new_file(entry.with_suffix(".json")) as temporary:
             temporary.write_text(json.dumps(about, indent=1), "utf-8")
-
-
-def _few(found: int, held_out: int, train: int, test: int) -> Iterator[str]:
-    """What to say where a set has fewer images than were asked for."""
-    here = min(train, found - held_out)
-    if test and (here < train or held_out < test):
-        yield (
-            f"{here} images to train on and {held_out} held out, of {found} different ones (asked for: {train}, {test})"
-            + ("" if here == train else "; --set split.test=0 trains on all and measures against them")
-        )
-
-
-def _held_out(name: str, found: int, train: int, test: int, user: bool, skipped: list[tuple[str, str]]) -> int:
-    """How many of ``found`` pictures are held out; `DataError` when there are too few."""
-    if found >= train + test:
-        return test
-    if not user:
-        raise DataError(
-            f"domain {name!r}: asked for {train} + {test} images, it has {found} different ones; ask for fewer"
-        )
-    if found < LEAST_USER_IMAGES:
-        reasons = sorted({reason for _, reason in skipped})
-        why = f" ({len(skipped)} skipped: {'; '.join(reasons[:4])})" if skipped else ""
-        raise DataError(f"domain {name!r}: {found} usable images{why}; give at least {LEAST_USER_IMAGES} usable ones")
-    return held_out_share(found, train, test)
 
 
 def _domain(card: Card, images: np.ndarray, about: About) -> Domain:

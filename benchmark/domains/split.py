@@ -1,6 +1,10 @@
-"""The split of a person's own pictures where there are fewer than a suite asks for."""
+"""The size of the held-out split, and the split of a user's own set that is smaller than a suite asks for."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+
+from benchmark.errors import DataError
 
 LEAST_USER_IMAGES = 4
 
@@ -21,3 +25,28 @@ def pictures_needed(held_out: int, training: int, train: int, test: int) -> int 
         if share >= held_out and min(train, found - share) >= training:
             return found
     return None
+
+
+def few_images(found: int, held_out: int, train: int, test: int) -> Iterator[str]:
+    """What to say where a set has fewer images than were asked for."""
+    here = min(train, found - held_out)
+    if test and (here < train or held_out < test):
+        yield (
+            f"{here} images to train on and {held_out} held out, of {found} different ones (asked for: {train}, {test})"
+            + ("" if here == train else "; --set split.test=0 trains on all and measures against them")
+        )
+
+
+def held_out_images(name: str, found: int, train: int, test: int, user: bool, skipped: list[tuple[str, str]]) -> int:
+    """How many of ``found`` pictures are held out; `DataError` when there are too few."""
+    if found >= train + test:
+        return test
+    if not user:
+        raise DataError(
+            f"domain {name!r}: asked for {train} + {test} images, it has {found} different ones; ask for fewer"
+        )
+    if found < LEAST_USER_IMAGES:
+        reasons = sorted({reason for _, reason in skipped})
+        why = f" ({len(skipped)} skipped: {'; '.join(reasons[:4])})" if skipped else ""
+        raise DataError(f"domain {name!r}: {found} usable images{why}; give at least {LEAST_USER_IMAGES} usable ones")
+    return held_out_share(found, train, test)

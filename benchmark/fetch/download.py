@@ -37,9 +37,9 @@ from benchmark.system.progress import Advance
 
 AGENT = "stylegan-transfer-benchmark (data sets for research; resumes, at most two connections per host)"
 CHUNK = 1 << 16
-"""Bytes that are written at once; as many are lost where a connection breaks off."""
+"""Bytes written at a time; at most as many are lost when a connection breaks."""
 FORWARD = 1 << 16
-"""Bytes that an attempt has to bring to be no failure in a row."""
+"""Bytes that an attempt must receive to count as progress."""
 Stage = Callable[[str, float], AbstractContextManager[Advance]]
 """Opens a progress bar: text and total in units of work."""
 
@@ -257,7 +257,7 @@ class _Transfer:
                 if total:
                     advance(len(chunk))
         if total is not None and size != total:
-            raise ForNow(f"{self.url}: {size} of {total} bytes came")
+            raise ForNow(f"{self.url}: {size} of {total} bytes arrived")
 
     def finished(self, locked: str | None) -> Got:
         """Check the whole file and give it its name."""

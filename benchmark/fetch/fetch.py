@@ -1,7 +1,7 @@
 """Fetching of all files of a target: downloaded or given by the user, checked, and locked on first use.
 
-The same command resumes where an earlier one stopped. Complete files are not requested again; what the lock says of a
-file holds for every later copy of it.
+The same command resumes where an earlier one stopped. Complete files are not requested again; the lock's
+entry for a file applies to every later copy.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from benchmark.system.locks import alone
 
 CONNECTIONS = 4
 IN_A_ROW = 20
-"""Pictures that fail one after the other before it is taken for the net's fault."""
+"""Images that fail in a row before the network is blamed."""
 EVERY = 200
 """Pictures after which the lock is written."""
 
@@ -109,7 +109,7 @@ def fetch(
 ) -> list[str]:
     """Get the files of `target` into raw/ of `raw_folder(cache, target)`; lines to tell the person.
 
-    With `given` files are taken from this file or folder and the net is not used. Raises `NeedsPerson` with
+    With `given`, files are taken from this file or folder and the network is not used. Raises `NeedsPerson` with
     instructions, and DataError for everything else that keeps the set from being whole.
     """
     card, folder = owner(target), raw_folder(cache, target)

@@ -51,7 +51,7 @@ def require_public(url: str, said: str) -> None:
         address = getattr(address, "ipv4_mapped", None) or address
         if not address.is_global or address.is_multicast:
             raise PrivateAddress(
-                f"{said} {url}, which is an address of this machine or its network ({address}); if that is meant, "
+                f"{said} {url}, which is an address of this machine or its network ({address}); if that is intended, "
                 "add --local-addresses to datasets fetch"
             )
 
@@ -60,7 +60,7 @@ def require_plain(response: requests.Response) -> None:
     """DataError where a body is encoded: none was asked for, and a few bytes may unpack to any number."""
     encoding = response.headers.get("Content-Encoding", "").strip().lower()
     if encoding not in ("", "identity"):
-        raise DataError(f"{response.url}: the answer is packed ({encoding[:40]}), which was not asked for; refused")
+        raise DataError(f"{response.url}: the answer is compressed ({encoding[:40]}), which was not asked for; refused")
 
 
 def version_of(response: requests.Response) -> str | None:
@@ -88,7 +88,7 @@ def retry_after(response: requests.Response) -> float | None:
 def reason_of(error: Exception) -> str:
     """Why a connection failed, in a few words."""
     if isinstance(error, requests.Timeout) or "timed out" in str(error):
-        return "nothing came for too long"
+        return "no data arrived for too long"
     if isinstance(error, requests.exceptions.SSLError):
         return "its certificate is not accepted"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):

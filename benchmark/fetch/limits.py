@@ -12,7 +12,7 @@ from benchmark.errors import DataError
 RESERVE = 256 << 20
 """Bytes of the disk that are left free."""
 LOOK = 16 << 20
-"""Bytes after which it is looked again whether they are."""
+"""Bytes between two checks of the free space."""
 MOST, MOST_PICTURE = 16 << 30, 512 << 20
 """Bytes after which a body without an end is given up, where neither the card nor the server tells its length."""
 STARTS = {".zip": (b"PK\x03\x04", b"PK\x05\x06"), ".pkl": (b"\x80",), ".pt": (b"PK\x03\x04", b"\x80")}
@@ -54,7 +54,7 @@ def limited(
         size += len(chunk)
         if size > most:
             said = "the card says" if file.bytes else "this file can have"
-            raise TooMuch(f"{url}: more bytes come than the {most:,} that {said}; ended, and what came is removed")
+            raise TooMuch(f"{url}: more than the {most:,} bytes that {said}; stopped, and the part was removed")
         if size - looked >= LOOK:
             require_space(folder, len(chunk))
             looked = size

@@ -101,7 +101,7 @@ def _published_md5(path: Path) -> dict[str, str]:
 def _checked_prepared(path: Path, target: Asset, progress: Progress) -> str:
     note = read_provenance(path)
     if note is None:
-        raise DataError(f"{path} has gone; prepare the set again")
+        raise DataError(f"{path} is missing; prepare the set again")
     require_shots(path.name, note.images, target.few_shot.shots if target.few_shot else None)
     pictures = PreparedPictures(path, note, ALL, ALL)
     for _ in progress(pictures.draw(0, pictures.count), pictures.count, f"check {path.name}"):

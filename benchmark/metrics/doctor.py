@@ -52,7 +52,7 @@ BATCH_TOLERANCE = 1e-4
 def examine(evaluator: Evaluator) -> list[Check]:
     """Check what the evaluator's metrics depend on, with its own networks on its own device; takes about a second.
 
-    Never raises: a check that comes to no end has failed.
+    Never raises: a check that ends in an error has failed.
     """
     groups: list[tuple[str, Callable[[], list[Check]]]] = [("rounding", rounding), ("resize", resizing)]
     kinds = list(dict.fromkeys(info.kind for info in evaluator.infos))
@@ -99,7 +99,7 @@ def finished(name: str, group: Callable[[], list[Check]]) -> list[Check]:
 
 
 def as_stored(name: str, found: ArrayLike, tolerance: float = TOLERANCE) -> Check:
-    """Equal to what is stored under that name."""
+    """Compare with the values stored under that name."""
     expected = read_stored().get(name)
     if expected is None:
         return Check(f"{name}: stored values", "not available", "no stored value", "–")
@@ -149,7 +149,7 @@ def resized(
 def weights(network: str, cache: Path, files: Mapping[str, WeightFile] = WEIGHT_FILES) -> list[Check]:
     """The network's files, found where a run finds them, with the published hash."""
     if network.startswith(STAND_IN):
-        return [Check(f"{network}: weights", "not available", "files that stand in, as was asked", "published files")]
+        return [Check(f"{network}: weights", "not available", "stand-in files, as requested", "published files")]
     checks = []
     for key in NETWORK_FILES[network]:
         file, name = files[key], f"{network}: {files[key].filename}"
@@ -230,7 +230,7 @@ def pictures() -> Images:
 
 
 def _ignore(images: int) -> None:
-    """Nobody waits for a second."""
+    """The progress bar that shows nothing: the checks take a second."""
 
 
 # Stored values

@@ -1,4 +1,4 @@
-"""The number of images that each kind of metric needs: asked before a training, and again before it is computed."""
+"""The number of images that each kind of metric needs: checked before a training and before the metric."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ AGAINST_ANSWERS = {
 
 
 def blurred(images: np.ndarray) -> np.ndarray:
-    """[n,3,R,R] smoothed by a Gaussian of R/64 px: what averaging leaves of the grain goes, lines stay in place."""
+    """[n,3,R,R] smoothed by a Gaussian of R/64 px: removes the grain that averaging leaves; lines stay."""
     return _smooth(images, images.shape[-1] / 64)
 
 

@@ -1,6 +1,6 @@
-"""The import of a stranger's module: it may not end the process, go on for ever, or replace what all methods use.
+"""Guarded imports of foreign modules, which may not end the process, run for ever, or replace what all methods use.
 
-This is for mistakes. A plug-in is code and runs with the user's rights: who wants to get round it can.
+This protects from mistakes only: a plug-in is code, runs with the user's rights and could get round it.
 """
 
 from __future__ import annotations

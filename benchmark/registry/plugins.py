@@ -1,6 +1,6 @@
 """Methods from outside: a file or module given with `--plugin`, or the entry points of installed packages.
 
-Nobody is trusted to work: whatever goes wrong while a plug-in is imported belongs to that plug-in's entry.
+A plug-in may fail in any way: whatever goes wrong while it is imported is noted in its own entry.
 """
 
 from __future__ import annotations

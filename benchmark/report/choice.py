@@ -1,4 +1,4 @@
-"""The table that a person asks for: some metrics, domains and methods of a results folder, in one format."""
+"""A table on request: some metrics, domains and methods of a results folder, in one format."""
 
 from __future__ import annotations
 

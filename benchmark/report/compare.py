@@ -1,6 +1,6 @@
 """Comparison of two folders of records, number by number. Never imports torch.
 
-Numbers are subtracted only where everything that makes them is the same; where it is not, it is said what differs.
+Numbers are subtracted only where everything behind them is the same; elsewhere the differences are named.
 """
 
 from __future__ import annotations

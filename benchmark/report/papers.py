@@ -1,4 +1,4 @@
-"""What a method's file says of itself: title, paper, a link. Read as text, so that nothing is imported or run."""
+"""Title, paper and link of a method, from its file. Read as text, so that nothing is imported or run."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """CSV that spreadsheets show and do not calculate.
 
 A program that opens a table of comma-separated values takes a text that begins with =, +, - or @ for a formula, and a
-formula can start programs or send what stands in other cells. Such a text gets an apostrophe in front.
+formula can start programs or send the content of other cells. Such a text gets an apostrophe in front.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ Count = Annotated[int, Field(ge=0)]
 class Measurement(Frozen):
     """One measured number, with its size and its uncertainty: what a metric's score and a record's value share.
 
-    A score has also a reason and a note; a value of a record has them after what it says of its metric.
+    A score adds a reason and a note; a record's value adds them after the facts of its metric.
     """
 
     value: float | None = Field(None, description="None only together with a reason")

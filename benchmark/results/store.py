@@ -37,7 +37,7 @@ class ResultStore:
     def __init__(self, out: Path) -> None:
         self.out = Path(out)
         self.folder = Folder(self.out)
-        """All of it: what is in there is opened by this and by nothing else."""
+        """All files of the results are opened through this."""
         self.records = self.out / "records"
         self.samples = self.out / "samples"
 
@@ -50,7 +50,7 @@ class ResultStore:
             )
 
     def ensure_writable(self) -> None:
-        """Create the folders and try them, so that an hour of training does not end at a closed door; DataError."""
+        """Create the folders and try them, so that no training ends with results that cannot be stored; DataError."""
         self.ensure_no_links()
         for folder in (self.records, self.samples):
             probe = folder / f"probe-{uuid.uuid4().hex}"

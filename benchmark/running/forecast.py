@@ -62,7 +62,7 @@ class Forecast:
                 f"{s.name}: {', '.join(s.domains)} from {s.source}, {s.resolution} px",
                 f"  {self.jobs} jobs, {self.records} records, {images}",
                 f"  {self.trainings} trainings, {self.kimg:,g} kimg: {hours} ({self.speed})",
-                f"  about {self.gigabytes:,.1f} GB of checkpoints and prepared images, beside what is fetched",
+                f"  about {self.gigabytes:,.1f} GB of checkpoints and prepared images, besides downloads",
             ]
         )
 

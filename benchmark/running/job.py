@@ -44,7 +44,7 @@ def run_job(job: Job, run: Run) -> list[RunRecord]:
     store, keys = run.store, job.record_keys.values()
     if any(store.has(key) is None for key in keys):
         lock = store.out / "locks" / f"{next(iter(keys))}.lock"
-        with alone(lock, lambda: run.bars.say(f"{job.label}: another process is at it, waiting for that")):
+        with alone(lock, lambda: run.bars.say(f"{job.label}: another process is running it; waiting")):
             for folder, key in ((folder, key) for folder in (store.records, store.samples) for key in keys):
                 clear_temporaries(folder, key)
             make_missing(job, run)
@@ -175,7 +175,7 @@ def keep_reals(job: Job, run: Run) -> None:
 
 
 def write_references(path: Path, samples: Samples, domain: Domain) -> dict[str, str]:
-    """Strips that belong beside everybody's samples, written beside `path`: {what they show: file}."""
+    """Reference strips for the samples of all methods, written beside `path`: {what they show: file}."""
     rows = {}
     if samples.translations is not None and not isinstance(samples.translations.answers, str):
         rows["right answer"] = samples.translations.answers.drawn

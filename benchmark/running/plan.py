@@ -29,7 +29,7 @@ LEAST_TO_CHOOSE_BY = 10
 
 
 class Place(Protocol):
-    """What a plan needs to know of a domain; the images themselves are needed by nobody before a job starts."""
+    """What a plan needs to know about a domain; the images themselves are not needed before a job starts."""
 
     @property
     def name(self) -> str:

@@ -65,7 +65,7 @@ def trained(job: Job, run: Run) -> Trained:
     files = snapshot_files(job, path)
     if faults(job, run, path):
         lock = run.store.out / "locks" / f"{job.train_key}.lock"
-        with alone(lock, lambda: run.bars.say(f"{job.label}: another process trains it, waiting for that")):
+        with alone(lock, lambda: run.bars.say(f"{job.label}: another process is training it; waiting")):
             clear_temporaries(path.parent, job.train_key)
             found = faults(job, run, path)
             for file, why in found.items():

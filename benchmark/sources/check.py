@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmark.checkpoints.containers import open_checkpoint
-from benchmark.checkpoints.machine import DAMAGE, plain
+from benchmark.checkpoints.damage import DAMAGE, plain
 from benchmark.errors import WeightsError
 from benchmark.sources.source import Source, load_source
 from benchmark.stylegan2 import Generator

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmark.checkpoints import convert, read_checkpoint
 from benchmark.checkpoints.containers import refuse_other_paths
-from benchmark.checkpoints.machine import shown
+from benchmark.checkpoints.damage import shown
 from benchmark.errors import ConfigError, DataError, WeightsError
 from benchmark.sources.check import write_check
 from benchmark.sources.source import CARD, CHECK, IMPORTED, WEIGHTS, Origin, Source, SourceCard, list_sources

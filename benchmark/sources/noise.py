@@ -1,4 +1,4 @@
-"""How much a source listens to its noise: what noise adds to the features of each layer, and moves in images."""
+"""How much a source uses its noise: the share of each layer's features, and how far it moves images."""
 
 from __future__ import annotations
 

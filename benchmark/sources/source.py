@@ -141,7 +141,7 @@ def list_sources(cache: Path | None = None) -> dict[str, Source]:
     try:
         raw: Mapping[str, object] = plain_yaml((HERE / "sources.yaml").read_text("utf-8"))
     except NotPlainYaml as error:
-        raise ConfigError(f"sources.yaml: {error}; mend the file") from None
+        raise ConfigError(f"sources.yaml: {error}; correct the file") from None
     found = {name: Source(name, _card(card, "sources.yaml"), HERE) for name, card in raw.items()}
     for path in sorted((cache / IMPORTED).glob(f"*/{CARD}")) if cache else ():
         name = path.parent.name

@@ -59,7 +59,7 @@ def _train_phase(name: str, recipe: Recipe, out: Path, cache: Path, device: str,
 
     def restore(state: State) -> None:
         if restore_state(state_path, state, key):
-            say(f"going on at {state.images / 1000:g} kimg")
+            say(f"resuming at {state.images / 1000:g} kimg")
 
     def on_tick(state: State) -> None:
         if dist.rank() == 0:

@@ -1,7 +1,7 @@
 """Convolution and resampling primitives that differentiate twice at full speed.
 
-PyTorch's own double backward of convolutions is generic and slow; R1 and path-length regularisation live on it. `_Conv`
-and `_WeightGrad` are therefore two small autograd functions whose backward passes call each other. All tensors
+PyTorch's own double backward of convolutions is generic and slow; R1 and path-length regularisation depend on it.
+`_Conv` and `_WeightGrad` are therefore two small autograd functions whose backward passes call each other. All tensors
 are NCHW in shape and channels_last in memory.
 """
 

@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, in words for a person whose file is not what a reader expected."""
+"""Kinds of files, told by their first bytes and named in words for messages about unexpected files."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A folder whose content nobody vouches for, such as results from somebody else: opened inside, and no link followed.
+"""An untrusted folder, such as results from somebody else: files are opened inside it, and no link is followed.
 
 What is read is a regular file of bounded size. What is written replaces a link instead of following it. A folder that
-is a link is neither read nor written. The folder itself may be reached by a link: a person named it.
+is a link is neither read nor written. The folder itself may be a link: the user named it.
 
 The checks are made when a file is opened. They do not protect from somebody who changes the folder at that moment.
 """

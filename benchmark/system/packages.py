@@ -1,6 +1,6 @@
-"""What installed packages offer by entry points: names at once, objects when they are asked for.
+"""Entry points of installed packages: names without an import, objects on request.
 
-Nobody is trusted to work: whatever goes wrong while an offer is imported belongs to that offer.
+An offer may fail in any way: whatever goes wrong while it is imported is noted in that offer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where things lie when nobody says where: the cache and the folder of results."""
+"""Default places: the cache, and the folder of results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work in several processes: results in order, few of them ahead, and one process where more do not go."""
+"""Work in several processes: results in order, few of them ahead, and one process where several are impossible."""
 
 from __future__ import annotations
 

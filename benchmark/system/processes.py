@@ -1,4 +1,4 @@
-"""Processes and their ends: none outlives the process that started it, and what a job started ends with the job."""
+"""Lifetimes of processes: none outlives the process that started it, and what a job started ends with the job."""
 
 from __future__ import annotations
 

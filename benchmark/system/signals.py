@@ -1,4 +1,4 @@
-"""Handling of stop signals: at once where nothing is lost, otherwise after the current training step."""
+"""Handling of stop signals: immediately where nothing is lost, otherwise after the current training step."""
 
 from __future__ import annotations
 

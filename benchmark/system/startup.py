@@ -1,4 +1,4 @@
-"""Process settings that make PyTorch fast on a CPU. They must be made before torch is imported, and only here."""
+"""Process settings that make PyTorch fast on a CPU. They must be set before torch is imported, and only here."""
 
 from __future__ import annotations
 

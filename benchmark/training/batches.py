@@ -1,4 +1,4 @@
-"""Batches of real images and their order: the same for all methods."""
+"""Batches of real images, in an order that is the same for all methods."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from benchmark.api.optimiser import Adam
 from benchmark.config import TrainConfig
 from benchmark.errors import MethodError, WeightsError
 from benchmark.stylegan2 import Nets
-from benchmark.stylegan2.augment import Ada
+from benchmark.stylegan2.ada import Ada
 from benchmark.stylegan2.weights import not_finite, read_tensors, write_tensors
 from benchmark.system.random_streams import Streams
 from benchmark.training import dist

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from benchmark.methods.adam import AdAM, Modulation, kernels
+from small_nets import rng
 from torch import Tensor
 from torch.nn.utils import parametrize
 
@@ -18,10 +19,6 @@ from benchmark.training.state import State, restore_state, save_state
 from benchmark.training.train import train
 
 QUICK = AdAM(probe_steps=2, fisher_samples=2)
-
-
-def rng(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def reals() -> Tensor:

@@ -18,71 +18,36 @@ from benchmark.methods.fixnoise import FixNoise
 from benchmark.methods.freezed import FreezeD
 from benchmark.methods.layer_swap import LayerSwap
 from benchmark.methods.weight_interpolation import WeightInterpolation
+from small_nets import at_the_source, generator_step, rng
 from torch import Tensor
 
 import benchmark
-from benchmark.api import Generator, GeneratorStep, Method, Nets
-from benchmark.config import NetConfig, TrainConfig
-from benchmark.conformity import conform
+from benchmark.api import Method, Nets
+from benchmark.conformity import conform, trial
+from benchmark.conformity.trial import FACTS, NETS, toy_reals, toy_source
 from benchmark.errors import ConfigError
 from benchmark.registry import find_method, method_names
 from benchmark.training.train import train
 
 NAMES = method_names()
-PX = 32
-CFG = NetConfig(
-    resolution=PX, z_dim=8, w_dim=8, mapping_layers=2, channel_base=128, channel_max=8, conv_clamp=None, mbstd_group=2
-)
-TRAIN = TrainConfig(kimg=0.016, batch=4, r1_gamma=1, r1_every=2, ema_kimg=0.01, precision="fp32", tick_kimg=1)
-FACTS = {"resolution": PX, "d_layers": 10}
-
-
-def rng(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def state_of(nets: Nets) -> dict[str, Tensor]:
-    return {name: t.clone() for name, t in nets.state_dict().items()}
+TRAIN = trial.TRAIN.model_copy(update={"kimg": 0.016})
+"""Four steps."""
 
 
 def equal(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
     return a.keys() == b.keys() and all(a[name].equal(b[name]) for name in a)
 
 
-@cache
-def source_nets() -> Nets:
-    """Small networks in which nothing is at its initial value: noise matters, g and its average differ."""
-    nets = Nets.create(CFG, seed=1)
-    noise = rng(2)
-    with torch.no_grad():
-        for net in (nets.g, nets.g_ema, nets.d):
-            for p in net.parameters():
-                p.add_(torch.randn(p.shape, generator=noise), alpha=0.1)
-        nets.g.mapping.w_avg.normal_(generator=noise)
-        nets.g_ema.mapping.w_avg.copy_(nets.g.mapping.w_avg)
-    return nets
-
-
-def fresh() -> Nets:
-    return source_nets().copy()
-
-
 def adapt(method: Method) -> Nets:
     """Four steps with the method's hooks, as the engine runs them."""
-    nets = fresh()
-    reals = np.random.default_rng(3).integers(0, 256, (16, 3, PX, PX), np.uint8)
-    train(nets, reals, method, TRAIN, ("contract", 0))
+    nets = toy_source().copy()
+    train(nets, toy_reals(), method, TRAIN, ("contract", 0))
     return nets
 
 
 @cache
 def trained(name: str) -> Nets:
     return adapt(find_method(name)().training())
-
-
-def generator_step(nets: Nets, source: Generator) -> GeneratorStep:
-    z = torch.randn(4, CFG.z_dim, generator=rng(6))
-    return GeneratorStep(nets, source, z, None, nets.g(z, rng=rng(7)), rng(8), 0)
 
 
 def on_each_method(test: Callable[..., None]) -> Callable[..., None]:
@@ -118,20 +83,20 @@ def test_a_method_imports_the_api_torch_and_other_methods_only(name: str) -> Non
 
 
 def test_plain_fine_tuning_trains_everything() -> None:
-    start, end = source_nets().state_dict(), trained("finetune")
+    start, end = toy_source().state_dict(), trained("finetune")
     for part in ("g", "d"):
         for name, p in getattr(end, part).named_parameters(part):
             assert not p.equal(start[name]), f"{name} did not train"
 
 
 def test_plain_fine_tuning_repeats_bit_by_bit() -> None:
-    assert equal(state_of(adapt(Finetune())), state_of(trained("finetune")))
+    assert equal(adapt(Finetune()).state_dict(), trained("finetune").state_dict())
 
 
 @pytest.mark.parametrize("method", [FixNoise(weight=0), FeatureMatching(weight=0), FreezeD(layers=0)])
 def test_a_method_without_effect_is_plain_fine_tuning_bit_by_bit(method: Method) -> None:
     """Streams derive from the run, not from the method, and what a method draws does not shift those of the others."""
-    assert equal(state_of(adapt(method)), state_of(trained("finetune")))
+    assert equal(adapt(method).state_dict(), trained("finetune").state_dict())
 
 
 def engine_words(path: Path) -> set[str]:
@@ -165,16 +130,14 @@ def test_the_engine_never_mentions_a_method() -> None:
 
 
 def test_fixnoise_loss_is_zero_while_the_target_is_the_source() -> None:
-    nets = fresh()
-    nets.g.load_state_dict(nets.g_ema.state_dict())
-    step = generator_step(nets, source_nets().g_ema)
+    step = generator_step(at_the_source(), toy_source().g_ema)
     assert FixNoise().generator_loss(step)["fixnoise"].item() == 0
     assert FeatureMatching().generator_loss(step)["feature_matching"].item() > 0  # its two noises differ
 
 
 def test_fixnoise_loss_is_the_published_formula() -> None:
     """Sum over channels, mean over images, height and width, mean over blocks, times the weight; both at the anchor."""
-    nets, source = fresh(), source_nets().g_ema
+    nets, source = toy_source().copy(), toy_source().g_ema
     step = generator_step(nets, source)
     sums = []
     features = [g.synthesis(g.mapping(step.z), "const")[1] for g in (nets.g, source)]
@@ -187,7 +150,7 @@ def test_fixnoise_loss_is_the_published_formula() -> None:
 
 
 def test_fixnoise_loss_uses_the_sources_anchor_in_both_networks_and_draws_nothing() -> None:
-    nets, source = fresh(), source_nets().g_ema
+    nets, source = toy_source().copy(), toy_source().g_ema
     before = FixNoise().generator_loss(generator_step(nets, source))["fixnoise"]
     for module in nets.g.synthesis.modules():
         if hasattr(module, "noise_const"):
@@ -200,8 +163,8 @@ def test_fixnoise_loss_uses_the_sources_anchor_in_both_networks_and_draws_nothin
 
 @pytest.mark.parametrize("interpolation", ["linear", "spherical"])
 def test_fixnoise_control_goes_from_the_anchor_to_random_noise(interpolation: str) -> None:
-    method, g = FixNoise(interpolation=interpolation), source_nets().g_ema  # type: ignore[arg-type]
-    z = torch.randn(2, CFG.z_dim, generator=rng(4))
+    method, g = FixNoise(interpolation=interpolation), toy_source().g_ema  # type: ignore[arg-type]
+    z = torch.randn(2, NETS.z_dim, generator=rng(4))
     assert g(z, noise=method.noise(g, 2, 0.0, rng(5))).equal(g(z, noise="const"))
     ours, plain = method.noise(g, 2, 1.0, rng(5)), g.synthesis.random_noise(2, rng(5))
     for layer in plain:
@@ -209,7 +172,7 @@ def test_fixnoise_control_goes_from_the_anchor_to_random_noise(interpolation: st
 
 
 def test_interpolated_noise_keeps_its_variance_only_when_spherical() -> None:
-    g = Nets.create(CFG.model_copy(update={"resolution": 128}), seed=0).g
+    g = Nets.create(NETS.model_copy(update={"resolution": 128}), seed=0).g
     layer = "b128.conv1"
     for interpolation, expected in (("linear", 0.5**0.5), ("spherical", 1.0)):
         maps = FixNoise(interpolation=interpolation).noise(g, 8, 0.5, rng(1))  # type: ignore[arg-type]
@@ -227,7 +190,7 @@ def test_freezed_counts_layers_as_nvidia_does() -> None:
     """From RGB, two convolutions, skip in the finest block, then three a block: stylegan2-ada-pytorch's `--freezed`."""
     order = ["b32.fromrgb", "b32.conv0", "b32.conv1", "b32.skip"]
     order += [f"b{px}.{layer}" for px in (16, 8) for layer in ("conv0", "conv1", "skip")]
-    nets = fresh()
+    nets = toy_source().copy()
     for count in range(len(order) + 1):
         held = {id(p) for p in FreezeD(layers=count).frozen(nets)}
         layers = {n.rsplit(".", 1)[0] for n, p in nets.d.named_parameters() if id(p) in held}
@@ -244,7 +207,7 @@ def test_freezed_counts_layers_as_nvidia_does() -> None:
 @pytest.mark.parametrize("low_from", ["source", "adapted"])
 @pytest.mark.parametrize("swap_at_px", [8, 16, 32])
 def test_layer_swap_joins_blocks_at_the_swap_resolution(low_from: str, swap_at_px: int) -> None:
-    source, adapted = source_nets().g_ema, trained("finetune").g_ema
+    source, adapted = toy_source().g_ema, trained("finetune").g_ema
     hybrid = LayerSwap(low_from=low_from).finalize(source, adapted, swap_at_px)  # type: ignore[arg-type]
     low, high = (source, adapted) if low_from == "source" else (adapted, source)
     for px, block in hybrid.synthesis.blocks.items():
@@ -266,7 +229,7 @@ def test_layer_swap_shares_the_training_of_fine_tuning_and_refuses_other_resolut
 
 
 def test_weight_interpolation_goes_straight_from_the_source_to_the_adapted_generator() -> None:
-    source, adapted = source_nets().g_ema, trained("finetune").g_ema
+    source, adapted = toy_source().g_ema, trained("finetune").g_ema
     at = {share: WeightInterpolation().finalize(source, adapted, share).state_dict() for share in (0.0, 0.5, 1.0)}
     assert equal(at[0.0], source.state_dict()) and equal(at[1.0], adapted.state_dict())
     for name, tensor in at[0.5].items():

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from benchmark.methods.cdc import CDC, distance_consistency, log_neighbours
 from benchmark.methods.dcl import DCL, contrast
 from benchmark.methods.rssa import RSSA, disturbance, self_correlation
+from small_nets import at_the_source, generator_step, rng
 from torch import Tensor
 
 from benchmark.api import DiscriminatorStep, Generator, GeneratorStep, Method, Nets, RelaxedRealism, Turn
@@ -29,27 +30,12 @@ LONG = TRAIN.model_copy(update={"kimg": 0.02})
 """Five steps; of relaxed realism, the first and the last are near the anchors."""
 
 
-def rng(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 def normal(*shape: int, seed: int = 1) -> Tensor:
     return torch.randn(shape, generator=rng(seed))
 
 
-def at_the_source() -> Nets:
-    nets = toy_source().copy()
-    nets.g.load_state_dict(nets.g_ema.state_dict())
-    return nets
-
-
 def frozen_source() -> Generator:
     return copy.deepcopy(toy_source().g_ema).requires_grad_(False)
-
-
-def g_step(nets: Nets, source: Generator) -> GeneratorStep:
-    z = normal(4, NETS.z_dim, seed=6)
-    return GeneratorStep(nets, source, z, None, nets.g(z, rng=rng(7)), rng(8), 0)
 
 
 def d_step(nets: Nets, reals: Tensor) -> DiscriminatorStep:
@@ -77,9 +63,9 @@ def total(terms: dict[str, Tensor]) -> Tensor:
 
 @pytest.mark.parametrize("method", [CDC(), RSSA()])
 def test_the_loss_is_zero_exactly_where_the_generator_is_the_source(method: Method) -> None:
-    assert total(method.generator_loss(g_step(at_the_source(), frozen_source()))).item() == 0
+    assert total(method.generator_loss(generator_step(at_the_source(), frozen_source()))).item() == 0
     away = toy_source().copy()  # whose raw weights are not their average
-    assert all(loss.item() > 0 for loss in method.generator_loss(g_step(away, frozen_source())).values())
+    assert all(loss.item() > 0 for loss in method.generator_loss(generator_step(away, frozen_source())).values())
 
 
 @pytest.mark.parametrize("method", [CDC(), RSSA(), DCL()])
@@ -88,7 +74,7 @@ def test_the_generators_loss_reaches_all_blocks_and_the_mapping_network_and_runs
 ) -> None:
     nets, source = toy_source().copy(), frozen_source()
     nets.g.requires_grad_(True)
-    step = g_step(nets, source)
+    step = generator_step(nets, source)
     calls: list[str] = []
     nets.g.synthesis.register_forward_hook(lambda *_: calls.append("ours"))
     source.synthesis.register_forward_hook(lambda *_: calls.append("theirs"))
@@ -302,7 +288,7 @@ def test_rssa_sees_the_layout_alone() -> None:
 
 
 def test_rssa_correlates_the_finest_maps_in_every_step_and_all_maps_of_disturbed_images_in_every_sixth() -> None:
-    step = g_step(toy_source().copy(), frozen_source())
+    step = generator_step(toy_source().copy(), frozen_source())
     at = [set(RSSA().generator_loss(replace(step, index=i))) for i in range(13)]
     assert [i for i, names in enumerate(at) if "disturbance" in names] == [0, 6, 12]
     assert all("self_correlation" in names for names in at)
@@ -328,7 +314,7 @@ def test_rssa_disturbs_one_latent_and_uses_what_it_disturbed() -> None:
     source = frozen_source()
     seen: list[Tensor] = []
     source.mapping.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-    step = g_step(at_the_source(), source)
+    step = generator_step(at_the_source(), source)
     RSSA(disturbance=0.15).generator_loss(step)
     (z,) = seen
     shared = 0.85 * step.z[0]
@@ -353,7 +339,7 @@ def test_dcl_contrast_by_hand() -> None:
 
 def test_dcl_is_smaller_where_the_generator_is_the_source_than_where_latents_are_confused() -> None:
     nets, source = at_the_source(), frozen_source()
-    step = g_step(nets, source)
+    step = generator_step(nets, source)
     at_source = DCL().generator_loss(step)["generator_contrast"]
     _, f = source.synthesis(source.mapping(step.z), source.synthesis.anchor_noise())
     expected = 2.0 * np.mean([contrast(x, x, 0.07).item() for x in f.values()])

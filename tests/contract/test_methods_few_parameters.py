@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +18,12 @@ from benchmark.methods.minegan import MineGAN
 from benchmark.methods.style_align import StyleAlign
 from benchmark.methods.stylespace_offset import StyleSpaceOffset
 from benchmark.methods.weight_interpolation import WeightInterpolation
+from small_nets import CFG, TRAIN, count, moved, reals, rng, source, trained
 from torch import Tensor, nn
 
 from benchmark.api import Method, Nets
 from benchmark.api.extra import Extra
-from benchmark.config import NetConfig, TrainConfig
+from benchmark.config import NetConfig
 from benchmark.errors import ConfigError, MethodError, WeightsError
 from benchmark.registry.composition import composed
 from benchmark.sources import file_source
@@ -33,36 +33,11 @@ from benchmark.stylegan2.weights import save
 from benchmark.training.state import State, restore_state, save_state
 from benchmark.training.train import train, trainable
 
-CFG = NetConfig(resolution=16, z_dim=8, w_dim=12, mapping_layers=2, channel_base=96, channel_max=10, mbstd_group=2)
 CHANNELS = {4: 10, 8: 10, 16: 6}
 CONVS = {"b4.conv1": (10, 10), "b8.conv0": (10, 10), "b8.conv1": (10, 10), "b16.conv0": (10, 6), "b16.conv1": (6, 6)}
 """{layer: (channels in, out)}"""
-TRAIN = TrainConfig(kimg=0.012, batch=4, r1_gamma=1, r1_every=2, ema_kimg=0.01, precision="fp32")
 METHODS = (BSA(), FSGAN(), AffinePlus(), AffineLightPlus(rank=2), StyleSpaceOffset())
 on_each_method = pytest.mark.parametrize("method", METHODS, ids=lambda m: m.name)
-
-
-def rng(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-@cache
-def source() -> Nets:
-    """Networks in which nothing is at its initial value, and g and its average differ."""
-    nets = Nets.create(CFG, seed=1)
-    noise = rng(2)
-    with torch.no_grad():
-        for net in (nets.g, nets.g_ema, nets.d):
-            for p in net.parameters():
-                p.add_(torch.randn(p.shape, generator=noise), alpha=0.1)
-    return nets
-
-
-@cache
-def trained(method: Method) -> Nets:
-    nets = source().copy()
-    train(nets, np.random.default_rng(3).integers(0, 256, (8, 3, 16, 16), np.uint8), method, TRAIN, ("few", 0))
-    return nets
 
 
 def parts(method: Method) -> tuple[Nets, list[nn.Parameter], list[nn.Parameter]]:
@@ -70,10 +45,6 @@ def parts(method: Method) -> tuple[Nets, list[nn.Parameter], list[nn.Parameter]]
     nets = source().copy()
     assert method.prepare(nets, torch.zeros(2, 3, 16, 16, dtype=torch.uint8), rng()) is None
     return nets, *trainable(nets, method, Extra())
-
-
-def count(parameters: list[nn.Parameter]) -> int:
-    return sum(p.numel() for p in parameters)
 
 
 def changed(net: str, method: Method) -> set[str]:
@@ -284,14 +255,8 @@ def test_at_512_px_the_counts_are_the_papers() -> None:
 
 def mined(method: MineGAN, **hooks: Callable[[State], None]) -> Nets:
     nets = source().copy()
-    train(nets, np.random.default_rng(3).integers(0, 256, (8, 3, 16, 16), np.uint8), method, TRAIN, ("few", 0), **hooks)
+    train(nets, reals(), method, TRAIN, ("few", 0), **hooks)
     return nets
-
-
-def moved(start: nn.Module, end: nn.Module) -> set[str]:
-    """Names of parameters that differ, and of those that are new."""
-    before = dict(start.named_parameters())
-    return {n for n, p in end.named_parameters() if n not in before or not p.equal(before[n])}
 
 
 def test_a_miner_changes_nothing_at_the_start() -> None:

@@ -10,10 +10,11 @@ from benchmark.methods.freezesg import FreezeSG
 from benchmark.methods.layer_swap import LayerSwap
 from benchmark.methods.structure_loss import StructureLoss
 from benchmark.methods.ui2i import UI2I
+from small_nets import at_the_source, generator_step
 
-from benchmark.api import Generator, GeneratorStep, Method, Nets
+from benchmark.api import Method, Nets
 from benchmark.config import TrainConfig
-from benchmark.conformity.trial import FACTS, NETS, TRAIN, toy_reals, toy_source
+from benchmark.conformity.trial import FACTS, TRAIN, toy_reals, toy_source
 from benchmark.errors import ConfigError
 from benchmark.registry import find_method
 from benchmark.training.train import train
@@ -27,18 +28,6 @@ def frozen_names(method: Method, nets: Nets) -> set[str]:
     ids = {id(p) for p in method.frozen(nets)}
     parts = {"g": nets.g, "d": nets.d}
     return {name for part, net in parts.items() for name, p in net.named_parameters(part) if id(p) in ids}
-
-
-def step_of(nets: Nets, source: Generator) -> GeneratorStep:
-    z = torch.randn(4, NETS.z_dim, generator=torch.Generator().manual_seed(6))
-    rng = torch.Generator().manual_seed(8)
-    return GeneratorStep(nets, source, z, None, nets.g(z, rng=rng), rng, 0)
-
-
-def at_the_source() -> Nets:
-    nets = toy_source().copy()
-    nets.g.load_state_dict(nets.g_ema.state_dict())
-    return nets
 
 
 @pytest.mark.parametrize("method", [FreezeG(), FreezeG(layers=11), FreezeFC(), FreezeSG(), FreezeSG(d_up_to_px=8)])
@@ -115,9 +104,9 @@ def test_freezesg_freezes_styles_low_blocks_and_the_finest_blocks_of_d() -> None
 
 def test_structure_loss_is_zero_at_the_source_and_the_papers_value_away_from_it() -> None:
     nets, source = at_the_source(), toy_source().g_ema
-    assert StructureLoss().generator_loss(step_of(nets, source))["structure"].item() == 0
+    assert StructureLoss().generator_loss(generator_step(nets, source))["structure"].item() == 0
     nets = toy_source().copy()  # the raw generator
-    step = step_of(nets, source)
+    step = generator_step(nets, source)
     features = [g.synthesis(g.mapping(step.z), source.synthesis.anchor_noise())[1] for g in (nets.g, source)]
     distance = {px: ((features[0][px] - features[1][px]).double() ** 2).mean().item() for px in (8, 16, 32)}
     assert min(distance.values()) > 0
@@ -131,13 +120,13 @@ def test_structure_loss_looks_at_the_weights_of_the_source_it_is_given() -> None
     nets, source = at_the_source(), toy_source().copy().g_ema
     with torch.no_grad():
         source.synthesis.b16.conv0.weight.mul_(-1)
-    assert StructureLoss().generator_loss(step_of(nets, source))["structure"].item() > 0
+    assert StructureLoss().generator_loss(generator_step(nets, source))["structure"].item() > 0
 
 
 def test_structure_loss_reaches_everything_up_to_its_limit() -> None:
     nets, method = toy_source().copy(), StructureLoss(up_to_px=16)
     nets.g.requires_grad_(True)
-    method.generator_loss(step_of(nets, toy_source().g_ema))["structure"].backward()
+    method.generator_loss(generator_step(nets, toy_source().g_ema))["structure"].backward()
     reached = {n for n, p in nets.g.named_parameters() if p.grad is not None and p.grad.any()}
     low = ("mapping.", "synthesis.b4.const", "synthesis.b4.conv", "synthesis.b8.conv", "synthesis.b16.conv")
     assert reached == {n for n, _ in nets.g.named_parameters() if n.startswith(low)}

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from benchmark.methods.fixnoise import FixNoise
 from pydantic import ValidationError
+from small_nets import generator_step
 from torch import Tensor
 
-from benchmark.api import Generator, GeneratorStep, Nets, feature_matching
-from benchmark.conformity.trial import NETS, toy_source
+from benchmark.api import Generator, feature_matching
+from benchmark.conformity.trial import toy_source
 from benchmark.stylegan2 import ops
-
-
-def step_of(nets: Nets) -> GeneratorStep:
-    z = torch.randn(3, NETS.z_dim, generator=torch.Generator().manual_seed(6))
-    rng = torch.Generator().manual_seed(8)
-    return GeneratorStep(nets, toy_source().g_ema, z, None, nets.g(z, rng=rng), rng, 0)
 
 
 def rgb_sums(g: Generator, z: Tensor) -> dict[int, np.ndarray]:
@@ -37,7 +31,7 @@ def rgb_sums(g: Generator, z: Tensor) -> dict[int, np.ndarray]:
 @pytest.mark.parametrize("match", ["features", "rgb", "image", "all"])
 def test_each_choice_is_the_distance_of_what_it_names(match: str) -> None:
     nets = toy_source().copy()
-    step = step_of(nets)
+    step = generator_step(nets, toy_source().g_ema)
     loss = FixNoise(match=match, weight=0.3, image_weight=7.0).generator_loss(step)  # type: ignore[arg-type]
     ours, theirs = (rgb_sums(g, step.z) for g in (nets.g, step.source))
     distances = [((ours[px] - theirs[px]) ** 2).mean() for px in (4, 8, 16, 32)]
@@ -61,7 +55,7 @@ def test_each_choice_is_the_distance_of_what_it_names(match: str) -> None:
 
 def test_features_are_matched_bit_by_bit_as_ever() -> None:
     nets = toy_source().copy()
-    step = step_of(nets)
+    step = generator_step(nets, toy_source().g_ema)
     ours, theirs = (g.synthesis(g.mapping(step.z), step.source.synthesis.anchor_noise()) for g in (nets.g, step.source))
     expected = 0.05 * feature_matching(ours[1], theirs[1])
     assert FixNoise().generator_loss(step)["fixnoise"].equal(expected)
@@ -77,7 +71,7 @@ def test_features_are_matched_bit_by_bit_as_ever() -> None:
 def test_matching_rgb_leaves_no_hooks_and_holds_the_layers_to_rgb() -> None:
     nets = toy_source().copy()
     nets.g.requires_grad_(True)
-    FixNoise(match="rgb").generator_loss(step_of(nets))["fixnoise_rgb"].backward()
+    FixNoise(match="rgb").generator_loss(generator_step(nets, toy_source().g_ema))["fixnoise_rgb"].backward()
     for g in (nets.g, toy_source().g_ema):
         assert all(not block._forward_hooks for block in g.synthesis.blocks.values())
     assert all(block.torgb.weight.grad is not None for block in nets.g.synthesis.blocks.values())

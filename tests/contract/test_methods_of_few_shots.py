@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -17,63 +16,16 @@ from benchmark.methods.mixdl import MixDL, distance
 from benchmark.methods.rick import RICK, filters
 from benchmark.methods.weditgan import WeditGAN
 from scipy.special import softmax
-from torch import Tensor, nn
+from small_nets import CFG, TRAIN, count, generator_step, moved, prepared, reals, rng, source, trained
+from torch import Tensor
 
-from benchmark.api import DiscriminatorStep, Extra, GeneratorStep, Method, Nets, Turn, added, fisher_information
-from benchmark.config import NetConfig, TrainConfig
+from benchmark.api import DiscriminatorStep, GeneratorStep, Method, Nets, Turn, added, fisher_information
 from benchmark.errors import ConfigError, MethodError
 from benchmark.registry import find_method
 from benchmark.stylegan2 import Generator
-from benchmark.training.train import train, trainable
+from benchmark.training.train import train
 
-CFG = NetConfig(resolution=16, z_dim=8, w_dim=12, mapping_layers=2, channel_base=96, channel_max=10, mbstd_group=2)
-TRAIN = TrainConfig(kimg=0.012, batch=4, r1_gamma=1, r1_every=2, ema_kimg=0.01, precision="fp32")
 SMALL_RICK = RICK(warmup_steps=2, samples=4, every=2, quantile=0.6, prune=0.1)
-
-
-def rng(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-@cache
-def source() -> Nets:
-    """Networks in which nothing is at its initial value, and g and its average differ."""
-    nets = Nets.create(CFG, seed=1)
-    noise = rng(2)
-    with torch.no_grad():
-        for net in (nets.g, nets.g_ema, nets.d):
-            for p in net.parameters():
-                p.add_(torch.randn(p.shape, generator=noise), alpha=0.1)
-    return nets
-
-
-def reals() -> np.ndarray:
-    return np.random.default_rng(3).integers(0, 256, (8, 3, 16, 16), np.uint8)
-
-
-@cache
-def trained(method: Method) -> Nets:
-    nets = source().copy()
-    train(nets, reals(), method, TRAIN, ("few shots", 0))
-    return nets
-
-
-def prepared(method: Method) -> tuple[Nets, Extra, list[nn.Parameter], list[nn.Parameter]]:
-    """The networks as they enter the loop, the method's extra, and what trains in G and D."""
-    nets = source().copy()
-    extra = method.prepare(nets, torch.from_numpy(reals()), rng()) or Extra()
-    return nets, extra, *trainable(nets, method, extra)
-
-
-def moved(method: Method, net: str) -> set[str]:
-    """Names of parameters of the evaluated G, or of D, that differ from the source's."""
-    start = source().g_ema if net == "g" else source().d
-    end = trained(method).g_ema if net == "g" else trained(method).d
-    return {n for n, p in end.named_parameters() if n not in start.state_dict() or not p.equal(start.state_dict()[n])}
-
-
-def count(parameters: list[nn.Parameter]) -> int:
-    return sum(p.numel() for p in parameters)
 
 
 # WeditGAN
@@ -84,7 +36,8 @@ def test_weditgan_trains_an_offset_of_w_for_each_layer_and_nothing_else_of_g() -
     layers = [m for m in nets.g.modules() if hasattr(m, "affine")]
     assert [p.shape for p in g] == [(CFG.w_dim,)] * len(layers) and len(layers) == 5 + 3
     assert count(d) == count(list(nets.d.parameters()))
-    assert moved(WeditGAN(), "g") == {n for n, _ in source().g.named_parameters() if n.endswith(".affine.bias")}
+    offsets = moved(source().g_ema, trained(WeditGAN()).g_ema)
+    assert offsets == {n for n, _ in source().g.named_parameters() if n.endswith(".affine.bias")}
 
 
 def test_weditgans_bias_is_what_an_offset_of_w_gives() -> None:
@@ -162,8 +115,7 @@ def test_lfs_gans_loss_reaches_the_factors_and_leaves_d_alone() -> None:
     nets, extra, g, d = prepared(method)
     for p in [*g, *d]:
         p.requires_grad_(True)
-    z = torch.randn(4, CFG.z_dim, generator=rng(6))
-    step = GeneratorStep(nets, source().g_ema, z, None, nets.g(z, rng=rng(7)), rng(8), 0, extra)
+    step = generator_step(nets, source().g_ema, extra)
     method.generator_loss(step)["mode_seeking"].backward()
     assert any(p.grad is not None and p.grad.ne(0).any() for p in g)
     assert all(p.grad is None for p in d)
@@ -176,8 +128,8 @@ def test_genda_trains_a_scale_and_a_shift_of_z_and_ds_last_layer() -> None:
     nets, _, g, d = prepared(GenDA())
     assert sorted(p.numel() for p in g) == [CFG.z_dim, CFG.z_dim]
     assert {id(p) for p in d} == {id(p) for p in nets.d.b4.out.parameters()}
-    assert moved(GenDA(), "g") == {"mapping.miner.fc0.weight", "mapping.miner.fc0.bias"}
-    assert moved(GenDA(), "d") == {"b4.out.weight", "b4.out.bias"}
+    assert moved(source().g_ema, trained(GenDA()).g_ema) == {"mapping.miner.fc0.weight", "mapping.miner.fc0.bias"}
+    assert moved(source().d, trained(GenDA()).d) == {"b4.out.weight", "b4.out.bias"}
     assert not nets.d.b4.out.weight.equal(source().d.b4.out.weight), "the classifier is a new one"
 
 
@@ -200,8 +152,8 @@ def test_genda_truncates_fakes_while_it_trains_and_no_other_method_does() -> Non
         def generator_loss(self, step: GeneratorStep) -> dict[str, Tensor]:
             g = step.nets.g
             whole, narrow = (g.mapping(step.z, psi=psi) for psi in (1.0, self.psi))
-            fakes = [g.synthesis(w, "none")[0] for w in (whole, narrow)]
-            seen.append(float((fakes[1] - step.images).abs().mean() - (fakes[0] - step.images).abs().mean()))
+            fakes, images = [g.synthesis(w, "none")[0].detach() for w in (whole, narrow)], step.images.detach()
+            seen.append(float((fakes[1] - images).abs().mean() - (fakes[0] - images).abs().mean()))
             return {}
 
     nets = source().copy()
@@ -226,12 +178,13 @@ def test_adafm_modulates_fine_filters_and_holds_what_is_near_the_image() -> None
     nets, _, g, _ = prepared(method)
     fine = nets.g.synthesis.b16
     assert count([p for p in g if any(p is q for q in fine.parameters())]) == 2 * (10 * 6 + 6 * 6)
-    assert {n for n in moved(method, "g") if ".b16." in n} == {
+    changed = {net: moved(getattr(source(), net), getattr(trained(method), net)) for net in ("g_ema", "d")}
+    assert {n for n in changed["g_ema"] if ".b16." in n} == {
         "synthesis.b16.conv0.weight",
         "synthesis.b16.conv1.weight",
     }
-    assert {n for n, _ in source().g.named_parameters() if ".b16." not in n} <= moved(method, "g")
-    assert all(not n.startswith("b16.") for n in moved(method, "d")) and moved(method, "d")
+    assert {n for n, _ in source().g.named_parameters() if ".b16." not in n} <= changed["g_ema"]
+    assert all(not n.startswith("b16.") for n in changed["d"]) and changed["d"]
 
 
 def test_adafm_is_gamma_times_the_filter_plus_beta() -> None:
@@ -278,7 +231,7 @@ def test_mixdl_gives_g_and_d_a_loss_each_and_neither_the_others() -> None:
     z, images = torch.randn(4, CFG.z_dim, generator=rng(6)), torch.randn(4, 3, 16, 16, generator=rng(7))
     for p in [*g, *d]:
         p.requires_grad_(True)
-    step = GeneratorStep(nets, source().g_ema, z, None, images, rng(8), 0, extra)
+    step = generator_step(nets, source().g_ema, extra, images)
     method.generator_loss(step)["generator_mixture"].backward()
     assert any(p.grad is not None for p in g) and all(p.grad is None for p in d)
     for p in g:

@@ -12,28 +12,14 @@ from benchmark.methods.finetune import Finetune
 from benchmark.methods.freezeg import FreezeG
 from benchmark.methods.l2sp import L2SP
 from benchmark.methods.lecam import LeCam
+from small_nets import at_the_source, generator_step, rng
 from torch import Tensor, nn
 
-from benchmark.api import DiscriminatorStep, Extra, Generator, GeneratorStep, Method, Nets, reparametrise
+from benchmark.api import DiscriminatorStep, Extra, GeneratorStep, Method, Nets, reparametrise
 from benchmark.conformity.trial import NETS, TRAIN, changed, state_of, toy_reals, toy_source
 from benchmark.stylegan2.networks import FullyConnected, SynthesisLayer, ToRGB
 from benchmark.training.state import State
 from benchmark.training.train import train
-
-
-def rng(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def step_of(nets: Nets, source: Generator, extra: Extra | None = None) -> GeneratorStep:
-    z = torch.randn(4, NETS.z_dim, generator=rng(6))
-    return GeneratorStep(nets, source, z, None, nets.g(z, rng=rng(7)), rng(8), 0, extra or Extra())
-
-
-def at_the_source() -> Nets:
-    nets = toy_source().copy()
-    nets.g.load_state_dict(nets.g_ema.state_dict())
-    return nets
 
 
 def prepared(method: Method, nets: Nets) -> Extra:
@@ -113,13 +99,13 @@ def test_preparing_ewc_leaves_the_networks_and_their_gradients_alone() -> None:
 def test_ewc_is_zero_at_the_source_and_weighs_each_distance_by_its_fisher_value() -> None:
     nets, source = at_the_source(), toy_source().g_ema
     extra = prepared(EWC(samples=2), nets)
-    assert EWC().generator_loss(step_of(nets, source, extra))["ewc"].item() == 0
+    assert EWC().generator_loss(generator_step(nets, source, extra))["ewc"].item() == 0
     moved = {"synthesis.b8.conv0.weight": 0.1, "synthesis.b4.const": -0.2, "mapping.fc1.bias": 3.0}
     with torch.no_grad():
         for name, by in moved.items():
             nets.g.get_parameter(name).add_(by)
     expected = sum(by**2 * extra.get_buffer(n.replace(".", "/")).double().sum().item() for n, by in moved.items())
-    step = step_of(nets, source, extra)
+    step = generator_step(nets, source, extra)
     assert EWC(weight=7.0).generator_loss(step)["ewc"].item() == pytest.approx(7 * expected, rel=1e-4)
 
 
@@ -148,7 +134,7 @@ def test_a_spring_holds_the_weight_that_a_reparametrised_layer_uses(method: Meth
     layer = nets.g.synthesis.b8.conv0
     reparametrise(nets, [(layer, "weight")], lambda weight: Scaled())
     extra = method.prepare(nets, torch.from_numpy(toy_reals().copy()), rng(1))
-    step = step_of(nets, source, extra)
+    step = generator_step(nets, source, extra)
     assert method.generator_loss(step)[method.name].item() == 0
     with torch.no_grad():
         layer.parametrizations.weight[0].factor.fill_(1.1)
@@ -163,7 +149,7 @@ def test_a_spring_holds_the_weight_that_a_reparametrised_layer_uses(method: Meth
 
 def test_l2sp_is_zero_at_the_source_and_half_the_squared_distance_of_the_weights_as_used() -> None:
     nets, source = at_the_source(), toy_source().g_ema
-    assert L2SP().generator_loss(step_of(nets, source))["l2sp"].item() == 0
+    assert L2SP().generator_loss(generator_step(nets, source))["l2sp"].item() == 0
     nets = toy_source().copy()
     expected = 0.0
     for path, module in nets.g.named_modules():
@@ -175,14 +161,14 @@ def test_l2sp_is_zero_at_the_source_and_half_the_squared_distance_of_the_weights
             elif isinstance(module, SynthesisLayer | ToRGB) and name == "weight":
                 used = 1 / math.sqrt(p.shape[1] * p.shape[2] * p.shape[3])
             expected += (used * (p - twin.get_parameter(name)).detach().double()).square().sum().item()
-    loss = L2SP(weight=0.3).generator_loss(step_of(nets, source))["l2sp"].item()
+    loss = L2SP(weight=0.3).generator_loss(generator_step(nets, source))["l2sp"].item()
     assert loss == pytest.approx(0.15 * expected, rel=1e-5)
 
 
 def test_l2sp_pulls_each_weight_back_along_its_own_displacement() -> None:
     nets, source = toy_source().copy(), toy_source().g_ema
     nets.g.requires_grad_(True)
-    L2SP().generator_loss(step_of(nets, source))["l2sp"].backward()
+    L2SP().generator_loss(generator_step(nets, source))["l2sp"].backward()
     for p, q in zip(nets.g.parameters(), source.parameters(), strict=True):
         assert p.grad is not None
         torch.testing.assert_close(p.grad / p.grad.norm(), (p - q).detach() / (p - q).norm().detach())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,37 +14,19 @@ from benchmark.methods.jojogan import JoJoGAN
 from benchmark.methods.projected import Projected
 from benchmark.methods.stylegan_nada import StyleGANNADA
 from benchmark.methods.vision_aided import VisionAided
+from small_nets import CFG, generator_step, prepared, reals, rng, source, trained
 from torch import Tensor, nn
 
-from benchmark.api import ClipImages, DiscriminatorStep, EfficientNetLite0, Extra, GeneratorStep, Method, Nets, Turn
+from benchmark.api import ClipImages, DiscriminatorStep, EfficientNetLite0, Extra, Method, Nets, Turn
 from benchmark.api.needed import given, needed
-from benchmark.config import NetConfig, TrainConfig
 from benchmark.conformity.stand_ins import clip, with_stand_ins, write_stand_in
 from benchmark.errors import MethodError
 from benchmark.metrics.networks.features import load_feature_network
 from benchmark.metrics.networks.weight_files import WEIGHT_FILES, locate
 from benchmark.registry import find_method
-from benchmark.training.train import train, trainable
 
-CFG = NetConfig(resolution=16, z_dim=8, w_dim=12, mapping_layers=2, channel_base=96, channel_max=10, mbstd_group=2)
-TRAIN = TrainConfig(kimg=0.012, batch=4, r1_gamma=1, r1_every=2, ema_kimg=0.01, precision="fp32")
 JOJO, NADA = JoJoGAN(references=3, inversion_steps=3), StyleGANNADA(images=6)
 PROJECTED, AIDED = Projected(px=64, width=4), VisionAided(px=64)
-
-
-def rng(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-@cache
-def source() -> Nets:
-    nets = Nets.create(CFG, seed=1)
-    noise = rng(2)
-    with torch.no_grad():
-        for net in (nets.g, nets.g_ema, nets.d):
-            for p in net.parameters():
-                p.add_(torch.randn(p.shape, generator=noise), alpha=0.1)
-    return nets
 
 
 @pytest.fixture(autouse=True)
@@ -54,30 +35,13 @@ def stand_ins() -> Iterator[None]:
         yield
 
 
-def reals() -> np.ndarray:
-    return np.random.default_rng(3).integers(0, 256, (8, 3, 16, 16), np.uint8)
-
-
-def trained(method: Method) -> Nets:
-    nets = source().copy()
-    train(nets, reals(), method, TRAIN, ("look", 0))
-    return nets
-
-
-def prepared(method: Method) -> tuple[Nets, Extra, list[nn.Parameter], list[nn.Parameter]]:
-    nets = source().copy()
-    extra = method.prepare(nets, torch.from_numpy(reals()), rng())
-    assert extra is not None
-    g, d = trainable(nets, method, extra)
+def free(method: Method) -> tuple[Nets, Extra, list[nn.Parameter], list[nn.Parameter]]:
+    """As `prepared`, and what trains requires gradients."""
+    nets, extra, g, d = prepared(method)
+    assert extra.state_dict(), "each of these methods remembers something"
     for p in [*g, *d]:
         p.requires_grad_(True)
     return nets, extra, g, d
-
-
-def step_of(nets: Nets, extra: Extra, images: Tensor | None = None) -> GeneratorStep:
-    z = torch.randn(4, CFG.z_dim, generator=rng(6))
-    images = nets.g(z, rng=rng(7)) if images is None else images
-    return GeneratorStep(nets, source().g_ema, z, None, images, rng(8), 0, extra)
 
 
 def same(a: nn.Module, b: nn.Module) -> bool:
@@ -107,8 +71,8 @@ def test_a_composition_is_adversarial_only_if_all_its_parts_are() -> None:
 
 def test_jojogans_loss_is_the_mean_l1_distance_of_ds_features() -> None:
     method = JOJO.model_copy(update={"mixed_share": 1.0})
-    nets, extra, _, d = prepared(method)
-    step = step_of(nets, extra)
+    nets, extra, _, d = free(method)
+    step = generator_step(nets, source().g_ema, extra)
     which = torch.randint(3, (4,), generator=rng(8))
     image = nets.g(step.z, noise="const")  # all layers are replaced
     ours, theirs = (nets.d.features(x)[1] for x in (image, extra.get_buffer("images")[which]))
@@ -122,10 +86,10 @@ def test_jojogans_loss_is_the_mean_l1_distance_of_ds_features() -> None:
 
 def test_jojogan_replaces_the_fine_layers_of_the_references_codes() -> None:
     method = JOJO.model_copy(update={"mixed_share": 1 / 3})  # of three resolutions
-    nets, extra, _, _ = prepared(method)
+    nets, extra, _, _ = free(method)
     handed: list[Tensor] = []
     nets.g.synthesis.register_forward_pre_hook(lambda module, inputs: handed.append(inputs[0]))
-    step = step_of(nets, extra, torch.zeros(4, 3, 16, 16))
+    step = generator_step(nets, source().g_ema, extra, torch.zeros(4, 3, 16, 16))
     method.generator_loss(step)
     own, random = extra.get_buffer("codes")[torch.randint(3, (4,), generator=rng(8))], nets.g.mapping(step.z)
     assert handed[-1][:, :3].equal(own[:, :3]), "the constant's convolution and the two at 8 px"
@@ -134,7 +98,7 @@ def test_jojogan_replaces_the_fine_layers_of_the_references_codes() -> None:
 
 def test_jojogans_inversion_comes_nearer_to_its_references() -> None:
     def distance(steps: int) -> float:
-        nets, extra, _, _ = prepared(JoJoGAN(references=3, inversion_steps=steps))
+        nets, extra, _, _ = free(JoJoGAN(references=3, inversion_steps=steps))
         with torch.no_grad():
             images = nets.g.synthesis(extra.get_buffer("codes"), "const")[0]
             ours, theirs = (
@@ -150,7 +114,7 @@ def test_jojogans_inversion_comes_nearer_to_its_references() -> None:
 
 
 def test_nadas_loss_is_one_less_the_cosine_to_the_direction_of_the_domain() -> None:
-    nets, extra, g, d = prepared(NADA)
+    nets, extra, g, d = free(NADA)
     encode, chosen = ClipImages(), torch.randperm(8, generator=rng())[:6]
     generator = rng()
     torch.randperm(8, generator=generator)
@@ -163,7 +127,7 @@ def test_nadas_loss_is_one_less_the_cosine_to_the_direction_of_the_domain() -> N
     with torch.no_grad():
         for p in g:
             p.add_(torch.randn(p.shape, generator=rng(9)), alpha=1.0)
-    step = step_of(nets, extra)
+    step = generator_step(nets, source().g_ema, extra)
     ours, theirs = (encode(net(step.z, noise="const")) for net in (nets.g, source().g_ema))
     moved = (ours - theirs).detach().double().numpy()
     lengths = np.linalg.norm(moved, axis=1)
@@ -177,8 +141,8 @@ def test_nadas_loss_is_one_less_the_cosine_to_the_direction_of_the_domain() -> N
 
 
 def test_nadas_gradient_is_bounded_where_both_generators_agree() -> None:
-    nets, extra, g, _ = prepared(NADA)
-    loss = NADA.generator_loss(step_of(nets, extra))["direction"]
+    nets, extra, g, _ = free(NADA)
+    loss = NADA.generator_loss(generator_step(nets, source().g_ema, extra))["direction"]
     loss.backward()
     assert loss.item() == pytest.approx(1)
     assert max(p.grad.abs().max().item() for p in g if p.grad is not None) < 1e3
@@ -257,7 +221,7 @@ def test_the_four_scales_end_in_the_features_that_metrics_pool() -> None:
 
 @pytest.mark.parametrize("method", [PROJECTED, AIDED, NADA], ids=lambda m: m.name)
 def test_the_network_is_held_and_not_stored(method: Method) -> None:
-    _, extra, g, d = prepared(method)
+    _, extra, g, d = free(method)
     trains = {id(p) for p in [*g, *d]}
     assert {id(p) for p in extra.parameters()} <= trains
     stored = sum(t.numel() for t in extra.state_dict().values())
@@ -265,7 +229,7 @@ def test_the_network_is_held_and_not_stored(method: Method) -> None:
 
 
 def test_projected_discriminators_judge_alone() -> None:
-    nets, extra, _, d = prepared(PROJECTED)
+    nets, extra, _, d = free(PROJECTED)
     turn = Turn(nets, extra, rng(1), 0)
     images = torch.randn(3, 3, 16, 16, generator=rng(2), requires_grad=True)
     logits = PROJECTED.judge(turn, images, None)
@@ -277,7 +241,7 @@ def test_projected_discriminators_judge_alone() -> None:
 
 
 def test_the_projection_is_random_held_and_the_runs_own() -> None:
-    one, two = (prepared(PROJECTED)[1].get_submodule("projection") for _ in range(2))
+    one, two = (free(PROJECTED)[1].get_submodule("projection") for _ in range(2))
     assert not list(one.parameters())
     for a, b in zip(one.buffers(), two.buffers(), strict=True):
         assert a.equal(b), "the same in each process of a training, and after an interruption"
@@ -289,7 +253,7 @@ def test_the_projection_is_random_held_and_the_runs_own() -> None:
 
 
 def test_vision_aided_adds_a_second_judge_in_both_updates() -> None:
-    nets, extra, _, d = prepared(AIDED)
+    nets, extra, _, d = free(AIDED)
     head, network = copy.deepcopy(extra.d).eval(), extra.get_submodule("network")
     fakes, reals_ = (torch.randn(4, 3, 16, 16, generator=rng(i)) for i in (2, 3))
     logits = torch.zeros(4, 1)
@@ -298,7 +262,7 @@ def test_vision_aided_adds_a_second_judge_in_both_updates() -> None:
     fake, real = (head(network(x)[-1]).detach().double().numpy() for x in (fakes, reals_))
     losses = {"d_vision": np.log1p(np.exp(fake)).mean() + np.log1p(np.exp(-real)).mean()}
     assert AIDED.discriminator_loss(step_d)["d_vision"].item() == pytest.approx(losses["d_vision"], rel=1e-4)
-    step = step_of(nets, extra, fakes.clone().requires_grad_(True))
+    step = generator_step(nets, source().g_ema, extra, fakes.clone().requires_grad_(True))
     loss = AIDED.generator_loss(step)["g_vision"]
     assert loss.item() == pytest.approx(np.log1p(np.exp(-fake)).mean(), rel=1e-4)
     (gradient,) = torch.autograd.grad(loss, step.images)

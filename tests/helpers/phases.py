@@ -10,8 +10,9 @@ from benchmark.config import NetConfig, TrainConfig
 from benchmark.stylegan2 import Nets
 from benchmark.system.random_streams import Streams
 from benchmark.training import losses
+from benchmark.training.images import generate, latents
 from benchmark.training.kernels import Arithmetic
-from benchmark.training.train import adam, generate, latents, phase, set_precision, update_average
+from benchmark.training.train import adam, phase, set_precision, update_average
 
 EVERY = {"generator": 1, "path_length": 4, "discriminator": 1, "r1": 16, "average": 1}
 """A phase runs once in so many steps."""

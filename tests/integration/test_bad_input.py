@@ -10,10 +10,9 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from command_line import QUICK, Done, Finished, process
-from PIL import Image
+from image_files import folder_of, noise
 
 from benchmark.config import NetConfig
 from benchmark.sources import source as sources
@@ -25,11 +24,7 @@ RUN = ("run", *QUICK, "--methods", "finetune", "--domains", "toy-rings", "--out"
 
 
 def images(folder: Path, count: int, px: int = 32) -> list[Path]:
-    rng = np.random.default_rng(0)
-    folder.mkdir()
-    for number in range(count):
-        Image.fromarray(rng.integers(0, 256, (px, px, 3), np.uint8)).save(folder / f"{number}.png")
-    return sorted(folder.iterdir())
+    return sorted(folder_of(folder, (noise(n, px) for n in range(count))).iterdir())
 
 
 @pytest.fixture
@@ -162,11 +157,11 @@ def test_closed_folders_are_told(mess: Path, command: Command) -> None:
 
 
 def test_a_few_damaged_files_among_good_ones_are_skipped(mess: Path, command: Command) -> None:
-    for name in ("0.png", "1.png"):
+    for name in ("00.png", "01.png"):
         shutil.copy(mess / "truncated" / name, mess / "good" / f"damaged-{name}")
     done = command(*RUN, "--domains", "good", "--dry-run")
     assert done.code == 0
-    assert "good: 2 files skipped, the first: damaged-0.png (cannot be decoded" in done.out
+    assert "good: 2 files skipped, the first: damaged-00.png (cannot be decoded" in done.out
 
 
 # Weight files

@@ -8,9 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+from command_line import QUICK
+from image_files import folder_of, noise
 from reader import BLOCK, User, commands
 from waiting import PATIENCE
 
@@ -19,18 +19,7 @@ import benchmark
 ENGINE = Path(benchmark.__file__).parent
 ROOT = ENGINE.parent
 DOCS = ROOT / "docs"
-TOY = (
-    "--suite",
-    "smoke",
-    "--jobs",
-    "0",
-    "--set",
-    "train.kimg=0.032",
-    "--set",
-    "eval.samples=32",
-    "--set",
-    "eval.pairs=16",
-)
+TOY = (*QUICK, "--jobs", "0")
 GAP = "…"
 
 
@@ -56,12 +45,8 @@ def test_every_page_is_in_the_navigation() -> None:
 @pytest.fixture
 def user(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> User:
     """Somebody with a checkout and a folder of a dozen images of different sizes."""
-    images = tmp_path / "my-images"
-    images.mkdir()
-    rng = np.random.default_rng(0)
-    for i in range(12):
-        pixels = rng.integers(0, 256, (40 + i, 60, 3), np.uint8)
-        Image.fromarray(pixels).save(images / f"photo {i}.png")
+    images = folder_of(tmp_path / "my-images", (noise(i, 40 + i, 60) for i in range(12)))
+    (images / "00.png").rename(images / "photo 0.png")
     return User(tmp_path, ROOT, tmp_path_factory.mktemp("cache"))
 
 

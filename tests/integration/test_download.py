@@ -228,7 +228,7 @@ REFUSED: dict[str, tuple[Answer, type[DataError], str, int]] = {
     "too short a length": (file(DATA, says_length=1000), DataError, r"no whole ZIP \(1000 bytes\)", 1),
     "nothing": (file(b""), DataError, r"no whole ZIP \(0 bytes\)", 1),
     "truncated at the start": (file(DATA, stops_after=0), ForNow, "the connection broke off", 3),
-    "stalled for ever": (file(DATA, stops_after=10, stalls=True), ForNow, "nothing came for too long", 3),
+    "stalled for ever": (file(DATA, stops_after=10, stalls=True), ForNow, "no data arrived for too long", 3),
 }
 
 

@@ -11,13 +11,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
 from command_line import Done
 from hostile_site import Site, file, open_site, page, status
+from image_files import noise, png
 from nvidia_pickle import write_pickle
-from PIL import Image
 
 from benchmark.config import NetConfig
 from benchmark.domains import assets as targets
@@ -56,11 +55,8 @@ def card(shelf: Path, *files: dict[str, Any], name: str = "birds", **more: Any) 
     (shelf / f"{name}.yaml").write_text(yaml.safe_dump(said | ({"files": list(files)} if files else {}) | more))
 
 
-def picture(seed: int, px: int = 64) -> bytes:
-    buffer = io.BytesIO()
-    pixels = np.random.default_rng(seed).integers(0, 256, (px, px, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
+def picture(seed: int) -> bytes:
+    return png(noise(seed, 64))
 
 
 def zip_of(count: int, seed: int = 0) -> bytes:
@@ -302,7 +298,7 @@ def test_a_pretrained_network_becomes_a_source_in_one_command(
     said = good(command("sources", "fetch", "net", "--accept-licence"))
     assert "imported; use it with: python -m benchmark run --source net\n" in said and "CC BY-NC 4.0" in said
     asked = len(site.asked)
-    assert "was here; use it with" in good(command("sources", "fetch", "net")) and len(site.asked) == asked
+    assert "already imported; use it with" in good(command("sources", "fetch", "net")) and len(site.asked) == asked
     assert "did you mean net?" in bad(command("sources", "fetch", "nett"))
 
 

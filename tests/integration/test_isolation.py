@@ -98,17 +98,27 @@ def test_fail_fast_leaves_the_rest(tmp_path: Path, cache: Path) -> None:
     assert set(records(tmp_path)) == {"source", "raises"}
 
 
-def test_two_at_a_time_make_the_same_numbers(tmp_path: Path, cache: Path) -> None:
+HARMLESS = ("--methods", "finetune,layer_swap,freezed")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> dict[str, dict[str, Any]]:
+    """The records of harmless methods alone, one job after the other in one process."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    done = run(cache, folder, *HARMLESS, "--jobs", "0")
+    assert done.code == 0, done
+    return records(folder)
+
+
+def test_two_at_a_time_make_the_same_numbers(
+    undisturbed: dict[str, dict[str, Any]], tmp_path: Path, cache: Path
+) -> None:
     """With as many threads each; a checkpoint that two jobs share is trained once."""
-    names = ("--methods", "finetune,layer_swap,freezed")
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-    one = run(cache, tmp_path / "one", *names, "--jobs", "0")
-    two = run(cache, tmp_path / "two", *names, "--jobs", "2", "--threads", "2")
-    assert one.code == two.code == 0, two
-    a, b = records(tmp_path / "one"), records(tmp_path / "two")
-    assert {m: r["metrics"] for m, r in a.items()} == {m: r["metrics"] for m, r in b.items()}
-    assert len(list((tmp_path / "two" / "res" / "checkpoints").glob("*.safetensors"))) == 2
+    done = run(cache, tmp_path, *HARMLESS, "--jobs", "2", "--threads", "2")
+    assert done.code == 0, done
+    found = records(tmp_path)
+    assert {m: r["metrics"] for m, r in undisturbed.items()} == {m: r["metrics"] for m, r in found.items()}
+    assert len(list((tmp_path / "res" / "checkpoints").glob("*.safetensors"))) == 2
 
 
 def test_no_process_is_left(hostile: tuple[Done, Path]) -> None:
@@ -119,17 +129,16 @@ LEAKING = ("changes_source", "replaces_torch", "default_double")
 
 
 @pytest.mark.parametrize("jobs", ["0", "1"])
-def test_a_method_does_not_change_those_after_it(tmp_path: Path, cache: Path, jobs: str) -> None:
+def test_a_method_does_not_change_those_after_it(
+    undisturbed: dict[str, dict[str, Any]], tmp_path: Path, cache: Path, jobs: str
+) -> None:
     """Same keys, same numbers, same folder, whatever ran before; one of a forgotten copy is told so."""
-    alone, after = tmp_path / "alone", tmp_path / "after"
-    for folder, names in ((alone, ("finetune", "freezed")), (after, (*LEAKING, "finetune", "freezed"))):
-        folder.mkdir()
-        run(cache, folder, "--methods", ",".join(names), "--jobs", jobs)
-    expected, found = records(alone), records(after)
+    run(cache, tmp_path, "--methods", ",".join((*LEAKING, "finetune", "freezed")), "--jobs", jobs)
+    found = records(tmp_path)
     for method in ("source", "finetune", "freezed"):
         assert found[method]["status"] == "done"
-        assert found[method]["metrics"] == expected[method]["metrics"]
-        assert found[method]["record_key"] == expected[method]["record_key"]
+        assert found[method]["metrics"] == undisturbed[method]["metrics"]
+        assert found[method]["record_key"] == undisturbed[method]["record_key"]
     changer = found["changes_source"]
     assert changer["status"] == "failed" and "finalize or noise changed the source in place" in changer["reason"]
     assert {r["method"] for r in found.values()} == {"source", "finetune", "freezed", *LEAKING}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 from benchmark.domains.cards import card_shelf
 from benchmark.results import ResultStore, RunRecord
 
+Command = Callable[..., Done]
 METRICS = ("distance_averaged_l1", "translation_error_l1", "share_of_the_way_l2", "identity_retrieval_edges")
 ASKED = ("--set", f"eval.metrics=[{', '.join(METRICS)}]", "--domains", str(card_shelf() / "packs" / "pixel-art-32.zip"))
 METHODS = ("--methods", "finetune,fixnoise[match=all,weight=0.2]")
@@ -19,7 +21,7 @@ METHODS = ("--methods", "finetune,fixnoise[match=all,weight=0.2]")
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[Done, Path]:
     folder = tmp_path_factory.mktemp("known")
-    arguments = ("run", *QUICK, *ASKED, *METHODS, "--set", "medium=charcoal", "--out", "res")
+    arguments = ("run", *QUICK, *ASKED, *METHODS, "--set", "medium=charcoal", "--out", "res", "--jobs", "0")
     return process(arguments, cache, folder), folder / "res"
 
 
@@ -59,9 +61,8 @@ def test_right_answers_and_real_images_stand_in_the_grid(done: tuple[Done, Path]
         assert grid.height > 5 * 64  # source, right answer, two methods, real images
 
 
-def test_without_an_answer_the_reason_is_in_the_record(cache: Path, tmp_path: Path) -> None:
-    arguments = ("run", *QUICK, *ASKED, "--methods", "finetune", "--out", "res")
-    assert process(arguments, cache, tmp_path).code == 0
+def test_without_an_answer_the_reason_is_in_the_record(command: Command, tmp_path: Path) -> None:
+    assert command("run", *QUICK, *ASKED, "--methods", "finetune", "--out", "res").code == 0
     for r in records(tmp_path / "res"):
         assert r.metrics["distance_averaged_l1"].value is not None
         assert "is not made by a medium" in (r.metrics["share_of_the_way_l2"].reason or "")
@@ -74,8 +75,6 @@ def test_without_an_answer_the_reason_is_in_the_record(cache: Path, tmp_path: Pa
         (("--set", "medium=charcoal", "--domains", "toy-rings"), "'toy-rings' has a card"),
     ],
 )
-def test_a_medium_that_cannot_be_used_is_one_line(
-    settings: tuple[str, ...], said: str, cache: Path, tmp_path: Path
-) -> None:
-    done = process(("run", *QUICK, *ASKED, *settings, "--methods", "finetune", "--out", "res"), cache, tmp_path)
+def test_a_medium_that_cannot_be_used_is_one_line(settings: tuple[str, ...], said: str, command: Command) -> None:
+    done = command("run", *QUICK, *ASKED, *settings, "--methods", "finetune", "--out", "res")
     assert done.code == 2 and said in done.err and "Traceback" not in done.err

@@ -6,10 +6,9 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from command_line import Done
-from PIL import Image
+from image_files import folder_of, noise
 
 from benchmark.domains import load_domain
 from benchmark.errors import ConfigError, UnknownName
@@ -103,10 +102,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatc
     site = tmp_path_factory.mktemp("site")
     (site / "lab_extras.py").write_text(METRICS)
     (site / "lab.yaml").write_text(SUITE)
-    (site / "birds").mkdir()
-    for i in range(30):
-        pixels = np.random.default_rng(i).integers(0, 256, (40, 40, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(site / "birds" / f"{i}.png")
+    folder_of(site / "birds", map(noise, range(30)))
     info = site / "lab_extras-1.2.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-extras\nVersion: 1.2\n")

@@ -73,9 +73,9 @@ def losses(out: Path) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def quiet(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
-    """The results folder of a run that nothing disturbed."""
+    """The results folder of a run that nothing disturbed, all in one process."""
     folder = tmp_path_factory.mktemp("quiet")
-    done = process(RUN, cache, folder)
+    done = process((*RUN, "--jobs", "0"), cache, folder)
     assert done.code == 0, done.err
     return folder / "res"
 
@@ -135,7 +135,7 @@ def test_a_dead_owners_lock_is_free(quiet: Path, cache: Path, tmp_path: Path) ->
     assert owner.stdout is not None and owner.stdout.readline() == "held\n"
     running = start(RUN, cache, tmp_path)
     assert running.stdout is not None
-    waited = any("another process is at it" in line for line in running.stdout)
+    waited = any("another process is running it" in line for line in running.stdout)
     owner.kill()
     owner.communicate()
     assert running.communicate(timeout=PATIENCE) and running.returncode == 0 and waited

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shlex
 import zipfile
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import Done
-from PIL import Image
+from image_files import noise, png
 
 from benchmark.domains import Domain, load_domain, set_apart
 from benchmark.domains.assets import Asset, find_target, list_targets, raw_folder
@@ -21,13 +20,6 @@ from benchmark.errors import ConfigError, DataError, UnknownName
 
 TARGETS = list_targets("target")
 PX, ALL = 16, 10**6
-
-
-def encoded(seed: int, px: int = 24) -> bytes:
-    buffer = io.BytesIO()
-    pixels = np.random.default_rng(seed).integers(0, 256, (px, px, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def paths(pattern: str, names: tuple[str, ...]) -> list[str]:
@@ -59,11 +51,11 @@ def stand_in(target: Asset, cache: Path, count: int = 30) -> None:
         patterns, tests = list(target.layout.images[:1]), list(target.layout.test[:1])
     with zipfile.ZipFile(raw / "standin.zip", "w") as archive:
         for number, path in enumerate(p for pattern in patterns for p in paths(pattern, names)):
-            archive.writestr(path, encoded(number))
+            archive.writestr(path, png(noise(number, 24)))
         for number, path in enumerate(
             p for pattern in tests for p in paths(pattern, tuple(f"t{n}.png" for n in range(9)))
         ):
-            archive.writestr(path, encoded(1000 + number))
+            archive.writestr(path, png(noise(1000 + number, 24)))
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -122,7 +114,7 @@ def test_a_domain_that_was_cached_does_not_survive_other_images(cats: Path) -> N
     before = cat(cats).digest
     raw = raw_folder(cats, find_target("afhq-cat")).raw / "standin.zip"
     with zipfile.ZipFile(raw, "a") as archive:
-        archive.writestr("afhq/train/cat/more.png", encoded(77))
+        archive.writestr("afhq/train/cat/more.png", png(noise(77, 24)))
     prepare_target(find_target("afhq-cat"), cats, [PX], workers=1)
     after = cat(cats)
     assert after.digest != before and len(after.train) == 31

@@ -1,1 +1,1 @@
-"""Pictures of other people: folders, ZIPs and fetched sets, and what their pixels mean."""
+"""Images from outside: folders, ZIPs and fetched sets, and the range of their pixels."""

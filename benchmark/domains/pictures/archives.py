@@ -1,6 +1,6 @@
-"""Files of a foreign folder or ZIP, read safely: no way out of it, no bomb, no device file, nothing hidden.
+"""Files of an untrusted folder or ZIP, read safely: no path out of it, no bomb, no device file, nothing hidden.
 
-All image sets are listed here, so one set of rules holds for a person's own and for the field's.
+All image sets are listed here, so the same rules hold for a user's own sets and for the field's.
 """
 
 from __future__ import annotations

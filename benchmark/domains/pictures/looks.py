@@ -1,7 +1,7 @@
-"""What a set of pictures looks like as a whole, told beside its numbers: near duplicates, and a range hardly used.
+"""Remarks on a set of images as a whole, printed beside its numbers: near duplicates, and a range hardly used.
 
 Two pictures are near duplicates where their difference hashes [1] (256 bits) and their colours at 8 px hardly differ:
-so do files that were saved again as JPEG, resized or brightened. They are counted, not removed.
+copies that were saved again as JPEG, resized or brightened. They are counted, not removed.
 
 [1] N. Krawetz, "Kind of like that", 2013 (dHash): each bit says whether a pixel is brighter than its left neighbour.
 """

@@ -95,7 +95,7 @@ def raw_target(target: Asset, cache: Path) -> RawSet:
 
 
 def _instead(target: Asset, files: Sequence[Raw]) -> str:
-    """What there is where nothing is called as the card says."""
+    """What was found where no file has a name as on the card."""
     expected = ", ".join((*target.layout.images, *target.layout.test)) or target.layout.landmarks
     return f". There are {len(files)} images such as {files[0].name}, and none is called {expected}"
 
@@ -206,7 +206,7 @@ def _shots(name: str, few: FewShot, images: list[Raw]) -> tuple[tuple[Raw, ...],
         absent = set(few.names) - {_base(image) for image in shots}
     if absent or len(shots) != few.shots:
         raise DataError(
-            f"{name}: it is a set of {few.shots} shots, and {len(shots)} different images are here for them"
+            f"{name} is a set of {few.shots} shots, and {len(shots)} different images were found for them"
             f"{f' ({min(absent)} is missing)' if absent else ''}; fetch the set again or check its version."
         )
     order = set(shots)

@@ -29,7 +29,7 @@ SIZES = 15
 """Subsets in a fit, as in the paper."""
 
 AT_LEAST = 100
-"""Images without which the smallest subset, a tenth, says nothing."""
+"""Least number of images: with fewer, the smallest subset (a tenth) is meaningless."""
 
 NORMAL = 1.96
 """Half-width of a 95 % interval of a normal distribution, in standard deviations."""

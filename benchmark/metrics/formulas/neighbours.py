@@ -3,7 +3,7 @@
 All distances are Euclidean and come from |a - b|^2 = |a|^2 + |b|^2 - 2 a.b in float64, one square block at a time, so
 memory beside the features is that of a few blocks. The features are centred first, which keeps the cancellation small.
 What is left of it is bounded by ``slack``: squared distances below that are set to 0 (so copies are at distance 0) and
-distances that equal a radius up to it count as equal (so ties do not hang on the order of the rows).
+distances that equal a radius up to it count as equal (so ties do not depend on the order of the rows).
 """
 
 from __future__ import annotations

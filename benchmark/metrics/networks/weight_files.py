@@ -148,11 +148,11 @@ _NETWORK_FILES: dict[str, tuple[str, ...]] = {
 NETWORK_FILES: Mapping[str, tuple[str, ...]] = MappingProxyType(_NETWORK_FILES)
 """Which files each network needs."""
 OWN_NETWORKS: dict[str, Callable[[], Any]] = {}
-"""What makes the feature networks that packages brought along."""
+"""Makers of the feature networks that packages declared."""
 
 
 def declare_network(name: str, make: Callable[[], Any]) -> None:
-    """Add a network that finds its files by itself; the name must be new."""
+    """Add a network that finds its own files; the name must be new."""
     _NETWORK_FILES[name] = ()
     OWN_NETWORKS[name] = make
 

@@ -1,4 +1,4 @@
-"""Losses over the training, from its logs. A log is as little trusted as a record."""
+"""Losses over the training, from its logs. A log is untrusted input, as a record is."""
 
 from __future__ import annotations
 

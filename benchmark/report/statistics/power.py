@@ -1,4 +1,4 @@
-"""The difference that a number of seeds could show: power of the paired t test.
+"""The difference that a number of seeds can detect: power of the paired t test.
 
 Cohen, Statistical Power Analysis for the Behavioral Sciences (1988), section 2; the noncentral t distribution exactly.
 """

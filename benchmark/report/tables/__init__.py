@@ -1,1 +1,1 @@
-"""Tables of a report: which number stands in which cell. How a table is written down is the renderers' business."""
+"""Tables of a report: which number goes into which cell. The renderers write them in each format."""

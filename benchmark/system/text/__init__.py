@@ -1,1 +1,1 @@
-"""Texts: lists that people type, YAML without surprises, what a terminal may be shown."""
+"""Text: lists that people type, YAML without surprises, and safe output to a terminal."""

@@ -21,7 +21,7 @@ class _Plain(yaml.SafeLoader):
         seen = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in seen:
-                twice = f"{short(key.value)} stands there twice"
+                twice = f"{short(key.value)} is given twice"
                 raise yaml.constructor.ConstructorError(problem=twice, problem_mark=key.start_mark)
             seen.add((key.tag, str(key.value)))
         return node

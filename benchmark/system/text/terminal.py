@@ -1,4 +1,4 @@
-"""Output for a person: control characters shown as text, any encoding, and an end of the work when nobody reads it."""
+"""Output to a terminal: control characters shown as text, any encoding, and a quiet end when the reader has gone."""
 
 from __future__ import annotations
 

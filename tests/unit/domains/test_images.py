@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from image_files import noise
 from PIL import Image
 
 from benchmark.domains import Domain, load_domain
@@ -24,8 +25,7 @@ from benchmark.errors import DataError
 
 
 def random_image(number: int, size: tuple[int, int] = (40, 32)) -> Image.Image:
-    rng = np.random.default_rng(number)
-    return Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), np.uint8))
+    return Image.fromarray(noise(number, size[1], size[0]))
 
 
 @pytest.fixture

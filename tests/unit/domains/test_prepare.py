@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from image_files import noise
 from PIL import Image
 
 from benchmark.domains.assets import Asset, Lock, target_folder
@@ -23,9 +24,8 @@ from benchmark.domains.prepared import PreparedPictures, Provenance, read_proven
 from benchmark.errors import ConfigError, DataError
 
 
-def noise(number: int, size: tuple[int, int] = (48, 40)) -> Image.Image:
-    rng = np.random.default_rng(number)
-    return Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), np.uint8))
+def picture(number: int, size: tuple[int, int] = (48, 40)) -> Image.Image:
+    return Image.fromarray(noise(number, size[1], size[0]))
 
 
 def saved(path: Path, image: Image.Image) -> Path:
@@ -38,7 +38,7 @@ def saved(path: Path, image: Image.Image) -> Path:
 def folder(tmp_path: Path) -> Path:
     root = tmp_path / "pictures"
     for number in range(10):
-        saved(root / f"part{number % 2}" / f"{number}.png", noise(number))
+        saved(root / f"part{number % 2}" / f"{number}.png", picture(number))
     return root
 
 
@@ -109,7 +109,7 @@ def test_every_image_is_decoded_once_for_all_resolutions(
 
 @pytest.mark.parametrize("size", [(64, 64), (96, 40), (33, 70)])
 def test_legacy_filters_are_what_the_old_tools_did(tmp_path: Path, size: tuple[int, int]) -> None:
-    image = noise(1, size)
+    image = picture(1, size)
     saved(tmp_path / "set" / "a.png", image)
     squashed = made_of(tmp_path / "set", tmp_path / "out", filter="squash_bilinear")[32].path
     old = np.asarray(image.resize((32, 32), Image.Resampling.BILINEAR))
@@ -123,7 +123,7 @@ def test_legacy_filters_are_what_the_old_tools_did(tmp_path: Path, size: tuple[i
 
 
 def test_box_averages_whole_blocks(tmp_path: Path) -> None:
-    image = noise(2, (64, 64))
+    image = picture(2, (64, 64))
     saved(tmp_path / "set" / "a.png", image)
     blocks = np.asarray(image, np.float64).reshape(16, 4, 16, 4, 3).mean((1, 3))
     path = made_of(tmp_path / "set", tmp_path / "out", 16, filter="box")[16].path
@@ -134,8 +134,8 @@ def test_what_is_no_usable_image_is_named_with_its_reason(folder: Path, tmp_path
     whole = (folder / "part0" / "0.png").read_bytes()
     (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
     (folder / "notes.txt").write_text("hello")
-    saved(folder / "small.png", noise(50, (20, 11)))
-    saved(tmp_path / "secret.png", noise(51))
+    saved(folder / "small.png", picture(50, (20, 11)))
+    saved(tmp_path / "secret.png", picture(51))
     (folder / "out.png").symlink_to(tmp_path / "secret.png")
     made = made_of(folder, tmp_path / "out", 32, 16, workers=1)
     assert made[32].images == 10 and made[16].images == 11  # the small one is large enough there
@@ -174,7 +174,7 @@ def test_labels_of_the_source_come_along(folder: Path, tmp_path: Path) -> None:
         found = json.loads(archive.read("dataset.json"))["labels"]
     parts = [int(image.file[4]) for image in note_of(path).images]
     assert found == [[f"00000/img{number:08d}.png", part] for number, part in enumerate(parts)]
-    saved(folder / "unknown.png", noise(60))  # no label: then none for all, as NVIDIA's tool has it
+    saved(folder / "unknown.png", picture(60))  # no label: then none for all, as NVIDIA's tool has it
     with zipfile.ZipFile(made_of(folder, tmp_path / "out")[32].path) as archive:
         assert json.loads(archive.read("dataset.json")) == {"labels": None}
 
@@ -191,7 +191,7 @@ def test_what_is_there_is_kept_until_files_or_settings_change(folder: Path, tmp_
     assert made_of(folder, out, 32, 16)[32].new
     kept = made_of(folder, out, 32, 16, 8)
     assert [m.new for m in kept.values()] == [False, False, True] and kept[32].images == 10
-    saved(folder / "part0" / "0.png", noise(0, (48, 44)))
+    saved(folder / "part0" / "0.png", picture(0, (48, 44)))
     assert made_of(folder, out)[32].new
     (out / "pictures-32-lanczos.zip").write_bytes(b"half a ZIP")
     assert made_of(folder, out)[32].new and made_of(folder, out)[32].images == 10
@@ -213,7 +213,7 @@ def stops(items: Iterable[Any], total: int, text: str) -> Iterator[Any]:
 def test_an_interrupted_preparation_leaves_what_was_there(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     before = made_of(folder, out)[32].path.read_bytes()
-    saved(folder / "part0" / "0.png", noise(0, (48, 44)))
+    saved(folder / "part0" / "0.png", picture(0, (48, 44)))
     with pytest.raises(Stopped):
         made_of(folder, out, 32, 16, progress=stops)
     assert sorted(p.name for p in out.iterdir() if not p.name.endswith(".lock")) == ["pictures-32-lanczos.zip"]
@@ -232,7 +232,7 @@ def test_settings_that_make_no_sense(folder: Path, tmp_path: Path, px: tuple[int
 def test_splits_by_name_do_not_change_when_images_come_or_go(tmp_path: Path) -> None:
     root = tmp_path / "set"
     for number in range(60):
-        saved(root / f"{number}.png", noise(number, (16, 16)))
+        saved(root / f"{number}.png", picture(number, (16, 16)))
     whole = {image.name: image.split for image in raw_set(root).images}
     (root / "7.png").unlink()
     (root / "8.png").rename(root / "8.jpg")  # neither the ending counts
@@ -255,7 +255,7 @@ def zipped(cache: Path, names: Iterable[str], target: str = "cats", archive: str
     with zipfile.ZipFile(raw / archive, "w") as file:
         for name in names:
             buffer = io.BytesIO()
-            noise(sum(name.encode()), (32, 32)).save(buffer, "PNG")
+            picture(sum(name.encode()), (32, 32)).save(buffer, "PNG")
             file.writestr(name, buffer.getvalue())
     return raw
 
@@ -305,7 +305,7 @@ def test_shots_of_another_set_are_taken_from_its_files(tmp_path: Path) -> None:
 
 def test_loose_images_count_as_those_in_archives(tmp_path: Path) -> None:
     raw = zipped(tmp_path, ["cats/1.png"])
-    saved(raw / "cats" / "2.png", noise(2))
+    saved(raw / "cats" / "2.png", picture(2))
     (raw / "cats" / "3.png.part").write_bytes(b"half a download")
     assert set(splits(card(), tmp_path)) == {"cats/1.png", "cats/2.png"}
 
@@ -319,7 +319,7 @@ def test_faces_are_cut_out_by_the_list_and_dead_links_recorded(tmp_path: Path) -
     }
     listed["4.png"] = {**listed["0.png"], "landmarks": {**places, "eye_right": [40, 40], "mouth_left": [40, 40],
                                                         "mouth_right": [40, 40]}}  # fmt: skip
-    saved(raw / "images" / "raw_0.jpg", noise(0, (120, 100)))
+    saved(raw / "images" / "raw_0.jpg", picture(0, (120, 100)))
     (raw / "faces.json").write_text(json.dumps(listed))
     files = [{"name": "faces.json", "url": "http://x/faces.json"}]
     target = card(files=files, layout={"images": ["images/*"], "landmarks": "faces.json"})
@@ -339,9 +339,9 @@ def test_faces_are_cut_out_by_the_list_and_dead_links_recorded(tmp_path: Path) -
 def prepared_numbers(tmp_path: Path, count: int = 40, copies: int = 0) -> Path:
     root = tmp_path / "set"
     for number in range(count):
-        saved(root / f"{number}.png", noise(number, (16, 16)))
+        saved(root / f"{number}.png", picture(number, (16, 16)))
     for number in range(copies):
-        noise(number, (16, 16)).save(root / f"copy-of-{number}.png", compress_level=0)  # other bytes, the same pixels
+        picture(number, (16, 16)).save(root / f"copy-of-{number}.png", compress_level=0)  # other bytes, the same pixels
     return made_of(root, tmp_path / "out", 16)[16].path
 
 
@@ -372,9 +372,9 @@ def test_with_nothing_held_out_all_images_count_copies_too(tmp_path: Path) -> No
 def test_shots_among_the_test_images_are_kept_apart(tmp_path: Path, rule: str, kept: str) -> None:
     """A shot stays a shot; but an official test split is the same for everybody."""
     raw = zipped(tmp_path, ["cats/0.png", "test/3.png"])
-    saved(raw / "cats" / "1.png", noise(1))
+    saved(raw / "cats" / "1.png", picture(1))
     (raw / "test").mkdir()
-    noise(1).save(raw / "test" / "1.png", compress_level=0)
+    picture(1).save(raw / "test" / "1.png", compress_level=0)
     about = {"layout": {"images": ["cats/*"], "test": ["test/*"]}, "splits": {"rule": "official"}}
     few = {"few_shot": {"shots": 2}} if rule == "few_shot" else {}
     path = prepare_target(card(**about, **few), tmp_path, [16], workers=1)[16].path

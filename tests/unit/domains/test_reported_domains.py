@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from image_files import folder_of, png, smooth
 from PIL import Image
 from tiff import write_tiff
 
@@ -23,34 +24,6 @@ from benchmark.domains.pictures.raw_images import raw_set, raw_target
 from benchmark.domains.prepare import prepare, prepare_target
 from benchmark.domains.prepared import Wanted, open_target, read_provenance
 from benchmark.errors import DataError
-
-
-def picture(number: int, size: int = 32) -> np.ndarray:
-    """uint8 [size,size,3], smooth, another one for each number."""
-    rng = np.random.default_rng(number)
-    y, x = np.mgrid[0:size, 0:size] / size
-    waves = [
-        rng.uniform(60, 190)
-        + rng.uniform(30, 60) * np.sin(rng.uniform(2, 9) * x + rng.uniform(2, 9) * y + rng.uniform(0, 6))
-        for _ in range(3)
-    ]
-    image = np.stack(waves, -1)
-    cy, cx, radius = rng.uniform(0.2, 0.8), rng.uniform(0.2, 0.8), rng.uniform(0.1, 0.3)
-    image[(y - cy) ** 2 + (x - cx) ** 2 < radius**2] = rng.integers(0, 255, 3)
-    return np.clip(image, 0, 255).astype(np.uint8)
-
-
-def png(number: int) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(picture(number)).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def folder_of(root: Path, numbers: Iterable[int], size: int = 32) -> Path:
-    root.mkdir(parents=True, exist_ok=True)
-    for number in numbers:
-        Image.fromarray(picture(number, size)).save(root / f"{number:02}.png")
-    return root
 
 
 def load(path: Path, tmp_path: Path, train: int = 2000, test: int = 1000, px: int = 32) -> Domain:
@@ -68,11 +41,11 @@ HIDDEN = (".ipynb_checkpoints", ".thumbnails", "@eaDir", "__MACOSX", "#recycle",
 
 
 def with_hidden_copies(root: Path) -> Path:
-    folder_of(root, range(24), 64)
+    folder_of(root, (smooth(n, 64) for n in range(24)))
     for place in HIDDEN:
         (root / place / "inside").mkdir(parents=True)
         for number in range(8):
-            Image.fromarray(picture(number, 64)).resize((48, 48)).save(root / place / "inside" / f"{number}.png")
+            Image.fromarray(smooth(number, 64)).resize((48, 48)).save(root / place / "inside" / f"{number}.png")
     (root / "._00.png").write_bytes(b"\0\5\x16\7" + bytes(90))
     (root / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
     return root
@@ -81,7 +54,7 @@ def with_hidden_copies(root: Path) -> Path:
 @pytest.mark.parametrize("kind", ["folder", "zip"])
 def test_hidden_copies_are_no_pictures_of_a_set(tmp_path: Path, kind: str) -> None:
     """24 pictures became 64, and thumbnails of held-out ones were trained on."""
-    clean = load(folder_of(tmp_path / "clean", range(24), 64), tmp_path)
+    clean = load(folder_of(tmp_path / "clean", (smooth(n, 64) for n in range(24))), tmp_path)
     path = with_hidden_copies(tmp_path / "notebook")
     if kind == "zip":
         with zipfile.ZipFile(tmp_path / "notebook.zip", "w") as archive:
@@ -101,21 +74,21 @@ def test_hidden_copies_are_no_pictures_of_a_set(tmp_path: Path, kind: str) -> No
 
 
 def test_a_set_may_lie_below_a_hidden_folder(tmp_path: Path) -> None:
-    assert len(load(folder_of(tmp_path / ".data" / "set", range(6)), tmp_path).train) == 4
+    assert len(load(folder_of(tmp_path / ".data" / "set", map(smooth, range(6))), tmp_path).train) == 4
 
 
 def test_near_duplicates_are_counted_and_told(tmp_path: Path) -> None:
-    root = folder_of(tmp_path / "mixed", range(24), 96)
+    root = folder_of(tmp_path / "mixed", (smooth(n, 96) for n in range(24)))
     (root / "thumbnails").mkdir()
     for number in range(6):
-        image = Image.fromarray(picture(number, 96))
+        image = Image.fromarray(smooth(number, 96))
         image.resize((48, 48)).save(root / "thumbnails" / f"{number}.png")
         image.save(root / f"{number}.jpg", quality=(95, 40)[number % 2])
         image.point(lambda v: min(255, v + 6)).save(root / f"{number}-brighter.png")
     domain = load(root, tmp_path)
     assert "24 of 42 images nearly equal another" in told(domain)
     assert "held-out ones have such a copy among the training images" in told(domain)
-    assert "nearly equal" not in told(load(folder_of(tmp_path / "clean", range(40), 96), tmp_path))
+    assert "nearly equal" not in told(load(folder_of(tmp_path / "clean", (smooth(n, 96) for n in range(40))), tmp_path))
 
 
 def test_images_that_only_resemble_each_other_are_no_near_duplicates() -> None:
@@ -147,7 +120,7 @@ def pack(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
 def arrives(raw: Path, how: str) -> None:
     """Forty pictures of a set as people's tools leave them in raw/."""
     names = [f"{number}.png" for number in range(40)]
-    whole = [(f"images/{name}", png(number)) for number, name in enumerate(names)]
+    whole = [(f"images/{name}", png(smooth(number))) for number, name in enumerate(names)]
     if how == "windows":
         pack(raw / "images.zip", [(name.replace("/", "\\"), data) for name, data in whole])
     elif how == "mac":
@@ -156,7 +129,10 @@ def arrives(raw: Path, how: str) -> None:
         pack(raw / "images-001.zip", whole[:25])
         pack(raw / "images-002.zip", whole[20:])
     elif how == "renamed copies":
-        pack(raw / "images.zip", [*whole, *((f"images/copy of {name}", png(n)) for n, name in enumerate(names[:7]))])
+        pack(
+            raw / "images.zip",
+            [*whole, *((f"images/copy of {name}", png(smooth(n))) for n, name in enumerate(names[:7]))],
+        )
     else:
         pack(raw / "images.zip", whole)
     if how == "beside its folder":
@@ -185,15 +161,18 @@ def test_every_picture_of_a_set_counts_once(tmp_path: Path, how: str, shots: int
 def test_fewer_different_pictures_than_shots_are_an_error(tmp_path: Path, few: dict[str, Any]) -> None:
     """A copy is no shot, a damaged one neither, and a prepared ZIP of before is refused when it is used."""
     target, raw = card(few_shot=few), target_folder(tmp_path, "faces").raw
-    pack(raw / "images.zip", [(f"images/{n}.png", png(min(n, 1))) for n in range(3)])
+    pack(raw / "images.zip", [(f"images/{n}.png", png(smooth(min(n, 1)))) for n in range(3)])
     with pytest.raises(DataError, match="a set of 3 shots, and 2 different images"):
         raw_target(target, tmp_path)
-    pack(raw / "images.zip", [(f"images/{n}.png", png(n)[: 300 if n == 1 else None]) for n in range(3)])
+    pack(raw / "images.zip", [(f"images/{n}.png", png(smooth(n))[: 300 if n == 1 else None]) for n in range(3)])
     with pytest.raises(DataError, match=r"3 shots are 3 different pictures, and 2 are usable .*fetch the set again"):
         prepare_target(target, tmp_path, [32], workers=1)
     other = io.BytesIO()
-    Image.open(io.BytesIO(png(0))).save(other, "PNG", compress_level=0)  # the same pixels in other bytes
-    pack(raw / "images.zip", [("images/0.png", png(0)), ("images/1.png", other.getvalue()), ("images/2.png", png(2))])
+    Image.open(io.BytesIO(png(smooth(0)))).save(other, "PNG", compress_level=0)  # the same pixels in other bytes
+    pack(
+        raw / "images.zip",
+        [("images/0.png", png(smooth(0))), ("images/1.png", other.getvalue()), ("images/2.png", png(smooth(2)))],
+    )
     with pytest.raises(DataError, match="3 shots are 3 different pictures, and 2 are usable"):
         prepare_target(target, tmp_path, [32], workers=1)
     made = prepare_target(card(), tmp_path, [32], workers=1)[32]  # without the card's shots, as earlier versions did
@@ -205,7 +184,10 @@ def test_fewer_different_pictures_than_shots_are_an_error(tmp_path: Path, few: d
 
 def test_a_copy_of_a_test_image_or_of_a_listed_shot_is_what_leaves(tmp_path: Path) -> None:
     raw = target_folder(tmp_path, "faces").raw
-    pack(raw / "images.zip", [("images/a.png", png(1)), ("images/b.png", png(2)), ("val/c.png", png(1))])
+    pack(
+        raw / "images.zip",
+        [("images/a.png", png(smooth(1))), ("images/b.png", png(smooth(2))), ("val/c.png", png(smooth(1)))],
+    )
     layout = {"images": ["images/*"], "test": ["val/*"]}
     official = raw_target(card(layout=layout, splits={"rule": "official"}), tmp_path)
     assert [image.name for image in official.images] == ["images/b.png", "val/c.png"]
@@ -215,7 +197,7 @@ def test_a_copy_of_a_test_image_or_of_a_listed_shot_is_what_leaves(tmp_path: Pat
 
 
 def test_files_that_are_there_under_other_names_are_told(tmp_path: Path) -> None:
-    pack(target_folder(tmp_path, "faces").raw / "images.zip", [("pictures/a.png", png(1))])
+    pack(target_folder(tmp_path, "faces").raw / "images.zip", [("pictures/a.png", png(smooth(1)))])
     with pytest.raises(DataError, match=r"1 images such as pictures/a.png, and none is called images/\*.png"):
         raw_target(card(), tmp_path)
 
@@ -224,7 +206,7 @@ def test_files_that_are_there_under_other_names_are_told(tmp_path: Path) -> None
 
 
 def grey(number: int = 1) -> np.ndarray:
-    return picture(number).mean(-1)
+    return smooth(number).mean(-1)
 
 
 def read(path: Path) -> np.ndarray:
@@ -251,7 +233,7 @@ def test_unsigned_grey_is_scaled_to_8_bits_or_named(
 @pytest.mark.parametrize("kind", ["i1", "i2", "i4", "u4", "f4", "f8", "u8"])
 def test_pixels_without_a_known_range_are_skipped_with_the_reason(tmp_path: Path, kind: str) -> None:
     """uint32 became black and white, int16 four levels, without a word."""
-    folder_of(tmp_path / "set", range(6))
+    folder_of(tmp_path / "set", map(smooth, range(6)))
     for name, big in (("little.tif", False), ("big.tif", True)):
         write_tiff(tmp_path / "set" / name, (grey() * 0.4).astype(kind), big_endian=big)
     domain = load(tmp_path / "set", tmp_path)
@@ -263,18 +245,18 @@ def test_pixels_without_a_known_range_are_skipped_with_the_reason(tmp_path: Path
 
 
 def test_colours_of_16_bits_are_right_in_one_plane_and_refused_in_several(tmp_path: Path) -> None:
-    deep = picture(3).astype(np.uint16) * 257
+    deep = smooth(3).astype(np.uint16) * 257
     write_tiff(tmp_path / "a.tif", deep)
-    np.testing.assert_allclose(read(tmp_path / "a.tif"), picture(3), atol=1)
+    np.testing.assert_allclose(read(tmp_path / "a.tif"), smooth(3), atol=1)
     write_tiff(tmp_path / "b.tif", deep, planar=True)
     with pytest.raises(ValueError, match="16-bit colours in separate planes"):
         read(tmp_path / "b.tif")
-    write_tiff(tmp_path / "c.tif", picture(3), planar=True)
-    np.testing.assert_array_equal(read(tmp_path / "c.tif"), picture(3))
+    write_tiff(tmp_path / "c.tif", smooth(3), planar=True)
+    np.testing.assert_array_equal(read(tmp_path / "c.tif"), smooth(3))
 
 
 def test_a_transparent_grey_of_16_bits_is_white(tmp_path: Path) -> None:
-    mask = picture(5).mean(-1) > 128
+    mask = smooth(5).mean(-1) > 128
     wide = np.round(grey() / 2 * 257).astype(np.uint16)
     wide[mask] = 60000
     Image.fromarray(wide).save(tmp_path / "a.png", transparency=60000)
@@ -294,7 +276,7 @@ def test_a_set_that_hardly_uses_its_range_is_told(tmp_path: Path) -> None:
     for number in range(8):
         write_tiff(tmp_path / "scans" / f"{number}.tif", np.round(grey(number) * 16).astype(np.uint16))
     assert "of 0 to 255: does a camera fill only a part" in told(load(tmp_path / "scans", tmp_path))
-    assert "camera" not in told(load(folder_of(tmp_path / "normal", range(8)), tmp_path))
+    assert "camera" not in told(load(folder_of(tmp_path / "normal", map(smooth, range(8))), tmp_path))
 
 
 # --- reasons that name the cause
@@ -318,7 +300,7 @@ FIRST_BYTES = {
 
 
 def test_a_file_that_is_no_usable_picture_is_called_what_it_is(tmp_path: Path) -> None:
-    folder_of(tmp_path / "set", range(6))
+    folder_of(tmp_path / "set", map(smooth, range(6)))
     for name, (content, _) in FIRST_BYTES.items():
         (tmp_path / "set" / name).write_bytes(content)
     found = dict(load(tmp_path / "set", tmp_path).skipped)
@@ -327,7 +309,7 @@ def test_a_file_that_is_no_usable_picture_is_called_what_it_is(tmp_path: Path) -
 
 
 def test_a_folder_of_links_says_what_to_do(tmp_path: Path) -> None:
-    folder_of(tmp_path / "big", range(6))
+    folder_of(tmp_path / "big", map(smooth, range(6)))
     (tmp_path / "few").mkdir()
     for file in (tmp_path / "big").iterdir():
         (tmp_path / "few" / file.name).symlink_to(file)
@@ -347,7 +329,7 @@ LABELS = {
 
 @pytest.mark.parametrize("kind", LABELS)
 def test_labels_that_are_not_used_are_told(tmp_path: Path, kind: str) -> None:
-    root = folder_of(tmp_path / "set", range(6))
+    root = folder_of(tmp_path / "set", map(smooth, range(6)))
     (root / "dataset.json").write_text(LABELS[kind])
     assert "labels of dataset.json are not used" in told(load(root, tmp_path))
     (root / "dataset.json").write_text('{"labels": null}')
@@ -355,7 +337,7 @@ def test_labels_that_are_not_used_are_told(tmp_path: Path, kind: str) -> None:
 
 
 def test_ten_pictures_of_which_seven_train_are_told(tmp_path: Path) -> None:
-    root = folder_of(tmp_path / "ten", range(10))
+    root = folder_of(tmp_path / "ten", map(smooth, range(10)))
     for train in (2000, 10):
         assert "7 images to train on and 3 held out, of 10 different ones" in told(load(root, tmp_path, train))
         assert "--set split.test=0 trains on all" in told(load(root, tmp_path, train))
@@ -364,7 +346,7 @@ def test_ten_pictures_of_which_seven_train_are_told(tmp_path: Path) -> None:
 
 
 def test_a_folder_with_the_name_of_a_standard_set_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = folder_of(tmp_path / "metfaces", range(6))
+    root = folder_of(tmp_path / "metfaces", map(smooth, range(6)))
     domain = load(root, tmp_path)
     assert domain.standard_set is None and "metfaces is the name of a standard set" in told(domain)
     monkeypatch.chdir(tmp_path)
@@ -393,7 +375,7 @@ def test_a_standard_set_of_another_size_is_not_the_published_one(
 def jpeg(number: int, marker: bytes = b"", kind: str = "JPEG", **more: Any) -> bytes:
     """A JPEG with these bytes as its first APP1 segment."""
     buffer = io.BytesIO()
-    Image.fromarray(picture(number)).save(buffer, kind, quality=95, subsampling=0, **more)
+    Image.fromarray(smooth(number)).save(buffer, kind, quality=95, subsampling=0, **more)
     raw = buffer.getvalue()
     return raw[:2] + (b"\xff\xe1" + struct.pack(">H", len(marker) + 2) + marker if marker else b"") + raw[2:]
 
@@ -432,7 +414,7 @@ def test_photographs_with_damaged_exif_are_used_and_upright_where_that_can_be_re
 @pytest.mark.filterwarnings("ignore")
 def test_of_several_pictures_in_a_photograph_the_first_is_used(tmp_path: Path) -> None:
     """MPO, as telephones write portraits: whole, with a damaged list of pictures, with the second one lost."""
-    second = [Image.fromarray(picture(100, 16))]
+    second = [Image.fromarray(smooth(100, 16))]
     whole = jpeg(1, kind="MPO", save_all=True, append_images=second)
     at, end = whole.find(b"MPF\0"), whole.find(b"\xff\xd8\xff", 10)
     damaged = whole[: at + 12] + b"\xff" * 28 + whole[at + 40 :]

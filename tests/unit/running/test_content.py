@@ -6,10 +6,10 @@ import os
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from benchmark.methods.fixnoise import FixNoise
+from image_files import folder_of, noise
 from PIL import Image
 
 from benchmark.api import Control
@@ -28,12 +28,7 @@ Keys = tuple[str, dict[Control, str]]
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    for number in range(8):
-        pixels = np.random.default_rng(number).integers(0, 256, (16, 16, 3), np.uint8)
-        Image.fromarray(pixels).save(folder / f"{number}.png")
-    return folder
+    return folder_of(tmp_path / "pictures", (noise(n, 16) for n in range(8)))
 
 
 @pytest.fixture
@@ -56,7 +51,7 @@ def test_one_level_of_one_pixel_changes_all_keys_although_the_cache_knows_the_fo
     pictures: Path, source: Source, tmp_path: Path
 ) -> None:
     before = keys(pictures, source, tmp_path / "cache")
-    file = pictures / "3.png"
+    file = pictures / "03.png"
     times = file.stat()
     image = Image.open(file).convert("RGB")
     red, green, blue = image.getpixel((5, 5))  # type: ignore[misc]

@@ -6,9 +6,8 @@ from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+from image_files import folder_of, noise
 from rich.console import Console
 
 from benchmark.errors import ConfigError
@@ -24,10 +23,7 @@ def prepared(folder: Path, pictures: int, *settings: str) -> tuple[Run, str]:
     """A run on so many pictures, and what was said before its first step."""
     domain = folder / f"own{pictures}"
     if not domain.exists():
-        domain.mkdir()
-        for n in range(pictures):
-            pixels = np.random.default_rng(n).integers(0, 256, (40, 40, 3), np.uint8)
-            Image.fromarray(pixels).save(domain / f"{n}.png")
+        folder_of(domain, map(noise, range(pictures)))
     quick = (
         *("train.kimg=0.008", "eval.samples=8", "eval.pairs=8"),
         f"eval.metrics=[{','.join(METRICS_WITHOUT_FILES)}]",

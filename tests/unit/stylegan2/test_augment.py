@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from benchmark.errors import ConfigError, WeightsError
+from benchmark.stylegan2.ada import Ada
 from benchmark.stylegan2.augment import (
     DOWN,
     UP,
-    Ada,
     Draw,
     augment,
     color_matrix,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+from image_files import folder_of, noise
 from rich.console import Console
 
 from benchmark.errors import UnknownName
@@ -55,12 +54,7 @@ def test_fixnoise_has_its_published_weight_on_wide_networks(tmp_path: Path, monk
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> str:
-    folder = tmp_path / "mine"
-    folder.mkdir()
-    for i in range(12):
-        pixels = np.random.default_rng(i).integers(0, 256, (40, 40, 3), np.uint8)
-        Image.fromarray(pixels).save(folder / f"{i}.png")
-    return str(folder)
+    return str(folder_of(tmp_path / "mine", map(noise, range(12))))
 
 
 def asked(suite: str, pictures: str, cache: Path, *settings: str) -> Request:

@@ -13,10 +13,11 @@ from benchmark.api import Extra, GeneratorStep, Method, Nets, Turn
 from benchmark.config import NetConfig, TrainConfig
 from benchmark.errors import ConfigError
 from benchmark.registry.composition import composed
-from benchmark.stylegan2.augment import Ada
+from benchmark.stylegan2.ada import Ada
 from benchmark.system.random_streams import Streams
+from benchmark.training.images import among_reals
 from benchmark.training.state import State, restore_state, save_state
-from benchmark.training.train import adam, among_reals, train
+from benchmark.training.train import adam, train
 
 NETS = NetConfig(resolution=16, z_dim=8, w_dim=8, mapping_layers=2, channel_base=64, channel_max=8)
 CFG = TrainConfig(kimg=0.016, batch=4, r1_gamma=1, r1_every=2, ema_kimg=0.01, precision="fp32")
