@@ -18,7 +18,7 @@ from benchmark.api import Control
 from benchmark.domains import Domain
 from benchmark.errors import DataError, MethodError
 from benchmark.metrics import Samples, list_metrics
-from benchmark.metrics.base import NO_PICTURES, PICTURED, TranslatedPictures
+from benchmark.metrics.base import NO_PICTURES, PICTURED, Answers, TranslatedPictures
 from benchmark.metrics.real import OF_SETS, real_scores
 from benchmark.metrics.sampling import Sampler, right_answers
 from benchmark.results import RunRecord, Timing
@@ -139,10 +139,13 @@ def translated(
     with torch.inference_mode():
         ws = found.code.ws(g)
     drawn, averaged = sampler.at(g, ws, lambda n, rng: method.noise(g, n, control, rng))
-    answers = sampler.answer
-    if not isinstance(answers, str):
-        clean = found.clean if answers.source_medium else found.pictures / 255
-        answers = right_answers(answers, clean, (*job.streams, "eval", "grain of pictures"))
+    known = sampler.answer
+    answers: Answers | str
+    if isinstance(known, str):
+        answers = known
+    else:
+        clean = found.clean if known.source_medium else found.pictures / 255
+        answers = right_answers(known, clean, (*job.streams, "eval", "grain of pictures"))
     return TranslatedPictures(found.pictures, drawn, averaged, answers), {"inversion_seconds": found.seconds}
 
 
