@@ -128,17 +128,22 @@ def device_of(record: RunRecord) -> str:
 
 
 def tidy(records: Sequence[RunRecord]) -> pd.DataFrame:
-    """Long form: one row per record and metric (one per record where it has none); values are not scaled."""
+    """Long form: one row per record and metric (one per record where it has none); values are not scaled.
+
+    The column `outside` is there where a record is from elsewhere.
+    """
     plain = ("record_key", "train_key", "suite", "source", "source_sha256", "domain", "domain_digest", "method")
-    rest = ("seed", "control_name", "control", "is_default_control", "zero_step", "outside", "status", "reason")
+    rest = ("seed", "control_name", "control", "is_default_control", "zero_step", "status", "reason")
     columns = (*plain, "fields", *rest, "metric", "value", "n", "std_error", "interval_low", "interval_high", "better")
-    last = ("metric_reason", "metric_note", *COSTS, "device", "doctor_passed")
+    elsewhere = ("outside",) if any(record.outside for record in records) else ()
+    last = ("metric_reason", "metric_note", *COSTS, "device", "doctor_passed", *elsewhere)
     rows = []
     for record in sorted(records, key=sort_key):
         whole = {name: getattr(record, name) for name in (*plain, *rest)}
         whole |= {"fields": json.dumps(record.fields, sort_keys=True), "device": device_of(record)}
         whole |= {"doctor_passed": record.doctor.passed if record.doctor else None}
         whole |= {name: getattr(record.timing, name) for name in COSTS}
+        whole |= {name: record.outside for name in elsewhere}
         for name, m in record.metrics.items() or [(None, None)]:
             low, high = (m.interval if m else None) or (None, None)
             values = m.model_dump(include={"value", "n", "std_error", "better"}) if m else {}

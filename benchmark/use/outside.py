@@ -166,9 +166,14 @@ def network_of(path: Path, run: Run) -> tuple[Generator, str]:
 def named(method: Method, name: str) -> Method:
     """The same method under another name."""
     kind = type(method)
-    made: type[Method] = create_model(kind.__name__, __base__=kind, __module__=kind.__module__, __doc__=kind.__doc__)
-    made.name = made.title = name
-    return made.model_validate(dict(method))
+    twin = called(create_model(kind.__name__, __base__=kind, __module__=kind.__module__, __doc__=kind.__doc__), name)
+    return twin.model_validate(dict(method))
+
+
+def called(kind: type[Method], name: str) -> type[Method]:
+    """A class that is nobody else's, with this name and title."""
+    kind.name = kind.title = name
+    return kind
 
 
 def job_of(run: Run, method: Method, digest: str, said: str) -> Job:
