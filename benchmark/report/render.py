@@ -107,6 +107,11 @@ def markdown(sections: Sequence[Section]) -> str:
     return _markdown().from_string(MARKDOWN).render(sections=sections)
 
 
+def markdown_table(table: Table) -> str:
+    """GitHub-flavoured Markdown of one table and its words, without its title."""
+    return _markdown().from_string(MARKDOWN_TABLE).render(t=table).strip()
+
+
 def markdown_tables(title: str, tables: Sequence[Table], lines: Sequence[str]) -> str:
     """GitHub-flavoured Markdown of tables that are no section, ``lines`` as a list below them."""
     parts = [f"# {_md(title)}\n"]
