@@ -142,6 +142,7 @@ def run(
     from benchmark.running.setup import Request, folder_name, prepare
     from benchmark.running.suite import run_suites
     from benchmark.running.supervisor import Limits
+    from benchmark.system.determinism import start_pinned
 
     console = wide_console()
     seconds, megabytes = (n and n * unit for n, unit in ((time_limit, 60), (memory_limit, 1024)))
@@ -157,6 +158,8 @@ def run(
         return
     for lacking in dict.fromkeys(text for suite, chosen in loaded for text in missing_files(suite, chosen, cache)):
         echo(f"note: not here: {lacking}", err=True)
+    if any(suite.train.deterministic for suite, _ in loaded):
+        start_pinned()
     ready = [prepare(request, out, console) for request in asked]
     if dry_run:
         print_jobs([job for run in ready for job in run.jobs])

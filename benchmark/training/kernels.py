@@ -6,8 +6,9 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import wraps
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import nn
@@ -15,6 +16,25 @@ from torch import nn
 from benchmark.config import TrainConfig
 from benchmark.errors import ConfigError
 from benchmark.stylegan2 import Nets
+from benchmark.system.determinism import deterministic, require_pinned
+
+Given = ParamSpec("Given")
+Made = TypeVar("Made")
+
+
+def as_set(train: Callable[Given, Made]) -> Callable[Given, Made]:
+    """A training whose whole course is deterministic where its TrainConfig, among the arguments, says so."""
+
+    @wraps(train)
+    def held(*args: Given.args, **kwargs: Given.kwargs) -> Made:
+        given = (*args, *kwargs.values())
+        cfg = next(x for x in given if isinstance(x, TrainConfig))
+        if cfg.deterministic:
+            require_pinned(next(str(x.g.mapping.w_avg.device) for x in given if isinstance(x, Nets)))
+        with deterministic(cfg.deterministic):
+            return train(*args, **kwargs)
+
+    return held
 
 
 @contextmanager
