@@ -27,7 +27,13 @@ def made_again(text: str, page: Path, published: Path = PUBLISHED) -> str:
         head, part, suite, more = match[1], match[2], match[3], match[4] or ""
         if part not in PARTS:
             raise LookupError(f"{page.name}: no part {part}; there are {', '.join(PARTS)}")
-        return f"{head}{PARTS[part](newest(suite, published), page, more)}\n<!-- end -->"
+        try:
+            there = newest(suite, published)
+        except LookupError:
+            if part != "verdicts":
+                raise
+            return f"{head}No run of the suite `{suite}` is published yet.\n<!-- end -->"
+        return f"{head}{PARTS[part](there, page, more)}\n<!-- end -->"
 
     return REGION.sub(again, text)
 

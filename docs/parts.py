@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
+import answers
+
 from benchmark.metrics.base import Kind
 from benchmark.metrics.catalogue import info_of
 from benchmark.report.figures.grids import slug
@@ -158,6 +160,12 @@ def seeds(p: Published, page: Path, more: str) -> str:
     )
 
 
+def verdicts(p: Published, page: Path, more: str) -> str:
+    """What the records say to the claims of docs/answers.md."""
+    found = answers.findings(p.group)
+    return "\n".join([*answers.summary(found), "", markdown_table(answers.table(found)), "", *_conditions(p, page)])
+
+
 def reals(p: Published, page: Path, more: str) -> str:
     """What training images score against held-out ones, where the folder keeps it."""
     found = {scores.domain: scores for scores in read_reals(p.folder) if scores.domain in p.group.domains}
@@ -291,4 +299,5 @@ PARTS: dict[str, Callable[[Published, Path, str], str]] = {
     "findings": findings,
     "seeds": seeds,
     "reals": reals,
+    "verdicts": verdicts,
 }

@@ -104,9 +104,13 @@ def test_a_method_that_stays_nearer_only_because_it_is_less_adapted_gains_nothin
     assert all(abs(f.effect or 0) < 0.01 for f in found), "at its end it kept more, on the same path"
 
 
-def test_the_dominated_area_has_a_corner_that_is_the_sources() -> None:
-    assert verdicts(world(0.05), "1", "dominated") == {"confirmed"}
-    assert verdicts(world(-0.05), "1", "dominated") == {"refuted"}
+def test_the_dominated_area_has_a_corner_that_does_not_depend_on_the_rivals() -> None:
+    g = world(0.05)
+    assert verdicts(g, "1", "dominated") == {"confirmed"}
+    own, less = (answers.dominated(world(gain), "fixnoise", "far") for gain in (0.05, -0.05))
+    assert len(own) == 8 and all(own[seed] > less[seed] for seed in own)
+    alone = group_of([r for r in g.records if r.zero_step or r.method == "fixnoise"])
+    assert answers.dominated(alone, "fixnoise", "far") == own
 
 
 @pytest.mark.parametrize(

@@ -85,3 +85,18 @@ def test_what_a_region_asks_for_in_vain_is_named(tmp_path: Path) -> None:
     ):
         with pytest.raises(LookupError, match=re.escape(said)):
             measured.made_again(f"<!-- numbers: {region} -->\n<!-- end -->\n", ROOT / "README.md", tmp_path)
+
+
+def test_verdicts_wait_for_a_published_run_and_then_come_from_it(tmp_path: Path) -> None:
+    page, region = ROOT / "docs" / "answers.md", "<!-- numbers: verdicts smoke -->\n<!-- end -->\n"
+    assert "No run of the suite `smoke` is published yet." in measured.made_again(region, page, tmp_path)
+    run(tmp_path / "2026-01-01_eeeeeee", 1.5, 2)
+    for record in ResultStore(tmp_path / "2026-01-01_eeeeeee").read_all()[0]:
+        if record.method == "fix":
+            ours = {"method": "fixnoise", "record_key": record.record_key[::-1]}
+            ResultStore(tmp_path / "2026-01-01_eeeeeee").write(record.model_copy(update=ours))
+    parts.newest.cache_clear(), parts._records.cache_clear()
+    text = measured.made_again(region, page, tmp_path)
+    assert (
+        "`fixnoise`: **undecided**" in text and "| 1 preservation: error at equal KID | fixnoise | finetune |" in text
+    )
