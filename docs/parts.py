@@ -15,7 +15,7 @@ from benchmark.metrics.base import Kind
 from benchmark.metrics.catalogue import info_of
 from benchmark.report.figures.grids import slug
 from benchmark.report.group import ERRORS, Group, group_of, row_label, short_title
-from benchmark.report.lines import Line, control_text, groups, metric_of
+from benchmark.report.lines import Line, control_text, groups, lengths, metric_of
 from benchmark.report.render import markdown_table
 from benchmark.report.sentences import listed, sentences
 from benchmark.report.tables.headline import headline
@@ -151,7 +151,7 @@ def seeds(p: Published, page: Path, more: str) -> str:
             values = [*g.values(line, domain, g.fidelity).values()]
             found += [max(values) - min(values)] if len(values) > 1 else []
     first, tables = g.records[0], p.link("tables.md", page)
-    where = f"suite `{first.suite}`, source `{first.source}`, {_lengths(g)} kimg, [tables]({tables})"
+    where = f"suite `{first.suite}`, source `{first.source}`, {lengths(g.records)} kimg, [tables]({tables})"
     if not found:
         return f"The seed's part in these numbers is not known: {where} has one seed."
     return (
@@ -211,18 +211,13 @@ def _conditions(p: Published, page: Path) -> Iterator[str]:
     first = g.records[0]
     count = f"one seed ({g.seeds[0]})" if len(g.seeds) == 1 else f"{len(g.seeds)} seeds"
     yield (
-        f"Suite `{first.suite}`, source `{first.source}`, {_lengths(g)} kimg, {count}, published as `{p.folder.name}`; "
-        f"all numbers, costs and conditions: [tables]({p.link('tables.md', page)})."
+        f"Suite `{first.suite}`, source `{first.source}`, {lengths(g.records)} kimg, {count}, "
+        f"published as `{p.folder.name}`; all numbers, costs and conditions: [tables]({p.link('tables.md', page)})."
     )
     note = p.folder / "NOTE.md"
     yield from note.read_text("utf-8").strip().splitlines() if note.is_file() else []
     yield from [REMARKS[first.source]] if first.source in REMARKS else []
     yield from (_code(text) for text in headline(g).caption if text)
-
-
-def _lengths(g: Group) -> str:
-    lengths = sorted({r.timing.kimg for r in g.records if not r.zero_step and r.timing.kimg is not None})
-    return " or ".join(f"{x:.3g}" for x in lengths)
 
 
 def _scales(g: Group) -> Iterator[str]:
