@@ -17,6 +17,7 @@ from benchmark.results import CurvePoint, MetricValue, RunRecord
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "docs"))
 
 import answers
+import chosen
 
 HIGHER = ("identity_retrieval_edges", "share_of_the_way_l2", "precision_net", "recall_net")
 NOISE = (0.0, 0.5, 1.0)
@@ -157,3 +158,19 @@ def test_what_was_not_measured_is_undecided_and_counted() -> None:
     assert "Claim 1 preservation, `fixnoise`: **undecided**" in said
     text = markdown_table(answers.table(found))
     assert "| 1 preservation: error at equal KID | fixnoise | finetune | +0.0" in text
+
+
+def test_settings_are_chosen_by_the_gap_that_is_closed_and_the_error_that_is_left() -> None:
+    found = [make("source", "near", s, zero_step=True, metrics=measured("near", 2.0, 0.3)) for s in (0, 1)]
+    rows = {
+        "fixnoise[weight=1]": (1.0, 0.1),
+        "fixnoise[weight=2]": (1.0, 0.0),
+        "fixnoise[match=all,weight=1]": (0.5, 0.3),
+    }
+    for name, (kid, lost) in rows.items():
+        more = {"fields": {"kind": name}, "is_default_control": True}
+        found += [make(name, "near", s, metrics=measured("near", kid, lost), **more) for s in (0, 1)]
+    told = chosen.ranked(group_of(groups(found)[0]))
+    assert [name for _, name in told["fixnoise"]] == ["fixnoise[weight=2]", "fixnoise[weight=1]"]
+    assert told["fixnoise"][0][0] == pytest.approx(0.5 - 0.1 / 0.4), "half the gap closed, a quarter of the error left"
+    assert [name for _, name in told["fixnoise (match=all)"]] == ["fixnoise[match=all,weight=1]"]
