@@ -158,8 +158,7 @@ def run(
         return
     for lacking in dict.fromkeys(text for suite, chosen in loaded for text in missing_files(suite, chosen, cache)):
         echo(f"note: not here: {lacking}", err=True)
-    if any(suite.train.deterministic for suite, _ in loaded):
-        start_pinned()
+    start_pinned(any(suite.train.deterministic for suite, _ in loaded))
     ready = [prepare(request, out, console) for request in asked]
     if dry_run:
         print_jobs([job for run in ready for job in run.jobs])

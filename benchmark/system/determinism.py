@@ -27,9 +27,9 @@ def pinned() -> bool:
     return all(os.environ.get(name) == value for name, value in PINNED.items())
 
 
-def start_pinned() -> None:
-    """Start this command again with the variables set, in the same process; nothing where they are set already."""
-    if not pinned():
+def start_pinned(wanted: bool) -> None:
+    """Start this command again with the variables set, in the same process, where that is wanted and not done yet."""
+    if wanted and not pinned():
         sys.stdout.flush(), sys.stderr.flush()
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | PINNED)
 

@@ -143,7 +143,9 @@ def test_published_headlines_fit_into_terminals_and_papers(folder: Path) -> None
     assert len(section.headline.rows) <= 2 + len(section.group.shown), "one row a method"
 
 
-@pytest.mark.skipif(PDFLATEX is None, reason="no pdflatex on the PATH: apt-get install texlive-latex-base")
+@pytest.mark.skipif(
+    PDFLATEX is None, reason="no pdflatex: apt-get install texlive-latex-base texlive-latex-recommended"
+)
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda p: p.name)
 def test_latex_compiles_without_an_overfull_box(folder: Path, tmp_path: Path) -> None:
     (own,) = groups(ResultStore(folder).read_all()[0])
