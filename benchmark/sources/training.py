@@ -17,6 +17,7 @@ from benchmark.sources.source import NoiseStart, Recipe, find_source, list_sourc
 from benchmark.stylegan2 import Generator, Nets, save
 from benchmark.system.hardware import prepare_torch
 from benchmark.training import dist
+from benchmark.training.kernels import held
 from benchmark.training.state import State, restore_state, save_state
 from benchmark.training.train import train
 
@@ -65,7 +66,8 @@ def train_source(
         save_state(state_path, state, key)
 
     method = SourceTraining(held_to_px=recipe.noise.held_to_px if recipe.noise else 0)
-    train(nets, domain.train, method, recipe.train, ("source", name, recipe.seed), restore, on_tick)
+    with held(recipe.train, nets):
+        train(nets, domain.train, method, recipe.train, ("source", name, recipe.seed), restore, on_tick)
 
 
 def _recipe(name: str, kimg: float | None) -> Recipe:

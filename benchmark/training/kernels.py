@@ -6,9 +6,8 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from functools import wraps
 from importlib.util import find_spec
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,23 +17,14 @@ from benchmark.errors import ConfigError
 from benchmark.stylegan2 import Nets
 from benchmark.system.determinism import deterministic, require_pinned
 
-Given = ParamSpec("Given")
-Made = TypeVar("Made")
 
-
-def as_set(train: Callable[Given, Made]) -> Callable[Given, Made]:
-    """A training whose whole course is deterministic where its TrainConfig, among the arguments, says so."""
-
-    @wraps(train)
-    def held(*args: Given.args, **kwargs: Given.kwargs) -> Made:
-        given = (*args, *kwargs.values())
-        cfg = next(x for x in given if isinstance(x, TrainConfig))
-        if cfg.deterministic:
-            require_pinned(next(str(x.g.mapping.w_avg.device) for x in given if isinstance(x, Nets)))
-        with deterministic(cfg.deterministic):
-            return train(*args, **kwargs)
-
-    return held
+@contextmanager
+def held(cfg: TrainConfig, nets: Nets) -> Iterator[None]:
+    """For a whole training: what `deterministic` asks for, if the settings say so; ConfigError where it cannot be."""
+    if cfg.deterministic:
+        require_pinned(str(nets.g.mapping.w_avg.device))
+    with deterministic(cfg.deterministic):
+        yield
 
 
 @contextmanager
@@ -59,6 +49,8 @@ class Arithmetic:
     def __init__(self, nets: Nets, cfg: TrainConfig, backend: str = "inductor") -> None:
         self.cfg = cfg
         self.compiled: list[tuple[nn.Module, Callable[..., Any]]] = []
+        if cfg.deterministic and not torch.are_deterministic_algorithms_enabled():
+            raise ConfigError("train.deterministic=true was asked of a training outside of `kernels.held`.")
         if not cfg.compile:
             return
         if backend == "inductor":

@@ -27,11 +27,10 @@ from benchmark.stylegan2.diffaug import diffaug
 from benchmark.system.random_streams import Streams
 from benchmark.training import dist, losses
 from benchmark.training.batches import images_per_round, real_batches, resident, to_device
-from benchmark.training.kernels import Arithmetic, as_set
+from benchmark.training.kernels import Arithmetic
 from benchmark.training.state import Log, State
 
 
-@as_set
 def train(
     nets: Nets,
     reals: np.ndarray,

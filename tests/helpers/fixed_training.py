@@ -18,8 +18,8 @@ from benchmark.config import NetConfig, TrainConfig
 from benchmark.registry import find_method
 from benchmark.running.plan import PROTOCOL
 from benchmark.stylegan2.weights import Nets, digest_of
-from benchmark.system.determinism import deterministic as held
 from benchmark.system.hardware import device_name, prepare_torch
+from benchmark.training.kernels import held
 from benchmark.training.train import train
 
 NETS = NetConfig(resolution=32, z_dim=16, w_dim=16, mapping_layers=2, channel_base=256, channel_max=16, conv_clamp=None)
@@ -52,10 +52,12 @@ def outcome(deterministic: bool) -> dict[str, object]:
     nets = Nets.create(NETS, 0).to("cpu")
     reals = np.random.default_rng(0).integers(0, 256, (64, 3, 32, 32), dtype=np.uint8)
     method = find_method("fixnoise")()
-    train(nets, reals, method, TRAIN.model_copy(update={"deterministic": deterministic}), ("fixed training", 0))
+    cfg = TRAIN.model_copy(update={"deterministic": deterministic})
     z = torch.randn(8, NETS.z_dim, generator=torch.Generator().manual_seed(1))
-    with torch.no_grad(), held(deterministic):
-        images = nets.g_ema(z, None, "const")
+    with held(cfg, nets):
+        train(nets, reals, method, cfg, ("fixed training", 0))
+        with torch.no_grad():
+            images = nets.g_ema(z, None, "const")
     pixels = ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).numpy()
     return {
         "protocol": PROTOCOL,
