@@ -34,7 +34,7 @@ OTHER_TRAINING: dict[str, Any] = {
     "kimg": 0.5, "batch": 4, "accumulate": 2, "lr_g": 0.1, "lr_d": 0.1, "r1_gamma": 7.0, "r1_every": 3,
     "pl_weight": 1.0, "pl_every": 3, "style_mixing": 0.1, "ema_kimg": 9.0, "ema_rampup": 0.1, "augment": "ada",
     "ada_target": 0.1, "ada_kimg": 7.0, "mirror": True, "precision": "bf16", "tick_kimg": 0.5, "snapshot_kimg": (0.1,),
-    "checkpoint_minutes": 1.0, "tf32": True, "cudnn_benchmark": False, "compile": True,
+    "checkpoint_minutes": 1.0, "tf32": True, "cudnn_benchmark": False, "compile": True, "deterministic": True,
 }  # fmt: skip
 OTHER_EVALUATION: dict[str, Any] = {
     "metrics": ("fd_randconv",), "samples": 60, "pairs": 7, "batch": 5, "psi": 0.5,
