@@ -15,6 +15,7 @@ from pydantic import (
     ValidationInfo,
     ValidatorFunctionWrapHandler,
     field_validator,
+    model_validator,
 )
 
 
@@ -166,6 +167,11 @@ class TrainConfig(Settings):
         description="processes that train together, each on a GPU of its own or a share of the CPU's threads, with its "
         "part of the batch and random streams of its own",
     )
+    deterministic: bool = Field(
+        False,
+        description="the same bits on every x86-64 processor with AVX2: fp32, one thread, no code chosen by the "
+        "processor; takes several times as long",
+    )
     tick_kimg: float = Field(0.25, gt=0, description="log interval")
     checkpoint_minutes: float = Field(
         10.0, ge=0, description="how much training a killed process may cost; 0 saves after every step"
@@ -174,13 +180,19 @@ class TrainConfig(Settings):
         (), description="lengths at which the weight average is kept, for eval.curve_metrics and eval.snapshot"
     )
 
+    @model_validator(mode="after")
+    def _one_arithmetic(self) -> TrainConfig:
+        if self.deterministic and (self.precision == "bf16" or self.compile):
+            raise ValueError("deterministic is for precision fp32 (or auto) without compile")
+        return self
+
     def content(self, without: Names[str] = ()) -> dict[str, Any]:
         """The settings for a hash; those that came later only where they are not at their default."""
         usual = {name for name in LATER if getattr(self, name) == type(self).model_fields[name].default}
         return self.model_dump(exclude=usual.union(without))
 
 
-LATER = ("tf32", "compile", "ranks")
+LATER = ("tf32", "compile", "ranks", "deterministic")
 """Training settings added after the first results: at their defaults they enter no key."""
 
 

@@ -158,6 +158,7 @@ def run(
     from benchmark.running.launch import require_seats
     from benchmark.running.setup import Request, folder_name, prepare
     from benchmark.running.suite import run_suites
+    from benchmark.system.determinism import start_pinned
 
     console = wide_console()
     device, launch = launch_of(device, devices, workers, (time_limit, memory_limit), fail_fast, which or "all")
@@ -174,6 +175,7 @@ def run(
     require_seats([suite for suite, _ in loaded], device, launch)
     for lacking in dict.fromkeys(text for suite, chosen in loaded for text in missing_files(suite, chosen, cache)):
         echo(f"note: not here: {lacking}", err=True)
+    start_pinned(any(suite.train.deterministic for suite, _ in loaded))
     ready = [prepare(request, out, console) for request in asked]
     if dry_run:
         print_jobs([job for run in ready for job in run.jobs])

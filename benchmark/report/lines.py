@@ -127,6 +127,12 @@ def device_of(record: RunRecord) -> str:
     return f"{record.environment.get('device', 'unknown device')}" + (f", {threads} threads" if threads else "")
 
 
+def lengths(records: Iterable[RunRecord]) -> str:
+    """How long was trained, in kimg: ``4`` or ``2.5 or 4``; nothing where it is not recorded."""
+    known = {round(r.timing.kimg, 2) for r in records if not r.zero_step and r.timing.kimg is not None}
+    return " or ".join(f"{x:g}" for x in sorted(known))
+
+
 def tidy(records: Sequence[RunRecord]) -> pd.DataFrame:
     """Long form: one row per record and metric (one per record where it has none); values are not scaled.
 

@@ -26,7 +26,7 @@ from benchmark.report.figures.drawing import FORBIDDEN, Drawing
 from benchmark.report.figures.scatter import method_styles
 from benchmark.report.figures.strips import Extremes, Grid, Player, extremes, pictures
 from benchmark.report.group import Group
-from benchmark.report.lines import control_text, device_of
+from benchmark.report.lines import control_text, device_of, lengths
 from benchmark.report.papers import Paper, paper_of
 from benchmark.report.section import Section
 from benchmark.report.tables.ranking import ordered
@@ -174,8 +174,8 @@ def _checks(records: Sequence[RunRecord]) -> str:
 def _facts(group: Group) -> tuple[tuple[str, str], ...]:
     """What was run, in words."""
     records = group.records
-    first, adapted = records[0], [r for r in records if not r.zero_step]
-    lengths = sorted({r.timing.kimg for r in adapted if r.timing.kimg is not None})
+    first = records[0]
+    trained = lengths(records)
     commits = sorted({str(c)[:7] for r in records if (c := r.environment.get("commit"))})
     states = {s: sum(r.status == s for r in records) for s in STATES}
     size = first.architecture.get("resolution", first.settings.get("resolution"))
@@ -184,7 +184,7 @@ def _facts(group: Group) -> tuple[tuple[str, str], ...]:
         ("suite", first.suite),
         ("source", first.source + (f", {size} px" if isinstance(size, int) else "")),
         ("seeds", ", ".join(str(seed) for seed in group.seeds)),
-        ("training", f"{' or '.join(f'{x:g}' for x in lengths)} kimg" if lengths else "not recorded"),
+        ("training", f"{trained} kimg" if trained else "not recorded"),
         ("machine", "; ".join(sorted({device_of(r) for r in records}))),
         *([("commit", " and ".join(commits))] if commits else []),
         ("records", ", ".join(f"{n} {state}" for state, n in states.items() if n)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from importlib.resources import files
 from itertools import groupby
 
 import jinja2
@@ -79,58 +80,12 @@ MARKDOWN = (
 """
 )
 
-LATEX = r"""
-% Needs \usepackage{booktabs}. Made for documents of two columns: table* spans both.
-<% for s in sections %>
-% << s.question|comment >>
-<% for line in s.sentences %>
-% << line|comment >>
-<% endfor %>
-<% for t in s|parts %>
-
-\begin{table*}
-\centering\small\setlength{\tabcolsep}{4.5pt}
-\caption{<< t.title|tex >>. << t.words|join(" ")|tex >>}
-\begin{tabular}{l<< "r" * t.columns|length >>}
-\toprule
-<% for name, first, last in t.columns|spans %>
-<% if loop.first %>
-<% for n, f, l in t.columns|heads %> & <% if n %>\multicolumn{<< l - f + 1 >>}{c}{<< n|tex >>}<% endif %><% endfor %> \\
-<% endif %>
-\cmidrule(lr){<< first >>-<< last >>}
-<% endfor %>
-<< t.head|tex >><% for c in t.columns %> & << c|head >><% endfor %> \\
-\midrule
-<% for row in t.rows %>
-<< row|texlabel >><% for cell in row.cells %> & << cell|texcell >><% endfor %> \\
-<% if row.zero_step and not loop.last %>
-\midrule
-<% endif %>
-<% endfor %>
-\bottomrule
-\end{tabular}
-<% if t.footnotes %>
-\par\smallskip\begin{minipage}{0.98\linewidth}\footnotesize
-<% for line in t.footnotes %>
-\textsuperscript{<< loop.index >>}~<< line|tex >>\par
-<% endfor %>
-\end{minipage}
-<% endif %>
-\end{table*}
-<% endfor %>
-
-\begin{itemize}\footnotesize
-<% for line in s.unavailable + s.conditions %>
-\item << line|tex >>
-<% endfor %>
-\end{itemize}
-<% endfor %>
-"""
+LATEX = (files("benchmark.report") / "templates" / "tables.tex.j2").read_text("utf-8")
 
 MOST = 8
 """Columns of a LaTeX table."""
-WIDE, LETTER, GAP = 505.0, 4.3, 9.0
-"""Width of a page with two columns, of a letter and between columns, in pt."""
+WIDE, LETTER, GAP = 469.0, 4.3, 8.0
+"""Width of LaTeX's own page with two columns, of a letter and between columns, in pt."""
 
 _TEX = {c: "\\" + c for c in "&%$#_{}"} | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}"}
 _TEX |= {
@@ -152,6 +107,11 @@ def markdown(sections: Sequence[Section]) -> str:
     return _markdown().from_string(MARKDOWN).render(sections=sections)
 
 
+def markdown_table(table: Table) -> str:
+    """GitHub-flavoured Markdown of one table and its words, without its title."""
+    return _markdown().from_string(MARKDOWN_TABLE).render(t=table).strip()
+
+
 def markdown_tables(title: str, tables: Sequence[Table], lines: Sequence[str]) -> str:
     """GitHub-flavoured Markdown of tables that are no section, ``lines`` as a list below them."""
     parts = [f"# {_md(title)}\n"]
@@ -162,12 +122,12 @@ def markdown_tables(title: str, tables: Sequence[Table], lines: Sequence[str]) -
 
 def latex(sections: Sequence[Section]) -> str:
     """LaTeX (booktabs) of all sections, to be included in a document of two columns."""
-    return _latex().from_string(LATEX.lstrip()).render(sections=sections)
+    return _latex().from_string(LATEX).render(sections=sections)
 
 
 def _latex() -> jinja2.Environment:
     filters: dict[str, Callable[..., object]] = {"tex": _tex, "texcell": _tex_cell, "head": _tex_head, "spans": _spans}
-    filters["texlabel"] = _tex_label
+    filters |= {"texlabel": _tex_label, "texitem": _tex_item}
     filters |= {"parts": _parts, "comment": _tex, "heads": _heads}
     return _environment("<%", "%>", "<<", ">>", filters)
 
@@ -262,9 +222,16 @@ def _tex(text: str) -> str:
     return "".join(_TEX.get(c, c) for c in re.sub("-(?=-)", "\0", printed))
 
 
+def _tex_item(text: str) -> str:
+    """Text whose long words, as hashes and paths, may be broken: a column of a page has about 50 letters."""
+    pieces = re.split(r"(?<=[/_=])(?=\w)|(?<=\w{16})(?=\w{4})", text)
+    return r"\allowbreak{}".join(map(_tex, pieces))
+
+
 def _tex_cell(cell: Cell) -> str:
     mean, sign, rest = cell.text.partition(" ± ")
-    text = _tex(mean) + (rf" {{\scriptsize$\pm$ {_tex(rest)}}}" if sign else "")
+    number = re.sub(r"(?<![\w-])-(?=\d)", "$-$", _tex(mean)).replace(r"\dag{}", r"\rlap{\dag}")
+    text = number + (rf" {{\scriptsize$\pm$ {_tex(rest)}}}" if sign else "")
     return (rf"\textbf{{{text}}}" if cell.best else text) + _tex_marks(cell)
 
 

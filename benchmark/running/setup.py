@@ -37,6 +37,7 @@ from benchmark.stylegan2 import Nets
 from benchmark.stylegan2.weights import architecture_of
 from benchmark.suites import derived, load_suite, members
 from benchmark.suites.own import WIDE
+from benchmark.system.determinism import require_pinned
 from benchmark.system.hardware import pick_device, pick_precision, prepare_torch
 from benchmark.system.progress import Bars, Stages
 from benchmark.training.batches import images_per_round
@@ -139,7 +140,9 @@ def prepare(request: Request, out: Path, console: Console) -> Run:
     prepare_torch(request.threads)
     device = usable_device(request.device)
     cache, out = request.cache.absolute(), out.absolute()  # wherever a method moves to
-    precision = pick_precision(suite.train.precision, device)
+    if suite.train.deterministic:
+        require_pinned(device)
+    precision = "fp32" if suite.train.deterministic else pick_precision(suite.train.precision, device)
     suite = suite.model_copy(update={"train": suite.train.model_copy(update={"precision": precision})})
     source = find_source(suite.source, cache)
     nets, digest = load_source(source)

@@ -43,6 +43,7 @@ from benchmark.system.hardware import peak_memory_mb, reset_peak_memory
 from benchmark.system.locks import alone
 from benchmark.system.signals import finishing_steps
 from benchmark.training import dist
+from benchmark.training.kernels import held
 from benchmark.training.log import TrainingLog
 from benchmark.training.state import State
 from benchmark.training.train import train
@@ -141,7 +142,7 @@ def train_checkpoint(job: Job, run: Run) -> None:
     nets = run.nets.copy()
     reset_peak_memory(run.device)
     text = f"train {method.name} on {job.domain}, seed {job.seed}"
-    with run.bars.stage(text, cfg.kimg * 1000) as advance, finishing_steps() as told, given(files):
+    with run.bars.stage(text, cfg.kimg * 1000) as advance, finishing_steps() as told, given(files), held(cfg, nets):
         progress = Progress(job, path, log, advance, told)
         try:
             state = train(nets, reals, method, cfg, job.streams, progress.restore, progress.on_tick, progress.on_step)

@@ -18,6 +18,7 @@ from benchmark.stylegan2 import Generator, Nets, save
 from benchmark.system.files import write_atomic
 from benchmark.system.hardware import prepare_torch
 from benchmark.training import dist
+from benchmark.training.kernels import held
 from benchmark.training.state import State, restore_state, save_state
 from benchmark.training.train import train
 
@@ -73,7 +74,8 @@ def _train_phase(name: str, recipe: Recipe, out: Path, cache: Path, device: str,
         save_state(state_path, state, key)
 
     method = SourceTraining(held_to_px=recipe.noise.held_to_px if recipe.noise else 0)
-    train(nets, domain.train, method, recipe.train, ("source", name, recipe.seed), restore, on_tick)
+    with held(recipe.train, nets):
+        train(nets, domain.train, method, recipe.train, ("source", name, recipe.seed), restore, on_tick)
     return nets
 
 

@@ -15,6 +15,16 @@ from torch import nn
 from benchmark.config import TrainConfig
 from benchmark.errors import ConfigError
 from benchmark.stylegan2 import Nets
+from benchmark.system.determinism import deterministic, require_pinned
+
+
+@contextmanager
+def held(cfg: TrainConfig, nets: Nets) -> Iterator[None]:
+    """For a whole training: what `deterministic` asks for, if the settings say so; ConfigError where it cannot be."""
+    if cfg.deterministic:
+        require_pinned(str(nets.g.mapping.w_avg.device))
+    with deterministic(cfg.deterministic):
+        yield
 
 
 @contextmanager
@@ -39,6 +49,8 @@ class Arithmetic:
     def __init__(self, nets: Nets, cfg: TrainConfig, backend: str = "inductor") -> None:
         self.cfg = cfg
         self.compiled: list[tuple[nn.Module, Callable[..., Any]]] = []
+        if cfg.deterministic and not torch.are_deterministic_algorithms_enabled():
+            raise ConfigError("train.deterministic=true was asked of a training outside of `kernels.held`.")
         if not cfg.compile:
             return
         if backend == "inductor":

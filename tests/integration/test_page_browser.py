@@ -190,7 +190,7 @@ def test_a_number_leads_to_its_records(visit: Callable[..., Page]) -> None:
 
 def test_all_methods_stand_side_by_side_at_one_latent(visit: Callable[..., Page]) -> None:
     page = visit()
-    side = page.locator(".side")
+    side = page.locator(".grid:not([hidden]) .side")
     slider = side.get_by_role("slider")
     slider.focus()
     slider.press("End")
@@ -199,6 +199,20 @@ def test_all_methods_stand_side_by_side_at_one_latent(visit: Callable[..., Page]
     slider.press("Home")
     assert shows(fix, (COLOURS[1.0], 0))
     assert side.locator("figcaption").first.inner_text() == "source, untouched"
+
+
+def test_one_seed_of_images_is_shown_and_another_can_be_chosen(visit: Callable[..., Page]) -> None:
+    page = visit()
+    grids, choice = page.locator(".grid"), page.get_by_label("Seed")
+    assert [grid.is_visible() for grid in grids.all()] == [True, False]
+    assert "seed 0" in grids.nth(0).inner_text() and choice.locator("option").all_inner_texts() == ["0", "1"]
+    choice.focus()
+    choice.press("ArrowDown")
+    assert [grid.is_visible() for grid in grids.all()] == [False, True] and "seed 1" in grids.nth(1).inner_text()
+    assert shown(grids.nth(1).locator("figure[data-method='fix'] img")) == (COLOURS[1.0] + 1, 0)
+    page.locator(".filters summary").click()
+    page.locator(".filters input[type=checkbox]").first.click()
+    assert [grid.is_visible() for grid in grids.all()] == [False, True], "a filter leaves the seed as chosen"
 
 
 def shown(tile: Locator) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 
 from benchmark.report.figures.drawing import font_file
 from benchmark.report.group import SOURCE, Group, row_label
-from benchmark.report.lines import Line
+from benchmark.report.lines import Line, lengths
 from benchmark.results import RunRecord
 from benchmark.results.record import control_order
 from benchmark.system.files import write_atomic
@@ -165,8 +165,8 @@ def _read(results: Path, name: str, rows: int) -> Image.Image:
 def _caption(records: Sequence[RunRecord], method: str) -> list[str]:
     """What the picture shows, and under which conditions: the notes of the records, each with the rows it holds for."""
     first = records[0]
-    trained = sorted({f"{r.timing.kimg:g}" for r in records if not r.zero_step and r.timing.kimg is not None})
-    length = f", trained for {' or '.join(trained)} kimg" if trained else ""
+    trained = lengths(records)
+    length = f", trained for {trained} kimg" if trained else ""
     what = f"{method} at each value of its control" if method else "each method at its default control"
     lead = f"Same z down each column, {what}. Domain {first.domain}, source {first.source}, suite {first.suite}, "
     notes: dict[str, list[str]] = {}

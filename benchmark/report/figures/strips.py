@@ -1,6 +1,6 @@
 """Samples -> what an HTML page shows of them: same-z grids, best and worst, sliders that move a method's control.
 
-A page shows the pictures of each domain's first seed: those of all would make it too large to send.
+A page shows grids of each domain's first seeds, and sliders of the first: those of all would make it too large to send.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from PIL import Image
 from benchmark.report.figures.courses import four_digits
 from benchmark.report.figures.grids import REAL, REFERENCE_LABELS, RIGHT, Gone, read_extremes, read_strip
 from benchmark.report.group import Group, row_label, short_title
-from benchmark.report.lines import Line, control_text
+from benchmark.report.lines import Line, control_text, lengths
 from benchmark.report.tables.ranking import ordered
 from benchmark.report.tables.table import brief
 from benchmark.results import RunRecord
@@ -26,6 +26,8 @@ from benchmark.results.record import control_order
 UNREADABLE = (OSError, ValueError, Image.DecompressionBombError, SyntaxError)
 SMALL_PX = 64
 """Strips of smaller images are kept to the bit; others lose what nobody sees."""
+MOST_SEEDS = 3
+"""Whose grids are in a page."""
 TILE_PX = 128
 """Strips of larger images are embedded at this height: a page of many methods stays small enough to send."""
 
@@ -52,6 +54,7 @@ class Grid:
     domain: str
     rows: tuple[Strip, ...]
     more: tuple[Strip, ...]
+    seed: int
     seeds: int
     count: int
 
@@ -76,14 +79,14 @@ class Player:
 
 
 def pictures(id: str, group: Group, results: Path) -> tuple[list[Grid], list[Player]]:
-    """A grid per domain and a slider per method with a control and domain; a strip that is missing says so.
+    """Grids per domain and seed and a slider per method with a control and domain; a strip that is missing says so.
 
     Strips are read from the folder ``results``; each is in the page once. ``id`` begins the ids of its elements.
     """
     grids: list[Grid] = []
     players: list[Player] = []
     methods = {line.base for line in group.lines if not line.zero_step}
-    for domain, pairs, seeds in _first_seeds(group):
+    for domain, pairs, seeds in _first_seeds(group, MOST_SEEDS):
         grid, sliders = _of_domain(id, group, domain, pairs, results, seeds)
         absent = sorted(methods - {line.base for line, _ in pairs})
         why = f"not run with seed {pairs[0][1].seed}"
@@ -98,7 +101,7 @@ def extremes(id: str, group: Group, results: Path) -> tuple[list[Extremes], list
     """Best and worst samples of each domain that has any, and one line for each picture that cannot be used."""
     found, problems = [], []
     gone = list[str]()
-    for domain, pairs, _ in _first_seeds(group):
+    for domain, pairs, _ in _first_seeds(group, 1):
         rows = []
         for line, r in pairs:
             if line.zero_step or line.is_default or line in group.without_default:
@@ -128,14 +131,18 @@ def _ends(id: str, label: str, record: RunRecord, results: Path) -> tuple[Strip,
     )
 
 
-def _first_seeds(group: Group) -> Iterator[tuple[str, list[tuple[Line, RunRecord]], int]]:
-    """(domain, its records of the first seed that has any finished one, number of seeds)."""
+def _first_seeds(group: Group, most: int) -> Iterator[tuple[str, list[tuple[Line, RunRecord]], int]]:
+    """(domain, its records of one of the first seeds with any finished one, number of seeds).
+
+    Of the first seed all records, of others those at default controls.
+    """
     for domain in group.domains:
         here = [(line, r) for line in group.lines for r in group.at(line, domain)]
-        if not any(r.status == "done" for _, r in here):
-            continue
         seeds = sorted({r.seed for _, r in here if r.status == "done"})
-        yield domain, [(line, r) for line, r in here if r.seed == seeds[0]], len(seeds)
+        for seed in seeds[:most]:
+            own = [(line, r) for line, r in here if r.seed == seed]
+            whole = seed == seeds[0]
+            yield domain, [p for p in own if whole or p[0].zero_step or p[0].is_default], len(seeds)
 
 
 def _of_domain(
@@ -165,12 +172,13 @@ def _of_domain(
         own = sorted((p for p in done if p[0].base == base), key=lambda p: control_order(p[0].control))
         players += _player(id, group, domain, own, there, (source, real))
     count = max((s.width // s.height for s in rows if s.uri), default=0)
-    return Grid(_title(domain, pairs), domain, tuple(rows), tuple(more), seeds, count), players
+    seed = pairs[0][1].seed
+    return Grid(_title(domain, pairs), domain, tuple(rows), tuple(more), seed, seeds, count), players
 
 
 def _title(domain: str, pairs: Sequence[tuple[Line, RunRecord]]) -> str:
-    trained = sorted({f"{r.timing.kimg:g}" for x, r in pairs if not x.zero_step and r.timing.kimg is not None})
-    return f"{domain}, seed {pairs[0][1].seed}" + (f", trained for {' or '.join(trained)} kimg" if trained else "")
+    trained = lengths(r for _, r in pairs)
+    return f"{domain}, seed {pairs[0][1].seed}" + (f", trained for {trained} kimg" if trained else "")
 
 
 def _player(

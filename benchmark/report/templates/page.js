@@ -83,6 +83,7 @@ for (const part of document.querySelectorAll(".part")) {
   }
 
   choose(part);
+  seeds(part);
   filter();
   metrics(part);
 }
@@ -101,7 +102,7 @@ function metrics(part) {
 // Controls: one method's chart and slider at a time.
 function choose(part) {
   const boxes = [...part.querySelectorAll(".control")];
-  const chooser = part.querySelector(".chooser");
+  const chooser = part.querySelector("[data-choose=control]");
   if (!boxes.length) return;
   const select = make("select", {});
   for (const name of new Set(boxes.map((box) => box.dataset.controlMethod))) select.append(make("option", {}, name));
@@ -115,6 +116,28 @@ function choose(part) {
   }
   select.addEventListener("change", update);
   part.addEventListener("filtered", update);
+}
+
+// Images: one seed's grids at a time; a domain without that seed shows its first.
+function seeds(part) {
+  const grids = [...part.querySelectorAll(".grid")];
+  const numbers = [...new Set(grids.map((grid) => grid.dataset.seed))].sort((a, b) => a - b);
+  if (numbers.length < 2) return;
+  const chooser = part.querySelector("[data-choose=seed]");
+  const select = make("select", {}, ...numbers.map((number) => make("option", {}, number)));
+  chooser.append(make("label", {}, "Seed ", select));
+  chooser.hidden = false;
+  function update() {
+    const domain = part.querySelector(".domains input:checked")?.value ?? "";
+    for (const grid of grids) {
+      const same = grids.filter((other) => other.dataset.domain === grid.dataset.domain);
+      const shown = same.find((other) => other.dataset.seed === select.value) ?? same[0];
+      grid.hidden = grid !== shown || (domain !== "" && grid.dataset.domain !== domain);
+    }
+  }
+  select.addEventListener("change", update);
+  part.addEventListener("filtered", update);
+  update();
 }
 
 // Links to records open what they lie in.

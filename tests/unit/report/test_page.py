@@ -315,7 +315,7 @@ def test_one_drawing_is_page_and_file_and_repeats_to_the_byte(tmp_path: Path) ->
         assert image.width == 2 * chart.width and len(image.convert("RGB").getcolors(2**20) or []) > 10
 
 
-def test_strips_of_the_first_seed_are_there_once_with_their_own_pixels(tmp_path: Path) -> None:
+def test_strips_of_the_first_seeds_are_there_once_with_their_own_pixels(tmp_path: Path) -> None:
     def at(control: float, seed: int) -> RunRecord:
         return make("fix", seed=seed, control=control, is_default_control=control == 1.0, metrics=kid(control))
 
@@ -323,7 +323,8 @@ def test_strips_of_the_first_seed_are_there_once_with_their_own_pixels(tmp_path:
     records = [strip(tmp_path, r) for r in records] + [strip(tmp_path, make("big", seed=3), px=2 * TILE_PX)]
     found = parse(draw(records, tmp_path)[0])
     images = {e.attributes["id"]: e.attributes["src"] for e in found.named("img")}
-    assert len(images) == len(found.named("img")) == 4
+    assert len(images) == len(found.named("img")) == 4 + 2, "of the second seed those at default controls"
+    assert [e.attributes["data-seed"] for e in found.elements if e.attributes.get("class") == "grid"] == ["3", "4"]
     for r in (r for r in records if r.seed == 3):
         data = base64.b64decode(images[f"p0-{r.record_key}"].partition(",")[2])
         with Image.open(BytesIO(data)) as shown, Image.open(tmp_path / str(r.grid)) as stored:
@@ -362,7 +363,8 @@ def test_what_has_no_numbers_is_named_and_keeps_its_place_among_the_pictures(tmp
     found = parse(draw(records, tmp_path)[0])
     assert facts(found)["without numbers"] == "b on d: seed 0 failed, seed 1 not run; c on d: seed 0 not run"
     rows = [" ".join(e.text.split()) for e in found.elements if e.attributes.get("class") == "strip"]
-    assert rows == ["a", "b no images: failed: disk full", "c no images: not run with seed 0"]
+    assert rows[:3] == ["a", "b no images: failed: disk full", "c no images: not run with seed 0"]
+    assert rows[3:] == ["a", "c", "b no images: not run with seed 1"]
 
 
 def test_the_best_samples_are_the_upper_row_and_only_the_default_control_has_any(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ OTHER_TRAINING: dict[str, Any] = {
     "pl_weight": 1.0, "pl_every": 3, "style_mixing": 0.1, "ema_kimg": 9.0, "ema_rampup": 0.1, "augment": "ada",
     "ada_target": 0.1, "ada_kimg": 7.0, "mirror": True, "precision": "bf16", "tick_kimg": 0.5, "snapshot_kimg": (0.1,),
     "checkpoint_minutes": 1.0, "tf32": True, "cudnn_benchmark": False, "compile": True, "ranks": 2,
+    "deterministic": True,
 }  # fmt: skip
 OTHER_EVALUATION: dict[str, Any] = {
     "metrics": ("fd_randconv",), "samples": 60, "pairs": 7, "batch": 5, "psi": 0.5,

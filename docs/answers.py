@@ -1,0 +1,312 @@
+"""The verdicts of docs/answers.md: effects, tests and rules that were fixed before the run of the suite `answers`.
+
+python docs/answers.py FOLDER      # prints the table of verdicts for a folder of records
+
+A comparison is one number per seed, the mean over the domains of the claim; seeds are independent, domains are not.
+Positive effects are in the claim's favour. Two-sided exact sign-flip test, Holm-corrected over the comparisons of one
+line of the claim. Significantly positive: confirmed; significantly negative: refuted; else undecided, and the smallest
+difference that these seeds would have shown stands beside it.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+from benchmark.metrics.base import Kind
+from benchmark.report.group import Group, group_of
+from benchmark.report.lines import Line, groups, metric_of
+from benchmark.report.render import markdown_table
+from benchmark.report.statistics.paired import holm, paired
+from benchmark.report.statistics.power import detectable_difference
+from benchmark.report.statistics.trade_off import Point, distance_at, dominated_share
+from benchmark.report.tables.controls import curves, measures
+from benchmark.report.tables.table import MISSING, Cell, Column, Row, Table, spread
+from benchmark.report.tables.trade_off import corner, points, scores
+from benchmark.report.write import read
+from benchmark.results.reals import read_reals
+
+OURS = ("fixnoise", "fixnoise[match=all]")
+RIVALS = ("finetune", "freezed", "feature_matching", "layer_swap")
+CONTROLLED = ("layer_swap", "weight_interpolation")
+KEPT: tuple[Kind, ...] = ("translation_error_l1", "identity_retrieval", "distance_averaged")
+LEAST_RISE = 0.1
+"""Share of the way that a control has to go to be one."""
+MARGIN = 0.05
+"""What counts as not worse: of the gap that is closed, of precision, of recall."""
+ALPHA, POWER = 0.05, 0.8
+Verdict = Literal["confirmed", "refuted", "undecided"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One comparison: ``values`` has one number per seed, positive in the claim's favour."""
+
+    claim: str
+    method: str
+    rival: str
+    what: str
+    values: tuple[float, ...]
+    missing: int
+    """(domain, seed) places where it could not be made."""
+    p_value: float | None = None
+    holm_p: float | None = None
+
+    @property
+    def effect(self) -> float | None:
+        return math.fsum(self.values) / len(self.values) if self.values else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % percentile bootstrap over seeds."""
+        return paired(self.values, [0.0] * len(self.values), "higher").interval if self.values else None
+
+    @property
+    def detectable(self) -> float | None:
+        """The least true effect that so many seeds show with 80 % power, without the correction."""
+        return detectable_difference(spread(self.values), len(self.values), POWER, ALPHA) if self.values else None
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.holm_p is None or self.holm_p > ALPHA or not self.effect:
+            return "undecided"
+        return "confirmed" if self.effect > 0 else "refuted"
+
+
+def findings(g: Group) -> list[Finding]:
+    """All comparisons of all claims, for those methods that were run."""
+    found: list[Finding] = []
+    for ours in (name for name in OURS if _line(g, name) is not None):
+        found += [*preservation(g, ours), *control(g, ours), *realism(g, ours)]
+    return found
+
+
+def verdict(own: Sequence[Finding]) -> Verdict:
+    """Of several comparisons: confirmed if all are, refuted if any is."""
+    kinds = {f.verdict for f in own}
+    return "refuted" if "refuted" in kinds else "confirmed" if kinds == {"confirmed"} else "undecided"
+
+
+def preservation(g: Group, ours: str) -> Iterator[Finding]:
+    """Claim 1: nearer than each rival at the best KID that both reach; more of the fixed rectangle dominated."""
+    for kind in KEPT:
+        metric = metric_of(g.records, kind)
+        if metric is None:
+            continue
+        domains = [d for d in g.domains if g.measured(d, metric)]
+        family = []
+        for rival in RIVALS:
+            mine, theirs = ({d: paths(g, who, d, metric) for d in domains} for who in (ours, rival))
+            at = {(d, s): gain(mine[d].get(s), theirs[d].get(s)) for d in domains for s in g.seeds}
+            family.append(_finding(g, "1 preservation", ours, rival, f"{_name(kind)} at equal KID", at, domains))
+        yield from _tested(family)
+    family = []
+    for rival in RIVALS:
+        areas = {who: {(d, s): a for d in g.domains for s, a in dominated(g, who, d).items()} for who in (ours, rival)}
+        at = {place: _minus(areas[ours].get(place), areas[rival].get(place)) for place in areas[ours]}
+        family.append(_finding(g, "1 preservation", ours, rival, "dominated area", at, g.domains))
+    yield from _tested(family)
+
+
+def control(g: Group, ours: str) -> Iterator[Finding]:
+    """Claim 2: the share of the way rises by enough and at every step; steps are more even than the rivals'."""
+    line, share = _line(g, ours), metric_of(g.records, "share_of_the_way")
+    if line is not None and share is not None:
+        known = [d for d in g.domains if g.measured(d, share)]
+        ways = {(d, s): _way(g, line, d, share, s) for d in known for s in g.seeds}
+        rise = {place: way[-1] - way[0] - LEAST_RISE if way else None for place, way in ways.items()}
+        least = {place: min(b - a for a, b in pairwise(way)) if way else None for place, way in ways.items()}
+        yield from _tested([_finding(g, "2 control", ours, "", f"share of the way rises by {LEAST_RISE}", rise, known)])
+        yield from _tested([_finding(g, "2 control", ours, "", "share of the way, smallest step", least, known)])
+    uneven = {who: unevenness(g, who) for who in (ours, *CONTROLLED)}
+    family = []
+    for rival in CONTROLLED:
+        at = {(d, s): _minus(uneven[rival].get((d, s)), uneven[ours].get((d, s))) for d in g.domains for s in g.seeds}
+        family.append(_finding(g, "2 control", ours, rival, "unevenness of the steps", at, g.domains))
+    yield from _tested(family)
+
+
+def realism(g: Group, ours: str) -> Iterator[Finding]:
+    """Claim 3: at the target end not worse than fine-tuning by the margin, in each of three measures."""
+    line, plain = _line(g, ours), _line(g, "finetune")
+    if line is None or plain is None:
+        return
+    family = []
+    closed = {who: _closed(g, x) for who, x in ((ours, line), ("finetune", plain))}
+    at = {place: _minus(v, closed["finetune"].get(place), MARGIN) for place, v in closed[ours].items()}
+    family.append(
+        _finding(g, "3 realism", ours, "finetune", f"gap closed in KID, worse by at most {MARGIN}", at, g.domains)
+    )
+    kinds: tuple[Kind, ...] = ("precision", "recall")
+    for kind in kinds:
+        metric = metric_of(g.records, kind)
+        if metric is not None:
+            values = {d: (g.values(line, d, metric), g.values(plain, d, metric)) for d in g.domains}
+            at = {(d, s): _minus(a.get(s), b.get(s), MARGIN) for d, (a, b) in values.items() for s in g.seeds}
+            family.append(
+                _finding(g, "3 realism", ours, "finetune", f"{kind}, worse by at most {MARGIN}", at, g.domains)
+            )
+    yield from _tested(family)
+
+
+def paths(g: Group, who: str, domain: str, metric: str) -> dict[int, list[Point]]:
+    """{seed: (what is lost of the source, KID)} from the untouched source on: along the training where that was
+    measured in both, else along the control. Of identity, what is lost is 1 - identity."""
+    line, fidelity = _line(g, who), g.fidelity
+    if line is None or fidelity is None or g.source is None:
+        return {}
+    lost = (lambda v: v) if g.better(metric) == "lower" else (lambda v: 1 - v)
+    begin = {d: g.values(g.source, domain, name) for d, name in ((0, metric), (1, fidelity))}
+    found: dict[int, list[Point]] = {}
+    for r in g.at(line, domain) if line.control is None or who in OURS else []:
+        both = [(p.metrics.get(metric), p.metrics.get(fidelity)) for p in r.curve]
+        own = [(lost(x.value), y.value) for x, y in both if x and y and x.value is not None and y.value is not None]
+        found |= {r.seed: own} if own else {}
+    if not found:
+        for x in g.by_base[line.base]:
+            far, near = g.values(x, domain, metric), g.values(x, domain, fidelity)
+            for seed in far.keys() & near.keys():
+                found.setdefault(seed, []).append((lost(far[seed]), near[seed]))
+        found = {seed: sorted(own, key=lambda p: -p[1]) for seed, own in found.items()}
+    start = {s: (lost(begin[0][s]), begin[1][s]) for s in begin[0].keys() & begin[1].keys()}
+    return {seed: [start[seed], *own] for seed, own in found.items() if seed in start}
+
+
+def gain(mine: Sequence[Point] | None, theirs: Sequence[Point] | None) -> float | None:
+    """How much less is lost on the first path than on the second, at the lowest KID that both reach."""
+    if not mine or not theirs:
+        return None
+    common = max(min(y for _, y in path) for path in (mine, theirs))
+    return _minus(distance_at(theirs, common), distance_at(mine, common))
+
+
+def dominated(g: Group, who: str, domain: str) -> dict[int, float]:
+    """{seed: share of the fixed rectangle that all values of the method's control dominate}."""
+    line, at = _line(g, who), corner(g, domain)
+    return (
+        {}
+        if line is None or at is None
+        else {s: dominated_share(p, at) for s, p in points(g, line.base, domain).items()}
+    )
+
+
+def unevenness(g: Group, who: str) -> dict[tuple[str, int], float]:
+    """{(domain, seed): largest over mean step, from 0 for equal steps to 1 where one step is all}."""
+    line, found = _line(g, who), {}
+    for (base, domain, seed), curve in curves(g).items():
+        value = measures(curve)["unevenness"]
+        if line is not None and base == line.base and value is not None and len(curve.steps) > 1:
+            found[domain, seed] = (value - 1) / (len(curve.steps) - 1)
+    return found
+
+
+def _way(g: Group, line: Line, domain: str, metric: str, seed: int) -> list[float] | None:
+    own = [g.values(x, domain, metric).get(seed) for x in g.by_base[line.base]]
+    known = [v for v in own if v is not None]
+    return known if len(known) == len(own) > 1 else None
+
+
+def _closed(g: Group, line: Line) -> dict[tuple[str, int], float]:
+    found = {}
+    for domain, values in zip(g.domains, scores(g, line), strict=True):
+        found |= {(domain, s): float(v) for s, v in zip(g.values(line, domain, g.fidelity), values, strict=False)}
+    return found
+
+
+def _line(g: Group, who: str) -> Line | None:
+    """A method at its default control, by its registered name."""
+    return next((x for x in g.shown if x.records[0].method == who), None)
+
+
+def _minus(a: float | None, b: float | None, plus: float = 0.0) -> float | None:
+    return None if a is None or b is None else a - b + plus
+
+
+def _name(kind: Kind) -> str:
+    names: dict[str, str] = {"translation_error_l1": "error", "identity_retrieval": "identity lost"}
+    return names.get(kind, "distance to the source")
+
+
+def _finding(
+    g: Group,
+    claim: str,
+    ours: str,
+    rival: str,
+    what: str,
+    at: Mapping[tuple[str, int], float | None],
+    domains: Sequence[str],
+) -> Finding:
+    """One value per seed: the mean over the domains, of those seeds that have all of them."""
+    rows = {s: [at.get((d, s)) for d in domains] for s in g.seeds}
+    whole = {s: [v for v in row if v is not None] for s, row in rows.items()}
+    values = tuple(math.fsum(v) / len(v) for s, v in whole.items() if v and len(v) == len(rows[s]))
+    missing = sum(v is None for row in rows.values() for v in row)
+    return Finding(claim, ours, rival, what, values, missing)
+
+
+def _tested(family: Sequence[Finding]) -> list[Finding]:
+    """With p, and Holm's p over these comparisons."""
+    tests = {
+        str(i): paired(f.values, [0.0] * len(f.values), "higher").p_value if f.values else None
+        for i, f in enumerate(family)
+    }
+    corrected = holm(tests).p_values
+    return [replace(f, p_value=tests[str(i)], holm_p=corrected.get(str(i))) for i, f in enumerate(family)]
+
+
+def table(found: Sequence[Finding]) -> Table:
+    """One row per comparison."""
+    names = (
+        "method",
+        "against",
+        "effect",
+        "95 % interval",
+        "seeds",
+        "p",
+        "Holm p",
+        "detectable",
+        "not compared",
+        "verdict",
+    )
+    rows = []
+    for f in found:
+        low, high = f.interval or (math.nan, math.nan)
+        numbers = (_signed(f.effect), f"{low:+.3f} to {high:+.3f}" if f.interval else MISSING, str(len(f.values)))
+        tests = [MISSING if p is None else f"{p:.3g}" for p in (f.p_value, f.holm_p)]
+        least = MISSING if f.detectable is None else f"{f.detectable:.2g}"
+        texts = (f.method, f.rival or MISSING, *numbers, *tests, least, str(f.missing), f.verdict)
+        rows.append(Row(f"{f.claim}: {f.what}", tuple(map(Cell, texts)), method=f.method))
+    return Table("Verdicts", tuple(Column("", name) for name in names), tuple(rows), head="claim")
+
+
+def summary(found: Sequence[Finding]) -> list[str]:
+    """A sentence per claim and method."""
+    said = []
+    for claim in dict.fromkeys(f.claim for f in found):
+        for ours in dict.fromkeys(f.method for f in found if f.claim == claim):
+            own = [f for f in found if (f.claim, f.method) == (claim, ours)]
+            counts = [f"{sum(f.verdict == v for f in own)} {v}" for v in ("confirmed", "refuted", "undecided")]
+            said.append(
+                f"- Claim {claim}, `{ours}`: **{verdict(own)}** ({', '.join(counts)} of {len(own)} comparisons)."
+            )
+    return said
+
+
+def _signed(value: float | None) -> str:
+    return MISSING if value is None else f"{value:+.3f}"
+
+
+def main(folder: Path) -> None:
+    """Print the verdicts of each group of records of a folder."""
+    for own in groups(read(folder)[0]):
+        found = findings(group_of(own, read_reals(folder)))
+        print("\n".join([*summary(found), "", markdown_table(table(found))]))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

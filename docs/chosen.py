@@ -1,0 +1,53 @@
+"""The settings that the suite answers takes from a run of answers-development, by the rule in docs/answers.md.
+
+python docs/chosen.py FOLDER      # every value of every method with its score, best first
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmark.registry.variants import base_name, given_fields
+from benchmark.report.group import ERRORS, Group, group_of
+from benchmark.report.lines import Line, groups, metric_of
+from benchmark.report.tables.trade_off import scores
+from benchmark.report.write import read
+from benchmark.results.reals import read_reals
+
+
+def score(g: Group, line: Line) -> float | None:
+    """Mean share of the gap closed in KID, minus the mean error as a share of the source's; None without either."""
+    metric, found = metric_of(g.records, *ERRORS), list[float]()
+    for domain, closed in zip(g.domains, scores(g, line), strict=True):
+        own, source = ([*g.values(x, domain, metric).values()] if x else [] for x in (line, g.source))
+        if len(closed) and own and source:
+            found.append(float(closed.mean()) - _mean(own) / _mean(source))
+    return _mean(found) if found else None
+
+
+def ranked(g: Group) -> dict[str, list[tuple[float, str]]]:
+    """{method, apart by what it matches: [(score, registered name with its values), best first]}."""
+    found: dict[str, list[tuple[float, str]]] = {}
+    for line in g.shown:
+        name = line.records[0].method
+        value = score(g, line)
+        family = f"{base_name(name)}{' (match=all)' if given_fields(name).get('match') == 'all' else ''}"
+        found.setdefault(family, []).extend([] if value is None else [(value, name)])
+    return {family: sorted(own, reverse=True) for family, own in found.items()}
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def main(folder: Path) -> None:
+    """Print the scores of each group of records of a folder."""
+    for own in groups(read(folder)[0]):
+        for family, values in ranked(group_of(own, read_reals(folder))).items():
+            print(f"{family}: {', '.join(f'{name} {value:+.3f}' for value, name in values)}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,176 @@
+"""The verdicts of docs/answers.md on records whose truth was put into them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_records import make
+
+from benchmark.report.group import Group, group_of
+from benchmark.report.lines import groups
+from benchmark.report.render import markdown_table
+from benchmark.results import CurvePoint, MetricValue, RunRecord
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "docs"))
+
+import answers
+import chosen
+
+HIGHER = ("identity_retrieval_edges", "share_of_the_way_l2", "precision_net", "recall_net")
+NOISE = (0.0, 0.5, 1.0)
+
+
+def measured(domain: str, kid: float, lost: float, **more: float) -> dict[str, MetricValue]:
+    """Values at this KID of a method that lost so much of the source; what is known on domain "near" alone."""
+    values = {"kid_net": kid, "distance_averaged_l1": 0.1 + lost, "consistency_net": 0.1 + lost}
+    if domain == "near":
+        values |= {"translation_error_l1": 0.1 + lost, "identity_retrieval_edges": 1 - lost}
+    values |= more
+    return {
+        name: MetricValue(value=v, n=100, better="higher" if name in HIGHER else "lower") for name, v in values.items()
+    }
+
+
+def jitter(method: str, seed: int) -> float:
+    """Small, another for each method and seed, without a direction."""
+    return 0.002 * ((len(method) * 7 + seed * 5) % 9 - 4)
+
+
+def adapted(
+    method: str, domain: str, seed: int, gain: float, worse: float, way: dict[float, float] | None = None
+) -> list[RunRecord]:
+    """A method that loses 0.3 (2 - KID) - `gain`, ends at KID 0.5 + `worse`, and has its way along a control."""
+    kimg = (1, 2, 3, 4)
+
+    def lost(kid: float) -> float:
+        return 0.3 * (2 - kid) - gain + jitter(method, seed)
+
+    kids = [2 - (1.5 - worse) * k / 4 for k in kimg]
+    curve = tuple(CurvePoint(kimg=k, metrics=measured(domain, v, lost(v))) for k, v in zip(kimg, kids, strict=True))
+    more: dict[str, Any] = {"seed": seed, "domain": domain, "fields": {} if method == "finetune" else {"kind": method}}
+    real = {"precision_net": 0.5 - worse + jitter(method, seed), "recall_net": 0.4 - worse + jitter(method, seed)}
+    if way is None:
+        end = measured(domain, kids[-1], lost(kids[-1]), **real)
+        return [make(method, metrics=end, curve=curve, is_default_control=True, **more)]
+    found, before, whole = [], 0.0, max(way.values()) - min(way.values())
+    for control, share in way.items():
+        place = (share - min(way.values())) / whole if whole else 1.0
+        at = measured(domain, 2 - (2 - kids[-1]) * place, lost(2 - (2 - kids[-1]) * place), **real)
+        at["step_net"] = MetricValue(value=abs(share - before), n=100)
+        if domain == "near":
+            value = share + jitter(method, seed) / 10
+            at["share_of_the_way_l2"] = MetricValue(value=value, n=100, better="higher")
+        last = control == max(way)
+        more |= {"curve": curve if last else (), "is_default_control": last}
+        found.append(make(method, control=control, metrics=at, **more))
+        before = share
+    return found
+
+
+def world(gain: float = 0.0, worse: float = 0.0, way: tuple[float, ...] = (0.1, 0.5, 0.9), seeds: int = 8) -> Group:
+    """Rivals that are all alike, and FixNoise that keeps `gain` more at equal KID and ends `worse` off."""
+    found = []
+    for seed in range(seeds):
+        for domain in ("near", "far"):
+            start = measured(domain, 2.0, 0.0)
+            found.append(make("source", domain, seed, zero_step=True, metrics=start))
+            for method in ("finetune", "freezed", "feature_matching"):
+                found += adapted(method, domain, seed, 0.0, 0.0)
+            for method in ("layer_swap", "weight_interpolation"):
+                found += adapted(method, domain, seed, 0.0, 0.0, dict(zip(NOISE, (0.0, 0.1, 0.9), strict=True)))
+            found += adapted("fixnoise", domain, seed, gain, worse, dict(zip(NOISE, way, strict=True)))
+    return group_of(groups(found)[0])
+
+
+def verdicts(g: Group, claim: str, what: str = "") -> set[str]:
+    return {f.verdict for f in answers.findings(g) if f.claim.startswith(claim) and what in f.what}
+
+
+@pytest.mark.parametrize(("gain", "said"), [(0.05, "confirmed"), (-0.05, "refuted"), (0.0, "undecided")])
+def test_preservation_is_compared_at_equal_kid(gain: float, said: str) -> None:
+    g = world(gain)
+    assert verdicts(g, "1", "equal KID") == {said}
+    found = [f for f in answers.findings(g) if "equal KID" in f.what]
+    assert {f.rival for f in found} == set(answers.RIVALS) and {f.method for f in found} == {"fixnoise"}
+    assert len(found) == 3 * 4 and all(f.effect == pytest.approx(gain, abs=0.01) for f in found)
+    if said == "confirmed":
+        assert max(f.holm_p or 1 for f in found) == pytest.approx(4 * 2 / 2**8), "Holm over four rivals, eight seeds"
+
+
+def test_a_method_that_stays_nearer_only_because_it_is_less_adapted_gains_nothing() -> None:
+    found = [f for f in answers.findings(world(0.0, worse=0.5)) if "equal KID" in f.what]
+    assert all(abs(f.effect or 0) < 0.01 for f in found), "at its end it kept more, on the same path"
+
+
+def test_the_dominated_area_has_a_corner_that_does_not_depend_on_the_rivals() -> None:
+    g = world(0.05)
+    assert verdicts(g, "1", "dominated") == {"confirmed"}
+    own, less = (answers.dominated(world(gain), "fixnoise", "far") for gain in (0.05, -0.05))
+    assert len(own) == 8 and all(own[seed] > less[seed] for seed in own)
+    alone = group_of([r for r in g.records if r.zero_step or r.method == "fixnoise"])
+    assert answers.dominated(alone, "fixnoise", "far") == own
+
+
+@pytest.mark.parametrize(
+    ("way", "rise", "monotone", "even"),
+    [
+        ((0.1, 0.5, 0.9), "confirmed", "confirmed", "confirmed"),
+        ((0.1, 0.9, 0.5), "confirmed", "refuted", "confirmed"),
+        ((0.85, 0.87, 0.89), "refuted", "confirmed", "refuted"),
+    ],
+)
+def test_a_control_has_to_go_far_one_way_and_evenly(way: Any, rise: str, monotone: str, even: str) -> None:
+    g = world(way=way)
+    assert verdicts(g, "2", "rises") == {rise} and verdicts(g, "2", "smallest step") == {monotone}
+    if way[0] < 0.5:
+        assert verdicts(g, "2", "unevenness") == {even}
+
+
+def test_unevenness_does_not_depend_on_how_many_steps_there_are() -> None:
+    found = answers.unevenness(world(way=(0.1, 0.1001, 0.9)), "fixnoise")
+    assert len(found) == 16 and all(v == pytest.approx(1.0, abs=0.01) for v in found.values())
+    assert all(v < 0.1 for v in answers.unevenness(world(way=(0.1, 0.5, 0.9)), "fixnoise").values())
+
+
+@pytest.mark.parametrize(("worse", "said"), [(-0.1, "confirmed"), (0.3, "refuted")])
+def test_realism_is_not_worse_by_a_margin_or_it_is(worse: float, said: str) -> None:
+    assert verdicts(world(worse=worse), "3") == {said}
+    assert all(f.rival == "finetune" for f in answers.findings(world(worse=worse)) if f.claim.startswith("3"))
+
+
+def test_few_seeds_decide_nothing_and_say_what_they_could_have_shown() -> None:
+    found = answers.findings(world(0.05, seeds=3))
+    assert {f.verdict for f in found} == {"undecided"}
+    tested = [f for f in found if "equal KID" in f.what and f.rival == "freezed"]
+    assert len(tested) == 3 and all(0 < (f.detectable or 0) < 0.05 and f.p_value == 0.25 for f in tested)
+
+
+def test_what_was_not_measured_is_undecided_and_counted() -> None:
+    g = world(0.05)
+    records = [r for r in g.records if not (r.method == "freezed" and r.domain == "far" and r.seed < 4)]
+    found = answers.findings(group_of(groups(records)[0]))
+    (one,) = [f for f in found if f.rival == "freezed" and f.what.startswith("distance to the source")]
+    assert len(one.values) == 4 and one.missing == 4 and one.verdict == "undecided"
+    said = "\n".join(answers.summary(found))
+    assert "Claim 1 preservation, `fixnoise`: **undecided**" in said
+    text = markdown_table(answers.table(found))
+    assert "| 1 preservation: error at equal KID | fixnoise | finetune | +0.0" in text
+
+
+def test_settings_are_chosen_by_the_gap_that_is_closed_and_the_error_that_is_left() -> None:
+    found = [make("source", "near", s, zero_step=True, metrics=measured("near", 2.0, 0.3)) for s in (0, 1)]
+    rows = {
+        "fixnoise[weight=1]": (1.0, 0.1),
+        "fixnoise[weight=2]": (1.0, 0.0),
+        "fixnoise[match=all,weight=1]": (0.5, 0.3),
+    }
+    for name, (kid, lost) in rows.items():
+        more = {"fields": {"kind": name}, "is_default_control": True}
+        found += [make(name, "near", s, metrics=measured("near", kid, lost), **more) for s in (0, 1)]
+    told = chosen.ranked(group_of(groups(found)[0]))
+    assert [name for _, name in told["fixnoise"]] == ["fixnoise[weight=2]", "fixnoise[weight=1]"]
+    assert told["fixnoise"][0][0] == pytest.approx(0.5 - 0.1 / 0.4), "half the gap closed, a quarter of the error left"
+    assert [name for _, name in told["fixnoise (match=all)"]] == ["fixnoise[match=all,weight=1]"]

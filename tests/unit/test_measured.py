@@ -1,0 +1,102 @@
+"""Numbers in README and docs: they are those of the newest published records, and one script makes them again."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from made_records import kid, make
+
+from benchmark.results import MetricValue, ResultStore, RunRecord
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "docs"))
+
+import measured  # noqa: E402
+import parts  # noqa: E402
+
+PAGES = [page for page in measured.pages() if "<!-- numbers:" in page.read_text("utf-8")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_pages_state_the_numbers_of_the_records(page: Path) -> None:
+    text = page.read_text("utf-8")
+    assert measured.made_again(text, page) == text, "run python docs/measured.py"
+    assert text.count("<!-- numbers:") == text.count("<!-- end -->") == len(measured.REGION.findall(text))
+
+
+def test_the_first_screen_states_no_number_of_a_run_by_hand() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    section = readme.partition("## What comes out\n")[2].partition("\n## ")[0]
+    assert len(measured.REGION.findall(section)) == 3
+    assert not re.findall(r"\d+\.\d+|\d+ %|\d+ seeds?|20\d\d-", measured.REGION.sub("", section))
+
+
+def own(value: float, **more: object) -> dict[str, MetricValue]:
+    known = {"translation_error_l1": MetricValue(value=value / 4, n=100, floor=0.02, ceiling=0.1)}
+    return kid(value) | known | {"share_of_the_way_l2": MetricValue(value=1 - value / 2, n=100, better="higher")}
+
+
+def run(folder: Path, value: float, seeds: int) -> None:
+    store = ResultStore(folder)
+    for s in range(seeds):
+        more = {"seed": s, "domain": "d"}
+        rows: list[RunRecord] = [make("source", zero_step=True, metrics=own(2.0), **more)]
+        rows.append(make("tune", is_default_control=True, metrics=own(value + s / 10), **more))
+        for control in (0.0, 1.0):
+            metrics = own(value + control / 2 + s / 10)
+            rows.append(make("fix", control=control, is_default_control=control == 1, metrics=metrics, **more))
+        for record in rows:
+            store.write(record)
+
+
+FINDINGS = "<!-- numbers: findings smoke -->\n<!-- end -->\n"
+PAGE = f"a\n<!-- numbers: table smoke fix -->\nold 1.23\n<!-- end -->\nb 4.56\n{FINDINGS}"
+
+
+def test_all_comes_from_the_newest_folder_with_its_spread_over_seeds(tmp_path: Path) -> None:
+    run(tmp_path / "2026-01-01_aaaaaaa", 1.5, 1)
+    first = measured.made_again(PAGE, ROOT / "README.md", tmp_path)
+    assert "old 1.23" not in first and first.startswith("a\n<!-- numbers: table smoke fix -->\n| method |")
+    assert "b 4.56" in first and "| tune | 1.50 |" in first and "one seed (0)" in first
+    assert "fix on d, noise 0 to 1: share of the way 0.250 to 0." in first
+    (tmp_path / "2026-01-02_bbbbbbb").mkdir()  # a folder of another suite, or an unfinished one
+    run(tmp_path / "2026-01-03_ccccccc", 1.0, 3)
+    (tmp_path / "2026-01-03_ccccccc" / "NOTE.md").write_text("Mind the gap.\n")
+    parts.newest.cache_clear()
+    again = measured.made_again(first, ROOT / "README.md", tmp_path)
+    assert "| tune | 1.10 ± 0.10 |" in again and "| fix (noise 0) | 1.10 ± 0.10 |" in again
+    assert "3 seeds, published as `2026-01-03_ccccccc`" in again and "Mind the gap." in again
+    assert (
+        "floor, the same answer with other grain, is 0.020; its ceiling, the right answer of another latent, is 0.100"
+        in again
+    )
+    assert measured.made_again(again, ROOT / "README.md", tmp_path) == again
+
+
+def test_what_a_region_asks_for_in_vain_is_named(tmp_path: Path) -> None:
+    run(tmp_path / "2026-01-01_ddddddd", 1.5, 1)
+    for region, said in (
+        ("tabel smoke", "tabel"),
+        ("table smok", "smok"),
+        ("picture smoke d", "no drawing grid_d.png"),
+    ):
+        with pytest.raises(LookupError, match=re.escape(said)):
+            measured.made_again(f"<!-- numbers: {region} -->\n<!-- end -->\n", ROOT / "README.md", tmp_path)
+
+
+def test_verdicts_wait_for_a_published_run_and_then_come_from_it(tmp_path: Path) -> None:
+    page, region = ROOT / "docs" / "answers.md", "<!-- numbers: verdicts smoke -->\n<!-- end -->\n"
+    assert "No run of the suite `smoke` is published yet." in measured.made_again(region, page, tmp_path)
+    run(tmp_path / "2026-01-01_eeeeeee", 1.5, 2)
+    for record in ResultStore(tmp_path / "2026-01-01_eeeeeee").read_all()[0]:
+        if record.method == "fix":
+            ours = {"method": "fixnoise", "record_key": record.record_key[::-1]}
+            ResultStore(tmp_path / "2026-01-01_eeeeeee").write(record.model_copy(update=ours))
+    parts.newest.cache_clear(), parts._records.cache_clear()
+    text = measured.made_again(region, page, tmp_path)
+    assert (
+        "`fixnoise`: **undecided**" in text and "| 1 preservation: error at equal KID | fixnoise | finetune |" in text
+    )
