@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from benchmark.cli.datasets import datasets
+from benchmark.cli.engines import cancel, logs, status, work
 from benchmark.cli.methods import conform, new_method
 from benchmark.cli.metrics import conform_metric
 from benchmark.cli.options import cache_option, comma, echo, plugin_option, wide_console
@@ -217,6 +218,10 @@ def print_checks(checks: Sequence[Check]) -> None:
 
 
 cli.add_command(run)
+cli.add_command(status)
+cli.add_command(logs)
+cli.add_command(cancel)
+cli.add_command(work)
 cli.add_command(generate)
 cli.add_command(sources)
 cli.add_command(datasets)
