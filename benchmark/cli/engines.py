@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from benchmark.engines.settings import Chosen
     from benchmark.engines.states import JobState
 
+META = "benchmark.engine"
 WATCH = 5.0
 """Seconds between two looks of `status --watch`."""
 LISTED = 40
@@ -31,47 +32,65 @@ LINES = 200
 folder = click.argument("out", type=click.Path(path_type=Path, exists=True, file_okay=False))
 
 
+def _keep(ctx: click.Context, option: click.Parameter, value: Any) -> None:
+    """For `chosen_engine`, which alone needs it."""
+    ctx.meta[f"{META}.{option.name}"] = value
+
+
 def engine_options(command: Any) -> Any:
-    """--engine, --engine-set, --engine-config and --detach."""
+    """--engine, --engine-set, --engine-config and --detach, for a command that calls `chosen_engine`."""
     options = (
         click.option(
             "--engine",
-            "engine_name",
             default="local",
             show_default=True,
+            expose_value=False,
+            callback=_keep,
             help="Where jobs are done: local (this machine), slurm or ray.",
         ),
         click.option(
             "--engine-set",
-            "engine_settings",
+            "settings",
             multiple=True,
+            expose_value=False,
+            callback=_keep,
             metavar="NAME=VALUE",
             help="A setting of the engine (partition=gpu), or of one method's tasks (cdc.time=24:00:00). Repeatable.",
         ),
         click.option(
             "--engine-config",
+            "config",
             type=click.Path(path_type=Path),
+            expose_value=False,
+            callback=_keep,
             help="A YAML file with settings of the engine; --engine-set goes before it.",
         ),
-        click.option("--detach", is_flag=True, help="Return when the jobs are queued; see: status, logs, cancel."),
+        click.option(
+            "--detach",
+            is_flag=True,
+            expose_value=False,
+            callback=_keep,
+            help="Return when the jobs are queued; see: status, logs, cancel.",
+        ),
     )
     for option in reversed(options):
         command = option(command)
     return command
 
 
-def chosen_engine(
-    name: str, texts: Sequence[str], file: Path | None, methods: Sequence[Method]
-) -> tuple[Engine, Chosen]:
-    """The engine asked for and its settings; errors are those of `find_engine` and `chosen`."""
+def chosen_engine(methods: Sequence[Method]) -> tuple[Engine, Chosen, bool]:
+    """The engine asked for, its settings, and --detach; errors are those of `find_engine` and `chosen`."""
     from benchmark.engines.engine import find_engine, own_settings
     from benchmark.engines.settings import chosen
     from benchmark.registry.variants import base_name
 
+    meta = click.get_current_context().meta
+    name = meta[f"{META}.engine"]
     engine = find_engine(name)
     trained = list(dict.fromkeys(base_name(method.training().name) for method in methods))
     kinds = own_settings() | {name: engine.settings}
-    return engine, chosen(engine.settings, name, file, texts, trained, kinds)
+    found = chosen(engine.settings, name, meta[f"{META}.config"], meta[f"{META}.settings"], trained, kinds)
+    return engine, found, meta[f"{META}.detach"]
 
 
 @click.command(

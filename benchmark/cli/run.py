@@ -14,6 +14,8 @@ from benchmark.cli.options import cache_option, comma, echo, paths, plugin_optio
 from benchmark.system.places import RUNS
 
 if TYPE_CHECKING:
+    from benchmark.api import Method
+    from benchmark.config import Suite
     from benchmark.running.forecast import Forecast
 
 
@@ -130,10 +132,6 @@ def run(
     seconds_per_kimg: float | None,
     scale: float | None,
     stand_ins: Path | None,
-    engine_name: str,
-    engine_settings: tuple[str, ...],
-    engine_config: Path | None,
-    detach: bool,
     yes: bool,
     plugins: tuple[str, ...],
     cache: Path,
@@ -143,8 +141,9 @@ def run(
     Finished records are kept: run the same command again to resume.
     """
     from benchmark.engines.engine import Work
+    from benchmark.engines.local import ENGINE as LOCAL
     from benchmark.registry import unusable
-    from benchmark.running.forecast import forecast, missing_files, require_patience
+    from benchmark.running.forecast import forecast, require_patience
     from benchmark.running.launch import Launch
     from benchmark.running.setup import Request, folder_name, prepare
     from benchmark.running.supervisor import Limits
@@ -161,18 +160,25 @@ def run(
     if only_plan:
         echo(summary([forecast(suite, chosen, cache, out, seconds_per_kimg) for suite, chosen in loaded]))
         return
-    for lacking in dict.fromkeys(text for suite, chosen in loaded for text in missing_files(suite, chosen, cache)):
-        echo(f"note: not here: {lacking}", err=True)
-    engine, chosen = chosen_engine(engine_name, engine_settings, engine_config, [m for _, some in loaded for m in some])
+    note_missing(loaded, cache)
+    engine, chosen, detach = chosen_engine([method for _, some in loaded for method in some])
     ready = [prepare(request, out, console) for request in asked]
     work = Work(ready, console, launch, board is not None, chosen, detach)
     if dry_run:
         echo(engine.preview(work))
         return
-    here = [(run.nets, run.jobs) for run in ready if engine_name == "local"]
+    here = [(run.nets, run.jobs) for run in ready if engine is LOCAL]
     if here and (said := require_patience(here, out, yes)):
         echo(f"note: {said}", err=True)
     sys.exit(0 if engine.run(work) else 1)
+
+
+def note_missing(loaded: Sequence[tuple[Suite, Sequence[Method]]], cache: Path) -> None:
+    """Say which files are not on this machine: their metrics will have no value."""
+    from benchmark.running.forecast import missing_files
+
+    for lacking in dict.fromkeys(text for suite, chosen in loaded for text in missing_files(suite, chosen, cache)):
+        echo(f"note: not here: {lacking}", err=True)
 
 
 def summary(plans: Sequence[Forecast]) -> str:

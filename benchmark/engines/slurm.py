@@ -71,10 +71,15 @@ class Slurm:
             arrays: list[str] = []
             for base, text in scripts(work, asked, numbers, array_limit()) if numbers else ():
                 after = [f"--dependency=afterany:{arrays[-1]}"] if arrays and at_once(work) else []
-                arrays.append(call("sbatch", "--parsable", *after, text=text).split(";")[0].strip())
+                arrays.append(call("sbatch", "--parsable", *after, standard_input=text).split(";")[0].strip())
                 work.console.print(f"array {arrays[-1]}: from task {base}", markup=False)
             if arrays:
-                call("sbatch", "--parsable", f"--dependency=afterany:{':'.join(arrays)}", text=report_script(work))
+                call(
+                    "sbatch",
+                    "--parsable",
+                    f"--dependency=afterany:{':'.join(arrays)}",
+                    standard_input=report_script(work),
+                )
         return True if work.detach else follow(work, self.queued)
 
     def queued(self, out: Path) -> Mapping[int, Queued] | None:
@@ -221,11 +226,16 @@ def ranges(numbers: Sequence[int]) -> str:
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in parts)
 
 
-def call(program: str, *arguments: str, text: str | None = None) -> str:
+def call(program: str, *arguments: str, standard_input: str | None = None) -> str:
     """What a command of Slurm prints; ConfigError with its own words where it fails or is not here."""
     try:
         done = subprocess.run(
-            [program, *arguments], input=text, capture_output=True, encoding="utf-8", errors="replace", timeout=SECONDS
+            [program, *arguments],
+            input=standard_input,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=SECONDS,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ConfigError(f"{program} cannot be used here: {error}.") from None
