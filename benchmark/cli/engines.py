@@ -50,7 +50,6 @@ def engine_options(command: Any) -> Any:
         ),
         click.option(
             "--engine-set",
-            "settings",
             multiple=True,
             expose_value=False,
             callback=_keep,
@@ -59,7 +58,6 @@ def engine_options(command: Any) -> Any:
         ),
         click.option(
             "--engine-config",
-            "config",
             type=click.Path(path_type=Path),
             expose_value=False,
             callback=_keep,
@@ -89,7 +87,7 @@ def chosen_engine(methods: Sequence[Method]) -> tuple[Engine, Chosen, bool]:
     engine = find_engine(name)
     trained = list(dict.fromkeys(base_name(method.training().name) for method in methods))
     kinds = own_settings() | {name: engine.settings}
-    found = chosen(engine.settings, name, meta[f"{META}.config"], meta[f"{META}.settings"], trained, kinds)
+    found = chosen(engine.settings, name, meta[f"{META}.engine_config"], meta[f"{META}.engine_set"], trained, kinds)
     return engine, found, meta[f"{META}.detach"]
 
 
