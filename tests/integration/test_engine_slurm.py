@@ -21,7 +21,7 @@ from benchmark.stylegan2.weights import read_header
 
 pytestmark = pytest.mark.skipif(bool(slurm.missing()), reason=f"Slurm is not here: no {', '.join(slurm.missing())}")
 
-RUN = (*SMALL, "--methods", "finetune,layer_swap", "--set", "train.kimg=0.096")
+RUN = (*SMALL, "--methods", "finetune,layer_swap", "--set", "train.kimg=0.4")
 QUEUE = ("--engine", "slurm", "--engine-set", "cpus=1", "--engine-set", "partition=low", "--out", "res")
 
 
@@ -59,10 +59,10 @@ def images_of(out: Path) -> int:
     return 0
 
 
-def element(variables: dict[str, str], state: str) -> str | None:
-    """The number of a job of the array in this state."""
+def running(variables: dict[str, str], index: int) -> str | None:
+    """The number of the array's job at this index, while it runs."""
     rows = call(variables, "squeue", "-h", "-r", "-p", "low", "-o", "%A %T %K").splitlines()
-    return next((row.split()[0] for row in rows if row.split()[1] == state and row.split()[2] != "N/A"), None)
+    return next((row.split()[0] for row in rows if row.split()[1:] == ["RUNNING", str(index)]), None)
 
 
 def test_stopped_preempted_and_killed_jobs_end_with_the_bits_of_a_local_run(
@@ -81,7 +81,7 @@ def test_stopped_preempted_and_killed_jobs_end_with_the_bits_of_a_local_run(
     until(lambda: images_of(out) >= 16)
     os.killpg(submitter.pid, signal.SIGKILL)  # nothing of the queue goes with it
     submitter.wait()
-    call(variables, "scancel", "--signal=TERM", str(element(variables, "RUNNING")))
+    call(variables, "scancel", "--signal=TERM", str(running(variables, 1)))
     log = out / "engine" / "logs" / "1.txt"
     until(lambda: "exited with exit code 143" in log.read_text("utf-8", "replace").lower())
     stopped = images_of(out)
@@ -89,22 +89,27 @@ def test_stopped_preempted_and_killed_jobs_end_with_the_bits_of_a_local_run(
 
     until(lambda: images_of(out) >= stopped + 8)
     call(variables, "sbatch", "-p", "high", "-n", "2", "-o", "/dev/null", "--wrap", "true")
-    until(lambda: element(variables, "RUNNING") is None)
+    until(lambda: running(variables, 1) is None)
+    array = call(variables, "squeue", "-h", "-p", "low", "-o", "%F").split()[0]
+    call(variables, "scontrol", "hold", f"{array}_1")
+    until(lambda: "held" in call(variables, "squeue", "-h", "-p", "low", "-o", "%r").lower())
     preempted = images_of(out)
     assert preempted >= stopped + 8, "what was done is kept"
     found = json.loads(command(("status", "res", "--json"), tmp_path, variables).stdout)
-    assert found["counts"]["stored"] == 1 and found["counts"]["queued"] + found["counts"]["running"] == 2
+    assert found["counts"]["stored"] == 1 and found["counts"]["queued"] == 2, found
 
     again = command((*RUN, *QUEUE, "--detach"), tmp_path, variables)
     assert again.returncode == 0 and "0 are to be queued" in again.stdout, again
 
+    call(variables, "scontrol", "release", f"{array}_1")
     until(lambda: images_of(out) >= preempted + 8)
-    call(variables, "scancel", "--signal=KILL", "--full", str(element(variables, "RUNNING")))
-    until(lambda: element(variables, "RUNNING") is None)
+    call(variables, "scancel", "--signal=KILL", "--full", str(running(variables, 1)))
+    until(lambda: running(variables, 1) is None)
     done = command((*RUN, *QUEUE), tmp_path, variables)
     assert done.returncode == 0 and "1 are to be queued" in done.stdout, done
     assert records(out) == records(local)
-    assert "train finetune" not in command(("logs", "res", "0"), tmp_path, variables).stderr
+    said = command(("logs", "res", found["jobs"][1]["key"][:8]), tmp_path, variables).stdout
+    assert "==> engine/logs/1.txt <==" in said and "train finetune" in said
     assert not list((out / "locks").glob("*-*"))
     until(lambda: (out / "page.html").exists())
 
@@ -117,8 +122,8 @@ def test_cancel_ends_what_runs_and_what_waits_and_nothing_comes_back(variables: 
     out = tmp_path / "res"
     until(lambda: images_of(out) >= 8)
     state = json.loads(command(("status", "res", "--json"), tmp_path, variables).stdout)
-    (running,) = [job for job in state["jobs"] if job["state"] == "running"]
-    assert running["kimg"] >= 0.008 and running["of_kimg"] == 8 and running["seconds_left"] > 0 and running["node"]
+    (at_work,) = [job for job in state["jobs"] if job["state"] == "running"]
+    assert at_work["kimg"] >= 0.008 and at_work["of_kimg"] == 8 and at_work["seconds_left"] > 0 and at_work["node"]
     assert state["counts"]["queued"] == 1, "one at a time, over both arrays"
     other = command((*SMALL, "--methods", "fixnoise", *QUEUE, "--detach"), tmp_path, variables)
     assert other.returncode == 2 and "tasks of another command are queued" in other.stderr
