@@ -175,7 +175,7 @@ def cancel(out: Path) -> None:
     echo(find_engine(required_request(out).engine).cancel(out.absolute()))
 
 
-@click.command(hidden=True)
+@click.command(hidden=True, epilog="\b\nExample:\n  python -m benchmark work results/runs/paper 0")
 @folder
 @click.argument("number", type=click.IntRange(min=0))
 def work(out: Path, number: int) -> None:

@@ -24,7 +24,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[A
     """Two nodes, each with room for one task; the head has none, so that no task is lost with the driver."""
     from ray.cluster_utils import Cluster
 
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "RAY_worker_niceness": "0"}
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     yield made
     made.shutdown()
