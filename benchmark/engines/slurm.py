@@ -161,14 +161,15 @@ def script(out: Path, base: int, numbers: Sequence[int], settings: SlurmSettings
     again = (
         f'if [ "$code" -eq 143 ] && [ "${{SLURM_RESTART_COUNT:-0}}" -lt {settings.requeue} ] \\\n'
         f"    && [ ! -e {shlex.quote(str(cancelled(out)))} ] \\\n"
-        '    && [ "$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%T)" = RUNNING ]; then\n'
-        '  scontrol requeue "$SLURM_JOB_ID"  # Slurm itself requeues what it pre-empts\n'
+        '    && [ "$(squeue --noheader --jobs="$task" --format=%T)" = RUNNING ]; then\n'
+        '  scontrol requeue "$task"  # Slurm itself requeues what it pre-empts\n'
         "fi\n"
     )
     return (
         "#!/bin/bash\n"
         + "".join(f"#SBATCH {option}\n" for option in options)
         + f"number=$(({base} + SLURM_ARRAY_TASK_ID))\n"
+        + 'task="${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"  # SLURM_JOB_ID can be that of the whole array\n'
         + f'exec >> {here}/engine/logs/"$number".txt 2>&1\n'
         + "".join(f"{line}\n" for line in settings.setup)
         + "trap : TERM  # the step hears SIGTERM, saves and ends; this shell waits for it\n"

@@ -59,10 +59,10 @@ def images_of(out: Path) -> int:
     return 0
 
 
-def running(variables: dict[str, str], index: int) -> str | None:
-    """The number of the array's job at this index, while it runs."""
-    rows = call(variables, "squeue", "-h", "-r", "-p", "low", "-o", "%A %T %K").splitlines()
-    return next((row.split()[0] for row in rows if row.split()[1:] == ["RUNNING", str(index)]), None)
+def element(variables: dict[str, str], index: int) -> tuple[str, str]:
+    """The array's job at this index, ARRAY_INDEX, and its state; ("", "") once it has ended."""
+    rows = call(variables, "squeue", "-h", "-r", "-p", "low", "-o", "%F_%K %T").splitlines()
+    return next(((row.split()[0], row.split()[1]) for row in rows if row.split()[0].endswith(f"_{index}")), ("", ""))
 
 
 def test_stopped_preempted_and_killed_jobs_end_with_the_bits_of_a_local_run(
@@ -81,18 +81,16 @@ def test_stopped_preempted_and_killed_jobs_end_with_the_bits_of_a_local_run(
     until(lambda: images_of(out) >= 16)
     os.killpg(submitter.pid, signal.SIGKILL)  # nothing of the queue goes with it
     submitter.wait()
-    call(variables, "scancel", "--signal=TERM", str(running(variables, 1)))
-    log = out / "engine" / "logs" / "1.txt"
-    until(lambda: "exited with exit code 143" in log.read_text("utf-8", "replace").lower())
+    job, _ = element(variables, 1)
+    call(variables, "scancel", "--signal=TERM", job)
+    until(lambda: element(variables, 1)[1] == "PENDING")
     stopped = images_of(out)
     assert stopped >= 16
 
     until(lambda: images_of(out) >= stopped + 8)
     call(variables, "sbatch", "-p", "high", "-n", "2", "-o", "/dev/null", "--wrap", "true")
-    until(lambda: running(variables, 1) is None)
-    array = call(variables, "squeue", "-h", "-p", "low", "-o", "%F").split()[0]
-    call(variables, "scontrol", "hold", f"{array}_1")
-    until(lambda: "held" in call(variables, "squeue", "-h", "-p", "low", "-o", "%r").lower())
+    until(lambda: element(variables, 1)[1] == "PENDING")
+    call(variables, "scontrol", "hold", job)
     preempted = images_of(out)
     assert preempted >= stopped + 8, "what was done is kept"
     found = json.loads(command(("status", "res", "--json"), tmp_path, variables).stdout)
@@ -101,10 +99,10 @@ def test_stopped_preempted_and_killed_jobs_end_with_the_bits_of_a_local_run(
     again = command((*RUN, *QUEUE, "--detach"), tmp_path, variables)
     assert again.returncode == 0 and "0 are to be queued" in again.stdout, again
 
-    call(variables, "scontrol", "release", f"{array}_1")
+    call(variables, "scontrol", "release", job)
     until(lambda: images_of(out) >= preempted + 8)
-    call(variables, "scancel", "--signal=KILL", "--full", str(running(variables, 1)))
-    until(lambda: running(variables, 1) is None)
+    call(variables, "scancel", "--signal=KILL", "--full", job)
+    until(lambda: not element(variables, 1)[1])
     done = command((*RUN, *QUEUE), tmp_path, variables)
     assert done.returncode == 0 and "1 are to be queued" in done.stdout, done
     assert records(out) == records(local)

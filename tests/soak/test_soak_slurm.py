@@ -77,8 +77,8 @@ class Disturber:
 
     def disturb(self) -> None:
         """One thing."""
-        done = self.call("squeue", "-h", "-r", "-p", "low", "-t", "RUNNING", "-o", "%A %K")
-        jobs = [line.split()[0] for line in done.splitlines() if not line.endswith("N/A")]
+        done = self.call("squeue", "-h", "-r", "-p", "low", "-t", "RUNNING", "-o", "%F_%K")
+        jobs = [line for line in done.splitlines() if not line.endswith("N/A")]
         what = self.rng.choice(("requeue", "stop", "kill", "pre-empt", "kill the submitter"))
         job = self.rng.choice(jobs) if jobs else None
         if what == "kill the submitter":
