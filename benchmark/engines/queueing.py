@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -185,10 +185,3 @@ def finish(work: Work) -> bool:
         again = f"{len(keys) - len(records)} of {len(keys)} records are missing: see python -m benchmark status"
         work.console.print(f"{again} {work.out}; the same command queues them again", style="red", soft_wrap=True)
     return len(records) == len(keys) and all(record.status == "done" for record in records)
-
-
-def mark_cancelled(out: Path) -> None:
-    """Have no task start or return to the queue."""
-    with suppress(FileExistsError):
-        cancelled(out).parent.mkdir(parents=True, exist_ok=True)
-    cancelled(out).touch()

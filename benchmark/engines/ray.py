@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,8 +21,7 @@ from pydantic import Field
 
 from benchmark.config import Settings
 from benchmark.engines.engine import Queued, Work
-from benchmark.engines.queueing import LOOK, ask, asking, finish, follow, mark_cancelled
-from benchmark.engines.request import Asked, cancelled, log_of
+from benchmark.engines.request import Asked, cancelled, log_of, mark_cancelled
 from benchmark.engines.settings import EngineSettings, Word
 from benchmark.errors import ConfigError
 from benchmark.system.claims import claimed, holder
@@ -31,6 +30,8 @@ from benchmark.system.folder import Folder
 from benchmark.system.processes import die_with_parent
 from benchmark.system.signals import stoppable
 
+LOOK = 2.0
+"""Seconds between two looks for a cancellation."""
 GRACE = 40.0
 """Seconds that a job has to end its step and save."""
 STOPPED = 128 + signal.SIGTERM
@@ -56,6 +57,8 @@ class Ray:
 
     def preview(self, work: Work) -> str:
         """The tasks and what each asks for."""
+        from benchmark.engines.queueing import ask
+
         asked = ask(work, "ray")
         lines = [f"{len(asked.tasks)} tasks of Ray:"]
         for number, task in enumerate(asked.tasks):
@@ -66,6 +69,8 @@ class Ray:
 
     def run(self, work: Work) -> bool:
         """Do what is neither stored nor another driver's; then the report."""
+        from benchmark.engines.queueing import asking, finish, follow
+
         try:
             import ray
         except ImportError:
@@ -75,22 +80,18 @@ class Ray:
                 "--detach: Ray ends tasks with the command that asked for them. Let Ray keep the command: "
                 "ray job submit -- python -m benchmark run --engine ray ..."
             )
-        with asking(work, "ray", self.queued) as (asked, numbers):
-            driver = work.out / "locks" / "driver"
-            if numbers or self.queued(work.out) == {}:
-                driving = claimed(driver)
-                driving.__enter__()
-            else:
-                driving = None
-        if driving is None:
-            return follow(work, self.queued)
-        try:
-            begin(ray, settings_of(work, None).address)
-            with stoppable():  # Ray takes SIGTERM for itself
+        with ExitStack() as until_done:
+            with asking(work, "ray", self.queued) as (asked, numbers):
+                others = self.queued(work.out)
+                if not others:
+                    until_done.enter_context(claimed(work.out / "locks" / "driver"))
+            if others:
+                return follow(work, self.queued)
+            if numbers:
+                begin(ray, settings_of(work, None).address)
+                until_done.callback(ray.shutdown)
+                until_done.enter_context(stoppable())  # Ray takes SIGTERM for itself
                 drive(ray, work, asked, numbers)
-        finally:
-            ray.shutdown()
-            driving.__exit__(None, None, None)
         return finish(work)
 
     def queued(self, out: Path) -> Mapping[int, Queued] | None:

@@ -113,3 +113,9 @@ def log_of(out: Path, number: int) -> Path:
 def cancelled(out: Path) -> Path:
     """The file that says that no task is to be started or repeated."""
     return out / "engine" / "cancelled"
+
+
+def mark_cancelled(out: Path) -> None:
+    """Have no task start or return to the queue."""
+    cancelled(out).parent.mkdir(parents=True, exist_ok=True)
+    cancelled(out).touch()

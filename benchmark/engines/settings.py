@@ -12,7 +12,6 @@ from pydantic import BeforeValidator, Field
 
 from benchmark.config import Settings
 from benchmark.errors import ConfigError, UnknownName
-from benchmark.suites.load import validated
 from benchmark.system.text.plain_yaml import NotPlainYaml, plain_yaml, short
 
 MAX_BYTES = 1 << 16
@@ -68,6 +67,8 @@ def chosen(
     A method's own stand in the file under `methods`, or are written METHOD.NAME=VALUE. `others` are the kinds of
     settings of all engines by name, to say whose a name is.
     """
+    from benchmark.suites.load import validated  # torch, which `status` does without
+
     raw = _read(file) if file else {}
     own = raw.pop("methods", {})
     if not isinstance(own, dict) or not all(isinstance(one, dict) for one in own.values()):

@@ -22,8 +22,7 @@ from pydantic import Field
 
 from benchmark.config import Settings
 from benchmark.engines.engine import Queued, Work
-from benchmark.engines.queueing import ask, asking, follow, mark_cancelled
-from benchmark.engines.request import Asked, cancelled
+from benchmark.engines.request import Asked, cancelled, mark_cancelled
 from benchmark.engines.settings import EngineSettings, Line, Lines, Time, Word
 from benchmark.errors import ConfigError
 
@@ -56,6 +55,8 @@ class Slurm:
 
     def preview(self, work: Work) -> str:
         """The scripts that would be handed to sbatch if nothing were stored yet."""
+        from benchmark.engines.queueing import ask
+
         asked = ask(work, "slurm")
         limit = ARRAY
         with suppress(ConfigError):  # where Slurm is not, a script can be looked at all the same
@@ -65,6 +66,8 @@ class Slurm:
 
     def run(self, work: Work) -> bool:
         """Queue what is neither stored nor queued, and a job that writes the report; then wait."""
+        from benchmark.engines.queueing import asking, follow
+
         if missing := [name for name in ("sbatch", "squeue", "scontrol") if not shutil.which(name)]:
             raise ConfigError(f"--engine slurm: {missing[0]} is not here; run this on a machine with Slurm's commands.")
         with asking(work, "slurm", self.queued) as (asked, numbers):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 from made_records import make
 
+import benchmark
 from benchmark.engines.engine import Queued
 from benchmark.engines.request import Asked, Piece, Task, log_of
 from benchmark.engines.states import JobState, Looks, counts, in_words
@@ -95,3 +98,14 @@ def test_a_second_look_sees_what_has_changed(out: Path) -> None:
     ResultStore(out).write(make().model_copy(update={"record_key": key("failed", "b")}))
     after = {state.label: state.state for state in looks.states({})}
     assert before["lost"] == "lost" and after == before | {"lost": "stored", "failed": "stored"}
+
+
+def test_status_and_cancel_answer_without_torch() -> None:
+    """For each engine of this package."""
+    code = (
+        "import sys\nfrom benchmark.cli import engines\nfrom benchmark.engines import logs, states\n"
+        "from benchmark.engines.engine import OWN, find_engine\n[find_engine(name) for name in OWN]\n"
+        "assert not {'torch', 'ray', 'pandas'} & set(sys.modules)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(benchmark.__file__).parents[1])}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
