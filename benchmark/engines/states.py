@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.engines.engine import Queued
-from benchmark.engines.request import Asked, Piece, log_of
+from benchmark.engines.request import Asked, Piece, cancelled, log_of
 from benchmark.results.store import ResultStore
 from benchmark.system.claims import Owner, holder
 from benchmark.system.folder import Folder
@@ -107,7 +107,8 @@ class Looks:
             return JobState(job.label, job.train_key, number, "lost", f"its process on {dead.node} is gone", dead.node)
         if queued is None:
             return JobState(job.label, job.train_key, number, "waiting", "the scheduler cannot be asked here")
-        return JobState(job.label, job.train_key, number, "lost", _last_line(self.out, number))
+        why = "cancelled" if cancelled(self.out).exists() else _last_line(self.out, number)
+        return JobState(job.label, job.train_key, number, "lost", why)
 
     def _record(self, key: str) -> tuple[str, str] | None:
         """Status and reason of a record; None where it cannot be read."""
