@@ -19,6 +19,7 @@ from typing import Any, cast
 
 from pydantic import Field
 
+import benchmark
 from benchmark.config import Settings
 from benchmark.engines.engine import Queued, Work
 from benchmark.engines.request import Asked, cancelled, log_of, mark_cancelled
@@ -36,8 +37,8 @@ GRACE = 40.0
 """Seconds that a job has to end its step and save."""
 STOPPED = 128 + signal.SIGTERM
 """Exit code of a job that was stopped and saved."""
-HANDED = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH")
-"""Variables of the command that its tasks get, beside its own (BENCHMARK_*, OMP_*, GOMP_*)."""
+HANDED = ("PATH", "LD_LIBRARY_PATH")
+"""Variables of the command that its tasks get, beside PYTHONPATH, BENCHMARK_*, OMP_* and GOMP_*."""
 
 
 class RaySettings(EngineSettings):
@@ -120,7 +121,8 @@ def settings_of(work: Work, method: str | None) -> RaySettings:
 def begin(ray: Any, address: str | None) -> None:
     """Connect, or start Ray here; ConfigError with Ray's own words."""
     try:
-        ray.init(address=address, log_to_driver=False, include_dashboard=False if address is None else None)
+        own = {"env_vars": {"PYTHONPATH": variables()["PYTHONPATH"]}}  # where Ray's processes find `do_task`
+        ray.init(address=address, log_to_driver=False, runtime_env=own)
     except Exception as error:
         why = " ".join(str(error).split())
         raise ConfigError(f"--engine ray: no Ray at {address or 'this machine'} ({why[:300]}).") from None
@@ -185,7 +187,8 @@ def do_task(out: str, number: int, folder: str, variables: dict[str, str]) -> in
 def variables() -> dict[str, str]:
     """Of the environment, what tasks need."""
     own = {name: value for name, value in os.environ.items() if name.startswith(("BENCHMARK_", "OMP_", "GOMP_"))}
-    return own | {name: os.environ[name] for name in HANDED if name in os.environ}
+    path = os.pathsep.join(filter(None, [str(Path(benchmark.__file__).parents[1]), os.environ.get("PYTHONPATH")]))
+    return own | {name: os.environ[name] for name in HANDED if name in os.environ} | {"PYTHONPATH": path}
 
 
 def resources(settings: RaySettings) -> dict[str, float]:

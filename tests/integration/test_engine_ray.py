@@ -45,7 +45,6 @@ def test_a_node_that_dies_in_the_middle_costs_no_record(cluster: Any, cache: Pat
         )
     until(lambda: len(list((out / "checkpoints").glob("*.progress"))) == 2 or driver.poll() is not None)
     cluster.remove_node(second, allow_graceful=False)
-    cluster.add_node(num_cpus=1)
     assert driver.wait(600) == 0, (tmp_path / "said.txt").read_text("utf-8", "replace")
     assert records(out) == records(tmp_path / "local")
     assert first in cluster.worker_nodes
