@@ -159,10 +159,14 @@ def _create(file: Path) -> bool:
         if error.errno == errno.ELOOP:
             return False
         raise
-    with os.fdopen(made, "wb") as stream:
-        stream.write(json.dumps(asdict(Owner())).encode())
-        stream.flush()
-        os.fsync(stream.fileno())
+    try:
+        with os.fdopen(made, "wb") as stream:
+            stream.write(json.dumps(asdict(Owner())).encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+    except BaseException:  # a full disk, say: nobody holds what nobody can read
+        file.unlink(missing_ok=True)
+        raise
     return True
 
 

@@ -121,6 +121,18 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         pass
 
 
+def test_a_disk_that_is_full_leaves_no_claim_that_nobody_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(DataError, match="No space left"), claimed(tmp_path / "key"):
+            pass
+    with claimed(tmp_path / "key", nobody_waits):
+        pass
+
+
 def run(code: str, folder: Path) -> subprocess.Popen[str]:
     begin = "import os, time; from pathlib import Path; from benchmark.system import claims\n"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
