@@ -151,7 +151,9 @@ def commands() -> str:
     """The help of every command."""
     from benchmark.cli.app import cli
 
-    return "\n\n".join(command_text(command, path) for command, path in all_commands(cli, "python -m benchmark"))
+    return "\n\n".join(
+        command_text(command, path) for command, path in all_commands(cli, "python -m benchmark") if not command.hidden
+    )
 
 
 def all_commands(group: click.Group, path: str) -> list[tuple[click.Command, str]]:

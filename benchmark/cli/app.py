@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from benchmark.cli.datasets import datasets
+from benchmark.cli.engines import cancel, logs, status, work
 from benchmark.cli.evaluate import evaluate
 from benchmark.cli.export import export
 from benchmark.cli.methods import conform, new_method
@@ -221,6 +222,10 @@ def print_checks(checks: Sequence[Check]) -> None:
 
 
 cli.add_command(run)
+cli.add_command(status)
+cli.add_command(logs)
+cli.add_command(cancel)
+cli.add_command(work)
 cli.add_command(generate)
 cli.add_command(translate)
 cli.add_command(demo)

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Literal
 import click
 from click.core import ParameterSource
 
+from benchmark.cli.engines import chosen_engine, engine_options
 from benchmark.cli.options import cache_option, comma, echo, paths, plugin_option, wide_console
 from benchmark.system.places import RUNS
 
 if TYPE_CHECKING:
+    from benchmark.api import Method
+    from benchmark.config import Suite
     from benchmark.running.forecast import Forecast
     from benchmark.running.launch import Launch
-    from benchmark.running.plan import Job
 
 
 @click.command(
@@ -28,7 +30,8 @@ Examples:
   python -m benchmark run --methods fixnoise+freezed --set fixnoise.weight=0.1 --dry-run
   python -m benchmark run --methods mine --plugin mine.py
   python -m benchmark run --suite paper --plan --seconds-per-kimg 20
-  python -m benchmark run --suite paper --scale 0.01"""
+  python -m benchmark run --suite paper --scale 0.01
+  python -m benchmark run --suite paper --engine slurm --engine-set partition=gpu --detach"""
 )
 @click.option(
     "--suite",
@@ -119,6 +122,7 @@ Examples:
     envvar="BENCHMARK_STANDIN_WEIGHTS",
     help="For rehearsals: a folder of placeholders for published weight files; their metrics are called standin_*.",
 )
+@engine_options
 @click.option("--yes", is_flag=True, help="Start even if it will take hours on this CPU.")
 @plugin_option
 @cache_option
@@ -153,11 +157,12 @@ def run(
 
     Finished records are kept: run the same command again to resume.
     """
+    from benchmark.engines.engine import Work
+    from benchmark.engines.local import ENGINE as LOCAL
     from benchmark.registry import unusable
-    from benchmark.running.forecast import forecast, missing_files, require_patience
+    from benchmark.running.forecast import forecast, require_patience
     from benchmark.running.launch import require_seats
     from benchmark.running.setup import Request, folder_name, prepare
-    from benchmark.running.suite import run_suites
     from benchmark.system.determinism import start_pinned
 
     console = wide_console()
@@ -172,18 +177,28 @@ def run(
     if only_plan:
         echo(summary([forecast(suite, chosen, cache, out, seconds_per_kimg) for suite, chosen in loaded]))
         return
-    require_seats([suite for suite, _ in loaded], device, launch)
-    for lacking in dict.fromkeys(text for suite, chosen in loaded for text in missing_files(suite, chosen, cache)):
-        echo(f"note: not here: {lacking}", err=True)
+    note_missing(loaded, cache)
+    engine, chosen, detach = chosen_engine([method for _, some in loaded for method in some])
+    if engine is LOCAL:
+        require_seats([suite for suite, _ in loaded], device, launch)
     start_pinned(any(suite.train.deterministic for suite, _ in loaded))
     ready = [prepare(request, out, console) for request in asked]
+    work = Work(ready, console, launch, board is not None, chosen, detach)
     if dry_run:
-        print_jobs([job for run in ready for job in run.jobs])
+        echo(engine.preview(work))
         return
-    if said := require_patience([(run.nets, run.jobs) for run in ready], out, yes):
+    here = [(run.nets, run.jobs) for run in ready if engine is LOCAL]
+    if here and (said := require_patience(here, out, yes)):
         echo(f"note: {said}", err=True)
-    records = run_suites(ready, console, board is not None, launch)
-    sys.exit(1 if any(record.status != "done" for record in records) else 0)
+    sys.exit(0 if engine.run(work) else 1)
+
+
+def note_missing(loaded: Sequence[tuple[Suite, Sequence[Method]]], cache: Path) -> None:
+    """Say which files are not on this machine: their metrics will have no value."""
+    from benchmark.running.forecast import missing_files
+
+    for lacking in dict.fromkeys(text for suite, chosen in loaded for text in missing_files(suite, chosen, cache)):
+        echo(f"note: not here: {lacking}", err=True)
 
 
 def launch_of(
@@ -217,14 +232,3 @@ def summary(plans: Sequence[Forecast]) -> str:
         texts.append(f"together: {sum(p.jobs for p in plans)} jobs, {trainings} trainings, {kimg:,g} kimg{known}")
     missing = dict.fromkeys(what for plan in plans for what in plan.missing)
     return "\n".join([*texts, *(f"missing: {what}" for what in missing)] + ([] if missing else ["nothing is missing"]))
-
-
-def print_jobs(jobs: Sequence[Job]) -> None:
-    """One line for each record that the jobs would make."""
-    echo(f"{len(jobs)} jobs, {sum(len(job.record_keys) for job in jobs)} records:")
-    row = "{:18} {:14} {:>4}  {:7}  {:32}  {}"
-    echo(row.format("method", "domain", "seed", "control", "record key", "training key"))
-    for job in jobs:
-        name, training = (job.method.name, job.train_key) if job.method else ("source", "–")
-        for control, key in job.record_keys.items():
-            echo(row.format(name, job.domain, job.seed, "–" if control is None else str(control), key, training))

@@ -174,6 +174,13 @@ class Evaluator:
                 raise DataError(f"{name} is not a finite number: {score.value}, standard error {score.std_error}.")
         return Evaluation({info.name: scores[info.name] for info in self.infos}, first)
 
+    def keep_real(self, reference: Images, reference_digest: str, training: Images | None = None) -> None:
+        """Make those features of real images that the cache does not have yet; the arguments are those of a call."""
+        reals = {network: self._kept(network, reference, reference_digest) for network in self.pooled}
+        for network, kept in (*reals.items(), *self._training(training, reference_digest).items()):
+            net, _ = self.pooled[network]
+            kept.get(lambda images, net=net: self._features(net, images, lambda n: None))  # type: ignore[misc]
+
     def _short(self, samples: Samples, reference: Images, training: Images | None) -> dict[str, Score]:
         """Scores of the metrics for which there are too few images: each costs its own cell only."""
         counts = len(samples.fakes), len(samples.sources), len(reference), -1 if training is None else len(training)

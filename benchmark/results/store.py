@@ -27,7 +27,7 @@ from benchmark.system.files import sha256_or_none, write_atomic
 from benchmark.system.folder import Folder, NotPlain
 
 _MAX_BYTES = 4 * 2**20  # a record has a few kB; anything near this is not a record
-FOLDERS = ("records", "samples", "hashes", "logs", "checkpoints", "locks", "figures")
+FOLDERS = ("records", "samples", "hashes", "logs", "checkpoints", "locks", "figures", "engine")
 """All that a run and a report write to, below a results folder."""
 
 
@@ -99,6 +99,14 @@ class ResultStore:
         if isinstance(record, _Newer):
             raise DataError(str(record))
         return record if isinstance(record, RunRecord) else None
+
+    def glance(self, key: str) -> tuple[str, str] | None:
+        """Status and reason of record ``key``, without a check of all the rest; None when it cannot be read."""
+        try:
+            found = json.loads(self.folder.read(f"records/{_checked(key)}.json", _MAX_BYTES))
+            return str(found["status"]), str(found.get("reason") or "")
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return None
 
     def write(self, record: RunRecord) -> Path:
         """Store ``record`` atomically, over an earlier one of its key; DataError when the folder cannot be written."""

@@ -31,9 +31,9 @@ from benchmark.running.weights import trained
 from benchmark.sources.inverted import PICTURES, Inverted, Seeker
 from benchmark.stylegan2 import Generator
 from benchmark.stylegan2.weights import left_alone
+from benchmark.system.claims import claimed
 from benchmark.system.files import clear_temporaries, key, new_file
 from benchmark.system.hardware import circumstances, environment
-from benchmark.system.locks import alone
 
 STRIP = 8
 """Images in a row of samples beside a record."""
@@ -43,8 +43,8 @@ def run_job(job: Job, run: Run) -> list[RunRecord]:
     """Records of all the job's controls; those that are stored already, or that another process makes, are not made."""
     store, keys = run.store, job.record_keys.values()
     if any(store.has(key) is None for key in keys):
-        lock = store.out / "locks" / f"{next(iter(keys))}.lock"
-        with alone(lock, lambda: run.bars.say(f"{job.label}: another process is running it; waiting")):
+        claim = store.out / "locks" / next(iter(keys))
+        with claimed(claim, lambda: run.bars.say(f"{job.label}: another process is running it; waiting")):
             for folder, key in ((folder, key) for folder in (store.records, store.samples) for key in keys):
                 clear_temporaries(folder, key)
             make_missing(job, run)

@@ -55,6 +55,8 @@ class Request:
     threads: int | None = None
     plugins: Sequence[str] = ()
     stand_ins: Path | None = None
+    only: Sequence[str] = ()
+    """Keys of the trainings whose jobs are meant; none: all."""
 
     def members(self) -> list[Request]:
         """A request for each suite of a collection; itself for a suite. Raises UnknownName, ConfigError."""
@@ -159,7 +161,8 @@ def prepare(request: Request, out: Path, console: Console) -> Run:
     require_choice(suite, domains)
     for note in size_notes(suite, domains):
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
-    jobs = plan(suite, methods, domains, digest, stand_ins)
+    planned = plan(suite, methods, domains, digest, stand_ins)
+    jobs = [job for job in planned if not request.only or job.train_key in request.only]
     remarks = tuple(filter(None, [tuned_to_another(request, suite, nets.cfg)]))
     for remark in remarks:
         console.print(f"warning: {remark}", style="yellow", markup=False, soft_wrap=True)

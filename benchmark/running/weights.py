@@ -5,7 +5,7 @@
 <out>/checkpoints/<train_key>.progress               an interrupted training, to resume from (resume.py)
 <out>/logs/<train_key>.jsonl                         its ticks
 <out>/hashes/<train_key>.sha256                      hashes of the weights
-<out>/locks/<train_key>.lock                         held by the process that trains
+<out>/locks/<train_key>-0                            claim of the process that trains
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ from benchmark.running.resume import (
 from benchmark.running.setup import Run
 from benchmark.stylegan2 import Generator
 from benchmark.stylegan2.weights import load, load_generator, read_header, save
+from benchmark.system.claims import claimed
 from benchmark.system.files import clear_temporaries, write_atomic
 from benchmark.system.hardware import peak_memory_mb, reset_peak_memory
-from benchmark.system.locks import alone
 from benchmark.system.signals import finishing_steps
 from benchmark.training import dist
 from benchmark.training.kernels import held
@@ -65,8 +65,8 @@ def trained(job: Job, run: Run) -> Trained:
     path = weights_path(run.store.out, job.train_key)
     files = snapshot_files(job, path)
     if faults(job, run, path):
-        lock = run.store.out / "locks" / f"{job.train_key}.lock"
-        with alone(lock, lambda: run.bars.say(f"{job.label}: another process is training it; waiting")):
+        claim = run.store.out / "locks" / job.train_key
+        with claimed(claim, lambda: run.bars.say(f"{job.label}: another process is training it; waiting")):
             clear_temporaries(path.parent, job.train_key)
             found = faults(job, run, path)
             for file, why in found.items():

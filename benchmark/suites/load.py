@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from benchmark.api import Method
 from benchmark.config import Collection, Suite
@@ -21,7 +21,7 @@ from benchmark.registry.variants import base_name, given_fields
 from benchmark.system.packages import offers
 from benchmark.system.text.plain_yaml import NotPlainYaml, plain_yaml, short
 
-T = TypeVar("T", Method, Suite, Collection)
+T = TypeVar("T", bound=BaseModel)
 SHELF = Path(__file__).parent
 GROUP = "benchmark.suites"
 """Entry points of packages with suites of their own: name -> the path of a YAML file, or a function that gives it."""

@@ -77,6 +77,12 @@ class Folder:
             raise NotPlain(name, f"is larger than {limit:,} bytes")
         return data
 
+    def tail(self, name: str, limit: int) -> bytes:
+        """The last bytes of a regular file, `limit` at most."""
+        with self.open(name, 1 << 50) as file:
+            file.seek(max(os.fstat(file.fileno()).st_size - limit, 0))
+            return file.read(limit)
+
     def sha256(self, name: str, limit: int) -> str:
         """Hex digest of a regular file of at most `limit` bytes."""
         digest, left = hashlib.sha256(), limit

@@ -19,9 +19,9 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 """Options of Linux's prctl."""
 
 
-def die_with_parent(parent: int) -> None:
-    """Be killed as soon as the process `parent`, which started this one, is dead. Linux only; elsewhere nothing."""
-    if _prctl(PR_SET_PDEATHSIG, signal.SIGKILL) and os.getppid() != parent:
+def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
+    """Get a signal as soon as the process `parent`, which started this one, is dead. Linux only; elsewhere nothing."""
+    if _prctl(PR_SET_PDEATHSIG, number) and os.getppid() != parent:
         os._exit(1)  # it was over before it was asked for
 
 

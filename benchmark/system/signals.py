@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
@@ -12,6 +13,8 @@ from types import FrameType
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PATIENCE = 20
 """Seconds that a step may take after the signal. Whoever pre-empts a machine kills after 30, and saving takes time."""
+ECHO = {signal.SIGINT: 0.0, signal.SIGTERM: float(PATIENCE)}
+"""Seconds after a signal in which the same one is no second: Slurm tells each process of a step, and tells it twice."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -23,8 +26,21 @@ class Stopped(KeyboardInterrupt):
         """The exit code that shells use: 130 for Ctrl-C, 143 for SIGTERM."""
 
 
-def _raise(number: int, frame: FrameType | None = None) -> None:
+def _raise(number: int) -> None:
     raise Stopped(number)
+
+
+def _unless_echo(hear: Callable[[int], None]) -> Callable[[int, FrameType | None], None]:
+    """A handler that passes on a signal, but for its echoes."""
+    heard: dict[int, float] = {}
+
+    def handle(number: int, frame: FrameType | None = None) -> None:
+        now = time.monotonic()
+        if number not in heard or now - heard[number] >= ECHO[signal.Signals(number)]:
+            heard[number] = now
+            hear(number)
+
+    return handle
 
 
 @contextmanager
@@ -33,7 +49,8 @@ def stoppable() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, _raise) for number in SIGNALS}
+    handle = _unless_echo(_raise)
+    before = {number: signal.signal(number, handle) for number in SIGNALS}
     try:
         yield
     finally:
@@ -45,21 +62,22 @@ def stoppable() -> Iterator[None]:
 def finishing_steps() -> Iterator[Callable[[], int | None]]:
     """SIGINT and SIGTERM are only noted while inside; the value tells which one came, or None.
 
-    A step that does not end within `PATIENCE` seconds after the first, or a second signal, raises `Stopped`: then what
-    was saved before counts.
+    A step that does not end within `PATIENCE` seconds after the first, or a second signal (not its echo), raises
+    `Stopped`: then what was saved before counts.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None
         return
     noted: list[int] = []
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def note(number: int) -> None:
         if noted:
             _raise(noted[0])
         noted.append(number)
         signal.alarm(PATIENCE)
 
-    before = {number: signal.signal(number, note) for number in SIGNALS}
+    handle = _unless_echo(note)
+    before = {number: signal.signal(number, handle) for number in SIGNALS}
     before[signal.SIGALRM] = signal.signal(signal.SIGALRM, lambda *_: _raise(noted[0] if noted else signal.SIGTERM))
     try:
         yield lambda: noted[0] if noted else None

@@ -179,7 +179,7 @@ def called(kind: type[Method], name: str) -> type[Method]:
 def job_of(run: Run, method: Method, digest: str, said: str) -> Job:
     """A job without a training; `digest` stands for the weights or pictures in its keys, whatever file they lie in."""
     base = zero_step(run)
-    measured = base.suite.eval.model_dump(exclude={"metrics"})
+    measured = {name: value for name, value in base.suite.eval.content().items() if name != "metrics"}
     versions = {name: list_metrics()[name].version for name in base.suite.eval.metrics}
     train_key = key("outside", PROTOCOL, digest)
     place = [base.suite.name, base.domain, *base.streams, method.name, described(method)["version"]]

@@ -21,7 +21,7 @@ ROOT = ENGINE.parent
 FLOORS = (
     ("__main__",),
     ("cli",),
-    ("use",),
+    ("use", "engines"),
     ("running", "cache"),
     ("conformity", "sources", "suites"),
     ("registry", "training", "report"),

@@ -75,7 +75,7 @@ NAMES: dict[str, Callable[[Path], str]] = {
     "a state": lambda out: f"checkpoints/{key(out, 'train_key')}.progress",
     "a training's log": lambda out: f"logs/{key(out, 'train_key')}.jsonl",
     "a job's log": lambda out: f"logs/{key(out, 'record_key')}.log",
-    "a lock": lambda out: f"locks/{key(out, 'train_key')}.lock",
+    "a lock": lambda out: f"locks/{key(out, 'train_key')}-0",
     "the page": lambda out: "page.html",
 }
 PLANTS: dict[str, Plant] = {
@@ -83,7 +83,7 @@ PLANTS: dict[str, Plant] = {
     for name, place in NAMES.items()
     for what in (link, further_name, pipe, endless, huge)
 }
-FOLDERS = ("records", "samples", "hashes", "logs", "logs/tensorboard", "checkpoints", "locks", "figures")
+FOLDERS = ("records", "samples", "hashes", "logs", "logs/tensorboard", "checkpoints", "locks", "figures", "engine")
 PLANTS |= {f"{name} is a linked folder": linked_folder(name) for name in FOLDERS}
 
 

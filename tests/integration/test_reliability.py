@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import Done, process, start
+from command_line import Done, environment, process, start
 from namespaces import in_namespace, may_mount
 from waiting import PATIENCE, comes
 
@@ -122,16 +122,17 @@ def test_two_runs_at_once_share_the_work(quiet: Path, tmp_path: Path) -> None:
     same_weights(tmp_path / "res", quiet)
 
 
-def test_a_dead_owners_lock_is_free(quiet: Path, cache: Path, tmp_path: Path) -> None:
-    """A process that holds every lock is killed while another waits for it."""
-    shutil.copytree(quiet / "locks", tmp_path / "res" / "locks")
+def test_a_dead_owners_claim_is_free(quiet: Path, cache: Path, tmp_path: Path) -> None:
+    """A process that holds every claim is killed while another waits for it."""
     code = (
-        "import sys, time\nfrom filelock import FileLock\n"
-        "locks = [FileLock(path) for path in sys.argv[1:]]\n[lock.acquire() for lock in locks]\n"
+        "import sys, time\nfrom contextlib import ExitStack\nfrom pathlib import Path\n"
+        "from benchmark.system.claims import claimed\n"
+        "stack = ExitStack()\n[stack.enter_context(claimed(Path('res/locks', key))) for key in sys.argv[1:]]\n"
         "print('held', flush=True)\ntime.sleep(6000)\n"
     )
-    names = map(str, (tmp_path / "res" / "locks").iterdir())
-    owner = subprocess.Popen([sys.executable, "-c", code, *names], stdout=subprocess.PIPE, text=True)
+    keys = [path.stem for folder in ("records", "checkpoints") for path in (quiet / folder).iterdir()]
+    command = [sys.executable, "-c", code, *keys]
+    owner = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment(cache), cwd=tmp_path)
     assert owner.stdout is not None and owner.stdout.readline() == "held\n"
     running = start(RUN, cache, tmp_path)
     assert running.stdout is not None
@@ -140,6 +141,7 @@ def test_a_dead_owners_lock_is_free(quiet: Path, cache: Path, tmp_path: Path) ->
     owner.communicate()
     assert running.communicate(timeout=PATIENCE) and running.returncode == 0 and waited
     assert records(tmp_path / "res") == records(quiet)
+    assert not list((tmp_path / "res" / "locks").glob("*-*"))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Signals that arrive while processes are being started."""
+"""Signals to stop: noted once, however often they come; those that arrive while processes start wait for that."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 
 import pytest
 
-from benchmark.system.signals import SIGNALS, Stopped, hear_signals, starting_processes, stoppable
+from benchmark.system.signals import SIGNALS, Stopped, finishing_steps, hear_signals, starting_processes, stoppable
 
 
 def child(pipe: Connection) -> None:
@@ -61,3 +61,30 @@ def test_handlers_and_mask_are_as_before() -> None:
         assert set(SIGNALS) <= set(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
     assert [signal.getsignal(number) for number in SIGNALS] == before
     assert not set(signal.pthread_sigmask(signal.SIG_BLOCK, ())) & set(SIGNALS)
+
+
+def test_slurm_tells_a_step_twice_and_that_is_one_signal() -> None:
+    with finishing_steps() as told:
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert told() == signal.SIGTERM
+
+
+def test_a_second_ctrl_c_ends_the_step_at_once() -> None:
+    with pytest.raises(Stopped) as stopped, finishing_steps():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        pytest.fail("it goes on")
+    assert stopped.value.code == 130
+
+
+def test_what_is_tidied_up_after_a_signal_is_not_interrupted_by_its_echo() -> None:
+    tidied = False
+    with pytest.raises(Stopped) as stopped, stoppable():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            pytest.fail("it goes on")
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            tidied = True
+    assert tidied and stopped.value.code == 143

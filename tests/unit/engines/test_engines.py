@@ -1,0 +1,65 @@
+"""Engines by name: those of this package and of others, and what is told where one cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from benchmark.engines.engine import engine_names, find_engine
+from benchmark.errors import ConfigError
+from benchmark.system.packages import offers
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An installed package that offers two engines, of which one lacks functions."""
+    info = tmp_path / "batch_engine-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: batch-engine\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[benchmark.engines]\nbatch = batch_engine:good\nbad = batch_engine:bad\n")
+    (tmp_path / "batch_engine.py").write_text(
+        "class Good:\n    preview = run = queued = cancel = lambda *_: None\ngood, bad = Good(), object()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    offers.cache_clear()
+    yield tmp_path
+    offers.cache_clear()
+
+
+@pytest.mark.usefixtures("package")
+def test_a_package_brings_an_engine() -> None:
+    assert engine_names() == ["local", "slurm", "ray", "bad", "batch"]
+    assert type(find_engine("batch")).__name__ == "Good"
+    with pytest.raises(ConfigError, match=r"engine bad: package batch-engine 1\.0 must offer preview, run"):
+        find_engine("bad")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("slurm", "--engine slurm: sbatch is not here"),
+        ("local", "--detach: the engine local works in this command"),
+    ],
+)
+def test_what_cannot_be_done_here_is_told_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, said: str
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    work: Any = SimpleNamespace(out=tmp_path / "res", detach=True)
+    with pytest.raises(ConfigError, match=said):
+        find_engine(name).run(work)
+    assert not (tmp_path / "res").exists()
+
+
+def test_a_scheduler_that_does_not_answer_is_no_empty_queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_engine("slurm").queued(tmp_path) is None
+    (tmp_path / "squeue").write_text("#!/bin/sh\necho 'slurm_load_jobs error: Unable to contact' >&2\nexit 1\n")
+    (tmp_path / "squeue").chmod(0o755)
+    assert find_engine("slurm").queued(tmp_path) is None
+    with pytest.raises(ConfigError, match=r"squeue failed: .*Unable to contact"):
+        find_engine("slurm").cancel(tmp_path)
