@@ -163,7 +163,7 @@ def run(
     from benchmark.running.forecast import forecast, require_patience
     from benchmark.running.launch import require_seats
     from benchmark.running.setup import Request, folder_name, prepare
-    from benchmark.system.determinism import start_pinned
+    from benchmark.training.determinism import start_pinned
 
     console = wide_console()
     device, launch = launch_of(device, devices, workers, (time_limit, memory_limit), fail_fast, which or "all")

@@ -37,10 +37,10 @@ from benchmark.stylegan2 import Nets
 from benchmark.stylegan2.weights import architecture_of
 from benchmark.suites import derived, load_suite, members
 from benchmark.suites.own import WIDE
-from benchmark.system.determinism import require_pinned
 from benchmark.system.hardware import pick_device, pick_precision, prepare_torch
 from benchmark.system.progress import Bars, Stages
 from benchmark.training.batches import images_per_round
+from benchmark.training.determinism import require_pinned
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch import nn
 from benchmark.config import TrainConfig
 from benchmark.errors import ConfigError
 from benchmark.stylegan2 import Nets
-from benchmark.system.determinism import deterministic, require_pinned
+from benchmark.training.determinism import deterministic, require_pinned
 
 
 @contextmanager

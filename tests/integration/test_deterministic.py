@@ -15,7 +15,7 @@ from fixed_training import STORED, verdict
 from benchmark.config import TrainConfig
 from benchmark.errors import ConfigError
 from benchmark.results import ResultStore
-from benchmark.system.determinism import PINNED, require_pinned
+from benchmark.training.determinism import PINNED, require_pinned
 
 SCRIPT = Path(__file__).parents[1] / "helpers" / "fixed_training.py"
 ROOT = SCRIPT.parents[2]
