@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL import Image
 
     from benchmark.use.adapted import Adapted
 
@@ -51,3 +53,24 @@ class Network:
         net = self.adapted
         value = net.method.default_control if control is None else net.check(control)
         return to_uint8(net.images(list(seeds), value, psi, noise, label)).transpose(0, 2, 3, 1)
+
+    def translate(
+        self,
+        image: Path | Image.Image | np.ndarray,
+        control: float | int | str | None = None,
+        steps: int | None = None,
+    ) -> np.ndarray:
+        """`image` as the adapted generator draws it, uint8 [R, R, 3]: found by inversion in the source, in seconds.
+
+        Args:
+            image: a file, a Pillow image or uint8 [H, W, 3], framed like the pictures that the source learned from; its
+                centre is cut out and resized.
+            control: the value of the method's control; its default by default.
+            steps: of the inversion; fewer are faster, and farther from the picture.
+
+        Raises BenchmarkError for what is no picture and for a control that the method does not take.
+        """
+        from benchmark.sources.inversion import Search
+        from benchmark.use.translate import translate
+
+        return translate(self.adapted, image, control, Search(steps=steps) if steps else None)

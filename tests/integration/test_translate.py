@@ -14,6 +14,7 @@ import pytest
 from command_line import QUICK, Done, Finished
 from PIL import Image
 
+import benchmark
 from benchmark.domains import load_domain
 from benchmark.domains.cards import card_shelf
 from benchmark.metrics.catalogue import OF_PICTURES
@@ -70,6 +71,7 @@ def test_the_python_function_gives_what_the_strip_shows(
     for image in (drawing, Image.open(drawing), pixels(drawing)):
         made = translate(net, image, 0.5, Search(steps=3), cache=cache)
         assert made.dtype == np.uint8 and (made == row(pixels(tmp_path / "strip.png"), 2)).all()
+    assert (benchmark.Network(net).translate(drawing, 0.5, steps=3) == made).all()
 
 
 def test_any_picture_is_read_as_domains_read_it(finished: Finished, command: Command, tmp_path: Path) -> None:
