@@ -161,9 +161,7 @@ def run(
     from benchmark.engines.local import ENGINE as LOCAL
     from benchmark.registry import unusable
     from benchmark.running.forecast import forecast, require_patience
-    from benchmark.running.launch import require_seats
     from benchmark.running.setup import Request, folder_name, prepare
-    from benchmark.training.determinism import start_pinned
 
     console = wide_console()
     device, launch = launch_of(device, devices, workers, (time_limit, memory_limit), fail_fast, which or "all")
@@ -179,9 +177,7 @@ def run(
         return
     note_missing(loaded, cache)
     engine, chosen, detach = chosen_engine([method for _, some in loaded for method in some])
-    if engine is LOCAL:
-        require_seats([suite for suite, _ in loaded], device, launch)
-    start_pinned(any(suite.train.deterministic for suite, _ in loaded))
+    require_start([suite for suite, _ in loaded], launch, device if engine is LOCAL else None)
     ready = [prepare(request, out, console) for request in asked]
     work = Work(ready, console, launch, board is not None, chosen, detach)
     if dry_run:
@@ -191,6 +187,19 @@ def run(
     if here and (said := require_patience(here, out, yes)):
         echo(f"note: {said}", err=True)
     sys.exit(0 if engine.run(work) else 1)
+
+
+def require_start(suites: Sequence[Suite], launch: Launch, device: str | None) -> None:
+    """This process is one in which the jobs can start, and if they run here (`device`), there are seats for them.
+
+    It starts itself again where libraries have to be held from the beginning. Raises ConfigError.
+    """
+    from benchmark.running.launch import require_seats
+    from benchmark.training.determinism import start_pinned
+
+    if device is not None:
+        require_seats(suites, device, launch)
+    start_pinned(any(suite.train.deterministic for suite in suites))
 
 
 def note_missing(loaded: Sequence[tuple[Suite, Sequence[Method]]], cache: Path) -> None:

@@ -12,23 +12,22 @@ import torch
 from rich.console import Console
 
 from benchmark.api import Method
-from benchmark.config import DomainConfig, EvalConfig, NetConfig, Suite
+from benchmark.config import EvalConfig, NetConfig, Suite
 from benchmark.domains import Domain, load_domain, set_apart
 from benchmark.domains.answers import KnownAnswer, known_answer
 from benchmark.domains.assets import list_targets
 from benchmark.domains.cards import list_cards
 from benchmark.domains.pictures.archives import count_files
-from benchmark.domains.split import pictures_needed
 from benchmark.errors import ConfigError
 from benchmark.metrics import Evaluator, list_metrics
-from benchmark.metrics.base import STAND_IN, MetricInfo
+from benchmark.metrics.base import STAND_IN
 from benchmark.metrics.catalogue import find_metric
 from benchmark.metrics.networks.weight_files import Handed, for_methods, stood_in
 from benchmark.metrics.sampling import Drawn, Sampler
-from benchmark.metrics.sizes import SETTINGS, Sizes, needed, shortage
 from benchmark.results import Doctor, ResultStore
 from benchmark.running.forecast import GIB, memory_gib
 from benchmark.running.plan import Job, check, plan
+from benchmark.running.shortages import require_choice, size_notes
 from benchmark.sources import SourceCard, find_source, list_sources, load_source
 from benchmark.sources.inverted import Inverted
 from benchmark.sources.noise import noise_shares
@@ -245,50 +244,6 @@ def warning_of_memory(suite: Suite, nets: Nets, device: str) -> str | None:
         f"{suite.name}: a step of {images} images needs about {need:.0f} GiB, {device} has {have:.0f}: add "
         f"--set train.accumulate={2 * suite.train.accumulate}"
     )
-
-
-def size_notes(suite: Suite, domains: Mapping[str, Domain]) -> list[str]:
-    """What the sizes forbid: metrics that will have no value, and how many images would do."""
-    said, split = [], suite.split
-    infos = [find_metric(name) for name in suite.eval.metrics]
-    for domain in domains.values():
-        there = Sizes(suite.eval.samples, suite.eval.pairs, len(domain.test), len(domain.train))
-        groups: dict[str, list[str]] = {}
-        for info in infos:
-            if reason := shortage(info, there):
-                groups.setdefault(f"{reason}. {remedy(info, there, domain, split)}", []).append(info.name)
-        said += [f"{', '.join(names)} on {domain.name}: {reason}" for reason, names in groups.items()]
-    return said
-
-
-def remedy(info: MetricInfo, there: Sizes, domain: Domain, split: DomainConfig) -> str:
-    """What to do where a metric has too few images."""
-    needs, changes = needed(info), []
-    for what, setting in SETTINGS.items():
-        at_most = {"held_out": split.test, "training": split.train}.get(what, getattr(there, what))
-        if at_most < getattr(needs, what):
-            changes.append(f"--set {setting}={getattr(needs, what)}")
-    if domain.card.kind in ("folder", "zip"):
-        train, test = max(split.train, needs.training) + split.selection, max(split.test, needs.held_out)
-        pictures = pictures_needed(needs.held_out, needs.training + split.selection, train, test)
-        found = len(domain.train) + len(domain.selection) + (len(domain.test) if domain.held_out else 0)
-        if pictures is not None and pictures > found:
-            changes.append(f"{pictures} different pictures")
-    return f"Enough would be: {' and '.join(changes)}."
-
-
-def require_choice(suite: Suite, domains: Mapping[str, Domain]) -> None:
-    """ConfigError where weights are to be chosen by a metric that has no value at these sizes."""
-    if suite.eval.snapshot == "last":
-        return
-    for domain in domains.values():
-        by = domain.selection if suite.eval.snapshot == "selected" else domain.test
-        there = Sizes(suite.eval.curve_samples, suite.eval.pairs, len(by), len(domain.train))
-        if reason := shortage(find_metric(suite.eval.metrics[0]), there):
-            raise ConfigError(
-                f"eval.snapshot={suite.eval.snapshot} chooses by {suite.eval.metrics[0]}, on {domain.name} {reason}. "
-                "Put another metric first, or give more images."
-            )
 
 
 def usable_device(wanted: str) -> str:

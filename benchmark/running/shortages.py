@@ -1,0 +1,57 @@
+"""Too few images: metrics that will have no value, how many images would do, choices that cannot be made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from benchmark.config import DomainConfig, Suite
+from benchmark.domains import Domain
+from benchmark.domains.split import pictures_needed
+from benchmark.errors import ConfigError
+from benchmark.metrics.base import MetricInfo
+from benchmark.metrics.catalogue import find_metric
+from benchmark.metrics.sizes import SETTINGS, Sizes, needed, shortage
+
+
+def size_notes(suite: Suite, domains: Mapping[str, Domain]) -> list[str]:
+    """What the sizes forbid: metrics that will have no value, and how many images would do."""
+    said, split = [], suite.split
+    infos = [find_metric(name) for name in suite.eval.metrics]
+    for domain in domains.values():
+        there = Sizes(suite.eval.samples, suite.eval.pairs, len(domain.test), len(domain.train))
+        groups: dict[str, list[str]] = {}
+        for info in infos:
+            if reason := shortage(info, there):
+                groups.setdefault(f"{reason}. {remedy(info, there, domain, split)}", []).append(info.name)
+        said += [f"{', '.join(names)} on {domain.name}: {reason}" for reason, names in groups.items()]
+    return said
+
+
+def remedy(info: MetricInfo, there: Sizes, domain: Domain, split: DomainConfig) -> str:
+    """What to do where a metric has too few images."""
+    needs, changes = needed(info), []
+    for what, setting in SETTINGS.items():
+        at_most = {"held_out": split.test, "training": split.train}.get(what, getattr(there, what))
+        if at_most < getattr(needs, what):
+            changes.append(f"--set {setting}={getattr(needs, what)}")
+    if domain.card.kind in ("folder", "zip"):
+        train, test = max(split.train, needs.training) + split.selection, max(split.test, needs.held_out)
+        pictures = pictures_needed(needs.held_out, needs.training + split.selection, train, test)
+        found = len(domain.train) + len(domain.selection) + (len(domain.test) if domain.held_out else 0)
+        if pictures is not None and pictures > found:
+            changes.append(f"{pictures} different pictures")
+    return f"Enough would be: {' and '.join(changes)}."
+
+
+def require_choice(suite: Suite, domains: Mapping[str, Domain]) -> None:
+    """ConfigError where weights are to be chosen by a metric that has no value at these sizes."""
+    if suite.eval.snapshot == "last":
+        return
+    for domain in domains.values():
+        by = domain.selection if suite.eval.snapshot == "selected" else domain.test
+        there = Sizes(suite.eval.curve_samples, suite.eval.pairs, len(by), len(domain.train))
+        if reason := shortage(find_metric(suite.eval.metrics[0]), there):
+            raise ConfigError(
+                f"eval.snapshot={suite.eval.snapshot} chooses by {suite.eval.metrics[0]}, on {domain.name} {reason}. "
+                "Put another metric first, or give more images."
+            )
