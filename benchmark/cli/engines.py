@@ -54,7 +54,7 @@ def engine_options(command: Any) -> Any:
             expose_value=False,
             callback=_keep,
             metavar="NAME=VALUE",
-            help="A setting of the engine (partition=gpu), or of one method's tasks (cdc.time=24:00:00). Repeatable.",
+            help="A setting of the engine (partition=gpu), or of one method's tasks (NAME.time=24:00:00). Repeatable.",
         ),
         click.option(
             "--engine-config",

@@ -119,7 +119,8 @@ def load_domain(
                     _render(entry, card, pictures, (resolution, train, test), bar)
                     stored = read_entry(entry)
         except OSError as error:
-            raise DataError(f"cannot write domain {card.name!r} to {cache}: {error}; choose another cache") from error
+            why = error if error.errno else f"No space left on device ({error})"  # numpy's own, of a write cut short
+            raise DataError(f"cannot write domain {card.name!r} to {cache}: {why}; choose another cache") from error
     if stored is None:
         raise DataError(f"domain {card.name!r} was written to {cache} but does not read back; is the disk full?")
     return _domain(card, *stored)

@@ -72,7 +72,7 @@ def chosen(
     raw = _read(file) if file else {}
     own = raw.pop("methods", {})
     if not isinstance(own, dict) or not all(isinstance(one, dict) for one in own.values()):
-        raise ConfigError(f"{file}: methods must be a mapping such as {{cdc: {{time: '24:00:00'}}}}.")
+        raise ConfigError(f"{file}: methods must be a mapping such as {{NAME: {{time: '24:00:00'}}}}.")
     own = {name: dict(values) for name, values in own.items()}
     for text in texts:
         name, value = _setting(text)

@@ -169,7 +169,7 @@ def endless(site: Site, request: Asked) -> None:
 
 
 def test_a_body_without_end_ends_at_the_cards_size(site: Site, tmp_path: Path) -> None:
-    with pytest.raises(TooMuch, match="more bytes come than the 1,000 that the card says"):
+    with pytest.raises(TooMuch, match="more than the 1,000 bytes that the card says"):
         get(tmp_path, site.says(PATH, endless), bytes=1000)
     assert len(site.asked) == 1 and not list(tmp_path.iterdir())
 
@@ -178,7 +178,7 @@ def test_a_body_without_end_ends_at_a_cap_where_nobody_knows_its_size(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "MOST", 1 << 20)
-    with pytest.raises(TooMuch, match="more bytes come than the 1,048,576 that this file can have"):
+    with pytest.raises(TooMuch, match="more than the 1,048,576 bytes that this file can have"):
         get(tmp_path, site.says(PATH, endless))
     assert not list(tmp_path.iterdir())
 

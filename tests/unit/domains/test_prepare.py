@@ -405,7 +405,7 @@ def test_a_damaged_prepared_set_says_so(tmp_path: Path, what: str) -> None:
 @pytest.mark.parametrize("name", ["cats [2024]", "a*", "what?", "[!x]", "50% {a,b}"])
 def test_a_folder_whose_name_is_a_pattern_is_prepared_and_only_its_own_leftovers_go(tmp_path: Path, name: str) -> None:
     for number in range(4):
-        saved(tmp_path / name / f"{number}.png", noise(number))
+        saved(tmp_path / name / f"{number}.png", picture(number))
     out = tmp_path / "out"
     out.mkdir()
     own = out / f".{name}-32-lanczos.zip.{'0' * 32}.tmp"

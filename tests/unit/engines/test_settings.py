@@ -59,7 +59,7 @@ def test_a_mistake_is_told(text: str, said: str) -> None:
         ("time: 12:00:00", "base-60"),
         ("- a", "must hold a mapping"),
         ("methods: [cdc]", "methods must be a mapping"),
-        ("gpus: 1\ngpus: 2", "stands there twice"),
+        ("gpus: 1\ngpus: 2", "gpus is given twice"),
     ],
 )
 def test_a_file_with_a_mistake_is_told(tmp_path: Path, content: str, said: str) -> None:

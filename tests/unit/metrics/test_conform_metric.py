@@ -9,7 +9,7 @@ import pytest
 from benchmark.conformity.metric import PROMISES, conform_metric
 from benchmark.metrics import METRICS
 
-NEED_MORE = ("ppl", "legacy", "fd_infinity")
+NEED_MORE = ("ppl", "legacy", "fd_infinity", "picture_")
 """What pictures alone do not give: paths in w, images in the published way, a hundred images."""
 
 

@@ -75,7 +75,7 @@ def test_settings_of_the_gpu_hold_inside_and_end_after() -> None:
 
 def test_settings_at_their_defaults_change_no_key() -> None:
     """What was trained before they existed is found again; what they change is trained anew."""
-    assert set(TrainConfig().content()) == set(TrainConfig.model_fields) - {"tf32", "compile", "deterministic"}
+    assert set(TrainConfig().content()) == set(TrainConfig.model_fields) - {"tf32", "compile", "ranks", "deterministic"}
     suite = Suite(schema=1, name="s", source="x", domains=("d",), methods=("plain",))
 
     class Place:
