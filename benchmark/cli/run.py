@@ -183,8 +183,7 @@ def run(
     if dry_run:
         echo(engine.preview(work))
         return
-    here = [(run.nets, run.jobs) for run in ready if engine is LOCAL]
-    if here and (said := require_patience(here, out, yes)):
+    if engine is LOCAL and (said := require_patience([(run.nets, run.jobs) for run in ready], out, yes)):
         echo(f"note: {said}", err=True)
     sys.exit(0 if engine.run(work) else 1)
 

@@ -36,6 +36,7 @@ A module imports from its own room or from a lower floor: never from above, neve
 STAIRS = (
     "plan",
     "forecast",
+    "shortages",
     "setup",
     "resume",
     "weights",
