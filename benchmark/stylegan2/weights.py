@@ -158,7 +158,8 @@ def _read(path: Path, content: Callable[[Any], T]) -> tuple[T, dict[str, object]
             digest = meta.pop("digest", None) if isinstance(meta, dict) else None
             json.dumps(meta, sort_keys=True)  # as the digest needs it
             found = content(f)
-    except (SafetensorError, ValueError, RecursionError, OSError) as error:  # its JSON may be deep or hold any number
+    except (SafetensorError, ValueError, RuntimeError, OSError) as error:
+        # Its JSON may be deep or hold any number; torch refuses to map a file that was replaced while it was opened.
         raise WeightsError(
             f"weights file {path} cannot be read ({str(error)[:200]}): truncated or not safetensors? Fetch it again."
         ) from None
