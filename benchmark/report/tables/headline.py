@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from benchmark.metrics.catalogue import info_of
 from benchmark.report.cautions import cautions
-from benchmark.report.group import Group, row_label, short_title
+from benchmark.report.group import Group, short_title
 from benchmark.report.lines import Line, device_of
-from benchmark.report.tables.metrics import BEST_POSSIBLE, column_digits, marks, metric_cells
+from benchmark.report.tables.metrics import BEST_POSSIBLE, column_digits, marks, method_rows, metric_cells
 from benchmark.report.tables.ranking import Ranking, ranking, tabled
 from benchmark.report.tables.table import (
     ARROWS,
@@ -19,7 +19,6 @@ from benchmark.report.tables.table import (
     Row,
     Table,
     decimals,
-    doctor_notes,
     number,
 )
 
@@ -52,16 +51,7 @@ def headline(group: Group) -> Table:
     further = [*_rank_column(order, shown), *_cost_columns(group, shown)]
     columns += [column for column, _ in further]
     cells += [column for _, column in further]
-    rows = [
-        Row(
-            row_label(line),
-            tuple(c[i] for c in cells),
-            line.zero_step,
-            doctor_notes(line.records, notes),
-            "" if line.zero_step else line.base,
-        )
-        for i, line in enumerate(shown)
-    ]
+    rows = method_rows(shown, cells, notes)
     if any(text != MISSING for text in floors):
         rows.append(Row(BEST_POSSIBLE, tuple(Cell(text) for text in (*floors, *(MISSING for _ in further)))))
     return Table(

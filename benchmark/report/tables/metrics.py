@@ -58,22 +58,27 @@ def metric_table(group: Group, metric: str) -> Table | None:
         cells.append(column)
         if more:
             said.setdefault(more, []).append(domain)
-    rows = [
-        Row(
-            row_label(line),
-            tuple(c[i] for c in cells),
-            line.zero_step,
-            doctor_notes(line.records, notes),
-            "" if line.zero_step else line.base,
-        )
-        for i, line in enumerate(shown)
-    ]
+    rows = method_rows(shown, cells, notes)
     known = [group.best_possible.get((c.group, metric)) for c in columns]
     if any(v is not None for v in known):
         rows.append(Row(BEST_POSSIBLE, tuple(Cell(MISSING if v is None else f"{v:.3g}") for v in known)))
     where = {text: "" if len(own) == len(columns) else f"{', '.join(own)}: " for text, own in said.items()}
     caption = (*_first(group, metric), *(sentence(f"{where[text]}{text}") for text in said), *absences(group, metric))
     return Table(metric, tuple(columns), tuple(rows), tuple(notes), caption)
+
+
+def method_rows(shown: Sequence[Line], cells: Sequence[Sequence[Cell]], notes: Footnotes) -> list[Row]:
+    """A row for each of `shown`, from the columns' `cells` in its order."""
+    return [
+        Row(
+            row_label(line),
+            tuple(column[i] for column in cells),
+            line.zero_step,
+            doctor_notes(line.records, notes),
+            "" if line.zero_step else line.base,
+        )
+        for i, line in enumerate(shown)
+    ]
 
 
 def _on(group: Group, domain: str) -> list[RunRecord]:
