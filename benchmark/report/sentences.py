@@ -96,12 +96,11 @@ def _certain(group: Group) -> str:
     name, least = short_title(group.fidelity or ""), detectable(group)
     shown = f"{seeds} seeds would show a {name} difference of {least:.2g} with 80 % power" if least else ""
     corrected = holm({f"{label}\0{d}": t.p_value for (label, d), t in tests.items()}).p_values
-    needed = seeds_needed(0.05, max(1, len(corrected)))
+    needed, other = seeds_needed(0.05, max(1, len(corrected))), group.plain.base if group.plain else "the best"
     if seeds < needed and not any(p <= 0.05 for p in corrected.values()):
-        least_ = seeds_needed(0.05)
-        said = f"With {seeds} seeds no difference within a domain can be significant ({max(needed, least_)} are needed)"
+        least_seeds = max(needed, seeds_needed(0.05))
+        said = f"With {seeds} seeds no difference from {other} on a domain can be significant ({least_seeds} are needed)"
         return f"{said}; {shown}." if shown else f"{said}."
-    other = group.plain.base if group.plain else "the best"
     clear: dict[str, dict[str, list[str]]] = {}
     bases = {x.label: x.base for x in group.shown}
     for key, p in corrected.items():

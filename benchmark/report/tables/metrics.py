@@ -166,7 +166,7 @@ def marks(group: Group, domain: str, metric: str) -> tuple[frozenset[str], str]:
         return ties.marked, ties.note or ""
     seeds, needed = len(group.seeds), seeds_needed(0.05, max(1, len(rivals) - 1))
     if seeds < needed:
-        return frozenset(), f"with {seeds} seeds no difference can be significant ({needed} are needed)"
+        return frozenset(), f"with {seeds} seeds none can be significantly worse than the best ({needed} are needed)"
     return frozenset(), "no method is significantly worse than the best"
 
 

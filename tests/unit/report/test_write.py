@@ -72,7 +72,7 @@ def test_mean_std_direction_and_no_mark_where_all_would_have_one() -> None:
     table = of(small_set())
     assert [(c.group, c.name, c.detail) for c in table.columns] == [("d", "KID", "↓")]
     assert texts(table) == {SOURCE: ["0.10 ± 0.00"], "a": ["1.20 ± 0.28"], "b": ["1.30 ± 0.28"]}
-    assert "With 2 seeds no difference can be significant (6 are needed)." in table.caption
+    assert "With 2 seeds none can be significantly worse than the best (6 are needed)." in table.caption
     assert [(c.name, c.detail) for c in of(small_set(), "quality").columns] == [("quality", "↑")]
 
 
