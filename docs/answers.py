@@ -31,7 +31,7 @@ from benchmark.report.tables.trade_off import corner, points, scores
 from benchmark.report.write import read
 from benchmark.results.reals import read_reals
 
-OURS = ("fixnoise", "fixnoise[match=all]")
+OURS = ("fixnoise", "fixnoise[match=all,weight=0.2]")
 RIVALS = ("finetune", "freezed", "feature_matching", "layer_swap")
 CONTROLLED = ("layer_swap", "weight_interpolation")
 KEPT: tuple[Kind, ...] = ("translation_error_l1", "identity_retrieval", "distance_averaged")
