@@ -1,6 +1,8 @@
 """The settings that the suite answers takes from a run of answers-development, by the rule in docs/answers.md.
 
 python docs/chosen.py FOLDER      # every value of every method with its score, best first
+
+And the trainings of fine-tuning by which the length of its steps and of its average was chosen before.
 """
 
 from __future__ import annotations
@@ -12,9 +14,14 @@ from pathlib import Path
 from benchmark.registry.variants import base_name, given_fields
 from benchmark.report.group import ERRORS, Group, group_of
 from benchmark.report.lines import Line, groups, metric_of
+from benchmark.report.render import markdown_table
+from benchmark.report.tables.table import Cell, Column, Row, Table
 from benchmark.report.tables.trade_off import scores
 from benchmark.report.write import read
+from benchmark.results import ResultStore
 from benchmark.results.reals import read_reals
+
+TRIED = ("kid_effnetlite0_128", "precision_effnetlite0_128", "translation_error_l1", "identity_retrieval_edges")
 
 
 def score(g: Group, line: Line) -> float | None:
@@ -36,6 +43,35 @@ def ranked(g: Group) -> dict[str, list[tuple[float, str]]]:
         family = f"{base_name(name)}{' (match=all)' if given_fields(name).get('match') == 'all' else ''}"
         found.setdefault(family, []).extend([] if value is None else [(value, name)])
     return {family: sorted(own, reverse=True) for family, own in found.items()}
+
+
+def chosen_table(g: Group) -> Table:
+    """A row per method: its values with their scores, best first."""
+    rows = []
+    for family, values in ranked(g).items():
+        best, *others = (f"{name} {value:+.3f}" for value, name in values)
+        rows.append(Row(family, (Cell(best), Cell("; ".join(others) or "nothing"))))
+    return Table("Settings", (Column("", "taken, with its score"), Column("", "tried, too")), tuple(rows))
+
+
+def trials_table(folder: Path) -> Table:
+    """A row per trial of fine-tuning: batch, half-life of the average, rate and length, then what it scored."""
+    found = []
+    for r in ResultStore(folder).read_all()[0]:
+        train = r.settings["train"]
+        if r.method == "finetune":
+            given = [train[name] for name in ("batch", "ema_kimg", "lr_g", "kimg")]
+            found.append((given, [r.metrics[name].value for name in TRIED]))
+    rows = [
+        Row(f"{batch}", (*(Cell(f"{x:g}") for x in given), *map(_number, own)))
+        for (batch, *given), own in sorted(found)
+    ]
+    titles = ("half-life, kimg", "learning rate", "length, kimg", "KID", "precision", "error", "identity kept")
+    return Table("Trials", tuple(Column("", title) for title in titles), tuple(rows), head="batch")
+
+
+def _number(value: float | None) -> Cell:
+    return Cell("" if value is None else f"{value:.3f}")
 
 
 def _mean(values: Sequence[float]) -> float:

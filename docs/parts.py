@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import answers
+import chosen
 
 from benchmark.metrics.base import Kind
 from benchmark.metrics.catalogue import info_of
@@ -166,6 +167,12 @@ def verdicts(p: Published, page: Path, more: str) -> str:
     return "\n".join([*answers.summary(found), "", markdown_table(answers.table(found)), "", *_conditions(p, page)])
 
 
+def settings(p: Published, page: Path, more: str) -> str:
+    """What the suite answers takes from the development run, and the trials before it, in the folder `more`."""
+    tables = [chosen.chosen_table(p.group), chosen.trials_table(ROOT / "results" / "trials" / more)]
+    return "\n\n".join(markdown_table(table) for table in tables)
+
+
 def reals(p: Published, page: Path, more: str) -> str:
     """What training images score against held-out ones, where the folder keeps it."""
     found = {scores.domain: scores for scores in read_reals(p.folder) if scores.domain in p.group.domains}
@@ -295,4 +302,5 @@ PARTS: dict[str, Callable[[Published, Path, str], str]] = {
     "seeds": seeds,
     "reals": reals,
     "verdicts": verdicts,
+    "settings": settings,
 }
