@@ -14,7 +14,6 @@ from pathlib import Path
 from benchmark.registry.variants import base_name, given_fields
 from benchmark.report.group import ERRORS, Group, group_of
 from benchmark.report.lines import Line, groups, metric_of
-from benchmark.report.render import markdown_table
 from benchmark.report.tables.table import Cell, Column, Row, Table
 from benchmark.report.tables.trade_off import scores
 from benchmark.report.write import read
