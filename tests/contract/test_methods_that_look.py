@@ -63,7 +63,9 @@ def test_without_an_adversary_d_and_the_mapping_stay_and_g_follows_the_loss_alon
 
 def test_a_composition_is_adversarial_only_if_all_its_parts_are() -> None:
     assert not find_method("jojogan+l2sp").adversarial and find_method("lecam+l2sp").adversarial
-    assert find_method("jojogan+stylegan_nada").needs == ("clip_vit_b32",)
+    assert find_method("jojogan+stylegan_nada")().needs == ("clip_vit_b32",)
+    both = find_method("stylegan_nada+fixnoise[match=vgg]")
+    assert both().needs == ("vgg16", "clip_vit_b32") and not find_method("fixnoise+lecam")().needs
 
 
 # JoJoGAN
@@ -284,7 +286,7 @@ def test_a_method_gets_only_files_that_were_handed_in(tmp_path: Path) -> None:
 
 def test_stand_ins_are_the_same_every_time_and_leave_the_global_random_state(tmp_path: Path) -> None:
     before = torch.get_rng_state()
-    for key in ("effnetlite0", "clip_vit_b32"):
+    for key in ("effnetlite0", "clip_vit_b32", "vgg16"):
         one = torch.load(write_stand_in(key, tmp_path), weights_only=True)
         two = torch.load(write_stand_in(key, tmp_path), weights_only=True)
         assert one.keys() == two.keys() and all(one[k].equal(two[k]) for k in one)
