@@ -65,6 +65,8 @@ class DiscriminatorStep:
     z: Tensor
     """float32 [N, z_dim], the latents of `fakes`."""
     extra: Extra = field(default_factory=Extra)
+    index: int = 0
+    """Steps done so far."""
 
 
 @dataclass(frozen=True)

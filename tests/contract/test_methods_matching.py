@@ -109,9 +109,7 @@ def test_vgg_is_the_distance_of_five_stages_at_the_weight_of_the_features(name: 
     assert isinstance(extra, Extra) and not extra.state_dict() and not list(extra.parameters())
     seen: list[Tensor] = []
     step = generator_step(nets, toy_source().g_ema.requires_grad_(False), extra)
-    watched = [
-        g.synthesis.register_forward_hook(lambda _, __, made: seen.append(made[0])) for g in (nets.g, step.source)
-    ]
+    keep = [g.synthesis.register_forward_hook(lambda _, __, made: seen.append(made[0])) for g in (nets.g, step.source)]
     loss = method.generator_loss(step)
     for hook in keep:
         hook.remove()
