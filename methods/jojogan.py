@@ -20,8 +20,7 @@ from torch import Tensor, nn
 
 from benchmark.api import Adam, Discriminator, Extra, Field, GeneratorStep, Method, Nets
 
-BLOCKS = (0, 2, 3, 4)
-"""Blocks of D, counted from the image, whose outputs are compared; a small D has not all of them."""
+BLOCKS = (0, 2, 3, 4)  # of D, counted from the image, whose outputs are compared; a small D has not all of them
 
 
 class JoJoGAN(Method):
@@ -30,8 +29,7 @@ class JoJoGAN(Method):
     name = "jojogan"
     title = "JoJoGAN (fine-tuning)"
     paper = "Chong and Forsyth, JoJoGAN: One Shot Face Stylization, ECCV 2022"
-    code_licence = "MIT"
-    version = 2
+    code_licence, version = "MIT", 2
     toy_fields = (("references", 2), ("inversion_steps", 2))
     adversarial = False
     references: int = Field(10, ge=1, description="training images that are inverted, drawn once; all of a small set")
@@ -43,11 +41,10 @@ class JoJoGAN(Method):
         nets.g.load_state_dict(nets.g_ema.state_dict())
         chosen = torch.randperm(len(reals), generator=rng, device=rng.device)[: self.references].to(reals.device)
         images, extra = reals[chosen].to(rng.device) / 127.5 - 1, Extra()
-        for net in (nets.g, nets.d):
-            net.requires_grad_(False)
+        nets.g.requires_grad_(False), nets.d.requires_grad_(False)
         codes = []
         for some in images.split(nets.cfg.mbstd_group):
-            target = [m.detach() for m in features(nets.d, some)]
+            target = features(nets.d, some)
             w = nets.g.mapping.w_avg.repeat(len(some), nets.g.synthesis.num_ws, 1).requires_grad_(True)
             optimiser = Adam([w], lr=self.inversion_lr)
             for _ in range(self.inversion_steps):
@@ -69,9 +66,7 @@ class JoJoGAN(Method):
         coarse = sum(len(block.layers) for block in [*g.synthesis.blocks.values()][: len(g.synthesis.blocks) - mixed])
         own, others = step.extra.get_buffer("codes")[which], g.mapping(step.z, step.c)
         image, _ = g.synthesis(torch.cat([own[:, :coarse], others[:, coarse:]], dim=1), "random", rng=step.rng)
-        with torch.no_grad():
-            target = features(step.nets.d, images[which])
-        return {self.name: distance(step.nets.d, image, target)}
+        return {self.name: distance(step.nets.d, image, features(step.nets.d, images[which]))}
 
 
 def features(d: Discriminator, images: Tensor) -> list[Tensor]:
@@ -82,5 +77,4 @@ def features(d: Discriminator, images: Tensor) -> list[Tensor]:
 
 def distance(d: Discriminator, images: Tensor, target: list[Tensor]) -> Tensor:
     """Mean L1 distance of D's features of the images to `target`, mean over the blocks."""
-    ours = features(d, images)
-    return torch.stack([F.l1_loss(a, b) for a, b in zip(ours, target, strict=True)]).mean()
+    return torch.stack([F.l1_loss(a, b) for a, b in zip(features(d, images), target, strict=True)]).mean()

@@ -8,8 +8,7 @@ the images. Made for training without a source; here it starts from one, as ever
 
 From the authors' code: weights 1000 and 1 for means over all elements, 4 samples, Dirichlet(1, ...), soft-max of c,
 both losses in every second step. The mean is here over mixtures, 4 times as large: weights 250 and 0.25. Chosen here:
-features are those of blocks; anchor noise; the adversarial loss keeps to whole images of unmixed latents, where the
-code has a judge of patches for mixtures in the steps of these losses.
+features of blocks; anchor noise; whole images of unmixed latents are judged, where the code judges patches of mixtures.
 """
 
 import torch
@@ -22,11 +21,9 @@ from benchmark.api import Discriminator, DiscriminatorStep, Field, GeneratorStep
 class MixDL(Method):
     """Fine-tuning with distances learned from mixtures."""
 
-    name = "mixdl"
-    title = "MixDL"
+    name, title = "mixdl", "MixDL"
     paper = "Kong et al., Mixup-based Distance Learning, ECCV 2022"
-    code_licence = "MIT"
-    version = 2
+    code_licence, version = "MIT", 2
     generator_weight: float = Field(250.0, ge=0, description="weight of the loss on the generator's features")
     discriminator_weight: float = Field(0.25, ge=0, description="weight of the loss on the discriminator's features")
     samples: int = Field(4, ge=2, description="latents that are mixed, drawn for each update; as many mixtures")
@@ -49,8 +46,7 @@ class MixDL(Method):
         if not self.acts(step):
             return {}
         synthesis, (shares, ws, mixtures) = step.nets.g.synthesis, self.mixed(step)
-        anchor = synthesis.anchor_noise()
-        parts, mixed = ([*synthesis(w, anchor)[1].values()] for w in (ws, mixtures))
+        parts, mixed = ([*synthesis(w, "const")[1].values()] for w in (ws, mixtures))
         layer = torch.randint(1, len(parts), (self.samples,), generator=step.rng, device=ws.device).tolist()
         rows = [similarities(mixed[b][i : i + 1], parts[b]) for i, b in enumerate(layer)]
         return {"generator_mixture": self.generator_weight * distance(torch.cat(rows), shares)}
@@ -60,8 +56,7 @@ class MixDL(Method):
             return {}
         with torch.no_grad():
             shares, ws, mixtures = self.mixed(step)
-            anchor = step.nets.g.synthesis.anchor_noise()
-            images = torch.cat([step.nets.g.synthesis(w, anchor)[0] for w in (ws, mixtures)])
+            images = torch.cat([step.nets.g.synthesis(w, "const")[0] for w in (ws, mixtures)])
         parts, mixed = dense(step.nets.d, images).chunk(2)
         return {"discriminator_mixture": self.discriminator_weight * distance(similarities(mixed, parts), shares)}
 
@@ -70,10 +65,8 @@ def dense(d: Discriminator, images: Tensor) -> Tensor:
     """What D's first dense layer makes of images, [N, C]."""
     made: list[Tensor] = []
     hook = d.b4.fc.register_forward_hook(lambda layer, inputs, output: made.append(output))
-    try:
-        d(images)
-    finally:
-        hook.remove()
+    d(images)
+    hook.remove()
     return made[0]
 
 
