@@ -3,7 +3,7 @@
 Zhao et al., "Exploring Incompatible Knowledge Transfer in Few-shot Image Generation" (CVPR 2023, arXiv 2304.07574),
 section 4. D's head is warmed up; then, and every `every` steps, Fisher information is estimated. Above `quantile` a
 filter keeps its weights until the next estimate; at or below `prune` it is zero for good; the others train. From the
-authors' code: which filters, and what is held beside them; defaults are for babies (cats: 0.85, 0.00075).
+authors' code: which filters, what is held beside them, the defaults (of babies; cats: 0.85, 0.00075).
 """
 
 import torch
@@ -30,8 +30,8 @@ class RICK(Method):
         chosen, extra = torch.randint(len(reals), (self.samples,), generator=rng, device=rng.device), Extra()
         extra.register_buffer("reals", reals[chosen.to(reals.device)].to(rng.device))
         extra.register_buffer("z", torch.randn(self.samples, nets.cfg.z_dim, generator=rng, device=rng.device))
-        parts = [(m, name) for net in (nets.g, nets.d) for _, m, names in judged(net) for name in names]
-        reparametrise(nets, parts, Rows)
+        for net in (nets.g, nets.d):
+            reparametrise(nets, [(m, name) for _, m, names in judged(net) for name in names], Rows)
         self.decide(nets, extra)
         return extra
 
@@ -55,8 +55,7 @@ class RICK(Method):
             for (group, layer, names), f in zip(judged(net), fisher, strict=True):
                 among = torch.cat([x for x, (other, *_) in zip(fisher, judged(net), strict=True) if other == group])
                 low, high = among.quantile(self.prune), among.quantile(self.quantile)
-                for name in names:
-                    fate = layer.get_buffer(f"parametrizations.{name}.0.fate")
+                for fate in (layer.get_buffer(f"parametrizations.{name}.0.fate") for name in names):
                     fate.copy_((f > high).byte().masked_fill((fate == 2) | (f <= low), 2))
 
 
