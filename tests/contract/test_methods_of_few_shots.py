@@ -404,5 +404,9 @@ def test_an_augmented_method_augments_whatever_the_suite_says() -> None:
         assert all(a.equal(b) for a, b in zip(own.parameters(), suites.parameters(), strict=True))
         other = after(plain, "none")
         assert not all(a.equal(b) for a, b in zip(own.parameters(), other.parameters(), strict=True))
+    given = TRAIN.model_copy(update={"ada_kimg": 0.001, "ada_target": 0.0})
+    assert FinetuneAugmented().settings(given) == given
+    faster = FinetuneAugmented(ada_kimg=0.5).settings(given)
+    assert faster == given.model_copy(update={"ada_kimg": 0.5}) == FinetuneAugmented(ada_kimg=0.5).settings(faster)
     composed = find_method("finetune_augmented+freezed")()
     assert composed.augment == "ada" and find_method("freezed+ewc")().augment is None
