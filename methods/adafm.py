@@ -5,10 +5,11 @@ section 3: the low-level filters of G and D, those near the image, carry over be
 is adapted by adaptive filter modulation, eq. 3: gamma W + beta, with a number of each for every pair of channels, ones
 and zeros at first. In D those nearest to the image are held as they are.
 
-From the paper, at 128 px: three resolutions of G, one of D. On StyleGAN2: the 3 x 3 convolutions of G's `g_blocks`
-finest blocks are modulated and all else in these blocks is held; D's `d_blocks` finest blocks are held. Unlike there
-the coarse part of G is no small network that starts at random: it starts at the source and trains, so that the row
-differs from the others by the modulation alone. Demodulation takes out what is common to the gammas of a filter.
+From the paper and its code, at 128 px: three resolutions of G with the layer to RGB, one of D with that from RGB. On
+StyleGAN2: the 3 x 3 convolutions of G's `g_blocks` finest blocks are modulated and all else in these blocks is held;
+D's `d_blocks` finest blocks are held. Unlike there the coarse part of G is no small network that starts at random: it
+starts at the source and trains, so that the row differs from the others by the modulation alone, which need not rest
+for the first 10,000 steps. Demodulation takes out what is common to the gammas of a filter.
 """
 
 from collections.abc import Iterable, Mapping
@@ -37,7 +38,7 @@ class AdaFM(Method):
     name = "adafm"
     title = "AdaFM"
     paper = "Zhao et al., On Leveraging Pretrained GANs for Generation with Limited Data, ICML 2020"
-    code_licence = "none"
+    code_licence = "MIT"
     g_blocks: int = Field(3, ge=1, description="finest blocks of G whose filters are modulated")
     d_blocks: int = Field(1, ge=0, description="finest blocks of D that are held")
 

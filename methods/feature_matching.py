@@ -20,4 +20,4 @@ class FeatureMatching(MatchesSource):
         g, source = step.nets.g, step.source
         ours = self.output(g, g.mapping(step.z, step.c), "random", step.rng)
         theirs = self.output(source, source.mapping(step.z, step.c), "random", step.rng)
-        return self.matching(ours, theirs)
+        return self.matching(ours, theirs, step.extra)

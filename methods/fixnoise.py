@@ -36,7 +36,7 @@ class FixNoise(MatchesSource):
         anchor = source.synthesis.anchor_noise()
         ours = self.output(g, g.mapping(step.z, step.c), anchor)
         theirs = self.output(source, source.mapping(step.z, step.c), anchor)
-        return self.matching(ours, theirs)
+        return self.matching(ours, theirs, step.extra)
 
     def noise(self, g: Generator, n: int, control: Control, rng: torch.Generator) -> Noise:
         t = float(control or 0)

@@ -2,13 +2,14 @@
 
 Chong and Forsyth, "JoJoGAN: One Shot Face Stylization" (ECCV 2022, arXiv 2112.11641), section 3. Each reference has a
 w+; its fine layers are replaced by those of a random latent, so that many codes are to give the one style; the loss is
-the L1 distance of the source discriminator's features to the reference's, mean over D's blocks. There is no adversarial
-term: D is held. From the authors' code: this loss, all of G but the mapping network trained, 300 steps of 1 to 4
-references, the layers of the finest five of nine resolutions replaced.
+the L1 distance of the source discriminator's features to the reference's. There is no adversarial term: D is held.
+From the authors' code: all of G but the mapping network trained, random noise, the layers of the finest five of nine
+resolutions replaced, and D's features after its first, third, fourth and fifth block from the image, mean over these.
 
 Unlike there: no encoder belongs to a source, so each reference's w+ is found before the training (not counted in
-train.kimg) by `inversion_steps` of Adam on the same loss from w_avg; anchor noise. The length is the suite's
-train.kimg (300 steps of 4 are 1.2). Color is not kept apart (`preserve_color`). G starts from the source's average.
+train.kimg) by `inversion_steps` of Adam on the same loss from w_avg, at the anchor noise; a sample takes one reference
+of them at random (theirs: all of 1 to 4 in each step). The length is the suite's train.kimg (their 200 steps of 4 are
+0.8). Colour is not kept apart (`preserve_color`). G starts from the source's average.
 """
 
 from collections.abc import Iterable
@@ -19,6 +20,8 @@ from torch import Tensor, nn
 
 from benchmark.api import Adam, Discriminator, Extra, Field, GeneratorStep, Method, Nets
 
+BLOCKS = (0, 2, 3, 4)  # of D, counted from the image, whose outputs are compared; a small D has not all of them
+
 
 class JoJoGAN(Method):
     """Fine-tuning on inverted references, without an adversary."""
@@ -26,7 +29,7 @@ class JoJoGAN(Method):
     name = "jojogan"
     title = "JoJoGAN (fine-tuning)"
     paper = "Chong and Forsyth, JoJoGAN: One Shot Face Stylization, ECCV 2022"
-    code_licence = "MIT"
+    code_licence, version = "MIT", 2
     toy_fields = (("references", 2), ("inversion_steps", 2))
     adversarial = False
     references: int = Field(10, ge=1, description="training images that are inverted, drawn once; all of a small set")
@@ -38,11 +41,10 @@ class JoJoGAN(Method):
         nets.g.load_state_dict(nets.g_ema.state_dict())
         chosen = torch.randperm(len(reals), generator=rng, device=rng.device)[: self.references].to(reals.device)
         images, extra = reals[chosen].to(rng.device) / 127.5 - 1, Extra()
-        for net in (nets.g, nets.d):
-            net.requires_grad_(False)
+        nets.g.requires_grad_(False), nets.d.requires_grad_(False)
         codes = []
         for some in images.split(nets.cfg.mbstd_group):
-            target = [m.detach() for m in nets.d.features(some)[1].values()]
+            target = features(nets.d, some)
             w = nets.g.mapping.w_avg.repeat(len(some), nets.g.synthesis.num_ws, 1).requires_grad_(True)
             optimiser = Adam([w], lr=self.inversion_lr)
             for _ in range(self.inversion_steps):
@@ -63,13 +65,16 @@ class JoJoGAN(Method):
         mixed = max(1, round(self.mixed_share * len(g.synthesis.blocks)))
         coarse = sum(len(block.layers) for block in [*g.synthesis.blocks.values()][: len(g.synthesis.blocks) - mixed])
         own, others = step.extra.get_buffer("codes")[which], g.mapping(step.z, step.c)
-        image, _ = g.synthesis(torch.cat([own[:, :coarse], others[:, coarse:]], dim=1), "const")
-        with torch.no_grad():
-            target = [*step.nets.d.features(images[which])[1].values()]
-        return {self.name: distance(step.nets.d, image, target)}
+        image, _ = g.synthesis(torch.cat([own[:, :coarse], others[:, coarse:]], dim=1), "random", rng=step.rng)
+        return {self.name: distance(step.nets.d, image, features(step.nets.d, images[which]))}
+
+
+def features(d: Discriminator, images: Tensor) -> list[Tensor]:
+    """What D's `BLOCKS` make of the images, float32 [N, C, px, px] each."""
+    maps = [*d.features(images)[1].values()]
+    return [maps[i] for i in BLOCKS if i < len(maps)]
 
 
 def distance(d: Discriminator, images: Tensor, target: list[Tensor]) -> Tensor:
-    """Mean L1 distance of D's features of the images to `target`, mean over D's blocks."""
-    ours = d.features(images)[1].values()
-    return torch.stack([F.l1_loss(a, b) for a, b in zip(ours, target, strict=True)]).mean()
+    """Mean L1 distance of D's features of the images to `target`, mean over the blocks."""
+    return torch.stack([F.l1_loss(a, b) for a, b in zip(features(d, images), target, strict=True)]).mean()

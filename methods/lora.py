@@ -6,11 +6,12 @@ Hu et al., "LoRA" (ICLR 2022, arXiv 2106.09685): W + alpha B A, with B zero at f
 rank ("LoRA in LoRA"): the change is B [O, r] times a core [r, r, k k] times A [I, r], the core zero at first. Adapted
 are all convolutions, RGB included, affine layers and the mapping network.
 
-From the authors' code: this form, the scales of the random factors, alpha 1. That code has a ReLU around the core as an
-option; as the core starts at 0, where a ReLU has no gradient, it would never move, and is left out here. Chosen here:
-the objective is plain fine-tuning's and D trains as a whole (the paper's is CDC's: `cdc+lora`); biases stay; a mapping
-layer's weight is stored a hundred times larger than it is used, so its change is scaled alike; rank 1. G starts from
-the source's average.
+From the authors' code: this form, the scales of the random factors, rank 1, and that the biases of dense layers train.
+Their released command has a ReLU around the core, which starts at 0, where a ReLU has no gradient: no convolution would
+ever move. It is left out here, and so is the 1 that those biases are raised by at the start. Chosen here: alpha 1, the
+code's default (that command: 0.1, 4 in the mapping network, with which a short training stays at the source); the
+objective is plain fine-tuning's and D trains as a whole (the paper's is CDC's: `cdc+lora`); a mapping layer's weight is
+stored a hundred times larger than it is used, so its change is scaled alike. G starts from the source's average.
 """
 
 from collections.abc import Iterable
@@ -53,6 +54,7 @@ class LoRA(Method):
     title = "LoRA (CoLoR-GAN's form)"
     paper = "Ali et al., CoLoR-GAN, ICIAP 2025; Hu et al., LoRA, ICLR 2022"
     code_licence = "none"
+    version = 2
     rank: int = Field(1, ge=1, description="rank of a weight's change")
     alpha: float = Field(1.0, gt=0, description="scale of the change")
 
@@ -62,4 +64,5 @@ class LoRA(Method):
         reparametrise(nets, parts, partial(LowRank, rank=self.rank, alpha=self.alpha, rng=rng))
 
     def frozen(self, nets: Nets) -> Iterable[nn.Parameter]:
-        return all_but(nets.g, added(nets.g))
+        layers = [m for m in nets.g.modules() if isinstance(getattr(m, "weight", None), Tensor)]
+        return all_but(nets.g, [*added(nets.g), *(m.get_parameter("bias") for m in layers if m.weight.ndim == 2)])

@@ -3,37 +3,35 @@
 Kong, Kim, Han and Kwak, "Few-shot Image Generation with Mixup-based Distance Learning" (ECCV 2022, arXiv 2111.11672),
 section 3. Shares c of `samples` latents are drawn from a Dirichlet distribution, once for each sample; w is mixed by
 them. G: the soft-max over the cosine similarities of the mixture's features to the parts', at a block drawn for each
-mixture, is to be soft-max(c), as KL(soft-max(c) || similarities). D: likewise in a linear projection of its features.
-Made for training without a source; here it starts from one, as every row does.
+mixture, is to be soft-max(c), as KL(soft-max(c) || similarities). D: likewise in what its first dense layer makes of
+the images. Made for training without a source; here it starts from one, as every row does.
 
-From the authors' code: weights 1000 and 1 for means over all elements, 4 samples, Dirichlet(1, ...), soft-max of c.
-The mean is here over mixtures, 4 times as large: weights 250 and 0.25. Chosen here: D's projection is a linear layer of
-its 4 px features to 64 numbers; features are those of blocks; anchor noise; the adversarial loss keeps to whole images
-of unmixed latents, where the code alternates with a judge of patches for mixtures.
+From the authors' code: weights 1000 and 1 for means over all elements, 4 samples, Dirichlet(1, ...), soft-max of c,
+both losses in every second step. The mean is here over mixtures, 4 times as large: weights 250 and 0.25. Chosen here:
+features of blocks; anchor noise; whole images of unmixed latents are judged, where the code judges patches of mixtures.
 """
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from benchmark.api import DiscriminatorStep, Extra, Field, GeneratorStep, Method, Nets, build
+from benchmark.api import Discriminator, DiscriminatorStep, Field, GeneratorStep, Method
 
 
 class MixDL(Method):
     """Fine-tuning with distances learned from mixtures."""
 
-    name = "mixdl"
-    title = "MixDL"
+    name, title = "mixdl", "MixDL"
     paper = "Kong et al., Mixup-based Distance Learning, ECCV 2022"
-    code_licence = "none"
+    code_licence, version = "MIT", 2
     generator_weight: float = Field(250.0, ge=0, description="weight of the loss on the generator's features")
     discriminator_weight: float = Field(0.25, ge=0, description="weight of the loss on the discriminator's features")
     samples: int = Field(4, ge=2, description="latents that are mixed, drawn for each update; as many mixtures")
+    every: int = Field(2, ge=1, description="steps from one with these losses to the next")
 
-    def prepare(self, nets: Nets, reals: Tensor, rng: torch.Generator) -> Extra:
-        extra = Extra()
-        extra.d.add_module("projection", build(lambda: nn.Linear(16 * nets.cfg.channels(4), 64), rng))
-        return extra
+    def acts(self, step: GeneratorStep | DiscriminatorStep) -> bool:
+        """Whether this step has the losses; the first of `every` steps has not."""
+        return step.index % self.every == self.every - 1
 
     def mixed(self, step: GeneratorStep | DiscriminatorStep) -> tuple[Tensor, Tensor, Tensor]:
         """Shares [N, N], and w [N, L, w_dim] of the parts and of the mixtures."""
@@ -45,21 +43,31 @@ class MixDL(Method):
         return shares, ws, torch.einsum("nm,mlw->nlw", shares, ws)
 
     def generator_loss(self, step: GeneratorStep) -> dict[str, Tensor]:
+        if not self.acts(step):
+            return {}
         synthesis, (shares, ws, mixtures) = step.nets.g.synthesis, self.mixed(step)
-        anchor = synthesis.anchor_noise()
-        parts, mixed = ([*synthesis(w, anchor)[1].values()] for w in (ws, mixtures))
+        parts, mixed = ([*synthesis(w, "const")[1].values()] for w in (ws, mixtures))
         layer = torch.randint(1, len(parts), (self.samples,), generator=step.rng, device=ws.device).tolist()
         rows = [similarities(mixed[b][i : i + 1], parts[b]) for i, b in enumerate(layer)]
         return {"generator_mixture": self.generator_weight * distance(torch.cat(rows), shares)}
 
     def discriminator_loss(self, step: DiscriminatorStep) -> dict[str, Tensor]:
+        if not self.acts(step):
+            return {}
         with torch.no_grad():
             shares, ws, mixtures = self.mixed(step)
-            anchor = step.nets.g.synthesis.anchor_noise()
-            images = torch.cat([step.nets.g.synthesis(w, anchor)[0] for w in (ws, mixtures)])
-        features = step.nets.d.features(images)[1][4].flatten(1)
-        parts, mixed = step.extra.d.get_submodule("projection")(features).chunk(2)
+            images = torch.cat([step.nets.g.synthesis(w, "const")[0] for w in (ws, mixtures)])
+        parts, mixed = dense(step.nets.d, images).chunk(2)
         return {"discriminator_mixture": self.discriminator_weight * distance(similarities(mixed, parts), shares)}
+
+
+def dense(d: Discriminator, images: Tensor) -> Tensor:
+    """What D's first dense layer makes of images, [N, C]."""
+    made: list[Tensor] = []
+    hook = d.b4.fc.register_forward_hook(lambda layer, inputs, output: made.append(output))
+    d(images)
+    hook.remove()
+    return made[0]
 
 
 def similarities(mixed: Tensor, parts: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ Sauer, Chitta, Mueller and Geiger, "Projected GANs Converge Faster" (NeurIPS 202
 EfficientNet-Lite0 is held; its features at four scales are mixed over channels and scales by random convolutions, held
 too; each scale has a discriminator of its own, and all their logits count. As in the authors' code: images resized to
 224 px, 64 channels to begin with, doubled a scale; mixing from coarse to fine, each step upsampled; discriminators of
-strided 4 x 4 convolutions with spectral norm down to 8 px or less, then one to logits.
+strided 4 x 4 convolutions with spectral norm down to 8 px or less and 512 channels, then one to logits.
 
 Unlike there: a logistic loss with the suite's R1 and augmentation (theirs: hinge, no R1, DiffAugment always), no batch
 normalisation, and the generator is a source that is adapted. The source's own discriminator is held and not used.
@@ -39,11 +39,12 @@ class Projection(nn.Module):
         return mixed[::-1]
 
 
-def discriminator(channels: int, px: int) -> nn.Module:
-    """[N, channels, px, px] -> logits [N, 1, ...]."""
+def discriminator(channels: int, px: int, width: int) -> nn.Module:
+    """[N, channels, px, px] -> logits [N, 1, ...]; the last maps have 8 times `width`, finer ones half, at least it."""
     layers: list[nn.Module] = []
-    while px > 8:
-        wider, px = min(2 * channels, 512), px // 2
+    halvings = next(n for n in range(px) if px >> n <= 8)
+    for left in reversed(range(halvings)):
+        wider = max(8 * width >> left, width)
         layers += [spectral_norm(nn.Conv2d(channels, wider, 4, stride=2, padding=1)), nn.LeakyReLU(0.2)]
         channels = wider
     return nn.Sequential(*layers, spectral_norm(nn.Conv2d(channels, 1, 4)))
@@ -56,6 +57,7 @@ class Projected(Method):
     title = "Projected discriminators"
     paper = "Sauer et al., Projected GANs Converge Faster, NeurIPS 2021"
     code_licence = "MIT"
+    version = 2
     needs = ("effnetlite0",)
     toy_fields = (("px", 64), ("width", 4))
     px: int = Field(224, ge=64, multiple_of=32, description="side to which images are resized for the network")
@@ -66,7 +68,7 @@ class Projected(Method):
         extra.network = EfficientNetLite0(self.px)
         extra.projection = held(build(lambda: Projection(width), rng))
         heads = zip((width, width, 2 * width, 4 * width), sides, strict=True)
-        extra.d = build(lambda: nn.ModuleList(discriminator(c, px) for c, px in heads), rng)
+        extra.d = build(lambda: nn.ModuleList(discriminator(c, px, width) for c, px in heads), rng)
         return extra
 
     def frozen(self, nets: Nets) -> Iterable[nn.Parameter]:

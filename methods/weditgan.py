@@ -2,12 +2,12 @@
 
 Duan, Niu, Hong and Zhang, "WeditGAN: Few-Shot Image Generation via Latent Space Relocation" (AAAI 2024, arXiv
 2305.06671), section 3: mapping and synthesis are frozen, each convolution and each RGB layer reads w + delta with a
-delta of its own, learned, 0 at first; D trains as a whole. As a layer's style is A w + b, an offset of w is the change
+delta of its own, learned; D trains as a whole. As a layer's style is A w + b, an offset of w is the change
 A delta of b, which is how it is computed here and what is shipped: a plain StyleGAN2.
 
-From the authors' code: a delta a layer, RGB layers included, the adversarial loss alone. Left out are the paper's
-variants: perpendicular and contrastive regularisation, and the intensity that a network predicts from w (its result is
-no StyleGAN2). G starts from the source's average.
+From the authors' code: a delta a layer, RGB layers included, the adversarial loss alone. There it starts at random,
+here at 0, which is the source. Left out are the paper's variants: perpendicular and contrastive regularisation, and the
+intensity that a network predicts from w (its result is no StyleGAN2). G starts from the source's average.
 """
 
 from collections.abc import Iterable

@@ -117,3 +117,31 @@ class ClipImages(nn.Module):
         q, k, v = parts.permute(2, 0, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(n, length, width)
         return self._linear(mixed, f"{name}.out_proj.")
+
+
+VGG_STAGES = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))
+"""Convolutions of torchvision's VGG-16 by the number of the layer; between the stages the side is halved."""
+
+
+class Vgg16(nn.Module):
+    """ImageNet's VGG-16 (Simonyan and Zisserman 2015) from the file vgg16: images to features of five stages.
+
+    Its sizes are those of the file's tensors, so that a small file can stand in for it in tests.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        state = torch.load(needed("vgg16"), map_location="cpu", weights_only=True)
+        for i in (i for stage in VGG_STAGES for i in stage):
+            for part in ("weight", "bias"):
+                self.register_buffer(f"{part}_{i}", state[f"features.{i}.{part}"], persistent=False)
+
+    def forward(self, images: Tensor) -> dict[int, Tensor]:
+        """[N, 3, R, R] -> {s: float32 [N, C, R / s, R / s]} with s = 1, 2, 4, 8, 16, after the stage's last ReLU."""
+        x, maps = images.float(), {}
+        for i, stage in enumerate(VGG_STAGES):
+            x = F.max_pool2d(x, 2) if i else x
+            for layer in stage:
+                x = F.relu(F.conv2d(x, self.get_buffer(f"weight_{layer}"), self.get_buffer(f"bias_{layer}"), padding=1))
+            maps[2**i] = x
+        return maps

@@ -9,9 +9,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from benchmark.api.backbones import Vgg16
+from benchmark.api.extra import Extra
 from benchmark.api.losses import feature_matching
 from benchmark.api.method import Method
-from benchmark.stylegan2 import Generator, Noise
+from benchmark.stylegan2 import Generator, Nets, Noise
 
 Output = tuple[Tensor, dict[int, Tensor], dict[int, Tensor]]
 """Image [N, 3, R, R], {px: block features [N, C, px, px]}, and, where it is matched, {px: RGB sum [N, 3, px, px]}."""
@@ -20,15 +22,19 @@ Output = tuple[Tensor, dict[int, Tensor], dict[int, Tensor]]
 class MatchesSource(Method):
     """What is matched, and how strongly; the subclass decides at which noise.
 
-    Lee et al., "Fix the Noise" (CVPR 2023), match the block features, section 3.2; their code has these choices, too.
+    Lee et al., "Fix the Noise" (CVPR 2023), match the block features, section 3.2; their code has the five choices.
 
     - `features`: what is published. They do not contain what the RGB layers do: a change of colour alone leaves them as
-      they are, and with them matched nothing holds the source's colours.
-    - `image`: the final image, colours included; how it comes about is free.
-    - `rgb`: the RGB sum of every block, that is the image at every resolution on its way.
-    - `all`: features and image. In the authors' code RGB sums as well, and one weight for all.
-    - `vgg` is left out: a VGG-16 is a metric's network (`lpips_vgg`), which has to be downloaded, and a row trained on
-      it must not be ranked by it.
+      they are, and with them matched nothing holds the source's colours. For content and layout.
+    - `image`: the final image, colours included; how it comes about is free. For a target whose colours should not
+      reach the anchor.
+    - `rgb`: the RGB sum of every block, that is the image at every resolution on its way: colours, coarse ones first.
+    - `all`: features and image, for an anchor that is the source's picture. In the authors' code RGB sums as well, and
+      one weight for all.
+    - `vgg`: features of the image in an ImageNet VGG-16, that is what is seen in it, and neither its exact pixels nor
+      how it comes about; as in the authors' code the five stages of LPIPS's trunk on the image in [-1, 1] as it is. The
+      network is the file `vgg16`, and `weight` weighs its distance. `lpips_vgg` flatters such a row: reports say so and
+      rank it by others only.
 
     The terms of image and RGB are mean squared differences in [-1, 1]; the authors sum over channels, which is 3 times
     as much, and weigh them as features. `image_weight` times the mean squared distance between the source's images and
@@ -37,14 +43,27 @@ class MatchesSource(Method):
     """
 
     code_licence: ClassVar[str] = "NVIDIA Source Code License-NC"
-    weight: float = Field(0.05, ge=0, description="weight of the block features")
-    match: Literal["features", "rgb", "image", "all"] = Field(
-        "features", description="features of all blocks as published, their RGB sums, the image, or features and image"
+    weight: float = Field(0.05, ge=0, description="weight of the block features, or of those of VGG-16")
+    match: Literal["features", "rgb", "image", "all", "vgg"] = Field(
+        "features",
+        description="features of all blocks as published, their RGB sums, the image, features and image, or what "
+        "VGG-16 makes of the image",
     )
     image_weight: float = Field(10.0, ge=0, description="weight of the image or the RGB sums, where they are matched")
     normalise: bool = Field(
         False, description="each block's distance relative to its energy in the source, so that weights carry over"
     )
+
+    @property
+    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
+        return ("vgg16",) if self.match == "vgg" else ()
+
+    def prepare(self, nets: Nets, reals: Tensor, rng: torch.Generator) -> Extra | None:
+        if self.match != "vgg":
+            return None
+        extra = Extra()
+        extra.vgg = Vgg16()
+        return extra
 
     def output(self, g: Generator, ws: Tensor, noise: Noise, rng: torch.Generator | None = None) -> Output:
         """What `g` makes of ws [N, num_ws, w_dim] at `noise`, to be matched."""
@@ -58,8 +77,8 @@ class MatchesSource(Method):
                 hook.remove()
         return image, features, sums
 
-    def matching(self, ours: Output, theirs: Output) -> dict[str, Tensor]:
-        """The losses {name: scalar} that hold our output to theirs."""
+    def matching(self, ours: Output, theirs: Output, extra: Extra) -> dict[str, Tensor]:
+        """The losses {name: scalar} that hold our output to theirs; `extra` is what `prepare` returned."""
         terms = {}
         if self.match in ("features", "all"):
             terms[self.name] = self.weight * self._features(ours[1], theirs[1])
@@ -68,6 +87,9 @@ class MatchesSource(Method):
         if self.match == "rgb":
             distances = [(ours[2][px] - theirs[2][px]).square().mean() for px in ours[2]]
             terms[f"{self.name}_rgb"] = self.image_weight * torch.stack(distances).mean()
+        if self.match == "vgg":
+            stages = [extra.get_submodule("vgg")(image) for image in (ours[0], theirs[0])]
+            terms[f"{self.name}_vgg"] = self.weight * self._features(*stages)
         return terms
 
     def _features(self, ours: dict[int, Tensor], theirs: dict[int, Tensor]) -> Tensor:

@@ -65,6 +65,8 @@ class DiscriminatorStep:
     z: Tensor
     """float32 [N, z_dim], the latents of `fakes`."""
     extra: Extra = field(default_factory=Extra)
+    index: int = 0
+    """Steps done so far."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,9 @@ class Method(Settings):
     """How many sets of generator weights a user has to keep to move the control freely."""
 
     needs: ClassVar[tuple[str, ...]] = ()
-    """Keys of the weight files that its training reads (`benchmark.api.needed`); without them it is not available."""
+    """Keys of the weight files that its training reads (`benchmark.api.needed`); without them it is not available.
+
+    A property where it depends on a field."""
 
     adversarial: ClassVar[bool] = True
     """Whether D judges the fakes; without, only `generator_loss` trains, and the method freezes D."""

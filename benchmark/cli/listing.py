@@ -52,11 +52,12 @@ def methods(cache: Path, plugins: Sequence[str] = ()) -> Group:
 
 
 def needs(method: type[Method], cache: Path) -> str:
-    """The files that a method needs, each with "here" or why it is not available."""
+    """The files that a method needs as it is by default, each with "here" or why it is not available."""
     from benchmark.metrics.networks.weight_files import WEIGHT_FILES, for_methods
 
-    known = [key for key in method.needs if key in WEIGHT_FILES]
-    said = [f"needs {key}: unknown, so that it is not available" for key in method.needs if key not in WEIGHT_FILES]
+    keys = method().needs if isinstance(method.needs, property) else method.needs
+    known = [key for key in keys if key in WEIGHT_FILES]
+    said = [f"needs {key}: unknown, so that it is not available" for key in keys if key not in WEIGHT_FILES]
     for key, handed in for_methods(known, None, cache).items():
         said.append(f"needs {WEIGHT_FILES[key].filename}: {handed.place.reason or 'here'}")
     return "\n".join(said)

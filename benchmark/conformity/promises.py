@@ -21,6 +21,7 @@ from benchmark.conformity import trial
 from benchmark.errors import BenchmarkError, MethodError
 from benchmark.registry.composition import HOOKS, TRAINING_HOOKS, described, overrides, part_kinds
 from benchmark.registry.plugins import unfit
+from benchmark.registry.variants import base_name
 from benchmark.stylegan2 import load, save
 from benchmark.system.files import key
 from benchmark.system.process_state import ProcessState
@@ -88,7 +89,7 @@ def _expect(condition: object, message: str) -> None:
 
 def builds(case: Case) -> None:
     for name, kind in part_kinds(case.kind).items():
-        _expect(not unfit(name), f"it is called {name!r}: {unfit(name)}.")
+        _expect(not (why := unfit(base_name(name))), f"it is called {name!r}: {why}.")
         for field_name, info in kind.model_fields.items():
             _expect(not info.is_required(), f"field {field_name} has no default; give it the paper's value.")
             _expect(info.description, f"field {field_name} has no description; write Field(..., description='...').")

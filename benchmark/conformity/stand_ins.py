@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from benchmark.api.backbones import VGG_STAGES
 from benchmark.api.needed import given
 from benchmark.errors import MethodError
 from benchmark.system.random_streams import generator
@@ -32,7 +33,7 @@ def with_stand_ins(needs: Iterable[str]) -> Iterator[None]:
 
 def write_stand_in(key: str, folder: Path) -> Path:
     """A file for the weight file called `key`, in `folder`. MethodError where none is known."""
-    makers = {"effnetlite0": efficientnet, "clip_vit_b32": clip}
+    makers = {"effnetlite0": efficientnet, "clip_vit_b32": clip, "vgg16": vgg}
     if key not in makers:
         raise MethodError(f"needs the file {key}, for which there is no stand-in; known: {', '.join(makers)}.")
     torch.save(dict(makers[key]()), path := folder / f"{key}.pt")
@@ -72,3 +73,15 @@ def clip() -> Mapping[str, Tensor]:
     shapes |= {f"{name}{part}": (WIDTH,) for name in norms for part in ("weight", "bias")}
     rng = generator("stand-in", "clip_vit_b32")
     return {f"visual.{name}": torch.randn(shape, generator=rng) / shape[-1] ** 0.5 for name, shape in shapes.items()}
+
+
+@cache
+def vgg() -> Mapping[str, Tensor]:
+    """The convolutions of VGG-16, of a few channels, random, of He's size."""
+    rng, state, n = generator("stand-in", "vgg16"), {}, 3
+    for stage, width in zip(VGG_STAGES, (4, 4, 8, 8, 8), strict=True):
+        for layer in stage:
+            state[f"features.{layer}.weight"] = torch.randn(width, n, 3, 3, generator=rng) * (2 / (9 * n)) ** 0.5
+            state[f"features.{layer}.bias"] = torch.randn(width, generator=rng) / 10
+            n = width
+    return state

@@ -87,6 +87,10 @@ class Composition(Method):
         """The methods that it combines."""
         return tuple(getattr(self, name) for name in type(self).model_fields)
 
+    @property
+    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
+        return tuple(dict.fromkeys(key for part in self.parts for key in part.needs))
+
     def owner(self, hook: str) -> Method | None:
         """The part that overrides `hook`, if one does."""
         return next((part for part in self.parts if overrides(part, hook)), None)
@@ -232,7 +236,6 @@ def _composed(kinds: tuple[type[Method], ...]) -> type[Method]:
     made.title = " + ".join(kind.title or kind.name for kind in kinds)
     made.paper = "; ".join(kind.paper for kind in kinds)
     made.generators_kept = max(kind.generators_kept for kind in kinds)
-    made.needs = tuple(dict.fromkeys(key for kind in kinds for key in kind.needs))
     made.adversarial = all(kind.adversarial for kind in kinds)
     made.control_name = next((kind.control_name for kind in kinds if overrides(kind, "controls")), None)
     return made

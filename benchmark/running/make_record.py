@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from benchmark.api import Control, Method
@@ -67,7 +68,7 @@ def make_record(
             "settings": settings(job, domain),
             "notes": [
                 *notes(method, domain, run.card),
-                *noise_notes(method, run.noise_share),
+                *noise_notes(method, run.noise_shares),
                 *([] if job.outside else changed_settings(method, job.suite.train)),
                 *rank_notes(job),
                 *([weights.choice] if weights and weights.choice else []),
@@ -120,10 +121,11 @@ def rank_notes(job: Job) -> list[str]:
     return [f"Trained by {ranks} ranks together, {each}."] if ranks > 1 else []
 
 
-def noise_notes(method: Method, share: float) -> list[str]:
-    """How much the source listens to its noise, and whether a control that acts on noise can do anything."""
-    said = [f"Noise is at most {share:.2g} of the source's features."]
-    if overrides(method, "noise") and share < LEAST_SHARE:
+def noise_notes(method: Method, shares: Mapping[str, float]) -> list[str]:
+    """How much each layer of the source listens to its noise, and whether a control that acts on it can do anything."""
+    layers = ", ".join(f"{name} {share:.2g}" for name, share in shares.items())
+    said = [f"Noise of the source's layers, as a share of their features: {layers}."]
+    if overrides(method, "noise") and max(shares.values(), default=0.0) < LEAST_SHARE:
         said.append(
             f"{method.title or method.name}: the control acts on noise, to which this source hardly listens; its rows "
             "can only differ by chance or by what training adds."

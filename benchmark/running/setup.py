@@ -104,8 +104,8 @@ class Run:
     environment: Mapping[str, Any] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     """What else the records have to say."""
-    noise_share: float = 0.0
-    """The largest share that noise has of a layer's features, in the source."""
+    noise_shares: Mapping[str, float] = field(default_factory=dict)
+    """The share that noise has of the features of each layer of the source."""
     files: Mapping[str, Handed] = field(default_factory=dict)
     """Weight files that methods need, by key."""
     start_ranks: Callable[[Job], None] | None = None
@@ -165,7 +165,7 @@ def prepare(request: Request, out: Path, console: Console) -> Run:
     remarks = tuple(filter(None, [tuned_to_another(request, suite, nets.cfg)]))
     for remark in remarks:
         console.print(f"warning: {remark}", style="yellow", markup=False, soft_wrap=True)
-    share = max(noise_shares(nets.g_ema, 4).values())
+    shares = noise_shares(nets.g_ema, 4)
     nets = nets.to(device)
     if device != "cpu" and (said := warning_of_memory(suite, nets, device)):
         console.print(said, style="red", markup=False, soft_wrap=True)
@@ -180,7 +180,7 @@ def prepare(request: Request, out: Path, console: Console) -> Run:
         curve,
         jobs,
         remarks=remarks,
-        noise_share=share,
+        noise_shares=shares,
         files=files,
     )
 

@@ -121,7 +121,7 @@ def train(
                     fakes, x = augmented(fakes, cfg, state), augmented(x, cfg, state)
                 fake, real = method.judge(turn, fakes, labels), method.judge(turn, x, labels)
                 terms = {"d_adversarial": losses.discriminator_adversarial(real, fake)}
-                step_d = DiscriminatorStep(nets, source, x, fakes, real, fake, rng, state.images, z, extra)
+                step_d = DiscriminatorStep(nets, source, x, fakes, real, fake, rng, state.images, z, extra, state.step)
                 terms |= extra_terms(method, method.discriminator_loss(step_d), terms)
                 signs = signs + real.detach().sign().mean(dim=1).sum()
                 log.add(terms)

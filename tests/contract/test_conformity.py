@@ -74,6 +74,12 @@ def test_a_sound_method_keeps_every_promise_and_has_a_cost() -> None:
     assert conform(FreezeD, {}).trainable < verdict.of
 
 
+def test_a_variant_can_be_tried_like_any_method() -> None:
+    """And with the stand-in of the file that this value of a field needs."""
+    verdict = conform(find_method("fixnoise[match=vgg]"), {})
+    assert verdict.kept == list(PROMISES), verdict.broken
+
+
 def test_a_kept_trial_is_compared_whatever_the_process_was_set_to_since() -> None:
     had = torch.get_num_threads()
     for threads, flush in ((2, True), (1, False), (3, False)):

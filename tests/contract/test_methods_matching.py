@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 from benchmark.methods.fixnoise import FixNoise
-from pydantic import ValidationError
 from small_nets import generator_step
-from torch import Tensor
+from torch import Tensor, nn
 
-from benchmark.api import Generator, feature_matching
+from benchmark.api import Extra, Generator, feature_matching
+from benchmark.conformity.stand_ins import vgg, with_stand_ins
 from benchmark.conformity.trial import toy_source
+from benchmark.registry import find_method
+from benchmark.report.lines import taught_by
 from benchmark.stylegan2 import ops
+from benchmark.system.random_streams import generator
 
 
 def rgb_sums(g: Generator, z: Tensor) -> dict[int, np.ndarray]:
@@ -77,6 +84,49 @@ def test_matching_rgb_leaves_no_hooks_and_holds_the_layers_to_rgb() -> None:
     assert all(block.torgb.weight.grad is not None for block in nets.g.synthesis.blocks.values())
 
 
-def test_vgg_is_not_among_the_choices() -> None:
-    with pytest.raises(ValidationError, match="'features', 'rgb', 'image' or 'all'"):
-        FixNoise(match="vgg")  # type: ignore[arg-type]
+def torchvisions_vgg(state: Mapping[str, Tensor]) -> nn.Sequential:
+    """The convolutional part of torchvision's VGG-16, in the widths of `state`."""
+    layers: list[nn.Module] = []
+    for entry in (0, 2, "pool", 5, 7, "pool", 10, 12, 14, "pool", 17, 19, 21, "pool", 24, 26, 28):
+        if entry == "pool":
+            layers.append(nn.MaxPool2d(2))
+        else:
+            n_out, n_in = state[f"features.{entry}.weight"].shape[:2]
+            layers += [nn.Conv2d(n_in, n_out, 3, padding=1), nn.ReLU()]
+    network = nn.Sequential(*layers)
+    network.load_state_dict({name.removeprefix("features."): t for name, t in state.items()})
+    return network
+
+
+@pytest.mark.parametrize("name", ["fixnoise", "feature_matching"])
+def test_vgg_is_the_distance_of_five_stages_at_the_weight_of_the_features(name: str) -> None:
+    """Summed over channels, mean over places, stages and batch; the images go in as they are, in [-1, 1]."""
+    method = find_method(f"{name}[match=vgg]").model_validate({"weight": 0.3})
+    nets = toy_source().copy()
+    nets.g.requires_grad_(True)
+    with with_stand_ins(method.needs):
+        extra = method.prepare(nets, torch.zeros(1, 3, 32, 32), generator("unused"))
+    assert isinstance(extra, Extra) and not extra.state_dict() and not list(extra.parameters())
+    seen: list[Tensor] = []
+    step = generator_step(nets, toy_source().g_ema.requires_grad_(False), extra)
+    keep = [g.synthesis.register_forward_hook(lambda _, __, made: seen.append(made[0])) for g in (nets.g, step.source)]
+    loss = method.generator_loss(step)
+    for hook in keep:
+        hook.remove()
+    reference, expected, (ours, theirs) = torchvisions_vgg(vgg()), [], seen
+    for i, layer in enumerate(reference):
+        ours, theirs = layer(ours), layer(theirs)
+        if i in (3, 8, 15, 22, 29):  # ReLU 1_2, 2_2, 3_3, 4_3, 5_3
+            expected.append(((ours - theirs) ** 2).sum(dim=1).mean().item())
+    assert list(loss) == [f"{method.name}_vgg"]
+    assert loss[f"{method.name}_vgg"].item() == pytest.approx(0.3 * np.mean(expected), rel=1e-4)
+    loss[f"{method.name}_vgg"].backward()
+    assert all(block.torgb.weight.grad is not None for block in nets.g.synthesis.blocks.values())
+
+
+def test_only_vgg_needs_a_file_and_its_row_is_taught_by_lpips_vgg() -> None:
+    assert FixNoise(match="vgg").needs == ("vgg16",)
+    assert [FixNoise(match=match).needs for match in ("features", "rgb", "image", "all")] == [()] * 4  # type: ignore[arg-type]
+    assert FixNoise().prepare(toy_source().copy(), torch.zeros(1), generator("unused")) is None
+    record = SimpleNamespace(trained_on=("vgg16",))
+    assert taught_by(record, "lpips_vgg") and not taught_by(record, "kid_effnetlite0_128")  # type: ignore[arg-type]

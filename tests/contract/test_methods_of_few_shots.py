@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,17 +13,18 @@ from benchmark.methods.finetune_augmented import FinetuneAugmented
 from benchmark.methods.genda import GenDA
 from benchmark.methods.lfs_gan import LFSGAN, mode_seeking
 from benchmark.methods.lora import LoRA
-from benchmark.methods.mixdl import MixDL, distance
-from benchmark.methods.rick import RICK, filters
+from benchmark.methods.mixdl import MixDL, distance, similarities
+from benchmark.methods.rick import RICK, judged
 from benchmark.methods.weditgan import WeditGAN
 from scipy.special import softmax
 from small_nets import CFG, TRAIN, count, generator_step, moved, prepared, reals, rng, source, trained
-from torch import Tensor
+from torch import Tensor, nn
 
-from benchmark.api import DiscriminatorStep, GeneratorStep, Method, Nets, Turn, added, fisher_information
+from benchmark.api import DiscriminatorStep, GeneratorStep, Method, Turn, added, fisher_information
 from benchmark.errors import ConfigError, MethodError
 from benchmark.registry import find_method
 from benchmark.stylegan2 import Generator
+from benchmark.stylegan2.networks import minibatch_std
 from benchmark.training.train import train
 
 SMALL_RICK = RICK(warmup_steps=2, samples=4, every=2, quantile=0.6, prune=0.1)
@@ -60,8 +62,8 @@ def test_loras_change_is_of_low_rank_in_each_weight(rank: int) -> None:
     before, after = source().g_ema, trained(LoRA(rank=rank)).g_ema
     for name, old in before.named_parameters():
         change = (after.get_parameter(name) - old).detach()
-        if not name.endswith(".weight"):
-            assert change.eq(0).all(), name
+        if not name.endswith(".weight"):  # biases of dense layers train, all else stays
+            assert change.eq(0).all() != (".affine.bias" in name or "mapping." in name), name
         else:
             flat = change.double().flatten(2).permute(2, 0, 1) if change.ndim == 4 else change.double()[None]
             assert change.ne(0).any(), name
@@ -72,7 +74,7 @@ def test_loras_change_is_of_low_rank_in_each_weight(rank: int) -> None:
 def test_loras_parameters_are_those_of_color_gan() -> None:
     _, _, g, _ = prepared(LoRA(rank=2))
     shapes = [tuple(m.weight.shape) for m in source().g.modules() if isinstance(getattr(m, "weight", None), Tensor)]
-    dense = sum(2 * sum(s) for s in shapes if len(s) == 2)
+    dense = sum(2 * sum(s) + s[0] for s in shapes if len(s) == 2)  # and the biases
     assert count(g) == dense + sum(2 * (s[0] + s[1]) + 4 * s[2] * s[3] for s in shapes if len(s) == 4)
 
 
@@ -92,6 +94,8 @@ def test_lfs_gan_multiplies_weights_by_rank_one_factors() -> None:
     dense, old = nets.g.mapping.fc0, source().g_ema.mapping.fc0
     out, into = (p.flatten() for p in dense.parametrizations.weight[0].factors)
     torch.testing.assert_close(dense.weight, old.weight * torch.outer(out, into))
+    of_bias = dense.parametrizations.bias[0]
+    torch.testing.assert_close(dense.bias, old.bias * of_bias.factors[0] + of_bias.factors[1])
     assert {id(p) for p in g} == {id(p) for p in added(nets.g)}
 
 
@@ -108,6 +112,21 @@ def test_lfs_gans_mode_seeking_is_the_published_ratio() -> None:
         total += sum(apart(f, i, j) for f in features) / 2 / apart(w, i, j)
     assert mode_seeking(z, w, features, image, nearest).item() == pytest.approx(1 / (total / 2 + 1e-5), rel=1e-5)
     assert mode_seeking(z, w, features, image, torch.arange(5)).item() == 0  # no two alike: nothing to drive apart
+
+
+def test_lfs_gan_gathers_samples_around_other_training_images_in_each_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = LFSGAN(samples=4, centres=4, patch_px=32)
+    nets, extra, _, _ = prepared(method)
+    kept = extra.get_buffer("reals")
+    assert kept.dtype == torch.uint8 and len({tuple(x.flatten().tolist()) for x in kept}) == 8
+    seen: list[Tensor] = []
+    features = nets.d.features
+    monkeypatch.setattr(nets.d, "features", lambda x: seen.append(x) or features(x))  # type: ignore[func-returns-value]
+    step = generator_step(nets, source().g_ema, extra)
+    for _ in range(4):
+        method.generator_loss(step)
+    chosen = [[int((kept.float() / 127.5 - 1 - x).abs().amax(dim=(1, 2, 3)).argmin()) for x in s] for s in seen[1::2]]
+    assert all(len(set(four)) == 4 for four in chosen) and len(set(map(tuple, chosen))) > 1
 
 
 def test_lfs_gans_loss_reaches_the_factors_and_leaves_d_alone() -> None:
@@ -225,47 +244,86 @@ def test_mixdls_shares_are_a_dirichlet_draw_and_mix_w() -> None:
     assert float(many.var()) == pytest.approx(3 / 80, rel=0.15)  # of Dirichlet(1, 1, 1, 1): a (s - a) / s^2 (s + 1)
 
 
-def test_mixdl_gives_g_and_d_a_loss_each_and_neither_the_others() -> None:
+def test_mixdl_gives_g_and_d_a_loss_each_in_every_second_step_and_neither_the_others() -> None:
     method = MixDL(samples=4)
     nets, extra, g, d = prepared(method)
     z, images = torch.randn(4, CFG.z_dim, generator=rng(6)), torch.randn(4, 3, 16, 16, generator=rng(7))
     for p in [*g, *d]:
         p.requires_grad_(True)
-    step = generator_step(nets, source().g_ema, extra, images)
+    step = replace(generator_step(nets, source().g_ema, extra, images), index=1)
     method.generator_loss(step)["generator_mixture"].backward()
     assert any(p.grad is not None for p in g) and all(p.grad is None for p in d)
     for p in g:
         p.grad = None
     logits = torch.zeros(4, 1)
-    step_d = DiscriminatorStep(nets, source().g_ema, images, images, logits, logits, rng(8), 0, z, extra)
+    step_d = DiscriminatorStep(nets, source().g_ema, images, images, logits, logits, rng(8), 0, z, extra, 3)
     method.discriminator_loss(step_d)["discriminator_mixture"].backward()
-    assert all(p.grad is None for p in g) and all(p.grad is not None for p in extra.d.parameters())
+    assert all(p.grad is None for p in g) and nets.d.b4.fc.weight.grad is not None
+    assert method.generator_loss(replace(step, index=2)) == {} == method.discriminator_loss(replace(step_d, index=0))
+    assert [MixDL(every=3).acts(replace(step, index=i)) for i in range(6)] == [False, False, True] * 2
+
+
+def test_mixdls_discriminator_compares_what_its_first_dense_layer_makes() -> None:
+    """The code's final_linear[0], on the parts and the mixtures as one batch."""
+    method = MixDL(samples=4, discriminator_weight=3.0)
+    nets, extra, _, _ = prepared(method)
+    z = torch.randn(4, CFG.z_dim, generator=rng(6))
+    step = DiscriminatorStep(nets, source().g_ema, z, z, z, z, rng(8), 0, z, extra, 1)
+    loss = method.discriminator_loss(step)["discriminator_mixture"]
+    shares, ws, mixed = method.mixed(replace(step, rng=rng(8)))
+    maps = nets.d.features(torch.cat([nets.g.synthesis(w, "const")[0] for w in (ws, mixed)]))[1][4]
+    head = nets.d.b4
+    vectors = head.fc(head.conv(minibatch_std(maps, CFG.mbstd_group)).flatten(1))
+    expected = 3 * distance(similarities(vectors[4:], vectors[:4]), shares)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5) and not nets.d.b4.fc._forward_hooks
 
 
 # RICK
 
 
-def fates(nets: Nets) -> dict[str, list[Tensor]]:
-    """What each filter's fate is: 0 trains, 1 is held, 2 is pruned."""
-    nets_by_name = {"g": nets.g, "g_ema": nets.g_ema, "d": nets.d}
-    return {k: [m.get_buffer("parametrizations.weight.0.fate") for m in filters(n)] for k, n in nets_by_name.items()}
+def parts(net: nn.Module) -> list[tuple[nn.Module, str]]:
+    return [(layer, name) for _, layer, names in judged(net) for name in names]
 
 
-def test_rick_decides_by_the_quantiles_of_fisher_information_in_g_and_in_d() -> None:
+def fates(net: nn.Module) -> list[Tensor]:
+    """What each row's fate is, part by part: 0 trains, 1 is held, 2 is pruned."""
+    return [layer.get_buffer(f"parametrizations.{name}.0.fate") for layer, name in parts(net)]
+
+
+def test_rick_decides_by_the_quantiles_of_fisher_information_in_each_group() -> None:
     nets, extra, _, _ = prepared(SMALL_RICK)
     plain = source().copy()
     plain.d.b4.load_state_dict(nets.d.b4.state_dict())  # warmed up
     for net in (plain.g_ema, plain.d):
         net.requires_grad_(True)
-    weights = tuple([m.get_parameter("weight") for m in filters(net)] for net in (plain.g_ema, plain.d))
+    g, d = plain.g_ema.synthesis, plain.d
+    layers = [g.b8.conv0, g.b8.conv1, g.b16.conv0, g.b16.conv1]
+    convolutions = [[m.weight] for m in layers]
+    rows = [[m.affine.weight, m.affine.bias] for m in layers]
+    of_d = [p for b in (d.b16, d.b8) for p in ([b.conv0.weight, b.conv0.bias], [b.conv1.weight, b.conv1.bias])]
+    of_d = [*of_d[:2], [d.b16.skip.weight], *of_d[2:], [d.b8.skip.weight]]
     z, x = extra.get_buffer("z"), extra.get_buffer("reals")
-    found = fisher_information(plain.g_ema, plain.d, weights, z, x)  # type: ignore[arg-type]
-    for net, fisher in (("g", found[0]), ("g_ema", found[0]), ("d", found[1])):
-        values = np.concatenate([f.mean(dim=(1, 2, 3)).numpy() for f in fisher])
-        fate = torch.cat(fates(nets)[net]).flatten().numpy()
-        assert (fate == 2).tolist() == (values <= np.quantile(values, 0.1)).tolist()
-        assert (fate == 1).tolist() == (values > np.quantile(values, 0.6)).tolist()
-        assert {0, 1, 2} == set(fate.tolist())
+    for net, begin, groups in ((nets.g, 0, convolutions), (nets.g_ema, 4, rows), (nets.d, 0, of_d)):
+        flat = [p for row in groups for p in row]
+        weights = ([layers[0].weight], flat) if net is nets.d else (flat, [d.b8.skip.weight])
+        found = iter(fisher_information(plain.g_ema, plain.d, weights, z, x)[net is nets.d])
+        means = [[next(found).flatten(1).mean(1) if p.ndim > 1 else next(found) for p in row] for row in groups]
+        values = np.concatenate([sum(row).numpy() / len(row) for row in means])  # type: ignore[union-attr, arg-type]
+        found_fates = iter(fates(net)[begin:])
+        by_row = [[next(found_fates) for _ in row] for row in groups]
+        for i in range(len(groups[0])):
+            fate = torch.cat([row[min(i, len(row) - 1)] for row in by_row]).numpy()
+            assert (fate == 2).tolist() == (values <= np.quantile(values, 0.1)).tolist()
+            assert (fate == 1).tolist() == (values > np.quantile(values, 0.6)).tolist()
+            assert {0, 1, 2} == set(fate.tolist())
+
+
+def test_rick_holds_what_the_authors_optimiser_leaves_out() -> None:
+    changed = {net: moved(getattr(source(), net), getattr(trained(SMALL_RICK), net)) for net in ("g_ema", "d")}
+    kinds = {n.split(".", 2)[-1] for n in changed["g_ema"]}
+    assert not any(n.startswith(("mapping", "synthesis.b4")) or "torgb" in n for n in changed["g_ema"])
+    assert {"conv0.weight", "conv0.bias", "conv0.noise_strength", "conv1.affine.weight"} <= kinds
+    assert not any("fromrgb" in n for n in changed["d"]) and {"b4.conv.weight", "b16.skip.weight"} <= changed["d"]
 
 
 def test_fisher_information_is_the_mean_of_single_samples_squared_gradients() -> None:
@@ -287,15 +345,18 @@ def test_fisher_information_is_the_mean_of_single_samples_squared_gradients() ->
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-9)
 
 
-def test_rick_holds_prunes_and_trains_filters_by_their_fate() -> None:
+@pytest.mark.parametrize("part", [0, 4, 5])
+def test_rick_holds_prunes_and_trains_rows_by_their_fate(part: int) -> None:
+    """A convolution's, and an affine layer's with its bias."""
     nets, _, _, _ = prepared(SMALL_RICK)
-    layer, fate = filters(nets.g)[0], torch.tensor([0, 1, 2] + [0] * 7, dtype=torch.uint8)[:, None, None, None]
-    layer.get_buffer("parametrizations.weight.0.fate").copy_(fate)
-    raw = layer.get_parameter("parametrizations.weight.original").requires_grad_(True)
-    layer.weight.square().sum().backward()
-    touched = raw.grad.abs().sum(dim=(1, 2, 3)) > 0
+    layer, name = parts(nets.g)[part]
+    fates(nets.g)[part].copy_(torch.tensor([0, 1, 2] + [0] * 7, dtype=torch.uint8))
+    raw = layer.get_parameter(f"parametrizations.{name}.original").requires_grad_(True)
+    value = getattr(layer, name)
+    value.square().sum().backward()
+    touched = raw.grad.flatten(1).abs().sum(dim=1) > 0 if raw.ndim > 1 else raw.grad.abs() > 0
     assert touched.tolist() == [True, False, False] + [True] * 7
-    assert layer.weight[2].eq(0).all() and layer.weight[1].equal(raw[1])
+    assert value[2].eq(0).all() and value[1].equal(raw[1])
 
 
 def test_rick_prunes_for_good_and_again_in_every_estimate() -> None:
@@ -304,7 +365,7 @@ def test_rick_prunes_for_good_and_again_in_every_estimate() -> None:
     class Watched(RICK):
         def after_step(self, turn: Turn) -> None:
             super().after_step(turn)
-            history.append({k: [f.clone() for f in v] for k, v in fates(turn.nets).items()})
+            history.append({name: [f.clone() for f in fates(getattr(turn.nets, name))] for name in ("g", "g_ema", "d")})
 
     nets = source().copy()
     longer = TRAIN.model_copy(update={"kimg": 0.02})
@@ -315,13 +376,13 @@ def test_rick_prunes_for_good_and_again_in_every_estimate() -> None:
     for old, new in pairwise(history):
         assert all(b.eq(2)[a.eq(2)].all() for net in old for a, b in zip(old[net], new[net], strict=True))
     for net in (nets.g, nets.g_ema):  # in what is evaluated and shipped, too
-        for layer, fate in zip(filters(net), history[-1]["g"], strict=True):
-            assert layer.get_parameter("weight")[fate.flatten().eq(2)].eq(0).all()
+        for (layer, name), fate in zip(parts(net), history[-1]["g"], strict=True):
+            assert layer.get_parameter(name)[fate.eq(2)].eq(0).all()
 
 
 def test_ricks_warm_up_trains_ds_head_alone() -> None:
     cold, warm = (prepared(SMALL_RICK.model_copy(update={"warmup_steps": n}))[0].d for n in (0, 3))
-    raw = {n.replace("parametrizations.weight.original", "weight"): p for n, p in warm.named_parameters()}
+    raw = {n.replace("parametrizations.", "").removesuffix(".original"): p for n, p in warm.named_parameters()}
     same = {n for n, p in source().d.named_parameters() if p.equal(raw[n])}
     assert same == {n for n, _ in source().d.named_parameters() if not n.startswith("b4.")}
     assert all(p.equal(q) for p, q in zip(cold.b4.parameters(), source().d.b4.parameters(), strict=True))
@@ -343,5 +404,9 @@ def test_an_augmented_method_augments_whatever_the_suite_says() -> None:
         assert all(a.equal(b) for a, b in zip(own.parameters(), suites.parameters(), strict=True))
         other = after(plain, "none")
         assert not all(a.equal(b) for a, b in zip(own.parameters(), other.parameters(), strict=True))
+    given = TRAIN.model_copy(update={"ada_kimg": 0.001, "ada_target": 0.0})
+    assert FinetuneAugmented().settings(given) == given
+    faster = FinetuneAugmented(ada_kimg=0.5).settings(given)
+    assert faster == given.model_copy(update={"ada_kimg": 0.5}) == FinetuneAugmented(ada_kimg=0.5).settings(faster)
     composed = find_method("finetune_augmented+freezed")()
     assert composed.augment == "ada" and find_method("freezed+ewc")().augment is None

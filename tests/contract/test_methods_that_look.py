@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from benchmark.methods.jojogan import JoJoGAN
-from benchmark.methods.projected import Projected
+from benchmark.methods.jojogan import JoJoGAN, features
+from benchmark.methods.projected import Projected, discriminator
 from benchmark.methods.stylegan_nada import StyleGANNADA
 from benchmark.methods.vision_aided import VisionAided
 from small_nets import CFG, generator_step, prepared, reals, rng, source, trained
@@ -19,11 +19,13 @@ from torch import Tensor, nn
 
 from benchmark.api import ClipImages, DiscriminatorStep, EfficientNetLite0, Extra, Method, Nets, Turn
 from benchmark.api.needed import given, needed
+from benchmark.config import NetConfig
 from benchmark.conformity.stand_ins import clip, with_stand_ins, write_stand_in
 from benchmark.errors import MethodError
 from benchmark.metrics.networks.features import load_feature_network
 from benchmark.metrics.networks.weight_files import WEIGHT_FILES, locate
 from benchmark.registry import find_method
+from benchmark.stylegan2 import Discriminator
 
 JOJO, NADA = JoJoGAN(references=3, inversion_steps=3), StyleGANNADA(images=6)
 PROJECTED, AIDED = Projected(px=64, width=4), VisionAided(px=64)
@@ -63,7 +65,9 @@ def test_without_an_adversary_d_and_the_mapping_stay_and_g_follows_the_loss_alon
 
 def test_a_composition_is_adversarial_only_if_all_its_parts_are() -> None:
     assert not find_method("jojogan+l2sp").adversarial and find_method("lecam+l2sp").adversarial
-    assert find_method("jojogan+stylegan_nada").needs == ("clip_vit_b32",)
+    assert find_method("jojogan+stylegan_nada")().needs == ("clip_vit_b32",)
+    both = find_method("stylegan_nada+fixnoise[match=vgg]")
+    assert both().needs == ("vgg16", "clip_vit_b32") and not find_method("fixnoise+lecam")().needs
 
 
 # JoJoGAN
@@ -74,14 +78,24 @@ def test_jojogans_loss_is_the_mean_l1_distance_of_ds_features() -> None:
     nets, extra, _, d = free(method)
     step = generator_step(nets, source().g_ema, extra)
     which = torch.randint(3, (4,), generator=rng(8))
-    image = nets.g(step.z, noise="const")  # all layers are replaced
+    drawn = rng(8)
+    torch.randint(3, (4,), generator=drawn)
+    image = nets.g(step.z, rng=drawn)  # all layers are replaced, the noise is random
     ours, theirs = (nets.d.features(x)[1] for x in (image, extra.get_buffer("images")[which]))
-    expected = np.mean([np.abs((ours[px] - theirs[px]).detach().numpy()).mean() for px in (8, 4)])
+    expected = np.abs((ours[8] - theirs[8]).detach().numpy()).mean()  # what the first block makes
     loss = method.generator_loss(step)["jojogan"]
     assert loss.item() == pytest.approx(expected, rel=1e-5)
     loss.backward()
     assert d == [] and all(p.grad is None for p in nets.g.mapping.parameters())
     assert nets.g.synthesis.b4.conv1.weight.grad is not None and all(p.grad is None for p in nets.d.parameters())
+
+
+def test_jojogan_compares_the_first_the_third_to_the_fifth_block_from_the_image() -> None:
+    """At 1024 px what the blocks of 1024, 256, 128 and 64 px make, the authors' layers 1, 3, 4, 5."""
+    for px, maps in ((1024, (512, 128, 64, 32)), (256, (128, 32, 16, 8)), (64, (32, 8, 4)), (16, (8,))):
+        with torch.device("meta"):
+            d = Discriminator(NetConfig(resolution=px, channel_base=4096, channel_max=4))
+            assert tuple(m.shape[-1] for m in features(d, torch.zeros(2, 3, px, px))) == maps
 
 
 def test_jojogan_replaces_the_fine_layers_of_the_references_codes() -> None:
@@ -240,6 +254,16 @@ def test_projected_discriminators_judge_alone() -> None:
     assert same(trained(PROJECTED).d, source().d), "the source's discriminator has no part in it"
 
 
+@pytest.mark.parametrize(
+    ("channels", "px", "widths"),
+    [(64, 112, [64, 128, 256, 512]), (64, 56, [128, 256, 512]), (128, 28, [256, 512]), (256, 14, [512])],
+)
+def test_projected_discriminators_are_as_wide_as_the_authors(channels: int, px: int, widths: list[int]) -> None:
+    """Theirs have 64 channels at 64 px, doubled at every halving down to 8 px."""
+    layers = [m for m in discriminator(channels, px, 64) if isinstance(m, nn.Conv2d)]
+    assert [m.out_channels for m in layers] == [*widths, 1] and layers[0].in_channels == channels
+
+
 def test_the_projection_is_random_held_and_the_runs_own() -> None:
     one, two = (free(PROJECTED)[1].get_submodule("projection") for _ in range(2))
     assert not list(one.parameters())
@@ -284,7 +308,7 @@ def test_a_method_gets_only_files_that_were_handed_in(tmp_path: Path) -> None:
 
 def test_stand_ins_are_the_same_every_time_and_leave_the_global_random_state(tmp_path: Path) -> None:
     before = torch.get_rng_state()
-    for key in ("effnetlite0", "clip_vit_b32"):
+    for key in ("effnetlite0", "clip_vit_b32", "vgg16"):
         one = torch.load(write_stand_in(key, tmp_path), weights_only=True)
         two = torch.load(write_stand_in(key, tmp_path), weights_only=True)
         assert one.keys() == two.keys() and all(one[k].equal(two[k]) for k in one)

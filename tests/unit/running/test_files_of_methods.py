@@ -43,6 +43,13 @@ def test_a_plan_says_which_file_is_missing_and_how_to_get_it(tmp_path: Path) -> 
     assert forecast(SUITE, [PLAIN], tmp_path, tmp_path).missing == ()
 
 
+def test_a_file_may_be_needed_for_one_value_of_a_field_alone(tmp_path: Path) -> None:
+    names = ("fixnoise", "fixnoise[match=vgg]", "lecam+feature_matching[match=vgg]", "weight_interpolation")
+    suite, methods = load_suite("smoke", (), {"methods": names})
+    said = [forecast(suite, [method], tmp_path, tmp_path).missing for method in methods]
+    assert said == [(), *[("weights vgg16-397923af.pth: python -m benchmark weights fetch vgg16",)] * 2, ()]
+
+
 def test_a_file_counts_only_with_its_hash(tmp_path: Path, stand_in: Path) -> None:
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / FILE.filename).write_bytes((stand_in / FILE.filename).read_bytes())

@@ -54,7 +54,9 @@ def test_a_card_warns_where_there_is_nothing_to_act_on(tmp_path: Path) -> None:
 def test_rows_whose_control_acts_on_noise_say_so_where_it_cannot() -> None:
     both = composed([FixNoise, FreezeD])()
     for method in (FixNoise(), both):
-        said = noise_notes(method, 0.001)
+        said = noise_notes(method, {"b4.conv1": 0.0004, "b8.conv0": 0.001})
         assert len(said) == 2 and "hardly listens" in said[1]
-        assert noise_notes(method, 0.1) == ["Noise is at most 0.1 of the source's features."]
-    assert len(noise_notes(Finetune(), 0.001)) == 1
+        assert noise_notes(method, {"b4.conv1": 0.0712, "b8.conv0": 0.001}) == [
+            "Noise of the source's layers, as a share of their features: b4.conv1 0.071, b8.conv0 0.001."
+        ]
+    assert len(noise_notes(Finetune(), {"b4.conv1": 0.001})) == 1
