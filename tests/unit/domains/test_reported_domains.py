@@ -360,7 +360,7 @@ def test_a_file_that_is_no_zip_is_called_what_it_is(tmp_path: Path, name: str) -
 
 
 def test_an_address_is_told_from_a_path(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="https://example.org/a.zip is an address; download it first"):
+    with pytest.raises(DataError, match=r"https://example\.org/a\.zip is an address; download it first"):
         load_domain("https://example.org/a.zip", 32, 4, 2, tmp_path)
 
 
