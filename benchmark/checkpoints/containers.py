@@ -82,7 +82,7 @@ def refuse_other_kinds(head: bytes, name: str) -> None:
 
 
 def refuse_texts(file: BinaryIO, name: str) -> None:
-    """WeightsError for a short text, such as a server's answer. The oldest pickles are texts, too, by their beginning."""
+    """WeightsError for a short text, such as a server's answer. The oldest pickles are texts with known beginnings."""
     data = file.read(HEAD)
     file.seek(0)
     try:
