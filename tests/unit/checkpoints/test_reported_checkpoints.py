@@ -318,7 +318,7 @@ def test_data_of_python_beside_the_networks_is_left_out(nets: Nets, theirs: dict
         "g_optim": {"state": collections.defaultdict(dict, {0: {"step": torch.zeros(1)}}), "param_groups": []},
         "scheduler": {"milestones": collections.Counter([3, 3, 5])},
         "args": {"out": PurePosixPath("a/b"), "when": datetime.datetime(2026, 1, 1), "id": uuid.UUID(int=3)},
-        "more": [Decimal("0.1"), 1j, range(3), frozenset("a"), torch.float16, datetime.timedelta(3)],
+        "more": [Decimal("0.1"), 1j, range(3), torch.float16, datetime.timedelta(3)],
     }
     for protocol in (2, 5):
         torch.save(
