@@ -56,6 +56,7 @@ def infer(checkpoint: Checkpoint, where: str) -> NetConfig:
         first = error.errors()[0]
         found = f"{first['loc'][0]} = {shown(first['input'])}: {first['msg']}"
         raise WeightsError(f"{where} is no StyleGAN2 generator: {found}; not supported.") from None
+    refuse_unlike_networks(cfg, checkpoint, where)
     refuse_other_sizes(cfg, checkpoint.settings, where)
     refuse_lost_labels(cfg, checkpoint, where)
     return cfg
@@ -78,6 +79,25 @@ def refuse_other_images(tensors: Mapping[str, Tensor], where: str) -> None:
             f"{where} makes images that are not square (it begins at {shape} px, not at 4x4); this suite's networks "
             "are square. Choose another checkpoint."
         )
+
+
+def refuse_unlike_networks(cfg: NetConfig, checkpoint: Checkpoint, where: str) -> None:
+    """WeightsError where the networks of a file are of different resolutions, or conditional and not."""
+    for part, tensors in checkpoint.networks.items():
+        found = (re.fullmatch(r"(?:synthesis\.)?b([0-9]{1,4})\.conv[01]\.weight", name) for name in tensors)
+        sides = [px for px, n in Counter(int(m[1]) for m in found if m).items() if n == 2]  # one may be a stray
+        labels = any(name.startswith("mapping.embed.") for name in tensors)
+        unlike = ""
+        if sides and max(sides) != cfg.resolution:
+            unlike = f"its {part} is for {max(sides)} px, its generator makes {cfg.resolution} px"
+        elif sides and labels != bool(cfg.c_dim):
+            unlike = (
+                f"its {part} is {'' if labels else 'not '}conditional, its generator is {'not' if labels else 'so'}"
+            )
+        if unlike:
+            raise WeightsError(
+                f"{where}: {unlike}. These networks were not trained together; give a file of one training."
+            )
 
 
 def refuse_lost_labels(cfg: NetConfig, checkpoint: Checkpoint, where: str) -> None:

@@ -81,6 +81,21 @@ def refuse_other_kinds(head: bytes, name: str) -> None:
         )
 
 
+def refuse_texts(file: BinaryIO, name: str) -> None:
+    """WeightsError for a short text, such as a server's answer. The oldest pickles are texts with known beginnings."""
+    data = file.read(HEAD)
+    file.seek(0)
+    try:
+        text = data.decode() if len(data) < HEAD and not data.startswith((b"(", b"c")) else "\0"
+    except UnicodeDecodeError:
+        return
+    if all(c.isprintable() or c in "\r\n\t" for c in text):
+        raise WeightsError(
+            f"{name} is a text ({shown(' '.join(text.split()), 80)}), no checkpoint: did a server refuse? "
+            "Get the file in a browser."
+        )
+
+
 UNPACK = "unpack or convert it, or give the checkpoint itself"
 
 
@@ -94,6 +109,7 @@ def _read(file: BinaryIO, path: Path) -> tuple[str, Any]:
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 2**28:
         return "safetensors", read_safetensors(path)
     refuse_other_kinds(head, path.name)
+    refuse_texts(file, path.name)
     first = read_pickle(file, NAMES, path.name)
     if first == TORCH_MAGIC:
         file.seek(0)
@@ -128,7 +144,7 @@ def read_torch_zip(file: BinaryIO, where: str) -> Any:
     archive = zipfile.ZipFile(limited)  # type: ignore[call-overload]
     limited.most = MAX_VALUE
     refuse_plain_zip(archive, where)
-    main, names = checked_entries(archive, file.seek(0, 2))
+    main, names = checked_entries(archive, file.seek(0, 2), where)
     root = main.filename.removesuffix("data.pkl")
     if main.file_size > MAX_PICKLE:
         raise ValueError("its pickle is too long")
@@ -166,9 +182,14 @@ def refuse_plain_zip(archive: zipfile.ZipFile, where: str) -> None:
     )
 
 
-def checked_entries(archive: zipfile.ZipFile, length: int) -> tuple[zipfile.ZipInfo, dict[str, int]]:
+def checked_entries(archive: zipfile.ZipFile, length: int, where: str) -> tuple[zipfile.ZipInfo, dict[str, int]]:
     """(the entry with the pickle, {name of entry: its bytes}) of a ZIP of `length` bytes, as PyTorch writes them."""
     entries = archive.infolist()
+    if any(entry.filename.count("/") and entry.filename.split("/")[1] == "constants.pkl" for entry in entries):
+        raise WeightsError(
+            f"{where} is a TorchScript program, which would have to be run. Where its network is, save the weights "
+            "alone: torch.save({'g_ema': network.state_dict()}, FILE)."
+        )
     names = {entry.filename: entry.file_size for entry in entries}
     plain_entries = all(e.compress_type == zipfile.ZIP_STORED and e.compress_size == e.file_size for e in entries)
     if len(entries) > MAX_ENTRIES or not plain_entries:

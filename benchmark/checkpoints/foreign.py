@@ -24,7 +24,7 @@ class Foreign(Stateful):
     @property
     def is_class(self) -> bool:
         """By its name; a function's is never called."""
-        return self.name.rpartition(".")[2][:1].isupper()
+        return self.name in DATA or self.name.rpartition(".")[2][:1].isupper()
 
     def instance(self, *_: Any) -> Foreign:
         """An object of the class."""
@@ -34,12 +34,29 @@ class Foreign(Stateful):
         """Nothing of it is kept."""
 
 
+DATA = frozenset(
+    {
+        *(f"collections.{name}" for name in ("defaultdict", "Counter", "deque")),
+        *(f"datetime.{name}" for name in ("date", "datetime", "time", "timedelta", "timezone")),
+        *(f"pathlib.{name}" for name in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")),
+        *("decimal.Decimal", "fractions.Fraction", "uuid.UUID", "types.SimpleNamespace"),
+        *(f"builtins.{name}" for name in ("complex", "range", "slice", "bytearray", "frozenset")),
+        *(f"builtins.{name}" for name in ("int", "float", "str", "bool", "list", "dict")),
+        *(f"__builtin__.{name}" for name in ("complex", "xrange", "slice", "bytearray", "frozenset")),
+        *(f"__builtin__.{name}" for name in ("int", "long", "float", "unicode", "str", "bool", "list", "dict")),
+        *(f"torch.{name}" for name in ("float64", "float32", "float16", "bfloat16", "int64", "int32", "uint8", "bool")),
+    }
+)
+"""Classes of Python and PyTorch that options and schedulers hold, and that are data alone: left out as others are."""
+
 FUNCTIONS = ("torch.nn.functional", "torch._C._nn")
 """Modules whose functions layers have for attributes; they may be named, not called."""
 
 
 def is_foreign(module: str, name: str) -> bool:
-    """Whether this names an ordinary class of other code, by its spelling. What comes with Python never does."""
+    """Whether this names an ordinary class of other code, by its spelling. Of what comes with Python only `DATA` is."""
+    if f"{module}.{name}" in DATA:
+        return True
     parts = [*module.split("."), name]
     if parts[0] in sys.stdlib_module_names or not all(re.fullmatch(r"[A-Za-z_]\w{0,60}", part) for part in parts):
         return False

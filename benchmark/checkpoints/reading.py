@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from benchmark.checkpoints import rosinality, tensorflow
 from benchmark.checkpoints.containers import open_checkpoint
 from benchmark.checkpoints.damage import shown
 from benchmark.checkpoints.foreign import Foreign
-from benchmark.checkpoints.inert import PERSISTENT, TF_NETWORK, Record
+from benchmark.checkpoints.inert import PERSISTENT, TF_NETWORK, Array, Record
 from benchmark.checkpoints.nvidia import Network, Reader, Settings
 from benchmark.checkpoints.tensorflow_records import static_settings, variables_of
 from benchmark.checkpoints.tensors import LazyTensor, read_all
@@ -26,6 +27,9 @@ PARTS = {
     "d": ("D", "d", "discriminator"),
 }
 """Our name of a network: its names in files."""
+
+WRAPPERS = ("module.", "_orig_mod.")
+"""What the names begin with that DataParallel and torch.compile leave."""
 
 AVERAGE = "latent_avg"
 """Where rosinality's files have w_avg, beside the networks."""
@@ -74,7 +78,8 @@ def recognise(container: str, data: Any, where: str) -> Checkpoint:
     if isinstance(data, Record):
         data = {"D" if "Discriminator" in data.kind else "G_ema": data}
     if not isinstance(data, Mapping):
-        raise WeightsError(f"{where} holds a {type(data).__name__}, no networks of a GAN.")
+        kind = "tensor" if isinstance(data, LazyTensor) else type(data).__name__
+        raise WeightsError(f"{where} holds a {kind}, no networks of a GAN.")
     used = networks_in(data, is_record, where)
     if used:
         records = {part: data[name] for part, name in used.items()}
@@ -86,20 +91,34 @@ def recognise(container: str, data: Any, where: str) -> Checkpoint:
         dicts = {part: tensors_of(data[name], where) for part, name in used.items()}
     else:
         dicts = split_prefixes(tensors_of(others, where), where)
+        refuse_unknown_entries(dicts, others, where)
         others = {name: value for name, value in others.items() if not isinstance(value, LazyTensor)}
     checkpoint = from_state_dicts("PyTorch state dicts", dicts, where)
-    if isinstance(data.get(AVERAGE), LazyTensor):
-        average = averaged(read_all({AVERAGE: data[AVERAGE]}, where)[AVERAGE], where)
+    if isinstance(data.get(AVERAGE), LazyTensor | Array):
+        given = data[AVERAGE]
+        read = torch.from_numpy(given.value) if isinstance(given, Array) else read_all({AVERAGE: given}, where)[AVERAGE]
+        average = averaged(read, where)
         for part in {"g", "g_ema"} & checkpoint.networks.keys():
             checkpoint.networks[part].setdefault("mapping.w_avg", average)
     checkpoint.left_out += left_out(others)
     return checkpoint
 
 
+def refuse_unknown_entries(dicts: Mapping[str, dict[str, Tensor]], entries: Mapping[Any, Any], where: str) -> None:
+    """WeightsError where no tensor lies beside entries of unknown names: these are told."""
+    names = [shown(name, 40) for name, value in entries.items() if isinstance(value, Mapping)]
+    if names and not any(dicts.values()):
+        raise WeightsError(
+            f"{where} holds no networks: expected G, D, G_ema (NVIDIA's names) or g, d, g_ema (rosinality's), and its "
+            f"entries are {', '.join(names[:8])}. Where one is a StyleGAN2 generator, save it alone: "
+            "torch.save({'g_ema': STATE_DICT}, FILE)."
+        )
+
+
 def averaged(average: Tensor, where: str) -> Tensor:
     """`latent_avg` as [w]: some files have it as [1, w], or repeated for each layer. WeightsError for anything else."""
-    rows = average.reshape(-1, average.shape[-1]) if average.ndim else average.reshape(1, 1)
-    if not len(rows) or not rows.eq(rows[:1]).all():
+    rows = average.reshape(-1, average.shape[-1]) if average.numel() and average.ndim else average.reshape(1, -1)
+    if not average.numel() or (len(rows) > 1 and not rows.eq(rows[:1]).all()):
         raise WeightsError(
             f"{where}: {AVERAGE} has shape {list(average.shape)}, another average for each layer; expected one [w]."
         )
@@ -130,10 +149,10 @@ def left_out(data: Mapping[Any, Any], used: Collection[str] = ()) -> list[str]:
 
 
 def tensors_of(state: Any, where: str) -> dict[str, Tensor]:
-    """The tensors of a state dict; other entries are no weights. DataParallel's prefix is taken off."""
+    """The tensors of a state dict; other entries are no weights. Prefixes of wrappers are taken off."""
     found = read_all({str(name): value for name, value in state.items() if isinstance(value, LazyTensor)}, where)
-    if found and all(name.startswith("module.") for name in found):
-        return {name.removeprefix("module."): tensor for name, tensor in found.items()}
+    while wrapper := next((w for w in WRAPPERS if found and all(name.startswith(w) for name in found)), None):
+        found = {name.removeprefix(wrapper): tensor for name, tensor in found.items()}
     return found
 
 

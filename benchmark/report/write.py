@@ -72,7 +72,7 @@ def write_report(
     if not records:
         raise DataError(f"no usable records of this run in {results}: run the suite again")
     problems = [*problems, *left_out]
-    reals = read_reals(Path(results))
+    reals = read_reals(Path(results), problems)
     made = [with_conditions(section_of(group_of(group, reals)), left_out) for group in groups(records)]
     paths: list[Path] = []
     sections, drawings = [], []

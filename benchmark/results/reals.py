@@ -12,12 +12,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from benchmark.config import Frozen
-from benchmark.results.hashes import hash_file, hash_lines
+from benchmark.results.hashes import CHANGED, hash_file, hash_lines, read_hashes
 from benchmark.results.record import Key, MetricValue, RunRecord, Text
 from benchmark.system.files import write_atomic
+from benchmark.system.folder import Folder, NotPlain
 
 FOLDER = "reals"
 MAX_BYTES = 1 << 20
@@ -47,18 +48,49 @@ def write_reals(out: Path, found: RealScores) -> None:
     write_atomic(path, data)
 
 
-def read_reals(out: Path) -> list[RealScores]:
-    """All that can be read in a results folder, in the order of names; what cannot be read is passed over."""
+def read_reals(out: Path, problems: list[str] | None = None) -> list[RealScores]:
+    """All that can be used in a results folder, in the order of names; a line about each other file to `problems`."""
     found = []
-    for path in sorted((out / FOLDER).glob("*.json")):
-        try:
-            if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_BYTES:
-                continue
-            scores = RealScores.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError, ValueError):
-            continue
-        found += [scores] if scores.key == path.stem else []
+    for name in _names(out):
+        scores = _read(out, name)
+        if isinstance(scores, RealScores):
+            found.append(scores)
+        elif problems is not None:
+            problems.append(f"{FOLDER}/{name}: {scores}; ignored")
     return found
+
+
+def set_damaged_aside(out: Path) -> list[str]:
+    """Give files that cannot be used other names, so that they are made again; a line about each."""
+    lines = []
+    for name in _names(out):
+        why = _read(out, name)
+        if isinstance(why, str):
+            (out / FOLDER / name).replace(out / FOLDER / f"{name}.unusable")
+            lines.append(f"{FOLDER}/{name} {why}; it is now {name}.unusable, and is made again")
+    return lines
+
+
+def _names(out: Path) -> list[str]:
+    try:
+        return [name for name in Folder(out).names(FOLDER) if name.endswith(".json") and not name.startswith(".")]
+    except OSError:
+        return []
+
+
+def _read(out: Path, name: str) -> RealScores | str:
+    """The scores in a file, or why there are none: what it is, what it holds and what was noted of it has to fit."""
+    try:
+        data = Folder(out).read(f"{FOLDER}/{name}", MAX_BYTES)
+        scores = RealScores.model_validate_json(data)
+    except NotPlain as error:
+        return str(error.strerror)
+    except (OSError, ValueError):
+        return "cannot be read"
+    if f"{scores.key}.json" != name:
+        return "holds scores of another key"
+    noted = (read_hashes(hash_file(out, scores.key)) or {}).get(f"{FOLDER}/{name}")
+    return CHANGED if noted not in (None, hashlib.sha256(data).hexdigest()) else scores
 
 
 def real_values(found: Iterable[RealScores], records: Iterable[RunRecord]) -> dict[tuple[str, str], MetricValue]:

@@ -21,13 +21,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from benchmark.errors import DataError, UnknownName
-from benchmark.results.hashes import hash_file, hash_lines, hashes_of, read_hashes
+from benchmark.results.hashes import CHANGED, hash_file, hash_lines, hashes_of, read_hashes
 from benchmark.results.record import KEY, SCHEMA, RunRecord, control_order, readable
 from benchmark.system.files import sha256_or_none, write_atomic
 from benchmark.system.folder import Folder, NotPlain
 
 _MAX_BYTES = 4 * 2**20  # a record has a few kB; anything near this is not a record
-FOLDERS = ("records", "samples", "hashes", "logs", "checkpoints", "locks", "figures", "engine")
+FOLDERS = ("records", "samples", "reals", "hashes", "logs", "checkpoints", "locks", "figures", "engine")
 """All that a run and a report write to, below a results folder."""
 
 
@@ -75,7 +75,7 @@ class ResultStore:
         Raises DataError as ``read`` does.
         """
         record = self.read(key)
-        return record if record is not None and record.status == "done" and not self.changed(key) else None
+        return record if record is not None and record.status == "done" else None
 
     def changed(self, key: str) -> bool:
         """Whether the file of record ``key`` has another hash than was noted of it."""
@@ -91,7 +91,7 @@ class ResultStore:
             write_atomic(file, hash_lines(hashes_of(self.out, files)))
 
     def read(self, key: str) -> RunRecord | None:
-        """The record ``key``, whatever its status; None when it is missing or unreadable.
+        """The record ``key``, whatever its status; None when it is missing, unreadable or not what was stored.
 
         Raises DataError when a newer version of the suite wrote it: running again would overwrite that.
         """
@@ -192,6 +192,9 @@ def _read(folder: Folder, name: str) -> RunRecord | str:
         return _newer(shown, data) or f"{shown}: {_first(error)}; ignored, the next run of that job replaces it"
     if record.record_key != path.stem:
         return f"{shown}: holds record {record.record_key[:12]}; ignored, files must be named by their key"
+    noted = (read_hashes(hash_file(folder.root, path.stem)) or {}).get(f"records/{name}")
+    if noted not in (None, hashlib.sha256(data).hexdigest()):
+        return f"{shown}: {CHANGED}; ignored, the next run of that job replaces it"
     return record
 
 

@@ -14,7 +14,8 @@ import torch
 from benchmark.config import Suite
 from benchmark.errors import BenchmarkError, ConfigError
 from benchmark.results import RunRecord, Timing
-from benchmark.running.job import run_job
+from benchmark.results.reals import set_damaged_aside
+from benchmark.running.job import keep_reals, run_job
 from benchmark.running.make_record import ZeroStep, make_record
 from benchmark.running.order import Order
 from benchmark.running.plan import Job
@@ -53,6 +54,12 @@ def run_all(run: Run, bars: Bars, launch: Launch, order: Callable[[tuple[Seat, .
     changed = [key for job in jobs for key in job.record_keys.values() if store.changed(key)]
     for record in (record for job in jobs for key in job.record_keys.values() if (record := store.has(key))):
         store.note_hashes(record)
+    if damaged := set_damaged_aside(store.out):
+        for line in damaged:
+            bars.say(line)
+        for job in jobs:
+            if job.method is None:
+                keep_reals(job, run)
     if changed:
         bars.say(f"{len(changed)} records are not what was stored and are made again: {', '.join(changed[:3])}")
     bars.say(f"{len(jobs)} jobs, {sum(todo)} records to make" + (f", {stored} stored already" if stored else ""))

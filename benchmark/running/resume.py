@@ -16,6 +16,7 @@ from pathlib import Path
 from benchmark.api.reparametrise import baked
 from benchmark.config import NetConfig
 from benchmark.errors import WeightsError
+from benchmark.results.hashes import CHANGED
 from benchmark.running.plan import Job
 from benchmark.stylegan2.weights import architecture_of, read_header, read_tensors, save_generator
 from benchmark.system.files import sha256_or_none
@@ -161,7 +162,7 @@ def fault(file: Path, sha256: str | None, train_key: str, cfg: NetConfig) -> str
     if file.is_symlink() or not file.is_file():
         return MISSING
     if sha256 is not None and sha256_or_none(file) != sha256:
-        return "is not what was stored (another sha256)"
+        return CHANGED
     try:
         _, header = read_tensors(file)
         found = architecture_of(file).model_copy(update={"miner_layers": cfg.miner_layers})

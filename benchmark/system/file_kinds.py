@@ -29,6 +29,15 @@ PICTURES = {
     "JPEG": (b"\xff\xd8\xff",),
     "GIF": (b"GIF8",),
     "Fuji raw": (b"FUJIFILMCCD-RAW",),
+    "WebP": (),
+    "JPEG 2000": (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),
+    "JPEG XR": (b"II\xbc",),
+    "PAM": (b"P7\n",),
+    "GIMP": (b"gimp xcf",),
+    "FLIF": (b"FLIF",),
+    "BPG": (b"BPG\xfb",),
+    "XPM": (b"/* XPM */",),
+    "WMF": (b"\xd7\xcd\xc6\x9a",),
 }
 """Formats of pictures, and what they begin with (those of the `ftyp` family: after four bytes of length)."""
 
@@ -54,6 +63,9 @@ OTHERS = {
     "a PDF": (b"%PDF",),
     "an HDF5 file": (b"\x89HDF\r\n",),
     "a NumPy array": (b"\x93NUMPY",),
+    "a Parquet file": (b"PAR1",),
+    "a video": (b"\x1a\x45\xdf\xa3", b"ftypisom", b"ftypmp4", b"ftypqt", b"ftypM4V", b"ftypavc1"),
+    "a SQLite database": (b"SQLite format 3\0",),
     "a ZIP": (b"PK\x03\x04", b"PK\x05\x06"),
     "a text with the address of a web page": (b"http://", b"https://"),
 }
@@ -66,6 +78,8 @@ def picture_format(head: bytes, name: str = "") -> str:
     for kind, begins in PICTURES.items():
         if any(start.startswith(begin) for begin in begins):
             return kind
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WebP"
     if head[128:132] == b"DICM":
         return "DICOM"
     if b"<svg" in head[:HEAD].lower():
@@ -73,10 +87,17 @@ def picture_format(head: bytes, name: str = "") -> str:
     return ENDINGS.get(PurePath(name).suffix.lower().removeprefix("."), "") if not other_kind(head) else ""
 
 
-def other_kind(head: bytes) -> str:
-    """What a file that is no picture is by its first bytes, such as "a PDF"; empty where that is not known."""
+def other_kind(head: bytes, name: str = "") -> str:
+    """What a file that is no picture is by its first bytes, such as "a PDF", or the ending of its name; else empty."""
+    if not head:
+        return "an empty file"
+    head = head[4:] if head[4:8] == b"ftyp" else head
     text = head[:HEAD].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     for kind, begins in OTHERS.items():
         if any(head.startswith(begin) or text.startswith(begin) for begin in begins):
             return kind
-    return "a tar archive" if head[257:262] == b"ustar" else ""
+    if head[257:262] == b"ustar":
+        return "a tar archive"
+    if head[16:20] == b"\xde\xc0\xef\xbe":
+        return "an LMDB database"
+    return "TFRecords" if name.lower().endswith((".tfrecord", ".tfrecords")) else ""

@@ -69,6 +69,7 @@ def huge(path: Path, outside: Path) -> None:
 NAMES: dict[str, Callable[[Path], str]] = {
     "a record": lambda out: f"records/{key(out, 'record_key')}.json",
     "a picture": lambda out: f"samples/{key(out, 'record_key')}.png",
+    "scores of real images": lambda out: f"reals/{next((out / 'reals').glob('*.json')).name}",
     "hashes": lambda out: f"hashes/{key(out, 'record_key')}.sha256",
     "hashes of nothing": lambda out: f"hashes/{'a' * 32}.sha256",
     "weights": lambda out: f"checkpoints/{key(out, 'train_key')}.safetensors",
@@ -83,7 +84,18 @@ PLANTS: dict[str, Plant] = {
     for name, place in NAMES.items()
     for what in (link, further_name, pipe, endless, huge)
 }
-FOLDERS = ("records", "samples", "hashes", "logs", "logs/tensorboard", "checkpoints", "locks", "figures", "engine")
+FOLDERS = (
+    "records",
+    "samples",
+    "reals",
+    "hashes",
+    "logs",
+    "logs/tensorboard",
+    "checkpoints",
+    "locks",
+    "figures",
+    "engine",
+)
 PLANTS |= {f"{name} is a linked folder": linked_folder(name) for name in FOLDERS}
 
 

@@ -203,7 +203,7 @@ def test_moved_folders_are_as_good_and_verified(quiet: Path, cache: Path, tmp_pa
     data[-5] ^= 1
     path.write_bytes(data)
     done = process(verify, cache, tmp_path)
-    assert done.code == 1 and f"BAD: checkpoints/{path.name}: not what was stored" in done.out
+    assert done.code == 1 and f"BAD: checkpoints/{path.name}: is not what was stored" in done.out
     for command in ("info", "verify", "prune"):
         done = process(("cache", command), tmp_path / "moved" / "cache", tmp_path)
         assert done.code == 0 and not done.err, done

@@ -71,7 +71,7 @@ def test_a_folder_as_it_was_stored_is_good_wherever_it_lies(out: Path, tmp_path:
 def test_one_bit_is_noticed(out: Path, name: str) -> None:
     flip(out / name)
     found = verify_results(out)
-    assert found.good == 3 and any(line.startswith(f"{name}: not what was stored") for line in found.bad)
+    assert found.good == 3 and any(line.startswith(f"{name}: is not what was stored") for line in found.bad)
 
 
 def test_what_is_gone_or_was_never_hashed_is_named_and_no_error(out: Path) -> None:

@@ -14,17 +14,20 @@ from pathlib import Path
 from typing import Literal
 
 from benchmark.errors import DataError
-from benchmark.system.file_kinds import HEAD, other_kind
+from benchmark.system.file_kinds import HEAD, other_kind, picture_format
 
 MAX_FILE_BYTES = 512 << 20
 MAX_ZIP_RATIO = 100  # unpacked to packed; images hardly shrink
 FREE_ZIP_BYTES = 64 << 20  # no ratio is asked of a ZIP that unpacks to less
 
+ENCRYPTED = 1  # a bit of a ZIP member's flags
+REPLACED = "a later member of the ZIP has the same name"
 HIDDEN = "hidden: files that programs keep beside pictures are not read"
 KEPT_BY_PROGRAMS = frozenset(
     {
-        "@eadir", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "$recycle.bin", "__macosx", "thumbs.db",
-        "desktop.ini", "system volume information", "lost+found", "icon\r",
+        "@eadir", "@recycle", "@recently-snapshot", "@sharebin", "@thumb", "@__thumb", "@tmp", "#recycle", "#snapshot",
+        "~snapshot", "$recycle.bin", "recycler", "recycled", "__macosx", "__pycache__", "thumbs.db", "ehthumbs.db",
+        "desktop.ini", "system volume information", "found.000", "lost+found", "_gsdata_", "icon\r",
     }
 )  # fmt: skip
 """Names in small letters of what systems, file managers and network drives put beside pictures, thumbnails included."""
@@ -43,10 +46,17 @@ class Archive:
         self.kind: Literal["folder", "zip"] = "folder"
         self._zip: zipfile.ZipFile | None = None
         self._members: dict[str, zipfile.ZipInfo] = {}
+        self._replaced: Skipped = []
         if self.path.is_file():
             self.kind, self._zip = "zip", _open_zip(self.path)
-            entries = {info.filename.replace("\\", "/"): info for info in self._zip.infolist()}  # some of Windows
-            self._members = {name: info for name, info in entries.items() if not name.endswith("/")}
+            for info in self._zip.infolist():
+                name = info.filename.replace("\\", "/")  # some of Windows
+                if name in self._members:
+                    self._replaced.append((printable(name), REPLACED))
+                if not name.endswith("/"):
+                    self._members[name] = info
+        elif str(path).startswith(("http:", "https:", "ftp:")):
+            raise DataError(f"{str(path).replace(':/', '://', 1)} is an address; download it first, then give the file")
         elif not self.path.is_dir():
             raise DataError(f"no folder or ZIP of images at {str(path)!r}; check the path")
 
@@ -55,7 +65,7 @@ class Archive:
         if self._zip is None:
             return sorted(_folder_files(self.path, skipped))
         unseen = {part for name in self._members if (part := hidden_part(name))}
-        skipped += [(printable(part), HIDDEN) for part in sorted(unseen)]
+        skipped += [*((printable(part), HIDDEN) for part in sorted(unseen)), *self._replaced]
         return sorted(name for name in self._members if not hidden_part(name))
 
     def size(self, name: str) -> int:
@@ -76,7 +86,11 @@ class Archive:
         """A seekable stream of one file, which the caller closes. ValueError for a file that is too large."""
         if self.size(name) > MAX_FILE_BYTES:
             raise ValueError(f"larger than {MAX_FILE_BYTES >> 20} MiB")
-        return (self.path / name).open("rb") if self._zip is None else io.BytesIO(self._zip.read(self._members[name]))
+        if self._zip is None:
+            return (self.path / name).open("rb")
+        if self._members[name].flag_bits & ENCRYPTED:
+            raise ValueError("encrypted; unpack the ZIP with its password and give the folder")
+        return io.BytesIO(self._zip.read(self._members[name]))
 
     def head(self, name: str) -> bytes:
         """The first bytes of one file; none where it cannot be read."""
@@ -141,11 +155,11 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
         archive = zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise DataError(
-            f"{str(path)!r} is no folder and does not open as a ZIP: it is {_found_instead(path)} ({error}); give one"
+            f"{str(path)!r} is no folder and does not open as a ZIP ({error}): it is {_found_instead(path)}"
         ) from error
     for info in archive.infolist():
         parts = re.split(r"[/\\]", info.orig_filename)
-        if not parts[0] or ":" in parts[0] or ".." in parts:
+        if not parts[0] or re.match("[A-Za-z]:", parts[0]) or ".." in parts:
             archive.close()
             raise DataError(f"ZIP {str(path)!r} refused: member {info.orig_filename!r} leads out of it; pack it again")
     packed, unpacked = path.stat().st_size, sum(info.file_size for info in archive.infolist())
@@ -164,9 +178,16 @@ def printable(name: str) -> str:
 
 
 def _found_instead(path: Path) -> str:
-    """What a file is that does not open as a ZIP."""
+    """What a file is that does not open as a ZIP, and what to do."""
     try:
         with path.open("rb") as file:
-            return other_kind(file.read(HEAD)).replace("a ZIP", "a damaged ZIP") or "a file of another kind"
+            head = file.read(HEAD)
     except OSError:
-        return "a file that cannot be read"
+        return "a file that cannot be read; give a folder or ZIP"
+    kind = other_kind(head, path.name)
+    if not kind and (picture := picture_format(head, path.name)):
+        return f"a single picture ({picture}); give the folder that it is in"
+    if kind == "a ZIP":
+        return "a damaged ZIP; get it again"
+    todo = "unpack it and give the folder" if kind.endswith("archive") else "give a folder or ZIP of images"
+    return f"{kind or 'a file of another kind'}; {todo}"

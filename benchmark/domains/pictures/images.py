@@ -152,9 +152,9 @@ def _has_labels(archive: Archive) -> bool:
 def _found_instead(head: bytes, name: str) -> str:
     """What a file is that none of the decoders knows."""
     if kind := picture_format(head, name):
-        known = kind.upper() in FORMATS
+        known = kind.upper().replace(" ", "") in FORMATS
         return f"{kind} that cannot be read; save it as PNG" if known else f"{kind} is not read; convert it to PNG"
-    return f"not an image, but {kind}" if (kind := other_kind(head)) else "not an image"
+    return f"not an image, but {kind}" if (kind := other_kind(head, name)) else "not an image"
 
 
 def _in_batches(work: Callable[[str], Any], names: list[str]) -> Iterator[Any]:

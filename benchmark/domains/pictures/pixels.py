@@ -25,6 +25,7 @@ def upright(image: Image.Image) -> Image.Image:
     Raises ValueError for pixels without a known range.
     """
     top, inverted = _range(image)
+    _scale_key(image)
     return _to_rgb(ImageOps.exif_transpose(image), top, inverted)
 
 
@@ -72,6 +73,13 @@ def _tiff_range(tags: Image.Exif, mode: str) -> tuple[int, bool]:
     if bits > 8 and tags.get(PLANES, 1) == 2:
         raise ValueError(f"{bits}-bit colours in separate planes cannot be read; save the picture as PNG")
     return (1 << int(bits)) - 1, mode.startswith("I;16") and tags.get(INVERTED) == 0
+
+
+def _scale_key(image: Image.Image) -> None:
+    """Put a transparent grey of 2 or 4 bits on the scale of 8 bits, as Pillow does with the pixels alone."""
+    scale = {"L;2": 85, "L;4": 17}.get(str(image.tile[0][3])) if getattr(image, "tile", ()) else None
+    if scale and isinstance(image.info.get("transparency"), int):
+        image.info["transparency"] *= scale
 
 
 def _to_rgb(image: Image.Image, top: int, inverted: bool) -> Image.Image:

@@ -18,14 +18,18 @@ def split_names(text: str, separator: str = ",") -> list[str]:
 
 
 def split_paths(text: str) -> list[str]:
-    """Names and paths between commas; a comma belongs to a path where what it joins lies on the disk.
+    """Names and paths between commas; a comma, or space at an end, belongs to a path that lies on the disk with it.
 
     Of several such paths the longest counts: in "a,b/c,d" the folder "a,b/c" goes before "a".
     """
     parts, found = text.split(","), list[str]()
     while parts:
-        longest = (n for n in range(len(parts), 1, -1) if os.path.exists(",".join(parts[:n]).strip()))
-        n = next(longest, 1)
-        found.append(",".join(parts[:n]).strip())
+        joined = ((n, text) for n in range(len(parts), 0, -1) for text in _with_and_without_space(",".join(parts[:n])))
+        n, path = next((way for way in joined if os.path.exists(way[1])), (1, parts[0].strip()))
+        found.append(path)
         parts = parts[n:]
     return [name for name in found if name]
+
+
+def _with_and_without_space(text: str) -> tuple[str, str]:
+    return text, text.strip()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import collections
+import datetime
 import io
+import uuid
 import zipfile
 from collections.abc import Callable
-from pathlib import Path
+from decimal import Decimal
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -296,13 +300,68 @@ def test_a_needed_network_with_a_foreign_layer_is_refused_by_name(nets: Nets, tm
     assert "projected is a torch.nn.modules.conv.Conv2d, a class of other code" in message
 
 
+def test_an_average_that_is_not_finite_is_called_so_and_an_array_is_read(
+    nets: Nets, theirs: dict[str, State], load: Load
+) -> None:
+    average = nets.g_ema.mapping.w_avg.clone()
+    found = load({**theirs, "latent_avg": average.numpy()})
+    assert found.notes == () and found.nets.g_ema.mapping.w_avg.equal(average)
+    average[3] = float("nan")
+    assert "g_ema.mapping.w_avg holds numbers that are not finite" in refusal(
+        lambda: load({**theirs, "latent_avg": average})
+    )
+
+
+def test_data_of_python_beside_the_networks_is_left_out(nets: Nets, theirs: dict[str, State], load: Load) -> None:
+    """Options and schedulers hold paths, dates and counters; one of these cost the whole file."""
+    beside = {
+        "g_optim": {"state": collections.defaultdict(dict, {0: {"step": torch.zeros(1)}}), "param_groups": []},
+        "scheduler": {"milestones": collections.Counter([3, 3, 5])},
+        "args": {"out": PurePosixPath("a/b"), "when": datetime.datetime(2026, 1, 1), "id": uuid.UUID(int=3)},
+        "more": [Decimal("0.1"), 1j, range(3), torch.float16, datetime.timedelta(3)],
+    }
+    for protocol in (2, 5):
+        torch.save(
+            {**theirs, **beside, "latent_avg": nets.g.mapping.w_avg.clone()},
+            file := io.BytesIO(),
+            pickle_protocol=protocol,
+        )
+        found = load(file.getvalue())
+        assert found.notes == () and equal(found.nets.g_ema, nets.g_ema, "w_avg") and equal(found.nets.d, nets.d)
+
+
+@pytest.mark.parametrize("wrapper", ["module.", "_orig_mod.", "module._orig_mod."])
+def test_prefixes_of_wrappers_are_taken_off(wrapper: str, nets: Nets, theirs: dict[str, State], load: Load) -> None:
+    wrapped = {part: {wrapper + name: t for name, t in state.items()} for part, state in theirs.items()}
+    assert equal(load(wrapped).nets.g_ema, nets.g_ema, "w_avg") and equal(
+        load(wrapped["g_ema"]).nets.g_ema, nets.g_ema, "w_avg"
+    )
+
+
+def test_networks_of_different_trainings_are_told(theirs: dict[str, State], load: Load) -> None:
+    larger = shaken_nets(CFG.model_copy(update={"resolution": 32}))
+    wide = rosinality.generator_to(larger.g_ema.state_dict())
+    assert "its d is for 16 px, its generator makes 32 px" in refusal(lambda: load({"g_ema": wide, "d": theirs["d"]}))
+    assert "its g is for 16 px, its generator makes 32" in refusal(lambda: load({"g_ema": wide, "g": theirs["g"]}))
+    classes = shaken_nets(CFG.model_copy(update={"c_dim": 3}))
+    plain = shaken_nets(CFG)
+    mixed = {"G_ema": classes.g_ema.state_dict(), "D": plain.d.state_dict()}
+    assert "its d is not conditional, its generator is so" in refusal(lambda: load(mixed))
+    mixed = {"G_ema": plain.g_ema.state_dict(), "D": classes.d.state_dict()}
+    assert "its d is conditional, its generator is not" in refusal(lambda: load(mixed))
+
+
+@pytest.mark.parametrize("name", ["model", "ema", "model_state_dict", "GAN"])
+def test_entries_of_unknown_names_are_told(name: str, theirs: dict[str, State], load: Load) -> None:
+    message = refusal(lambda: load({name: theirs["g_ema"], "epoch": 3}))
+    assert f"its entries are {name}. Where one is a StyleGAN2 generator, save it alone" in message
+
+
 CALLS = ["os.system", "subprocess.Popen", "builtins.eval", "torch.load", "torch.hub.load", "torch.nn.functional.relu"]
 
 
 @pytest.mark.parametrize("called", CALLS)
-def test_functions_and_what_comes_with_python_stay_refused_in_every_entry(
-    called: str, nets: Nets, tmp_path: Path
-) -> None:
+def test_functions_and_what_acts_in_python_stay_refused_in_every_entry(called: str, nets: Nets, tmp_path: Path) -> None:
     class Calls:
         def __reduce__(self) -> tuple[Any, tuple[str]]:
             module, _, name = called.rpartition(".")
@@ -348,6 +407,18 @@ def test_a_file_of_another_kind_is_called_what_it_is(name: str, tmp_path: Path) 
     (tmp_path / name).write_bytes(content + bytes(600))
     message = refusal(lambda: read_checkpoint(tmp_path / name))
     assert said in message and "opcode" not in message and "no checkpoint" in message
+
+
+@pytest.mark.parametrize("text", ['{"error": "Not found"}', "Not Found\n", "import torch\n", "magnet:?xt=urn:btih:0"])
+def test_a_short_text_is_quoted(text: str, tmp_path: Path) -> None:
+    (tmp_path / "a.pkl").write_text(text)
+    message = refusal(lambda: read_checkpoint(tmp_path / "a.pkl"))
+    assert f"is a text ({text.strip()}), no checkpoint" in message
+
+
+def test_a_torchscript_program_says_what_to_do(tmp_path: Path) -> None:
+    torch.jit.save(torch.jit.script(nn.Linear(2, 2)), tmp_path / "a.pt")
+    assert "is a TorchScript program" in refusal(lambda: read_checkpoint(tmp_path / "a.pt"))
 
 
 def test_an_address_a_folder_and_parts_of_an_unpacked_file_are_told(tmp_path: Path) -> None:

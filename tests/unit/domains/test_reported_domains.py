@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import struct
+import warnings
 import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -37,7 +40,10 @@ def told(domain: Domain) -> str:
 # --- what programs keep beside pictures
 
 
-HIDDEN = (".ipynb_checkpoints", ".thumbnails", "@eaDir", "__MACOSX", "#recycle", ".AppleDouble", "Deep/.cache")
+HIDDEN = (
+    *(".ipynb_checkpoints", ".thumbnails", "@eaDir", "__MACOSX", "#recycle", ".AppleDouble", "Deep/.cache"),
+    *("~snapshot", "@tmp", "RECYCLER"),
+)
 
 
 def with_hidden_copies(root: Path) -> Path:
@@ -264,6 +270,23 @@ def test_a_transparent_grey_of_16_bits_is_white(tmp_path: Path) -> None:
     np.testing.assert_allclose(read(tmp_path / "a.png"), expected, atol=1)
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_a_transparent_grey_of_few_bits_is_white(tmp_path: Path, bits: int) -> None:
+    """Pillow scales such pixels to 8 bits, and leaves the transparent value as it is in the file."""
+    values, per = (grey().astype(np.uint8) >> (8 - bits)).astype(int), 8 // bits
+    packed = sum(values[:, n::per] << (8 - bits * (n + 1)) for n in range(per)).astype(np.uint8)
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", 32, 32, bits, 0, 0, 0, 0)
+    rows = zlib.compress(b"".join(b"\0" + row.tobytes() for row in packed))
+    chunks = chunk(b"IHDR", head), chunk(b"tRNS", b"\0\1"), chunk(b"IDAT", rows), chunk(b"IEND", b"")
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    expected = np.where(values == 1, 255, values * 255 // (2**bits - 1))
+    np.testing.assert_array_equal(read(tmp_path / "a.png"), expected[..., None].repeat(3, -1))
+
+
 def test_a_pgm_of_12_bits_fills_the_range(tmp_path: Path) -> None:
     values = np.round(grey() / 255 * 4095).astype(">u2")
     (tmp_path / "a.pgm").write_bytes(b"P5 32 32 4095\n" + values.tobytes())
@@ -296,6 +319,14 @@ FIRST_BYTES = {
     "l.svg": (b"<?xml version='1.0'?><svg>", "SVG is not read"),
     "m.tif": (b"II*\0" + bytes(40), "TIFF that cannot be read; save it as PNG"),
     "n.gz": (b"\x1f\x8b\x08", "not an image, but a gzip archive"),
+    "o.png": (b"", "not an image, but an empty file"),
+    "p.webp": (b"RIFF\x40\0\0\0WEBPVP8 " + bytes(20), "cannot be decoded"),
+    "q.jp2": (b"\0\0\0\x0cjP  \r\n", "JPEG 2000 that cannot be read; save it as PNG"),
+    "r.png": (b"P7\nWIDTH 2\n", "PAM is not read"),
+    "s.png": (b"gimp xcf v011", "GIMP is not read"),
+    "t.mp4": (b"\0\0\0\x20ftypisom", "not an image, but a video"),
+    "data.mdb": (bytes(16) + b"\xde\xc0\xef\xbe" + bytes(40), "not an image, but an LMDB database"),
+    "u.tfrecords": (b"\x01" + bytes(20), "not an image, but TFRecords"),
 }
 
 
@@ -306,6 +337,62 @@ def test_a_file_that_is_no_usable_picture_is_called_what_it_is(tmp_path: Path) -
     found = dict(load(tmp_path / "set", tmp_path).skipped)
     assert {name: reason for name, reason in found.items() if not reason.startswith(FIRST_BYTES[name][1])} == {}
     assert found.keys() == FIRST_BYTES.keys()
+
+
+WRAPPED = {
+    "a.tar.xz": (b"\xfd7zXZ\0", "it is an xz archive; unpack it and give the folder"),
+    "a.7z": (b"7z\xbc\xaf'\x1c", "it is a 7-Zip archive; unpack it"),
+    "a.rar": (b"Rar!\x1a\x07", "it is a RAR archive; unpack it"),
+    "a.tar": (bytes(257) + b"ustar" + bytes(250), "it is a tar archive; unpack it"),
+    "a.zip": (b"PK\x03\x04" + bytes(40), "it is a damaged ZIP; get it again"),
+    "b.zip": (b"", "it is an empty file; give a folder or ZIP of images"),
+    "a.png": (b"\x89PNG\r\n\x1a\n", "it is a single picture (PNG); give the folder that it is in"),
+    "a.tfrecords": (b"\x01" + bytes(20), "it is TFRecords; give a folder or ZIP"),
+}
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_a_file_that_is_no_zip_is_called_what_it_is(tmp_path: Path, name: str) -> None:
+    content, said = WRAPPED[name]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=re.escape(said)):
+        load(tmp_path / name, tmp_path)
+
+
+def test_an_address_is_told_from_a_path(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"https://example\.org/a\.zip is an address; download it first"):
+        load_domain("https://example.org/a.zip", 32, 4, 2, tmp_path)
+
+
+@pytest.mark.parametrize("first", ["in/0.png", "in\\0.png"])
+def test_of_members_of_one_name_the_last_counts_and_the_others_are_told(tmp_path: Path, first: str) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the name is there already
+        for number in range(6):
+            archive.writestr(first.replace("0", str(number)), png(smooth(number)))
+        archive.writestr("in/0.png", png(smooth(10)))
+    domain = load(tmp_path / "a.zip", tmp_path)
+    assert domain.skipped == (("in/0.png", "a later member of the ZIP has the same name"),)
+    drawn = [*domain.train, *domain.test]
+    assert len(drawn) == 6 and any((image == smooth(10).transpose(2, 0, 1)).all() for image in drawn)
+
+
+def test_an_encrypted_zip_says_what_to_do_once(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for number in range(6):
+            archive.writestr(f"{number}.png", png(smooth(number)))
+    data = (tmp_path / "a.zip").read_bytes()
+    listed = b"PK\x01\x02" + data[data.index(b"PK\x01\x02") + 4 :][:4]
+    (tmp_path / "a.zip").write_bytes(data.replace(listed + b"\0", listed + b"\1"))  # the flag in the list of members
+    with pytest.raises(DataError, match=r"0 usable images \(6 skipped: encrypted; unpack the ZIP with its password"):
+        load(tmp_path / "a.zip", tmp_path)
+
+
+def test_a_colon_in_a_name_leads_nowhere(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for number in range(6):
+            archive.writestr(f"Screenshot from 2021-01-01 12:30:0{number}.png", png(smooth(number)))
+    assert len(load(tmp_path / "a.zip", tmp_path).train) == 4
 
 
 def test_a_folder_of_links_says_what_to_do(tmp_path: Path) -> None:

@@ -8,7 +8,16 @@ import pytest
 from made_records import make
 
 from benchmark.results import MetricValue, ResultStore
-from benchmark.results.reals import FOLDER, RealScores, gap_closed, read_reals, real_values, reals_path, write_reals
+from benchmark.results.reals import (
+    FOLDER,
+    RealScores,
+    gap_closed,
+    read_reals,
+    real_values,
+    reals_path,
+    set_damaged_aside,
+    write_reals,
+)
 from benchmark.results.verify import verify_results
 
 KID = MetricValue(value=0.01, n=50, std_error=0.02, title="KID")
@@ -29,6 +38,17 @@ def test_what_is_written_is_read_and_verified(tmp_path: Path) -> None:
     path = reals_path(tmp_path, scores().key)
     path.write_text(path.read_text().replace("0.01", "0.001"))
     assert any(path.name in line for line in verify_results(tmp_path).bad)
+    problems: list[str] = []
+    assert read_reals(tmp_path, problems) == [] and "is not what was stored" in problems[0]
+    assert len(set_damaged_aside(tmp_path)) == 1 and not path.exists()
+    assert set_damaged_aside(tmp_path) == []
+
+
+def test_nothing_is_read_through_a_linked_folder(tmp_path: Path) -> None:
+    write_reals(tmp_path / "other", scores())
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / FOLDER).symlink_to(tmp_path / "other" / FOLDER, target_is_directory=True)
+    assert read_reals(tmp_path / "here") == []
 
 
 def test_what_cannot_be_read_is_passed_over(tmp_path: Path) -> None:

@@ -25,3 +25,5 @@ def test_a_comma_in_the_path_of_a_folder_belongs_to_it(tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
     assert split_paths("2,5D,plain") == ["2,5D", "plain"]
     assert split_paths("2,6D,plain") == ["2", "6D", "plain"]
+    (tmp_path / "ends in space ").mkdir()
+    assert split_paths("ends in space , plain") == ["ends in space ", "plain"]
