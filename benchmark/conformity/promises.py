@@ -75,11 +75,16 @@ def _trial(kind: type[Method], fields: str) -> trial.Trial:
 
 
 def result_of(method: Method) -> Tensor:
-    """Images at the default control after the trial."""
+    """Images at the default control after the trial; drawn once, since each method is compared with every other."""
+    return _result(type(method), method.model_dump_json())
+
+
+@cache
+def _result(kind: type[Method], fields: str) -> Tensor:
+    method = kind.model_validate_json(fields)
     control = method.default_control
-    return trial.picture(
-        method, method.finalize(trial.toy_source().g_ema, trial_of(method.training()).nets.g_ema, control), control
-    )
+    adapted = trial_of(method.training()).nets.g_ema
+    return trial.picture(method, method.finalize(trial.toy_source().g_ema, adapted, control), control)
 
 
 def _expect(condition: object, message: str) -> None:

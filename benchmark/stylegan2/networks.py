@@ -23,6 +23,12 @@ Noise = str | Mapping[str, Tensor]
 A map is [H, W] or [N, 1, H, W]."""
 
 
+def gaussian(*shape: int, over: float = 1.0) -> Tensor:
+    """Standard normal numbers divided by `over`; none on the meta device: arithmetic there imports sympy."""
+    made = torch.empty(*shape)
+    return made if made.is_meta else made.normal_().div_(over)
+
+
 def _unit_second_moment(x: Tensor) -> Tensor:
     return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
 
@@ -32,8 +38,7 @@ class FullyConnected(nn.Module):
 
     def __init__(self, n_in: int, n_out: int, act: bool = False, lr_mult: float = 1.0, bias_init: float = 0.0) -> None:
         super().__init__()
-        # In place: on the meta device `/` would import PyTorch's compiler.
-        self.weight = nn.Parameter(torch.randn(n_out, n_in).div_(lr_mult))
+        self.weight = nn.Parameter(gaussian(n_out, n_in, over=lr_mult))
         self.bias = nn.Parameter(torch.full((n_out,), float(bias_init)))
         self.weight_gain = lr_mult / math.sqrt(n_in)
         self.bias_gain = lr_mult
@@ -127,10 +132,10 @@ class SynthesisLayer(nn.Module):
         super().__init__()
         self.px, self.up, self.clamp = px, up, clamp
         self.affine = FullyConnected(w_dim, n_in, bias_init=1.0)
-        self.weight = nn.Parameter(torch.randn(n_out, n_in, 3, 3))
+        self.weight = nn.Parameter(gaussian(n_out, n_in, 3, 3))
         self.bias = nn.Parameter(torch.zeros(n_out))
         self.noise_strength = nn.Parameter(torch.zeros([]))
-        self.register_buffer("noise_const", torch.randn(px, px))
+        self.register_buffer("noise_const", gaussian(px, px))
         self.register_buffer("resample_filter", ops.fir_kernel())
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
@@ -160,7 +165,7 @@ class ToRGB(nn.Module):
         super().__init__()
         self.clamp = clamp
         self.affine = FullyConnected(w_dim, n_in, bias_init=1.0)
-        self.weight = nn.Parameter(torch.randn(3, n_in, 1, 1))
+        self.weight = nn.Parameter(gaussian(3, n_in, 1, 1))
         self.bias = nn.Parameter(torch.zeros(3))
         self.weight_gain = 1 / math.sqrt(n_in)
 
@@ -182,7 +187,7 @@ class SynthesisBlock(nn.Module):
         self.px = px
         self.register_buffer("resample_filter", ops.fir_kernel())
         if n_in == 0:
-            self.const = nn.Parameter(torch.randn(n_out, px, px))
+            self.const = nn.Parameter(gaussian(n_out, px, px))
         else:
             self.conv0 = SynthesisLayer(n_in, n_out, w_dim, px, up=True, clamp=clamp)
         self.conv1 = SynthesisLayer(n_out, n_out, w_dim, px, up=False, clamp=clamp)
@@ -328,7 +333,7 @@ class ConvLayer(nn.Module):
         self.down, self.act, self.kernel = down, act, kernel
         self.gain = gain * (ops.SQRT2 if act else 1.0)
         self.clamp = None if clamp is None else clamp * gain
-        self.weight = nn.Parameter(torch.randn(n_out, n_in, kernel, kernel))
+        self.weight = nn.Parameter(gaussian(n_out, n_in, kernel, kernel))
         self.weight_gain = 1 / math.sqrt(n_in * kernel**2)
         if act:
             self.bias = nn.Parameter(torch.zeros(n_out))

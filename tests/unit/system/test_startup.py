@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = {"pandas", "scipy", "matplotlib", "seaborn", "torch._dynamo", "torchvision", "efficientnet_lite_pytorch"}
+HEAVY = {
+    "pandas",
+    "scipy",
+    "matplotlib",
+    "seaborn",
+    "torch._dynamo",
+    "sympy",
+    "torchvision",
+    "efficientnet_lite_pytorch",
+}
 
 
 @pytest.mark.parametrize("command", [["list", "suites"], ["run", "--suite", "smoke", "--dry-run"]])
