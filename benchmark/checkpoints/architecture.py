@@ -91,9 +91,7 @@ def refuse_unlike_networks(cfg: NetConfig, checkpoint: Checkpoint, where: str) -
         if sides and max(sides) != cfg.resolution:
             unlike = f"its {part} is for {max(sides)} px, its generator makes {cfg.resolution} px"
         elif sides and labels != bool(cfg.c_dim):
-            unlike = (
-                f"its {part} is {'' if labels else 'not '}conditional, its generator is {'not' if labels else 'so'}"
-            )
+            unlike = f"its {part} is {'' if labels else 'not '}conditional, its generator is{' not' if labels else ''}"
         if unlike:
             raise WeightsError(
                 f"{where}: {unlike}. These networks were not trained together; give a file of one training."
