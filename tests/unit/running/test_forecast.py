@@ -83,9 +83,7 @@ def test_ranks_of_a_job_are_counted_and_only_trainings_by_as_many_say_how_fast_t
     unknown = foreseen("fewshot-ffhq-photos", tmp_path, settings=asked)
     assert unknown.hours is None and "trained by 4 ranks" in unknown.speed
     together = {"train": {"ranks": 4}}
-    store.write(
-        make("finetune", seed=1, source="source_ffhq", timing=Timing(seconds_per_kimg=30.0), settings=together)
-    )
+    store.write(make("finetune", seed=1, source="source_ffhq", timing=Timing(seconds_per_kimg=30.0), settings=together))
     assert foreseen("fewshot-ffhq-photos", tmp_path, settings=asked).hours == pytest.approx(2 * 20 * 30 / 3600)
     alone = foreseen("fewshot-ffhq-photos", tmp_path, settings=asked[:2])
     assert alone.hours == pytest.approx(2 * 20 * 90 / 3600) and "ranks" not in alone.text()
