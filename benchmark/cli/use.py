@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
-from benchmark.cli.options import cache_option, echo, plugin_option
+from benchmark.cli.options import cache_option, echo, plugin_option, wide_console
 from benchmark.config import seed_range
 from benchmark.errors import ConfigError
 
@@ -27,6 +28,17 @@ def seeds(ctx: click.Context, option: click.Parameter, text: str) -> list[int]:
     except ValueError as error:
         raise click.BadParameter(f"{error}.") from None
     return list(dict.fromkeys(found))
+
+
+def first(seeds: list[int], count: int | None) -> list[int]:
+    """The first so many of the seeds; where --seeds is not given, of 0, 1, 2, ... ConfigError where there are fewer."""
+    if count is None:
+        return seeds
+    if click.get_current_context().get_parameter_source("seeds") is ParameterSource.DEFAULT:
+        return list(range(count))
+    if count > len(seeds):
+        raise ConfigError(f"--n {count}: --seeds names {len(seeds)}; leave one of the two out.")
+    return seeds[:count]
 
 
 def controls(ctx: click.Context, option: click.Parameter, text: str | None) -> list[Any]:
@@ -86,6 +98,13 @@ Examples:
 )
 @network_options
 @click.option("--seeds", callback=seeds, default="0-15", show_default=True, help="An image for each: 0-63, or 3,7.")
+@click.option(
+    "--n",
+    "count",
+    type=click.IntRange(1, MOST_PICTURES),
+    metavar="N",
+    help="Only the first N seeds; without --seeds, 0 to N-1.",
+)
 @click.option("--control", "asked", callback=controls, help="Values of the control: 0,0.5,1.  [default: the method's]")
 @click.option("--psi", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Truncation: 1 is none.")
 @click.option(
@@ -120,6 +139,7 @@ def generate(
     training_seed: int | None,
     source: str | None,
     seeds: list[int],
+    count: int | None,
     asked: list[Any],
     psi: float,
     noise: str,
@@ -138,24 +158,26 @@ def generate(
 
     The same seed gives the same picture, bit for bit; its latent is that of stylegan2-ada-pytorch's generate.py.
     """
+    from benchmark.system.progress import Bars
     from benchmark.use import generate as engine
     from benchmark.use.pictures import check_video, write_video
     from benchmark.use.walk import control_walk, latent_walk
 
+    seeds = first(seeds, count)
     if video is not None:
-        check_video(video)
+        check_video(video, fps)
     net = network(run, method, domain, training_seed, source, plugins, cache)
     values = checked(net, asked)
     if video is not None:
-        count = max(2, round(seconds * fps))
+        length = max(2, round(seconds * fps))
         frames = (
-            control_walk(net, seeds, count, psi, label)
+            control_walk(net, seeds, length, psi, label)
             if walk == "control"
-            else latent_walk(net, seeds, count, psi, values[0], noise, label)
+            else latent_walk(net, seeds, length, psi, values[0], noise, label)
         )
-        with bar(count, "frames") as advance:
-            write_video(video, (advance(frame) for frame in frames), fps)
-        echo(f"{count} frames in {video}")
+        with Bars(wide_console()) as bars:
+            write_video(video, bars.over(frames, length, "draw frames"), fps)
+        echo(f"{length} frames, {fps} per second, of {net.title} in {video}")
         return
     target = out or Path("pictures")
     shown = engine.real_images(run, net.record.domain) if reals and run and net.record else None
@@ -165,20 +187,3 @@ def generate(
     else:
         made = engine.write_pictures(net, seeds, values, target, psi, noise, label, shown)
     echo(f"{made} pictures of {net.title} in {target}")
-
-
-def bar(count: int, what: str) -> Any:
-    """A progress bar as a context: call what it gives with each item."""
-    from contextlib import contextmanager
-
-    @contextmanager
-    def shown() -> Any:
-        with click.progressbar(length=count, label=what) as progress:
-
-            def advance(item: Any) -> Any:
-                progress.update(1)
-                return item
-
-            yield advance
-
-    return shown()

@@ -27,7 +27,9 @@ from benchmark.metrics.networks.weight_files import NETWORK_FILES, WEIGHT_FILES,
 from benchmark.results import ResultStore, RunRecord
 from benchmark.running.plan import Job, plan, trainings
 from benchmark.sources import find_source
-from benchmark.stylegan2 import Nets
+from benchmark.stylegan2 import Discriminator, Generator, Nets
+from benchmark.stylegan2.weights import architecture_of
+from benchmark.training.batches import images_per_round
 
 RUN = "python -m benchmark"
 FULL_WIDTH = {"channel_base": 32768, "channel_max": 512}
@@ -40,7 +42,9 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a suite amounts to. `hours` None: nothing says how fast this machine is."""
+    """What a suite amounts to. `hours` are those of its trainings one after the other, whatever number of ranks does
+    each; None: nothing says how fast this machine is.
+    """
 
     suite: Suite
     jobs: int
@@ -56,7 +60,11 @@ class Forecast:
         """For a person, several lines."""
         s = self.suite
         images = f"{self.records * s.eval.samples:,} images to generate and measure"
-        hours = f"{self.hours:,.1f} h of training" if self.hours is not None else "hours of training unknown"
+        ranks = s.train.ranks
+        hours = "hours of training unknown" if self.hours is None else f"{self.hours:,.1f} h of training"
+        if ranks > 1:
+            hours += f" by {ranks} ranks each"
+            hours += "" if self.hours is None else f", together {self.hours * ranks:,.1f} h of GPUs or shares of a CPU"
         return "\n".join(
             [
                 f"{s.name}: {', '.join(s.domains)} from {s.source}, {s.resolution} px",
@@ -85,8 +93,11 @@ def forecast(
 ) -> Forecast:
     """What the plan of a run amounts to, without its images and its source.
 
-    `given` are seconds per kimg of any training; without, they come from the records in the folder `results`.
+    `given` are seconds per kimg of any training, by all its ranks; without, they come from the records in the folder
+    `results`. ConfigError where the batch cannot be divided among the ranks.
     """
+    cfg = networks_of(suite, cache)
+    images_per_round(suite.train, cfg.mbstd_group, suite.train.ranks)
     jobs = plan(suite, methods, {name: Unseen(name) for name in suite.domains}, "unseen")
     lengths = [(name_of(job), job.training.kimg) for job in trainings(jobs).values()]
     speeds, speed = speeds_of(suite, dict(lengths), results, given)
@@ -98,7 +109,7 @@ def forecast(
         trainings=len(lengths),
         kimg=math.fsum(kimg),
         records=sum(len(job.record_keys) for job in jobs),
-        gigabytes=gigabytes(suite, kimg, cache) + sum(data_gigabytes(name, suite) for name in suite.domains),
+        gigabytes=gigabytes(suite, kimg, cfg) + sum(data_gigabytes(name, suite) for name in suite.domains),
         hours=None if seconds is None else seconds / 3600,
         speed=speed,
         missing=(*missing_source(suite, cache), *missing_domains(suite, cache), *missing_files(suite, methods, cache)),
@@ -112,21 +123,33 @@ def name_of(job: Job) -> str:
 
 
 def speeds_of(suite: Suite, names: Collection[str], results: Path, given: float | None) -> tuple[dict[str, float], str]:
-    """Seconds per kimg of each training and where they come from; nothing where neither says it."""
+    """Seconds per kimg of each training and where they come from; nothing where neither says it.
+
+    Only trainings by as many ranks say how fast so many are.
+    """
     if given is not None:
         return dict.fromkeys(names, given), f"{given:g} s/kimg as given"
     found: dict[str, list[float]] = {}
     for r in stored(results):
-        if r.source == suite.source and r.timing.seconds_per_kimg and not r.timing.reused_training:
+        alike = r.source == suite.source and ranks_of(r) == suite.train.ranks
+        if alike and r.timing.seconds_per_kimg and not r.timing.reused_training:
             found.setdefault(r.method, []).append(r.timing.seconds_per_kimg)
     if not found:
-        return {}, "give --seconds-per-kimg, or --out with a folder that has records of this source"
+        ranks = f" trained by {suite.train.ranks} ranks" if suite.train.ranks > 1 else ""
+        return {}, f"give --seconds-per-kimg, or --out with a folder that has records of this source{ranks}"
     known = {name: statistics.median(values) for name, values in found.items()}
     usual = statistics.median_low(known.values())
     guessed = [name for name in names if name not in known]
     said = f"measured: {', '.join(f'{name} {known[name]:.3g} s/kimg' for name in names if name in known)}"
     said += f"; {', '.join(guessed)} taken for {usual:.3g}" if guessed else ""
     return {name: known.get(name, usual) for name in names}, said
+
+
+def ranks_of(record: RunRecord) -> int:
+    """That trained it; 1 in records from before they could be several."""
+    train = record.settings.get("train")
+    ranks = train.get("ranks", 1) if isinstance(train, dict) else 1
+    return ranks if isinstance(ranks, int) else 1
 
 
 def stored(results: Path) -> list[RunRecord]:
@@ -137,19 +160,17 @@ def stored(results: Path) -> list[RunRecord]:
         return []
 
 
-def gigabytes(suite: Suite, lengths: Sequence[float], cache: Path) -> float:
-    """Of the weights that trainings of these lengths (kimg) leave: three networks at the end, G at each snapshot."""
-    import torch
-
-    from benchmark.stylegan2 import Discriminator, Generator
-    from benchmark.stylegan2.weights import architecture_of
-
-    cfg = NetConfig.model_validate({"resolution": suite.resolution, **FULL_WIDTH})
+def networks_of(suite: Suite, cache: Path) -> NetConfig:
+    """Of the suite's source; where that is missing, the widest usual ones."""
     try:
         source = find_source(suite.source, cache)
-        cfg = source.card.networks or architecture_of(source.path)
-    except (BenchmarkError, OSError):
-        pass  # it is reported as missing
+        return source.card.networks or architecture_of(source.path)
+    except (BenchmarkError, OSError):  # it is reported as missing
+        return NetConfig.model_validate({"resolution": suite.resolution, **FULL_WIDTH})
+
+
+def gigabytes(suite: Suite, lengths: Sequence[float], cfg: NetConfig) -> float:
+    """Of the weights that trainings of these lengths (kimg) leave: three networks at the end, G at each snapshot."""
     with torch.device("meta"):
         g, d = (sum(p.numel() for p in net(cfg).parameters()) for net in (Generator, Discriminator))
     snapshots = sum(kimg < length for length in lengths for kimg in set(suite.train.snapshot_kimg))

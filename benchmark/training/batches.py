@@ -26,7 +26,7 @@ def images_per_round(cfg: TrainConfig, group: int, ranks: int = 1) -> int:
         raise ConfigError(
             f"train.batch={cfg.batch} in {parts} parts (train.accumulate={cfg.accumulate} x {ranks} processes) "
             f"gives {cfg.batch / parts:g} images each; a part must be 1 to {group} images or a multiple of {group} "
-            "(the minibatch-std group). Change train.batch or train.accumulate."
+            "(the minibatch-std group). Change train.batch, train.accumulate or train.ranks."
         )
     return n
 

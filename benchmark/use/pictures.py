@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from benchmark.system.files import new_file
 Picture = np.ndarray
 """uint8 [3, R, R]."""
 ANIMATED = (".mp4", ".gif", ".webp")
+GIF_FPS = 50
+"""Browsers show a frame of less than 20 ms for 100."""
 WRITE = "w"
 LABEL = 18
 """Height of a row's label in pixels."""
@@ -64,10 +67,14 @@ def tiled(pictures: Sequence[Picture], across: int | None = None) -> Picture:
     return sheet
 
 
-def check_video(path: Path) -> None:
-    """ConfigError unless the name ends in a way that `write_video` knows and the library for it is installed."""
+def check_video(path: Path, fps: int) -> None:
+    """ConfigError unless the name ends in a way that `write_video` knows, the library for it is installed, and the
+    format can be shown at `fps` frames per second.
+    """
     if path.suffix not in ANIMATED:
         raise ConfigError(f"--video {path.name}: give a name that ends in {', '.join(ANIMATED)}.")
+    if path.suffix == ".gif" and fps > GIF_FPS:
+        raise ConfigError(f"--fps {fps}: a .gif is shown at {GIF_FPS} frames per second at most; choose .webp or .mp4.")
     if path.suffix == ".mp4":
         _av()
 
@@ -78,7 +85,7 @@ def write_video(path: Path, frames: Iterable[Picture], fps: int) -> int:
     .mp4 is H.264 (yuv420p, even sizes: odd ones lose a row), which loses a little; .gif has 256 colours; .webp loses
     nothing.
     """
-    check_video(path)
+    check_video(path, fps)
     with written(path) as temporary:
         return (_mp4 if path.suffix == ".mp4" else _animated)(temporary, frames, fps, path.suffix[1:])
 
@@ -102,8 +109,15 @@ def _mp4(path: Path, frames: Iterable[Picture], fps: int, suffix: str) -> int:
 def _animated(path: Path, frames: Iterable[Picture], fps: int, suffix: str) -> int:
     first, *others = [as_image(picture) for picture in frames]
     more = {"lossless": True} if suffix == "webp" else {}
-    first.save(path, suffix.upper(), save_all=True, append_images=others, duration=1000 // fps, loop=0, **more)
+    shown = durations(1 + len(others), fps, 10 if suffix == "gif" else 1)
+    first.save(path, suffix.upper(), save_all=True, append_images=others, duration=shown, loop=0, **more)
     return 1 + len(others)
+
+
+def durations(count: int, fps: int, unit: int) -> list[int]:
+    """Milliseconds of each frame, multiples of `unit`; no frame comes more than half a unit too early or too late."""
+    ends = [round(i * 1000 / fps / unit) * unit for i in range(count + 1)]
+    return [end - begin for begin, end in pairwise(ends)]
 
 
 def _av():  # type: ignore[no-untyped-def]

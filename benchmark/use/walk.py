@@ -24,7 +24,7 @@ def control_walk(
     """
     grid = [value for value in net.method.controls if isinstance(value, float)]
     if len(grid) < 2:
-        raise ConfigError(f"{net.method.name} has no control that moves smoothly; make a video of latents.")
+        raise ConfigError(f"{net.method.name} has no control that moves smoothly; try --walk latents.")
     low, high = min(grid), max(grid)
     for i in range(frames):
         share = (1 - math.cos(2 * math.pi * i / frames)) / 2

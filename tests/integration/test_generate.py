@@ -27,6 +27,10 @@ def test_a_seed_is_the_same_picture_whatever_others_are_asked_for(
     assert command("generate", *run, "--seeds", "2,7", "--out", "others").code == 0
     assert sorted(p.name for p in (tmp_path / "some").iterdir()) == [f"seed{i:04d}.png" for i in range(4)]
     assert (tmp_path / "some/seed0002.png").read_bytes() == (tmp_path / "others/seed0002.png").read_bytes()
+    assert command("generate", *run, "--n", "2", "--out", "two").code == 0
+    assert command("generate", *run, "--n", "1", "--seeds", "5-9", "--out", "five").code == 0
+    found = [sorted(p.name for p in (tmp_path / name).iterdir()) for name in ("two", "five")]
+    assert found == [["seed0000.png", "seed0001.png"], ["seed0005.png"]]
     assert (pixels(tmp_path / "others/seed0002.png") != pixels(tmp_path / "others/seed0007.png")).any()
 
 
@@ -58,11 +62,18 @@ def test_videos_loop_and_have_the_frames_that_were_asked_for(
     finished: Finished, command: Command, tmp_path: Path
 ) -> None:
     video = ("--seconds", "0.5", "--fps", "8", "--seeds", "0-3")
-    assert command("generate", str(finished.out), "--method", "fixnoise", *video, "--video", "control.webp").code == 0
+    made = command("generate", str(finished.out), "--method", "fixnoise", *video, "--video", "control.webp")
+    assert made.code == 0 and made.out.splitlines()[-1] == "4 frames, 8 per second, of FixNoise in control.webp", made
     assert command("generate", "--source", "smoke-32", *video, "--walk", "latents", "--video", "walk.gif").code == 0
     for name in ("control.webp", "walk.gif"):
         with Image.open(tmp_path / name) as image:
             assert image.n_frames == 4 and image.info["loop"] == 0, name
+            lasting = []
+            for i in range(4):
+                image.seek(i)
+                image.load()
+                lasting.append(image.info["duration"])
+            assert sum(lasting) == 500, "what was rounded in one frame is made good by the next"
 
 
 @pytest.mark.parametrize(
@@ -76,8 +87,10 @@ def test_videos_loop_and_have_the_frames_that_were_asked_for(
         (("--method", "fixnoise", "--training-seed", "5"), "with seeds 0, not 5"),
         (("--method", "fixnoise", "--label", "3"), "knows no labels"),
         (("--method", "fixnoise", "--seeds", "0..5"), "ranges such as 0-4"),
+        (("--method", "fixnoise", "--seeds", "0-3", "--n", "5"), "--seeds names 4"),
         (("--method", "finetune", "--video", "a.webp"), "no control that moves smoothly"),
         (("--method", "fixnoise", "--video", "a.avi"), "a name that ends in"),
+        (("--method", "fixnoise", "--video", "a.gif", "--fps", "60"), "50 frames per second at most"),
     ],
 )
 def test_bad_input_is_one_line_that_names_what_there_is(

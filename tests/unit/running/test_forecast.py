@@ -73,6 +73,24 @@ def test_speeds_are_those_of_the_records_of_that_source(tmp_path: Path) -> None:
     assert "finetune 20 s/kimg" in found.speed and "ewc taken for 20" in found.speed
 
 
+def test_ranks_of_a_job_are_counted_and_only_trainings_by_as_many_say_how_fast_they_are(tmp_path: Path) -> None:
+    asked = ("methods=[finetune]", "seeds=[0]", "train.ranks=4")
+    given = foreseen("fewshot-ffhq-photos", tmp_path, 36.0, asked)
+    assert given.hours == pytest.approx(2 * 20 * 36 / 3600)
+    assert "0.4 h of training by 4 ranks each, together 1.6 h of GPUs" in given.text()
+    store = ResultStore(tmp_path / "results")
+    store.write(make("finetune", source="source_ffhq", timing=Timing(seconds_per_kimg=90.0)))
+    unknown = foreseen("fewshot-ffhq-photos", tmp_path, settings=asked)
+    assert unknown.hours is None and "trained by 4 ranks" in unknown.speed
+    together = {"train": {"ranks": 4}}
+    store.write(make("finetune", seed=1, source="source_ffhq", timing=Timing(seconds_per_kimg=30.0), settings=together))
+    assert foreseen("fewshot-ffhq-photos", tmp_path, settings=asked).hours == pytest.approx(2 * 20 * 30 / 3600)
+    alone = foreseen("fewshot-ffhq-photos", tmp_path, settings=asked[:2])
+    assert alone.hours == pytest.approx(2 * 20 * 90 / 3600) and "ranks" not in alone.text()
+    with pytest.raises(ConfigError, match="x 3 processes"):
+        foreseen("fewshot-ffhq-photos", tmp_path, settings=("train.ranks=3",))
+
+
 def test_what_is_missing_comes_with_the_command_that_gets_it(tmp_path: Path) -> None:
     source, target, inception, vgg = foreseen("paper-metfaces", tmp_path).missing
     run = "python -m benchmark"
