@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import torch
 from command_line import Finished, environment
 from PIL import Image
@@ -65,20 +64,16 @@ def names(folder: Path) -> list[str]:
 def test_an_export_that_is_stopped_has_only_whole_files_and_the_same_command_finishes_it(
     finished: Finished, cache: Path, tmp_path: Path
 ) -> None:
-    onnxruntime = pytest.importorskip("onnxruntime")
-    formats = ("--format", "safetensors", "--format", "torch", "--format", "onnx")
+    formats = ("--format", "safetensors", "--format", "torch")
     export = ("export", str(finished.out), "--method", "fixnoise", *formats, "--out", "net")
     net = tmp_path / "net"
     stopped(tmp_path, cache, "generator.safetensors", export, signal.SIGKILL)
     assert names(net) == []
     stopped(tmp_path, cache, "generator.pt2", export, signal.SIGINT)
     assert names(net) == ["generator.safetensors"]
-    stopped(tmp_path, cache, "generator.onnx", export, signal.SIGKILL)
-    assert names(net) == ["generator.pt2", "generator.safetensors"]
     done(tmp_path, cache, export)
-    assert names(net) == ["README.md", "generator.onnx", "generator.pt2", "generator.safetensors"]
+    assert names(net) == ["README.md", "generator.pt2", "generator.safetensors"]
     assert read_checkpoint(net / "generator.safetensors") and torch.export.load(net / "generator.pt2")
-    assert onnxruntime.InferenceSession(net / "generator.onnx", providers=["CPUExecutionProvider"])
 
 
 def test_a_video_that_is_stopped_leaves_nothing_under_its_name(finished: Finished, cache: Path, tmp_path: Path) -> None:
