@@ -99,7 +99,9 @@ def _certain(group: Group) -> str:
     needed, other = seeds_needed(0.05, max(1, len(corrected))), group.plain.base if group.plain else "the best"
     if seeds < needed and not any(p <= 0.05 for p in corrected.values()):
         least_seeds = max(needed, seeds_needed(0.05))
-        said = f"With {seeds} seeds no difference from {other} on a domain can be significant ({least_seeds} are needed)"
+        said = (
+            f"With {seeds} seeds no difference from {other} on a domain can be significant ({least_seeds} are needed)"
+        )
         return f"{said}; {shown}." if shown else f"{said}."
     clear: dict[str, dict[str, list[str]]] = {}
     bases = {x.label: x.base for x in group.shown}

@@ -77,7 +77,8 @@ def _tiff_range(tags: Image.Exif, mode: str) -> tuple[int, bool]:
 
 def _scale_key(image: Image.Image) -> None:
     """Put a transparent grey of 2 or 4 bits on the scale of 8 bits, as Pillow does with the pixels alone."""
-    scale = {"L;2": 85, "L;4": 17}.get(str(image.tile[0][3])) if getattr(image, "tile", ()) else None
+    tiles = getattr(image, "tile", ())
+    scale = {"L;2": 85, "L;4": 17}.get(str(tiles[0][3])) if tiles else None
     if scale and isinstance(image.info.get("transparency"), int):
         image.info["transparency"] *= scale
 
