@@ -23,6 +23,10 @@ from benchmark.report.tables.table import (
 )
 
 SHARED = "†"
+WIDEST = 8
+"""Columns of the table, that of the methods included: more do not fit a page, a terminal or a paper's two columns."""
+FIRST = ("cost", "rank", "stored")
+"""Which of the columns beside the domains' go first where there is no room for all."""
 OUTSIDE = (
     "Rows marked (outside) were measured here and trained elsewhere: what their training cost, its seed and its images "
     "are unknown; they are neither ranked nor marked."
@@ -48,7 +52,7 @@ def headline(group: Group) -> Table:
             best = group.best_possible.get((domain, metric or ""))
             digits = column_digits(group, domain, metric) if metric else 0
             floors.append(MISSING if best is None else number(best, digits))
-    further = [*_rank_column(order, shown), *_cost_columns(group, shown)]
+    further = _fitting([*_rank_column(order, shown), *_cost_columns(group, shown)], WIDEST - 1 - len(columns))
     columns += [column for column, _ in further]
     cells += [column for _, column in further]
     rows = method_rows(shown, cells, notes)
@@ -71,6 +75,12 @@ def _metrics(group: Group, domain: str) -> list[str | None]:
     fidelity = group.fidelity
     found = [fidelity, group.preservation(domain), group.variety(domain)]
     return [name for name in dict.fromkeys(found) if name is not None] or [None]
+
+
+def _fitting(found: list[tuple[Column, list[Cell]]], room: int) -> list[tuple[Column, list[Cell]]]:
+    """As many columns as there is room for, in their order; cost is always told."""
+    kept = sorted((column.name for column, _ in found), key=FIRST.index)[: max(room, 1)]
+    return [(column, cells) for column, cells in found if column.name in kept]
 
 
 def _rank_column(order: Ranking | None, shown: list[Line]) -> list[tuple[Column, list[Cell]]]:
