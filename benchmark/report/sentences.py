@@ -135,8 +135,10 @@ def _ranks(group: Group) -> str:
         if worse:
             pairs.setdefault(worse, []).append(a)
     parts = [f"{listed(a)} {'rank' if len(a) > 1 else 'ranks'} above {listed([*b])}" for b, a in pairs.items()]
+    name = short_title(order.metric)
     return (
-        f"Over {order.test.blocks} (domain, seed) blocks, which are not independent, {'; '.join(parts)}."
+        f"In {name} over {order.test.blocks} (domain, seed) blocks, which are not independent, significantly: "
+        f"{'; '.join(parts)}."
         if parts
         else ""
     )
@@ -153,8 +155,8 @@ def _kept(group: Group) -> str:
             if metric and (v := group.values(line, domain, metric)) and group.competes(line, domain, metric)
         ]
         if means and metric and len(means) > 1 and short_title(metric) == "error":
-            value, line = min(means, key=lambda pair: pair[0])
-            parts.append(f"{line.base} on {domain} ({value:.3g})")
+            (value, line), (following, other) = sorted(means, key=lambda pair: pair[0])[:2]
+            parts.append(f"{line.base} on {domain} ({value:.3g}; next {other.base}, {following:.3g})")
     return f"Nearest to the right answers: {'; '.join(parts)}." if parts else ""
 
 
@@ -167,9 +169,11 @@ def _equal(group: Group) -> str:
             who, best = max(told, key=lambda p: abs(2 * p[1].nearer - len(p[1].differences)))
             side = best.nearer * 2 >= len(best.differences)
             count = best.nearer if side else len(best.differences) - best.nearer
-            word = "more" if side else "less"
-            parts.append(f"{who} keeps {word} of the source than {path} ({count} of {len(best.differences)} blocks)")
-    return f"At equal {name}: {'; '.join(parts[:2])}." if parts else ""
+            first, second = (who, path) if side else (path, who)
+            parts.append(f"{first} keeps more of the source than {second} in {count} of {len(best.differences)}")
+    return (
+        f"At equal {name}, of the (domain, seed) blocks where both reach it: {'; '.join(parts[:2])}." if parts else ""
+    )
 
 
 def _controls(group: Group) -> str:
@@ -186,10 +190,10 @@ def _controls(group: Group) -> str:
         direct = [v for curve in own if (v := measures(curve)["directness"]) is not None]
         turns = direct and sum(direct) / len(direct) < STRAIGHT
         words = [f"unevenness {sum(found) / len(found):.2f}"] if found else []
-        words += ["turns back on its way"] if turns else ["moves one way"] if direct and not found else []
+        words += ["turns back on its way"] if turns else ["goes one way"] if direct and not found else []
         parts += [f"{base} {', '.join(words)}"] if words else []
     said = [f"{'; '.join(parts[:MANY])} (1 is even)"] if any("unevenness" in p for p in parts) else parts[:MANY]
-    said += [f"that of {listed(still)} moves nothing here that can be told from noise"] if still else []
+    said += [f"that of {listed(still)} changes nothing here that can be told from noise"] if still else []
     return f"Controls: {'; '.join(said)}." if said else ""
 
 

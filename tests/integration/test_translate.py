@@ -91,7 +91,7 @@ def test_any_picture_is_read_as_domains_read_it(finished: Finished, command: Com
     ("content", "said"),
     [
         (b"hello", "picture.png: not an image."),
-        (b"", "picture.png: not an image."),
+        (b"", "picture.png: not an image, but an empty file."),
         (None, "is no file"),
         ("huge", "too large"),
         ("tiny", "too small: 8x8 px"),

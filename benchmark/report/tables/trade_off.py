@@ -102,7 +102,7 @@ def equal_fidelity(group: Group) -> dict[str, dict[str, AtEqual]]:
     metrics = {d: group.preservation(d) for d in domains}
     for base in group.controlled:
         own = {(d, s): p for d in domains for s, p in points(group, base, d).items() if _moves(p)}
-        found |= _against_all(group, f"{base} at another value", base, own, metrics)
+        found |= _against_all(group, f"{base} along its control", base, own, metrics)
     return found
 
 

@@ -65,9 +65,9 @@ def test_each_method_meets_early_stopping_and_the_other_controls_at_its_own_fide
     found = equal_fidelity(group(records()))
     near = {path: own["near"].differences for path, own in found.items()}
     assert near["tune stopped earlier"] == pytest.approx((-0.05,) * 3)
-    assert near["swap at another value"] == pytest.approx((0.0,) * 3, abs=1e-12)
+    assert near["swap along its control"] == pytest.approx((0.0,) * 3, abs=1e-12)
     assert found["tune stopped earlier"]["near"].nearer == 3 and "tune" not in found["tune stopped earlier"]
-    assert "swap" not in found["swap at another value"], "a path does not stand against its own method"
+    assert "swap" not in found["swap along its control"], "a path does not stand against its own method"
     table = equal_fidelity_table(group(records()))
     assert table is not None
     rows = {row.label: [c.text for c in row.cells] for row in table.rows}
@@ -77,7 +77,7 @@ def test_each_method_meets_early_stopping_and_the_other_controls_at_its_own_fide
 def test_a_control_that_changes_nothing_is_no_path() -> None:
     still = [make("fix", seed=s, control=c, metrics=both(1.0 + c / 100, 0.2), is_default_control=c == 1.0)
              for s in range(3) for c in (0.0, 1.0)]  # fmt: skip
-    assert "fix at another value" not in equal_fidelity(group([*records(), *still]))
+    assert "fix along its control" not in equal_fidelity(group([*records(), *still]))
 
 
 def dominated(found: list[RunRecord]) -> dict[str, str]:
