@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmark.registry.variants import base_name, given_fields
 from benchmark.report.group import ERRORS, Group, group_of
 from benchmark.report.lines import Line, groups, metric_of
+from benchmark.report.render import markdown_table
 from benchmark.report.tables.table import Cell, Column, Row, Table
 from benchmark.report.tables.trade_off import scores
 from benchmark.report.write import read
@@ -42,6 +43,11 @@ def ranked(g: Group) -> dict[str, list[tuple[float, str]]]:
         family = f"{base_name(name)}{' (match=all)' if given_fields(name).get('match') == 'all' else ''}"
         found.setdefault(family, []).extend([] if value is None else [(value, name)])
     return {family: sorted(own, reverse=True) for family, own in found.items()}
+
+
+def written(g: Group, trials: Path) -> str:
+    """Markdown of what the suite answers takes from the development run, and of the trials before it, in a folder."""
+    return "\n\n".join(markdown_table(table) for table in (chosen_table(g), trials_table(trials)))
 
 
 def chosen_table(g: Group) -> Table:

@@ -167,12 +167,6 @@ def verdicts(p: Published, page: Path, more: str) -> str:
     return "\n".join([*answers.summary(found), "", markdown_table(answers.table(found)), "", *_conditions(p, page)])
 
 
-def settings(p: Published, page: Path, more: str) -> str:
-    """What the suite answers takes from the development run, and the trials before it, in the folder `more`."""
-    tables = [chosen.chosen_table(p.group), chosen.trials_table(ROOT / "results" / "trials" / more)]
-    return "\n\n".join(markdown_table(table) for table in tables)
-
-
 def reals(p: Published, page: Path, more: str) -> str:
     """What training images score against held-out ones, where the folder keeps it."""
     found = {scores.domain: scores for scores in read_reals(p.folder) if scores.domain in p.group.domains}
@@ -302,5 +296,5 @@ PARTS: dict[str, Callable[[Published, Path, str], str]] = {
     "seeds": seeds,
     "reals": reals,
     "verdicts": verdicts,
-    "settings": settings,
+    "settings": lambda p, page, more: chosen.written(p.group, ROOT / "results" / "trials" / more),
 }

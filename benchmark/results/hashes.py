@@ -25,6 +25,11 @@ def hash_file(out: Path, key: str) -> Path:
     return out / "hashes" / f"{key}.sha256"
 
 
+def differs(out: Path, key: str, name: str, digest: str) -> bool:
+    """Whether another sha256 than `digest` was noted of the file `name`, relative to `out`, of this key."""
+    return (read_hashes(hash_file(out, key)) or {}).get(name, digest) != digest
+
+
 def hashes_of(out: Path, files: Iterable[Path]) -> dict[str, str]:
     """{path relative to `out`: sha256} of those of the files that are there."""
     names = [file.relative_to(out).as_posix() for file in files if file.is_file() and not file.is_symlink()]

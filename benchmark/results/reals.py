@@ -15,7 +15,7 @@ from typing import Literal
 from pydantic import Field
 
 from benchmark.config import Frozen
-from benchmark.results.hashes import CHANGED, hash_file, hash_lines, read_hashes
+from benchmark.results.hashes import CHANGED, differs, hash_file, hash_lines
 from benchmark.results.record import Key, MetricValue, RunRecord, Text
 from benchmark.system.files import write_atomic
 from benchmark.system.folder import Folder, NotPlain
@@ -89,8 +89,8 @@ def _read(out: Path, name: str) -> RealScores | str:
         return "cannot be read"
     if f"{scores.key}.json" != name:
         return "holds scores of another key"
-    noted = (read_hashes(hash_file(out, scores.key)) or {}).get(f"{FOLDER}/{name}")
-    return CHANGED if noted not in (None, hashlib.sha256(data).hexdigest()) else scores
+    digest = hashlib.sha256(data).hexdigest()
+    return CHANGED if differs(out, scores.key, f"{FOLDER}/{name}", digest) else scores
 
 
 def real_values(found: Iterable[RealScores], records: Iterable[RunRecord]) -> dict[tuple[str, str], MetricValue]:

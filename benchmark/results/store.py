@@ -21,7 +21,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from benchmark.errors import DataError, UnknownName
-from benchmark.results.hashes import CHANGED, hash_file, hash_lines, hashes_of, read_hashes
+from benchmark.results.hashes import CHANGED, differs, hash_file, hash_lines, hashes_of
 from benchmark.results.record import KEY, SCHEMA, RunRecord, control_order, readable
 from benchmark.system.files import sha256_or_none, write_atomic
 from benchmark.system.folder import Folder, NotPlain
@@ -80,8 +80,8 @@ class ResultStore:
     def changed(self, key: str) -> bool:
         """Whether the file of record ``key`` has another hash than was noted of it."""
         path = self.record_path(key)
-        noted = (read_hashes(hash_file(self.out, key)) or {}).get(f"records/{path.name}")
-        return noted is not None and sha256_or_none(path) not in (noted, None)
+        digest = sha256_or_none(path)
+        return digest is not None and differs(self.out, key, f"records/{path.name}", digest)
 
     def note_hashes(self, record: RunRecord) -> None:
         """Store the hashes of a stored record and its pictures, if a killed process left it without."""
@@ -192,8 +192,7 @@ def _read(folder: Folder, name: str) -> RunRecord | str:
         return _newer(shown, data) or f"{shown}: {_first(error)}; ignored, the next run of that job replaces it"
     if record.record_key != path.stem:
         return f"{shown}: holds record {record.record_key[:12]}; ignored, files must be named by their key"
-    noted = (read_hashes(hash_file(folder.root, path.stem)) or {}).get(f"records/{name}")
-    if noted not in (None, hashlib.sha256(data).hexdigest()):
+    if differs(folder.root, path.stem, f"records/{name}", hashlib.sha256(data).hexdigest()):
         return f"{shown}: {CHANGED}; ignored, the next run of that job replaces it"
     return record
 
