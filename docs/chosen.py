@@ -2,7 +2,7 @@
 
 python docs/chosen.py FOLDER      # every value of every method with its score, best first
 
-And the trainings of fine-tuning by which the length of its steps and of its average was chosen before.
+And the trials by which other settings were chosen before: batch and average of fine-tuning, FixNoise's image weight.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from benchmark.report.render import markdown_table
 from benchmark.report.tables.table import Cell, Column, Row, Table
 from benchmark.report.tables.trade_off import scores
 from benchmark.report.write import read
-from benchmark.results import ResultStore
+from benchmark.results import ResultStore, RunRecord
 from benchmark.results.reals import read_reals
 
+MOVED = ("kid_effnetlite0_128", "distance_averaged_l1", "share_of_the_way_l2", "identity_retrieval_edges")
 TRIED = ("kid_effnetlite0_128", "precision_effnetlite0_128", "translation_error_l1", "identity_retrieval_edges")
 
 
@@ -73,6 +74,31 @@ def trials_table(folder: Path) -> Table:
     ]
     titles = ("half-life, kimg", "learning rate", "length, kimg", "KID", "precision", "error", "identity kept")
     return Table("Trials", tuple(Column("", title) for title in titles), tuple(rows), head="batch")
+
+
+def image_weights_table(folder: Path) -> Table:
+    """A row per trial of FixNoise that matches the image: domain and weight, then both ends of the control."""
+    ends: dict[tuple[str, str], dict[float, RunRecord]] = {}
+    for r in ResultStore(folder).read_all()[0]:
+        if base_name(r.method) == "fixnoise":
+            weight = str(given_fields(r.method).get("image_weight", "auto"))
+            ends.setdefault((r.domain, weight), {})[float(r.control or 0)] = r
+    rows = [
+        Row(f"{domain}", (Cell(weight), *(_from_to(own[0], own[1], name) for name in MOVED)))
+        for (domain, weight), own in sorted(ends.items(), key=lambda entry: (entry[0][0], _order(entry[0][1])))
+    ]
+    titles = ("image weight", "KID", "distance to the source", "share of the way", "identity kept")
+    return Table("Trials", tuple(Column("", title) for title in titles), tuple(rows), head="domain")
+
+
+def _order(weight: str) -> float:
+    return float("inf") if weight == "auto" else float(weight)
+
+
+def _from_to(start: RunRecord, end: RunRecord, name: str) -> Cell:
+    """A metric at noise 0 and at noise 1; empty where the domain does not have it."""
+    values = [r.metrics[name].value if name in r.metrics else None for r in (start, end)]
+    return Cell("" if None in values else " to ".join(f"{value:.3f}" for value in values))
 
 
 def _number(value: float | None) -> Cell:

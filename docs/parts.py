@@ -296,5 +296,8 @@ PARTS: dict[str, Callable[[Published, Path, str], str]] = {
     "seeds": seeds,
     "reals": reals,
     "verdicts": verdicts,
+    "image-weights": lambda p, page, more: markdown_table(
+        chosen.image_weights_table(ROOT / "results" / "trials" / more)
+    ),
     "settings": lambda p, page, more: chosen.written(p.group, ROOT / "results" / "trials" / more),
 }

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from benchmark.methods.fixnoise import FixNoise
+from pydantic import ValidationError
 from small_nets import generator_step
 from torch import Tensor, nn
 
@@ -69,16 +70,53 @@ def test_features_are_matched_bit_by_bit_as_ever() -> None:
     assert FixNoise().model_dump() == {
         "weight": 0.05,
         "match": "features",
-        "image_weight": 10.0,
+        "image_weight": "auto",
         "normalise": False,
         "interpolation": "linear",
     }  # they enter keys
 
 
+@pytest.mark.parametrize(("grey", "weight"), [(0, 6 / 1.5**2), (255, 6 / 0.5**2), (191, 600)])
+@pytest.mark.parametrize("match", ["rgb", "image", "all"])
+def test_an_automatic_image_weight_lets_every_translation_cost_the_same(match: str, grey: int, weight: float) -> None:
+    """6 over the mean squared distance between the mean images, of which 0.01 is the least."""
+    nets = toy_source().copy()
+    with torch.no_grad():
+        for block in nets.g_ema.synthesis.blocks.values():
+            block.torgb.weight.zero_()
+            block.torgb.bias.zero_()
+        block.torgb.bias.fill_(0.5)  # every image is 0.5 everywhere
+    reals = torch.full((20, 3, 32, 32), grey, dtype=torch.uint8)
+    method = FixNoise(match=match)  # type: ignore[arg-type]
+    extra = method.prepare(nets, reals, generator("prepare"))
+    assert isinstance(extra, Extra) and extra.get_buffer("image_weight").item() == pytest.approx(weight, rel=1e-4)
+    step = generator_step(nets, toy_source().g_ema, extra)
+    name = "fixnoise_rgb" if match == "rgb" else "fixnoise_image"
+    one = FixNoise(match=match, image_weight=1).generator_loss(step)[name]  # type: ignore[arg-type]
+    assert method.generator_loss(step)[name].item() == pytest.approx(one.item() * weight, rel=1e-4)
+
+
+def test_only_matched_images_draw_from_the_streams() -> None:
+    """The published form trains bit by bit as before the weight of the image came from the data."""
+    for method in (FixNoise(), FixNoise(match="all", image_weight=3)):
+        rng = generator("prepare")
+        before = rng.get_state()
+        assert method.prepare(toy_source().copy(), torch.zeros(4, 3, 32, 32, dtype=torch.uint8), rng) is None
+        assert rng.get_state().equal(before)
+
+
+@pytest.mark.parametrize("given", ["some", "-1", -1, float("nan"), float("inf"), None])
+def test_an_image_weight_is_a_number_or_auto(given: object) -> None:
+    with pytest.raises(ValidationError):
+        FixNoise(image_weight=given)  # type: ignore[arg-type]
+
+
 def test_matching_rgb_leaves_no_hooks_and_holds_the_layers_to_rgb() -> None:
     nets = toy_source().copy()
     nets.g.requires_grad_(True)
-    FixNoise(match="rgb").generator_loss(generator_step(nets, toy_source().g_ema))["fixnoise_rgb"].backward()
+    FixNoise(match="rgb", image_weight=10).generator_loss(generator_step(nets, toy_source().g_ema))[
+        "fixnoise_rgb"
+    ].backward()
     for g in (nets.g, toy_source().g_ema):
         assert all(not block._forward_hooks for block in g.synthesis.blocks.values())
     assert all(block.torgb.weight.grad is not None for block in nets.g.synthesis.blocks.values())
