@@ -48,8 +48,8 @@ class MatchesSource(Method):
     as much, and weigh them as features. `image_weight` times the mean squared distance between the source's images and
     their translations is what a full translation costs at the anchor: too little does not hold the anchor at the
     source, too much holds the random noise as well. The distance differs by a factor of 50 between domains, and no
-    weight is right for all of them: `auto` divides `COST` by the mean squared distance between the mean images of source and
-    target. Trials that chose it: results/trials/image-weight.
+    weight is right for all of them: `auto` divides `COST` by the mean squared distance between the mean images of
+    source and target. Trials that chose it: results/trials/image-weight.
     """
 
     code_licence: ClassVar[str] = "NVIDIA Source Code License-NC"
