@@ -38,6 +38,8 @@ from benchmark.use.samples import read_pairs, read_samples
 
 Draw = Callable[[np.ndarray], np.ndarray]
 """Latents float32 [n, z_dim], unit normal -> pictures uint8 [n, R, R, 3]."""
+NETWORKS = (".pkl", ".pt", ".pth", ".safetensors")
+CARDS = (".md", ".json")
 NAME = re.compile(r"\w[\w.-]{0,63}")
 OF_SETS: tuple[Kind, ...] = (*POOLED, *CLUSTERED)
 """Kinds of metrics that need nothing but pictures."""
@@ -76,18 +78,20 @@ def measure(
 ) -> list[RunRecord]:
     """Measure `what` on the request's one domain, beside the untouched source; the new records, stored in `out`.
 
-    `what` is a checkpoint (.pkl, .pt, .safetensors), a folder or ZIP of pictures, or a function that draws pictures of
-    latents. `name` is the row's; by default the file's. `like`: the method whose noise and control a network is
-    evaluated with. `pairs`: the source's pictures of the same names as those of a folder; False for a function that
-    does not draw what the latents say. `seed` chooses the latents; the suite's first by default.
+    `what` is a checkpoint (.pkl, .pt, .safetensors) or the folder that `export` wrote, a folder or ZIP of pictures, or
+    a function that draws pictures of latents. `name` is the row's; by default that of the file or folder. `like`: the
+    method whose noise and control a network is evaluated with. `pairs`: the source's pictures of the same names as
+    those of a folder; False for a function that does not draw what the latents say. `seed` chooses the latents; the
+    suite's first by default.
     Raises BenchmarkError for what does not fit, before anything is measured.
     """
+    given = what.stem if isinstance(what, Path) else str(getattr(what, "__name__", ""))
+    what = network_in(what) if isinstance(what, Path) and what.is_dir() else what
     pictures = not isinstance(what, Path) or what.is_dir() or what.suffix.lower() == ".zip"
     if pairs is not None and not pictures:
         raise ConfigError("--pairs belongs to a folder of pictures: a network draws its pairs itself.")
     if like is not None and pictures:
         raise ConfigError("--as says with which noise and control a network draws: it is not for pictures.")
-    given = what.stem if isinstance(what, Path) else str(getattr(what, "__name__", ""))
     name = checked_name(name or given, request)
     run = bench(request, like, seed, out, console)
     with Bars(console) as bars:
@@ -99,6 +103,12 @@ def measure(
         run_job(zero_step(run), run)
     print_tables(records, run.store, console)
     return records
+
+
+def network_in(folder: Path) -> Path:
+    """The checkpoint that a folder holds beside its card alone, as `export` writes it; otherwise the folder."""
+    files = [path for path in folder.iterdir() if path.suffix.lower() not in CARDS]
+    return files[0] if len(files) == 1 and files[0].suffix.lower() in NETWORKS else folder
 
 
 def checked_name(name: str, request: Request) -> str:

@@ -80,6 +80,19 @@ def test_the_row_stands_marked_in_the_tables_of_the_run_and_is_not_ranked(
     assert drawn.code == 2 and "unknown method" in drawn.err
 
 
+def test_the_folder_that_export_wrote_is_its_network(finished: Finished, command: Command, tmp_path: Path) -> None:
+    shape = ("--domain", "toy-rings", "--method", "finetune", "--format", "safetensors", "--out", "exported")
+    assert command("export", str(finished.out), *shape).code == 0
+    assert sorted(path.suffix for path in (tmp_path / "exported").iterdir()) == [".md", ".safetensors"]
+    done = command("evaluate", "exported", *AGAINST, "--out", "res")
+    assert done.code == 0, done.err
+    (theirs,) = (r for r in records(tmp_path / "res") if r["outside"])
+    assert theirs["method"] == "exported" and theirs["metrics"] == of_run(finished, "finetune")["metrics"]
+    (tmp_path / "exported" / "more.safetensors").write_bytes(b"")
+    done = command("evaluate", "exported", *AGAINST, "--out", "res", "--name", "second")
+    assert done.code == 2 and "0 pictures" in done.err
+
+
 def test_other_weights_under_a_name_that_is_taken_are_refused(
     finished: Finished, command: Command, tmp_path: Path
 ) -> None:
