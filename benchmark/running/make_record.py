@@ -68,7 +68,7 @@ def make_record(
             "settings": settings(job, domain),
             "notes": [
                 *notes(method, domain, run.card),
-                *noise_notes(method, run.noise_shares),
+                *noise_notes(method, run.noise_shares, run.noise_moves),
                 *([] if job.outside else changed_settings(method, job.suite.train)),
                 *rank_notes(job),
                 *([weights.choice] if weights and weights.choice else []),
@@ -121,10 +121,14 @@ def rank_notes(job: Job) -> list[str]:
     return [f"Trained by {ranks} ranks together, {each}."] if ranks > 1 else []
 
 
-def noise_notes(method: Method, shares: Mapping[str, float]) -> list[str]:
-    """How much each layer of the source listens to its noise, and whether a control that acts on it can do anything."""
+def noise_notes(method: Method, shares: Mapping[str, float], moves: tuple[float, float] | None = None) -> list[str]:
+    """How much each layer of the source listens to its noise, how far two noises move an image (`noise_distances`), and
+    whether a control that acts on noise can do anything.
+    """
     layers = ", ".join(f"{name} {share:.2g}" for name, share in shares.items())
     said = [f"Noise of the source's layers, as a share of their features: {layers}."]
+    if moves:
+        said.append(f"Two noises of the source differ by {moves[0]:.3f} in ST-LPIPS, two latents by {moves[1]:.3f}.")
     if overrides(method, "noise") and max(shares.values(), default=0.0) < LEAST_SHARE:
         said.append(
             f"{method.title or method.name}: the control acts on noise, to which this source hardly listens; its rows "

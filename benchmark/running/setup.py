@@ -30,7 +30,7 @@ from benchmark.running.plan import Job, check, plan
 from benchmark.running.shortages import require_choice, size_notes
 from benchmark.sources import SourceCard, find_source, list_sources, load_source
 from benchmark.sources.inverted import Inverted
-from benchmark.sources.noise import noise_shares
+from benchmark.sources.noise import noise_distances, noise_shares
 from benchmark.sources.source import Source
 from benchmark.stylegan2 import Nets
 from benchmark.stylegan2.weights import architecture_of
@@ -106,6 +106,8 @@ class Run:
     """What else the records have to say."""
     noise_shares: Mapping[str, float] = field(default_factory=dict)
     """The share that noise has of the features of each layer of the source."""
+    noise_moves: tuple[float, float] | None = None
+    """ST-LPIPS between two of the source's noises at a latent, and between two latents at a noise."""
     files: Mapping[str, Handed] = field(default_factory=dict)
     """Weight files that methods need, by key."""
     start_ranks: Callable[[Job], None] | None = None
@@ -165,7 +167,7 @@ def prepare(request: Request, out: Path, console: Console) -> Run:
     remarks = tuple(filter(None, [tuned_to_another(request, suite, nets.cfg)]))
     for remark in remarks:
         console.print(f"warning: {remark}", style="yellow", markup=False, soft_wrap=True)
-    shares = noise_shares(nets.g_ema, 4)
+    shares, moves = noise_shares(nets.g_ema, 4), noise_distances(nets.g_ema, cache, 8)
     nets = nets.to(device)
     if device != "cpu" and (said := warning_of_memory(suite, nets, device)):
         console.print(said, style="red", markup=False, soft_wrap=True)
@@ -181,6 +183,7 @@ def prepare(request: Request, out: Path, console: Console) -> Run:
         jobs,
         remarks=remarks,
         noise_shares=shares,
+        noise_moves=moves,
         files=files,
     )
 

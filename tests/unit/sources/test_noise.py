@@ -60,3 +60,6 @@ def test_rows_whose_control_acts_on_noise_say_so_where_it_cannot() -> None:
             "Noise of the source's layers, as a share of their features: b4.conv1 0.071, b8.conv0 0.001."
         ]
     assert len(noise_notes(Finetune(), {"b4.conv1": 0.001})) == 1
+    assert noise_notes(Finetune(), {}, (0.0081, 0.22))[1:] == [
+        "Two noises of the source differ by 0.008 in ST-LPIPS, two latents by 0.220."
+    ]
