@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from benchmark.report.group import group_of
 from benchmark.report.statistics.trade_off import dominated_share
-from benchmark.report.tables.controls import Curve, control_table, measures, value_tables
+from benchmark.report.tables.controls import control_table, value_tables
+from benchmark.report.tables.ways import Curve, measures
 from benchmark.results import MetricValue, RunRecord
 
 POINTS = st.lists(st.tuples(st.integers(-2, 12), st.integers(-2, 12)), max_size=6)
