@@ -137,7 +137,8 @@ def _certain(group: Group) -> str:
     if seeds < 2:
         return ""
     name, least = short_title(group.fidelity or ""), detectable(group)
-    shown = f"{seeds} seeds would show a {name} difference of {least:.2g} with 80 % power" if least else ""
+    than = f" from {group.plain.base}" if group.plain else ""
+    shown = f"{seeds} seeds would show a {name} difference{than} of {least:.2g} with 80 % power" if least else ""
     corrected = holm({f"{label}\0{d}": t.p_value for (label, d), t in tests.items()}).p_values
     needed, other = seeds_needed(0.05, max(1, len(corrected))), group.plain.base if group.plain else "the best"
     if seeds < needed and not any(p <= 0.05 for p in corrected.values()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from benchmark.report.figures.axes import Panel, scale_of
@@ -15,9 +16,9 @@ from benchmark.report.tables.table import ARROWS, number, spread
 from benchmark.report.tables.trade_off import course_metric, training_path
 from benchmark.results.record import control_order
 
-WIDTH, HEIGHT, SIZE = 366, 320, 11
-SHIFTS = (0, -11, 11, -22, 22, -33, 33, -44, 44, -58, 58, -72, 72)
-"""How far a name may be moved up or down, px."""
+WIDTH, HEIGHT, SIZE = 366, 296, 11
+SHIFTS, ASIDE = tuple(12.5 * i for i in range(-6, 7)), (9, 26, 50, 80)
+"""How far a name may be moved up or down, and how far beside its mean it may begin, px."""
 NAMED = 12
 """More methods than this are named in a legend and not beside their points."""
 
@@ -35,6 +36,10 @@ class Box:
         """Whether the two lie on each other."""
         across = self.left < other.right and other.left < self.right
         return across and self.top < other.bottom and other.top < self.bottom
+
+    def away(self, x: float, y: float) -> float:
+        """How far its nearer end is from a point; up and down count more, as they lead to other points' names."""
+        return abs((self.top + self.bottom) / 2 - y) + 0.4 * min(abs(self.left - x), abs(self.right - x))
 
     def inside(self, other: Box) -> bool:
         """Whether all of it lies in the other."""
@@ -150,8 +155,7 @@ def _names(panel: Panel, places: list[Place]) -> None:
         text = "source" if p.line.zero_step else cut(p.line.base, 150, SIZE)
         width = width_of(text, SIZE - 0.5)
         frame = Box(panel.left, panel.top - 4, panel.on.width, panel.top + panel.height)
-        starts = [x + 9, x - 9 - width, x + 26, x - 26 - width]
-        boxes = [Box(left, y + dy - 6, left + width, y + dy + 6) for dy in SHIFTS for left in starts]
+        boxes = sorted(_boxes(x, y, width), key=lambda box: box.away(x, y))
         found = next((box for box in boxes if box.inside(frame) and not any(map(box.meets, taken))), None)
         if found is not None:
             taken.append(found)
@@ -161,6 +165,14 @@ def _names(panel: Panel, places: list[Place]) -> None:
                 panel.on.line([(x, y), (near, middle)], width=0.7, opacity=0.5)
             panel.on.text(found.left, found.top + 10, text, SIZE)
             panel.on.close()
+
+
+def _boxes(x: float, y: float, width: float) -> Iterator[Box]:
+    """Where a name of this width may stand beside a mean."""
+    for dy in SHIFTS:
+        for aside in ASIDE:
+            yield Box(x + aside, y + dy - 6, x + aside + width, y + dy + 6)
+            yield Box(x - aside - width, y + dy - 6, x - aside, y + dy + 6)
 
 
 def _legend(drawing: Drawing, names: list[str], drawn: dict[str, Style]) -> None:

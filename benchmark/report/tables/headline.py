@@ -32,11 +32,13 @@ MEANING = {
     "FD": "distance of generated from real images of the target, as sets",
     "FID": "distance of generated from real images of the target, as sets",
     "to source": "distance from the source's image of the same latent, 0 is unchanged",
-    "error": "distance from the right answer, the source's own drawing in the target's medium",
+    "error": "distance from the right answer, the source's drawing in the target's medium",
     "recall": "share of real images that generated ones resemble, the variety",
     "variety": "distance of generated images from each other around one training image",
 }
 """Title of a column -> what it is, for a reader who has never seen it."""
+SAID = (" to the source", " to the right answer", " both")
+"""What titles of metrics repeat of these meanings."""
 OUTSIDE = (
     "Rows marked (outside) were measured here and trained elsewhere: what their training cost, its seed and its images "
     "are unknown; they are neither ranked nor marked."
@@ -126,7 +128,7 @@ def caption(group: Group, order: Ranking | None, remarks: list[str]) -> tuple[st
     spread = f"Mean ± standard deviation of {seeds} training seeds" if seeds > 1 else "One seed: no ±"
     ordered = ""
     if order and len(order.test.ranks) > 1:
-        ordered = f"; methods at their default control, ordered by mean rank in {short_title(order.metric)}"
+        ordered = f", at default controls, ordered by mean rank in {short_title(order.metric)}"
         ordered += f" over {order.test.blocks} (domain, seed) blocks"
     said.append(f"{spread}{ordered}.")
     said.append(_marks_words(group, remarks))
@@ -156,10 +158,12 @@ def _measured_with(group: Group) -> list[tuple[str, str]]:
                 size = f", {m.n} {unit}" if m.n else ""
                 name = short_title(metric)
                 what = (m.title or metric).removeprefix(f"{name}, ")
+                for said in SAID if name in MEANING else ():
+                    what = what.replace(said, "")
                 titles.setdefault((name, f"{what}{size}"), []).append(domain)
-    texts = []
+    texts, names = [], [name for name, _ in titles]
     for (name, text), where in titles.items():
-        place = "" if len(where) == len(group.domains) else f" ({', '.join(where)})"
+        place = f" ({', '.join(where)})" if names.count(name) > 1 else ""
         what = f"{MEANING[name]} ({text})" if name in MEANING else text
         texts.append((name, f"{name}{place}: {what}."))
     return texts
@@ -183,7 +187,7 @@ def _range(group: Group) -> str:
     label, own = max(group.ratios.items(), key=lambda p: max(p[1]) / min(p[1]))
     if len(own) < 2 or max(own) < 1.01 * min(own):
         return ""
-    return f"; uncertain, as a mean of single runs: those of {base[label]} range from {min(own):.2f} to {max(own):.2f}"
+    return f"; uncertain: single runs of {base[label]} range from {min(own):.2f} to {max(own):.2f}"
 
 
 def _marks_words(group: Group, remarks: list[str]) -> str:

@@ -16,13 +16,12 @@ from benchmark.report.tables.table import (
     Column,
     Row,
     Table,
-    decimals,
-    mean_text,
     number,
-    spread,
 )
 from benchmark.report.tables.ways import Curve, changes, measures, numbered, still, unevenness, way_title, ways
 
+DIGITS = 3
+TITLE = "How smooth is each control?"
 MEANING = {
     "share of the way": "0 at the source, 1 at the right answer",
     "to source": "distance to the source's image of the same latent",
@@ -49,7 +48,7 @@ def smoothness_table(group: Group) -> Table | None:
     for domain in domains:
         name = way_title(group.way(domain) or "")
         columns += [Column(domain, name), Column(domain, "monotone"), Column(domain, "unevenness", "↓")]
-    return Table("Controls", tuple(columns), tuple(rows), (), _caption(found), "control", _legend(group, domains))
+    return Table(TITLE, tuple(columns), tuple(rows), (), _caption(found), "control", _legend(group, domains))
 
 
 def _label(base: str, lines: Sequence[Line]) -> str:
@@ -63,7 +62,7 @@ def _cells(group: Group, domain: str, own: list[Curve], keys: tuple[str, ...]) -
     """From the first to the last value, whether each seed goes one way, and largest over mean step."""
     if not own:
         return [Cell(MISSING)] * 3
-    digits = column_digits(group, domain, group.way(domain) or "")
+    digits = min(DIGITS, column_digits(group, domain, group.way(domain) or ""))
     ends = (sum(curve.far[i] for curve in own) / len(own) for i in (0, -1))
     way = Cell(" to ".join(number(v, digits) if v else "0" for v in ends), keys=keys)
     if still(own):
@@ -72,8 +71,7 @@ def _cells(group: Group, domain: str, own: list[Curve], keys: tuple[str, ...]) -
     straight = sum((measures(curve)["directness"] or 0) > 1 - 1e-9 for curve in moving)
     word = "yes" if straight == len(moving) else f"{straight} of {len(moving)} seeds" if straight else "no"
     uneven = [v for curve in moving if (v := unevenness(changes(curve))) is not None]
-    text = mean_text(uneven, decimals(spread(uneven), max(uneven), 2))
-    return [way, Cell(word), Cell(text, keys=keys)]
+    return [way, Cell(word), Cell(number(sum(uneven) / len(uneven), 2), keys=keys)]
 
 
 def _legend(group: Group, domains: Sequence[str]) -> tuple[tuple[str, str], ...]:
@@ -89,7 +87,10 @@ def _legend(group: Group, domains: Sequence[str]) -> tuple[tuple[str, str], ...]
         *said,
         ("models", "models: generators to keep; 1 serves all values of the control."),
         ("monotone", "monotone: no step turns back, in any seed."),
-        ("unevenness", f"unevenness: largest over mean step, 1 is even; {MISSING}: the whole way is within noise."),
+        (
+            "unevenness",
+            f"unevenness: largest over mean step, mean of the seeds, 1 is even; {MISSING}: all is within noise.",
+        ),
     )
 
 
