@@ -102,7 +102,7 @@ def _told(group: Group, found: dict[str, tuple[Line, float]], name: str, rivals:
         for who, d in even.items()
     ]
     rest = [d for d in found if not any(d in own for own in (*won.values(), *even.values()))]
-    parts += [f"the best is not significantly better than most others on {_where(group, rest)}"] if rest else []
+    parts += [f"no significant lead on {_where(group, rest)}"] if rest else []
     lead = (
         "Clear winner" if won and not even and not rest else "No clear winner" if not won else "Winner of some domains"
     )

@@ -173,12 +173,10 @@ def _cost_words(group: Group) -> list[tuple[str, str]]:
     if not group.ratios or group.plain is None:
         return []
     devices = sorted({device_of(r) for line in group.shown for r in line.records if r.status == "done"})
-    said = [
-        ("cost", f"cost: training time per image, {TIMES} {group.plain.base} ({'; '.join(devices)}){_range(group)}.")
-    ]
-    if any(r.timing.reused_training for line in group.shown for r in line.records):
-        said.append(("cost", f"{SHARED} Uses another method's training."))
-    return said
+    shared = any(r.timing.reused_training for line in group.shown for r in line.records)
+    mark = f" {SHARED} Uses another method's training." if shared else ""
+    where = f"{TIMES} {group.plain.base} ({'; '.join(devices)})"
+    return [("cost", f"cost: training time per image, {where}{_range(group)}.{mark}")]
 
 
 def _range(group: Group) -> str:

@@ -83,21 +83,17 @@ def _legend(group: Group, domains: Sequence[str]) -> tuple[tuple[str, str], ...]
         name = way_title(metric)
         what = MEANING.get(name, group.examples[own[0], metric].title or metric)
         said.append((name, f"{name} ({', '.join(own)}): {what}; at the first and the last value of the control."))
-    return (
-        *said,
-        ("models", "models: generators to keep; 1 serves all values of the control."),
-        ("monotone", "monotone: no step turns back, in any seed."),
-        (
-            "unevenness",
-            f"unevenness: largest over mean step, mean of the seeds, 1 is even; {MISSING}: all is within noise.",
-        ),
-    )
+    return (*said, ("models", "models: generators to keep; 1 serves all values of the control."))
 
 
 def _caption(found: dict[tuple[str, str], list[Curve]]) -> tuple[str, ...]:
-    """Whose steps are fewer or more than those of most, where controls differ in that."""
+    """What the columns say of every measure, and whose steps are fewer or more than those of most."""
     counts = {base: len(changes(own[0])) for (base, _), own in found.items()}
     usual = max(sorted(set(counts.values())), key=[*counts.values()].count)
     others = [f"{base} {n}" for base, n in counts.items() if n != usual]
     said = f"Steps measured: {', '.join(others)}, all others {usual}; compare unevenness where they are alike."
-    return (said,) if others else ()
+    return (
+        "monotone: no step turns back, in any seed. unevenness: largest over mean step, mean of the seeds; 1 is even. "
+        f"{MISSING}: all is within noise.",
+        *([said] if others else []),
+    )
