@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from benchmark.report.section import Section
-from benchmark.report.tables.table import Cell, Column, Row, Table, brief, narrow, select
+from benchmark.report.tables.table import Cell, Column, Row, Table, brief, narrow, select, shortened
 
 WIDTH = 80
 LABEL, LONG_LABEL, NAME = 24, 40, 20
@@ -103,7 +103,7 @@ def _is_first(table: Table, column: int) -> bool:
 def _label(row: Row, most: int) -> str:
     """The method without its control where there is no room for it."""
     text = row.label if len(row.label) <= most or not row.method else row.method
-    return brief(text, most) + _marks(row)
+    return shortened(text, most) + _marks(row)
 
 
 def _short(cell: Cell, whole: bool) -> str:

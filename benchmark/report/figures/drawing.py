@@ -15,6 +15,8 @@ from pathlib import Path
 
 from markupsafe import Markup, escape
 
+from benchmark.report.tables.table import shortened
+
 FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]|[\ud800-\udfff]")
 """What HTML and XML do not allow in a text."""
 COLOURS = ("#1845fb", "#ff5e02", "#c91f16", "#c849a9", "#adad7d", "#86c8dd", "#578dff", "#656364")
@@ -212,9 +214,8 @@ def width_of(text: str, size: float) -> float:
 
 
 def cut(text: str, room: float, size: float) -> str:
-    """``text`` in at most ``room`` px."""
-    most = max(2, int(room / (0.6 * size)))
-    return text if len(text) <= most else text[: most - 1] + "…"
+    """``text`` in at most ``room`` px; both ends are kept, as names of variants differ in their last letters."""
+    return shortened(text, max(2, int(room / (0.6 * size))))
 
 
 def wrapped(text: str, room: float, size: float) -> list[str]:
