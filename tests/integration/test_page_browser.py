@@ -153,9 +153,13 @@ def test_the_first_screen_answers_without_scrolling(visit: Callable[..., Page]) 
     smooth = page.get_by_role("region", name="How smooth is each control?, table")
     assert " ".join(smooth.locator("tbody tr").inner_text().split()) == "fix (noise 0 to 1) – 0.300 to 0.300 – –"
     chart = page.get_by_role("img", name="KID against to source on rings")
-    for what in (page.locator("table").first, smooth, chart):
+    for what in (page.locator("table").first, chart):
         box = what.bounding_box()
-        assert box is not None and box["y"] + 60 < 800 and box["x"] + box["width"] <= 1280
+        assert box is not None and box["y"] < 700 and box["x"] + box["width"] <= 1280
+    places = (page.locator("table").first, smooth, page.locator("h2", has_text="In words"))
+    below = [where.bounding_box() for where in places]
+    tops = [box["y"] for box in below if box is not None]
+    assert len(tops) == 3 and tops == sorted(tops), "controls stand right below the headline"
 
 
 @pytest.mark.parametrize("width", [1280, 390])
