@@ -10,11 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmark.report import summary
 from benchmark.report.group import best_possible, group_of
+from benchmark.report.section import section_of
 from benchmark.report.sentences import sentences
 from benchmark.report.statistics.trade_off import dominated_share
 from benchmark.report.tables.controls import control_table, value_tables
+from benchmark.report.tables.smoothness import TITLE as SMOOTH
 from benchmark.report.tables.smoothness import smoothness_table
+from benchmark.report.tables.table import shortened
 from benchmark.report.tables.ways import Curve, measures
 from benchmark.results import MetricValue, RunRecord
 
@@ -186,3 +190,18 @@ def test_the_best_possible_score_is_the_end_that_the_direction_says() -> None:
     kept = MetricValue(value=0.5, n=9, better="higher", **ends)
     found = best_possible([record("a", None, {"identity_x": kept, "error_x": MetricValue(value=0.1, n=9, **ends)})])
     assert found == {("d", "identity_x"): 1.0, ("d", "error_x"): 0.01}
+
+
+def test_the_terminal_shows_controls_below_the_headline_and_explains_short_titles() -> None:
+    long = way("a method of a long name", [0.0, 0.1, 0.3], metric=FAR)
+    lines = summary(section_of(group_of([SOURCE, *long]))).splitlines()
+    assert max(map(len, lines)) <= 80
+    (row,) = [line for line in lines if line.startswith("a method of a long name (noise 0 to 1)")]
+    assert row.split()[-5:] == ["0", "to", "0.300", "yes", "1.33"] and lines.index(row) > lines.index(SMOOTH)
+    text = " ".join(lines)
+    assert "distance = to source, averaged (d): " in text and "unevenness: largest over mean step" in text
+
+
+def test_names_of_variants_are_cut_in_their_middle() -> None:
+    assert shortened("Feature matching (weight=0.05)", 24) == "Feature matc…eight=0.05)"
+    assert shortened("short", 5) == "short" and shortened("letters", 2) == "l…"
