@@ -25,9 +25,9 @@ from benchmark.report.render import markdown_table
 from benchmark.report.statistics.paired import holm, paired
 from benchmark.report.statistics.power import detectable_difference
 from benchmark.report.statistics.trade_off import Point, distance_at, dominated_share
-from benchmark.report.tables.controls import curves, measures
 from benchmark.report.tables.table import MISSING, Cell, Column, Row, Table, spread
 from benchmark.report.tables.trade_off import corner, points, scores
+from benchmark.report.tables.ways import curves, measures
 from benchmark.report.write import read
 from benchmark.results.reals import read_reals
 

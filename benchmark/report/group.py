@@ -32,6 +32,7 @@ from benchmark.results.record import control_order
 SOURCE = "source, untouched"
 ERRORS: tuple[Kind, ...] = ("translation_error_l1", "translation_error")
 PRESERVATION: tuple[Kind, ...] = ("consistency_anchor", "consistency", "distance_averaged")
+WAY: tuple[Kind, ...] = ("share_of_the_way", "distance_averaged", *PRESERVATION)
 VARIETY: tuple[Kind, ...] = ("recall", "intra")
 SHORT: dict[Kind, str] = {
     "kid": "KID",
@@ -180,6 +181,11 @@ class Group:
         """The error against the right answer where that is known, else the distance to the source."""
         return self._first(domain, ERRORS) or self._first(domain, PRESERVATION)
 
+    def way(self, domain: str) -> str | None:
+        """What a control moves: the share of the way to the right answer where that is known, else the distance to the
+        source, with the noise averaged out where that was measured."""
+        return self._first(domain, WAY)
+
     def variety(self, domain: str) -> str | None:
         """A metric of variety that is off its floor: where all are near 0 it tells nothing."""
         metric = self._first(domain, VARIETY)
@@ -263,12 +269,16 @@ def row_label(line: Line) -> str:
 
 
 def best_possible(records: Sequence[RunRecord]) -> dict[tuple[str, str], float]:
-    """(domain, metric) -> what the best possible images score, where the records say so (``floor`` of a value)."""
+    """(domain, metric) -> what the best possible images score, where the records say so.
+
+    That is the low end of a metric's scale (``floor``) where lower is better, else its high end (``ceiling``).
+    """
     found: dict[tuple[str, str], float] = {}
     for r in records:
         for name, m in r.metrics.items():
-            if m.floor is not None and m.value is not None:
-                found.setdefault((r.domain, name), m.floor)
+            best = m.floor if m.better == "lower" else m.ceiling
+            if best is not None and m.value is not None:
+                found.setdefault((r.domain, name), best)
     return found
 
 

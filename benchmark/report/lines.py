@@ -123,8 +123,8 @@ def taught_by(record: RunRecord, metric: str) -> bool:
 
 def device_of(record: RunRecord) -> str:
     """For instance ``cpu, 2 threads``."""
-    threads = record.environment.get("threads")
-    return f"{record.environment.get('device', 'unknown device')}" + (f", {threads} threads" if threads else "")
+    device, threads = record.environment.get("device", "unknown device"), record.environment.get("threads")
+    return f"{device}, {threads} thread{'' if threads == 1 else 's'}" if threads else str(device)
 
 
 def lengths(records: Iterable[RunRecord]) -> str:

@@ -14,6 +14,7 @@ from benchmark.report.tables.cost import cost_table
 from benchmark.report.tables.differences import pairs_table
 from benchmark.report.tables.headline import headline
 from benchmark.report.tables.metrics import metric_table, unavailable
+from benchmark.report.tables.smoothness import smoothness_table
 from benchmark.report.tables.table import Table
 from benchmark.report.tables.trade_off import aggregate_table, equal_fidelity_table
 from benchmark.results import RunRecord
@@ -27,6 +28,7 @@ class Section:
     question: str
     sentences: tuple[str, ...]
     headline: Table
+    smoothness: Table | None
     metrics: tuple[Table, ...]
     comparisons: tuple[Table, ...]
     controls: tuple[Table, ...]
@@ -44,8 +46,8 @@ class Section:
     @property
     def appendix(self) -> tuple[Table, ...]:
         """All tables but the headline."""
-        last = (self.published, self.cost)
-        return (*self.comparisons, *self.metrics, *self.controls, *(t for t in last if t is not None))
+        found = (self.smoothness, *self.comparisons, *self.metrics, *self.controls, self.published, self.cost)
+        return tuple(t for t in found if t is not None)
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -63,6 +65,7 @@ def section_of(records: Sequence[RunRecord] | Group) -> Section:
         question(group),
         sentences(group),
         headline(group),
+        smoothness_table(group),
         tuple(t for name in group.metrics if (t := metric_table(group, name)) is not None),
         tuple(t for t in compared if t is not None),
         (*value_tables(group), *([curves] if curves else [])),

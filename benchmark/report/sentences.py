@@ -5,10 +5,11 @@ from __future__ import annotations
 from benchmark.report.group import Group, short_title
 from benchmark.report.lines import Line
 from benchmark.report.statistics.paired import holm, seeds_needed
-from benchmark.report.tables.controls import Curve, curves, measures
 from benchmark.report.tables.differences import comparisons, detectable
+from benchmark.report.tables.metrics import competition
 from benchmark.report.tables.ranking import ranking
 from benchmark.report.tables.trade_off import equal_fidelity, scores
+from benchmark.report.tables.ways import Curve, changes, measures, still, unevenness, ways
 
 MANY, STRAIGHT = 4, 0.9
 MOST = 8
@@ -20,12 +21,8 @@ def sentences(group: Group) -> tuple[str, ...]:
     """At most seven; the same records give the same words."""
     if group.fidelity is None:
         return ("No method has a number yet.",)
-    return tuple(
-        filter(
-            None,
-            (_best(group), _certain(group), _ranks(group), _kept(group), _equal(group), _controls(group), _cost(group)),
-        )
-    )
+    makers = (_verdict, _certain, _ranks, _kept, _equal, _controls, _cost)
+    return tuple(text for make in makers if (text := make(group)))
 
 
 def question(group: Group) -> str:
@@ -60,22 +57,68 @@ def winners(group: Group) -> dict[str, tuple[Line, float]]:
     return found
 
 
-def _best(group: Group) -> str:
+def _verdict(group: Group) -> str:
+    """Who wins, or that nobody does and why; then the best mean of each domain."""
     name, found = short_title(group.fidelity or ""), winners(group)
     if not found:
         return ""
-    word = "lowest" if group.better(group.fidelity or "") == "lower" else "highest"
+    word = "Lowest" if group.better(group.fidelity or "") == "lower" else "Highest"
+    lead = _winner(group, found)
+    return f"{lead}{word} {name}{' (mean)' if len(group.seeds) > 1 else ''}: {_lowest(group, found)}."
+
+
+def _winner(group: Group, found: dict[str, tuple[Line, float]]) -> str:
+    """The verdict itself, by the tests that make the marks of the headline; nothing where a method is alone."""
+    name, seeds = short_title(group.fidelity or ""), len(group.seeds)
+    rivals = max(sum(group.competes(x, d, group.fidelity or "") for x in group.shown) for d in found)
+    if rivals < 2:
+        return ""
+    if seeds < 2:
+        return "No winner can be named: with one seed no difference can be told from chance. "
+    needed = seeds_needed(0.05, rivals - 1)
+    if seeds < needed:
+        return (
+            f"No clear winner: with {seeds} seeds no method can be significantly better than all others on a domain "
+            f"({needed} seeds are needed). "
+        )
+    return _told(group, found, name, rivals)
+
+
+def _told(group: Group, found: dict[str, tuple[Line, float]], name: str, rivals: int) -> str:
+    """Who is significantly better than all others, and where a few are not significantly apart."""
+    base = {line.label: line.base for line in group.shown}
+    won, even = dict[str, list[str]](), dict[str, list[str]]()
+    for domain in found:
+        tie = competition(group, domain, group.fidelity or "")
+        if tie is not None and len(tie.marked) == 1:
+            won.setdefault(base[tie.best], []).append(domain)
+        elif tie is not None and len(tie.marked) < min(rivals, MANY):
+            even.setdefault(listed(sorted(base[label] for label in tie.marked)), []).append(domain)
+    parts = [
+        f"{who} has a significantly better {name} than every other on {_where(group, d)}" for who, d in won.items()
+    ]
+    parts += [
+        f"{who} are not significantly apart on {_where(group, d)}, all others are significantly worse"
+        for who, d in even.items()
+    ]
+    rest = [d for d in found if not any(d in own for own in (*won.values(), *even.values()))]
+    parts += [f"no significant lead on {_where(group, rest)}"] if rest else []
+    lead = (
+        "Clear winner" if won and not even and not rest else "No clear winner" if not won else "Winner of some domains"
+    )
+    return f"{lead}: {'; '.join(parts)}. "
+
+
+def _lowest(group: Group, found: dict[str, tuple[Line, float]]) -> str:
     bases = {line.base for line, _ in found.values()}
     if len(bases) == 1 and len(found) > 1:
-        where = "both domains" if len(found) == 2 else f"all {len(found)} domains"
-        texts = f"{next(iter(bases))} has the {word} {name} on {where}"
-        return f"{texts} ({_closed(group, found)})." if (_closed(group, found)) else f"{texts}."
+        where, closed = _where(group, [*found]), _closed(group, found)
+        return f"{next(iter(bases))} on {where}{f' ({closed})' if closed else ''}"
     if len(found) > MANY:
         counts = {b: sum(x.base == b for x, _ in found.values()) for b in sorted(bases)}
         order = sorted(counts.items(), key=lambda p: -p[1])
-        return f"Most often the {word} {name}: {', '.join(f'{b} ({n} of {len(found)} domains)' for b, n in order[:3])}."
-    parts = [f"{line.base} has the {word} {name} on {d} ({value:.3g})" for d, (line, value) in found.items()]
-    return f"{'; '.join(parts)}."
+        return f"most often {', '.join(f'{b} ({n} of {len(found)} domains)' for b, n in order[:3])}"
+    return ", ".join(f"{line.base} on {d} ({value:.3g})" for d, (line, value) in found.items())
 
 
 def _closed(group: Group, found: dict[str, tuple[Line, float]]) -> str:
@@ -92,17 +135,16 @@ def _certain(group: Group) -> str:
     tests = comparisons(group)
     seeds = max((t.n for t in tests.values()), default=len(group.seeds))
     if seeds < 2:
-        return "One seed: no difference can be told from chance."
+        return ""
     name, least = short_title(group.fidelity or ""), detectable(group)
-    shown = f"{seeds} seeds would show a {name} difference of {least:.2g} with 80 % power" if least else ""
+    than = f" from {group.plain.base}" if group.plain else ""
+    shown = f"{seeds} seeds would show a {name} difference{than} of {least:.2g} with 80 % power" if least else ""
     corrected = holm({f"{label}\0{d}": t.p_value for (label, d), t in tests.items()}).p_values
     needed, other = seeds_needed(0.05, max(1, len(corrected))), group.plain.base if group.plain else "the best"
     if seeds < needed and not any(p <= 0.05 for p in corrected.values()):
-        least_seeds = max(needed, seeds_needed(0.05))
-        said = (
-            f"With {seeds} seeds no difference from {other} on a domain can be significant ({least_seeds} are needed)"
-        )
-        return f"{said}; {shown}." if shown else f"{said}."
+        least_seeds = seeds_needed(0.05)
+        said = f"With {seeds} seeds no difference from {other} on a domain can be significant ({needed} are needed)"
+        return "; ".join([*([said] if seeds >= least_seeds else []), *([shown] if shown else [])]) + "." * bool(shown)
     clear: dict[str, dict[str, list[str]]] = {}
     bases = {x.label: x.base for x in group.shown}
     for key, p in corrected.items():
@@ -121,6 +163,8 @@ def _certain(group: Group) -> str:
 
 
 def _where(group: Group, domains: list[str]) -> str:
+    if len(domains) == len(group.domains) > 1:
+        return "both domains" if len(domains) == 2 else f"all {len(domains)} domains"
     return ", ".join(domains) if len(domains) <= 2 else f"{len(domains)} of {len(group.domains)} domains"
 
 
@@ -177,23 +221,22 @@ def _equal(group: Group) -> str:
 
 
 def _controls(group: Group) -> str:
-    """How smooth the controls are: unevenness, mean over domains and seeds."""
-    parts, still = [], []
+    """How smooth the controls are: unevenness, mean over domains and seeds, the most even first."""
     grouped: dict[str, list[Curve]] = {}
-    for (base, _, _), curve in curves(group).items():
-        grouped.setdefault(base, []).append(curve)
+    for (base, _), own in ways(group).items():
+        grouped.setdefault(base, []).extend(own)
+    quiet = [base for base, own in grouped.items() if still(own)]
+    found, turning = dict[str, float](), []
     for base, own in grouped.items():
-        if all(curve.still for curve in own):
-            still.append(base)
-            continue
-        found = [v for curve in own if (v := measures(curve)["unevenness"]) is not None]
-        direct = [v for curve in own if (v := measures(curve)["directness"]) is not None]
-        turns = direct and sum(direct) / len(direct) < STRAIGHT
-        words = [f"unevenness {sum(found) / len(found):.2f}"] if found else []
-        words += ["turns back on its way"] if turns else ["goes one way"] if direct and not found else []
-        parts += [f"{base} {', '.join(words)}"] if words else []
-    said = [f"{'; '.join(parts[:MANY])} (1 is even)"] if any("unevenness" in p for p in parts) else parts[:MANY]
-    said += [f"that of {listed(still)} changes nothing here that can be told from noise"] if still else []
+        moving = [curve for curve in own if not curve.still]
+        sizes = [v for curve in moving if (v := unevenness(changes(curve))) is not None]
+        found |= {base: sum(sizes) / len(sizes)} if sizes else {}
+        direct = [v for curve in moving if (v := measures(curve)["directness"]) is not None]
+        turning += [base] if direct and sum(direct) / len(direct) < STRAIGHT else []
+    order = sorted(found.items(), key=lambda p: p[1])[:MANY]
+    said = [f"largest over mean step (1 is even): {', '.join(f'{b} {v:.2f}' for b, v in order)}"] if order else []
+    said += [f"{listed(turning)} {'turn' if len(turning) > 1 else 'turns'} back on the way"] if turning else []
+    said += [f"that of {listed(quiet)} changes nothing here that can be told from noise"] if quiet else []
     return f"Controls: {'; '.join(said)}." if said else ""
 
 
@@ -206,7 +249,13 @@ def _cost(group: Group) -> str:
     if len(trained) < 2:
         return ""
     low, high = min(trained, key=trained.__getitem__), max(trained, key=trained.__getitem__)
+    several = max(map(len, group.ratios.values())) > 1
+    low, high = (f"{own[x].base} {trained[x]:.2f}{_runs(group.ratios[x])}" for x in (low, high))
     return (
-        f"Training time per image: {own[low].base} {trained[low]:.2f} to {own[high].base} {trained[high]:.2f} times "
-        f"{group.plain.base}'s."
+        f"Training time per image: {low} to {high} times {group.plain.base}'s"
+        f"{', in brackets the range of single runs' if several else ''}."
     )
+
+
+def _runs(ratios: list[float]) -> str:
+    return f" ({min(ratios):.2f} to {max(ratios):.2f})" if len(ratios) > 1 else ""

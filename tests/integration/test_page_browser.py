@@ -146,10 +146,33 @@ def test_a_column_sorts_by_keyboard_best_first(visit: Callable[..., Page]) -> No
 
 def test_the_first_screen_answers_without_scrolling(visit: Callable[..., Page]) -> None:
     page = visit(1280)
-    assert "b<script>document.title='harm'</script> has the lowest KID on rings" in page.locator(".answer").inner_text()
-    for what in (page.locator("table").first, page.get_by_role("img", name="KID against to source on rings")):
+    said = page.locator(".verdict").inner_text()
+    assert (
+        said.startswith("No clear winner: with 2 seeds") and "b<script>document.title='harm'</script> on rings" in said
+    )
+    smooth = page.get_by_role("region", name="How smooth is each control?, table")
+    assert " ".join(smooth.locator("tbody tr").inner_text().split()) == "fix (noise 0 to 1) – 0.300 to 0.300 – –"
+    chart = page.get_by_role("img", name="KID against to source on rings")
+    for what in (page.locator("table").first, chart):
         box = what.bounding_box()
         assert box is not None and box["y"] < 700 and box["x"] + box["width"] <= 1280
+    places = (page.locator("table").first, smooth, page.locator("h2", has_text="In words"))
+    below = [where.bounding_box() for where in places]
+    tops = [box["y"] for box in below if box is not None]
+    assert len(tops) == 3 and tops == sorted(tops), "controls stand right below the headline"
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_words_of_the_trade_off_are_read_without_zoom(visit: Callable[..., Page], width: int) -> None:
+    page = visit(width)
+    chart = page.get_by_role("img", name="KID against to source on rings")
+    box, sizes = (
+        chart.bounding_box(),
+        chart.locator("text").evaluate_all("(all) => all.map((t) => t.getAttribute('font-size'))"),
+    )
+    assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= width
+    scale = box["width"] / float(str(chart.get_attribute("width")))
+    assert min(map(float, sizes)) * scale >= 10.5, "px on the screen"
 
 
 def test_filters_hide_methods_everywhere_and_one_metric_is_shown_at_a_time(visit: Callable[..., Page]) -> None:

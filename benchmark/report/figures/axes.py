@@ -93,13 +93,13 @@ class Panel:
         for value in self.y.ticks():
             _, y = self.at(self.x.low, value)
             on.line([(self.left, y), (self.left + self.width, y)], width=0.7, opacity=0.18)
-            on.text(self.left - 5, y + 3.5, label(value), 10, "end")
+            on.text(self.left - 5, y + 3.5, label(value), 11, "end")
         for value in self.x.ticks() if ticks_below else []:
             x, _ = self.at(value, self.y.low)
             on.line([(x, self.top), (x, foot)], width=0.7, opacity=0.18)
-            on.text(x, foot + 13, label(value), 10, "middle")
+            on.text(x, foot + 13, label(value), 11, "middle")
         on.line([(self.left, self.top), (self.left, foot), (self.left + self.width, foot)], width=1, opacity=0.6)
-        on.text(self.left, self.top - 9, cut(title, self.width + self.right, 12), 12, bold=True)
-        on.text(self.left + self.width / 2, foot + 29, cut(below, self.width + self.left, 10.5), 10.5, "middle")
+        on.text(self.left, self.top - 9, cut(title, self.width + self.right, 13), 13, bold=True)
+        on.text(self.left + self.width / 2, foot + 29, cut(below, self.width + self.left, 11), 11, "middle")
         if beside:
-            on.text(11, self.top + self.height / 2, cut(beside, self.height + 40, 10.5), 10.5, "middle", turned=True)
+            on.text(11, self.top + self.height / 2, cut(beside, self.height + 40, 11), 11, "middle", turned=True)

@@ -11,7 +11,7 @@ from benchmark.report.tables.differences import comparisons, p_text, reference
 from benchmark.report.tables.ranking import ordered
 from benchmark.report.tables.table import spread
 
-WIDTH, ROW, LABEL = 366, 18, 132
+WIDTH, ROW, LABEL = 366, 18, 146
 COSTS = {
     "seconds_per_kimg": "seconds per kimg",
     "train_seconds": "training, seconds",

@@ -15,12 +15,16 @@ from pathlib import Path
 
 from markupsafe import Markup, escape
 
+from benchmark.report.tables.table import shortened
+
 FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]|[\ud800-\udfff]")
 """What HTML and XML do not allow in a text."""
-COLOURS = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#e377c2", "#7f7f7f", "#56b4e9")
-"""Told apart by most readers and visible on light and dark paper (after Wong, Nature Methods 8, 2011)."""
+COLOURS = ("#1845fb", "#ff5e02", "#c91f16", "#c849a9", "#adad7d", "#86c8dd", "#578dff", "#656364")
+"""Told apart by readers of all colour visions: matplotlib's ``petroff8`` (Petroff, arXiv:2107.02270, 2021)."""
 INK, PAPER = "#262626", "#ffffff"
 DASHES = ("", "6 3", "2 3")
+EDGED = 4
+"""Marks of this size and above have an edge, so that light colours are seen on white."""
 _PLUS: tuple[tuple[float, float], ...] = (
     (-0.4, -1.3),
     (0.4, -1.3),
@@ -34,14 +38,16 @@ _PLUS: tuple[tuple[float, float], ...] = (
 _PLUS += ((-0.4, 0.4), (-1.3, 0.4), (-1.3, -0.4), (-0.4, -0.4))
 _MARKERS: tuple[tuple[tuple[float, float], ...], ...] = (
     ((-1, -1), (1, -1), (1, 1), (-1, 1)),
-    ((0, -1.35), (1.35, 0), (0, 1.35), (-1.35, 0)),
     ((0, -1.3), (1.25, 1), (-1.25, 1)),
-    ((0, 1.3), (1.25, -1), (-1.25, -1)),
     _PLUS,
     tuple((1.3 * math.sin(math.tau * i / 5), -1.3 * math.cos(math.tau * i / 5)) for i in range(5)),
+    ((0, 1.3), (1.25, -1), (-1.25, -1)),
+    ((0, -1.35), (1.35, 0), (0, 1.35), (-1.35, 0)),
     ((-1.3, 0), (1, -1.25), (1, 1.25)),
     ((1.3, 0), (-1, -1.25), (-1, 1.25)),
 )
+MATPLOTLIB = ("o", "s", "^", "P", "p", "v", "D", "<", ">")
+"""Matplotlib's names of the circle and of these marks."""
 STAR = tuple(
     (r * math.sin(math.tau * i / 10), -r * math.cos(math.tau * i / 10))
     for i in range(10)
@@ -59,16 +65,12 @@ class Style:
 
 
 def styles(names: Iterable[str]) -> dict[str, Style]:
-    """A style for each name: no colour and marker together twice in 81 names; dashes differ where colours repeat."""
-    count = len(_MARKERS) + 1
+    """A style for each name: no colour and mark together twice in 72 names; dashes differ where colours repeat.
 
-    def marker(i: int) -> int:
-        """Shifted by three a round, so that colours that resemble each other do not meet in one marker at once."""
-        turn = i // len(COLOURS)
-        return (i + 3 * turn + turn // 3) % count
-
+    Both lists are walked at once; as 8 and 9 have no common factor, a pair returns after 72 names.
+    """
     return {
-        name: Style(COLOURS[i % len(COLOURS)], marker(i), DASHES[i // len(COLOURS) % len(DASHES)])
+        name: Style(COLOURS[i % len(COLOURS)], i % len(MATPLOTLIB), DASHES[i // len(COLOURS) % len(DASHES)])
         for i, name in enumerate(dict.fromkeys(names))
     }
 
@@ -103,13 +105,14 @@ class Drawing:
         self.parts.append(f'<polygon points="{_points(points)}" fill="{colour}" opacity="{opacity:g}"/>')
 
     def marker(self, x: float, y: float, style: Style, size: float = 4, opacity: float = 1, title: str = "") -> None:
-        """A method's mark, with words that appear under the pointer."""
+        """A method's mark, with words that appear under the pointer; a large one has a thin edge of ink."""
         shape = (
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{1.1 * size:.1f}"'
             if style.marker == 0
             else f'<polygon points="{_points((x + size * a, y + size * b) for a, b in _MARKERS[style.marker - 1])}"'
         )
         more = f' opacity="{opacity:g}"' if opacity < 1 else ""
+        more += ' stroke="currentColor" stroke-width="0.6"' if size >= EDGED else ""
         self.parts.append(
             f'{shape} fill="{style.colour}"{more}>{_title(title)}{"</circle>" if style.marker == 0 else "</polygon>"}'
         )
@@ -211,9 +214,8 @@ def width_of(text: str, size: float) -> float:
 
 
 def cut(text: str, room: float, size: float) -> str:
-    """``text`` in at most ``room`` px."""
-    most = max(2, int(room / (0.6 * size)))
-    return text if len(text) <= most else text[: most - 1] + "…"
+    """``text`` in at most ``room`` px; both ends are kept, as names of variants differ in their last letters."""
+    return shortened(text, max(2, int(room / (0.6 * size))))
 
 
 def wrapped(text: str, room: float, size: float) -> list[str]:

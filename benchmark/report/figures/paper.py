@@ -7,7 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.report.group import Group, short_title
+from benchmark.report.figures.drawing import INK, MATPLOTLIB
+from benchmark.report.figures.scatter import method_styles
+from benchmark.report.group import SOURCE, Group, short_title
 from benchmark.report.tables.ranking import ordered
 from benchmark.system.files import new_file
 
@@ -28,7 +30,7 @@ def points(group: Group) -> pd.DataFrame:
             far = group.preservation(domain)
             y, x = group.values(line, domain, group.fidelity), group.values(line, domain, far)
             x = x or (dict.fromkeys(y, 0.0) if line.zero_step else {})
-            name = "source, untouched" if line.zero_step else line.base
+            name = SOURCE if line.zero_step else line.base
             rows += [
                 {"method": name, "domain": domain, "fidelity": y[seed], "preservation": x[seed]}
                 for seed in sorted(y.keys() & x.keys())
@@ -47,7 +49,7 @@ def write_pdf(group: Group, path: Path) -> bool:
     import seaborn as sns
     from matplotlib import pyplot as plt
 
-    fidelity = short_title(group.fidelity or "fidelity")
+    fidelity, drawn = short_title(group.fidelity or "fidelity"), method_styles(group)
     with sns.axes_style("ticks"), matplotlib.rc_context({"pdf.fonttype": 42, "font.size": 8, "text.parse_math": False}):
         grid = sns.relplot(
             found,
@@ -57,7 +59,8 @@ def write_pdf(group: Group, path: Path) -> bool:
             style="method",
             col="domain",
             col_wrap=min(MOST, found["domain"].nunique()),
-            palette="colorblind" if found["method"].nunique() <= 10 else "husl",
+            palette={SOURCE: INK} | {name: style.colour for name, style in drawn.items()},
+            markers={SOURCE: "*"} | {name: MATPLOTLIB[style.marker] for name, style in drawn.items()},
             height=HEIGHT,
             aspect=1.15,
             s=28,

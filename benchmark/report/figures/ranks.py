@@ -47,7 +47,7 @@ def rank_diagram(group: Group) -> Drawing | None:
     at = panel.top + ROW * count + 4
     for i, joined in enumerate(test.groups):
         ends = [panel.at(test.ranks[name], 0)[0] for name in (joined[0], joined[-1])]
-        drawing.line([(ends[0] - 3, at + 8 * i), (ends[1] + 3, at + 8 * i)], "#0173b2", BAR, role="bar")
+        drawing.line([(ends[0] - 3, at + 8 * i), (ends[1] + 3, at + 8 * i)], width=BAR, opacity=0.7, role="bar")
     if test.difference is not None:
         y = at + bars + 6
         drawing.line([(panel.at(1, 0)[0], y), (panel.at(1 + test.difference, 0)[0], y)], width=1.2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from benchmark.report.figures.axes import Panel, scale_of
@@ -15,9 +16,35 @@ from benchmark.report.tables.table import ARROWS, number, spread
 from benchmark.report.tables.trade_off import course_metric, training_path
 from benchmark.results.record import control_order
 
-WIDTH, HEIGHT = 366, 310
+WIDTH, HEIGHT, SIZE = 366, 296, 11
+SHIFTS, ASIDE = tuple(12.5 * i for i in range(-6, 7)), (9, 26, 50, 80)
+"""How far a name may be moved up or down, and how far beside its mean it may begin, px."""
 NAMED = 12
 """More methods than this are named in a legend and not beside their points."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """What a name or a mark covers, px."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def meets(self, other: Box) -> bool:
+        """Whether the two lie on each other."""
+        across = self.left < other.right and other.left < self.right
+        return across and self.top < other.bottom and other.top < self.bottom
+
+    def away(self, x: float, y: float) -> float:
+        """How far its nearer end is from a point; up and down count more, as they lead to other points' names."""
+        return abs((self.top + self.bottom) / 2 - y) + 0.4 * min(abs(self.left - x), abs(self.right - x))
+
+    def inside(self, other: Box) -> bool:
+        """Whether all of it lies in the other."""
+        across = other.left <= self.left and self.right <= other.right
+        return across and other.top <= self.top and self.bottom <= other.bottom
 
 
 @dataclass(frozen=True)
@@ -75,7 +102,7 @@ def scatter(group: Group, domain: str) -> Drawing | None:
     if legend:
         _legend(drawing, legend, drawn)
     else:
-        _names(panel, [p for p in places if p.line.is_default or p.line.zero_step], drawn)
+        _names(panel, [p for p in places if p.line.is_default or p.line.zero_step])
     drawing.alt = (
         f"Chart: {short_title(fidelity)} against {x_title.rstrip('↓↑ ')} on {domain}, the numbers of the headline table"
     )
@@ -118,25 +145,34 @@ def _numbers(place: Place) -> str:
     return f"{number(y, 3)}, {number(x, 3)}{seeds}"
 
 
-def _names(panel: Panel, places: list[Place], drawn: dict[str, Style]) -> None:
-    """Names beside the means, moved apart where they would lie on each other, as many as there is room for."""
-    taken: list[tuple[float, float, float, float]] = []
-    for p in sorted(places, key=lambda p: panel.at(*p.mean)[1]):
-        x, y = panel.at(*p.mean)
-        text = "source" if p.line.zero_step else cut(p.line.base, 130, 10)
-        width = width_of(text, 9.5)
-        left = x + 8 + width < panel.on.width
-        start = x + 8 if left else x - 8 - width
-        for shift in (3, -8, 14, -19, 25, -30, 36, 47):
-            box = (start, y + shift - 9, start + width, y + shift + 2)
-            inside = panel.top - 4 < box[1] and box[3] < panel.top + panel.height + 2
-            if inside and not any(a < box[2] and box[0] < c and b < box[3] and box[1] < d for a, b, c, d in taken):
-                taken.append(box)
-                colour = "currentColor" if p.line.zero_step else drawn[p.line.base].colour
-                panel.on.open(p.line.base)
-                panel.on.text(start, y + shift, text, 10, colour=colour)
-                panel.on.close()
-                break
+def _names(panel: Panel, places: list[Place]) -> None:
+    """Names beside the means, moved apart where they would lie on each other or on a mean, as many as there is room
+    for; a thin line leads from a name that was moved to its mean."""
+    means = {p.line.label: panel.at(*p.mean) for p in places}
+    taken = [Box(x - 6, y - 6, x + 6, y + 6) for x, y in means.values()]
+    for p in sorted(places, key=lambda p: means[p.line.label][1]):
+        x, y = means[p.line.label]
+        text = "source" if p.line.zero_step else cut(p.line.base, 150, SIZE)
+        width = width_of(text, SIZE - 0.5)
+        frame = Box(panel.left, panel.top - 4, panel.on.width, panel.top + panel.height)
+        boxes = sorted(_boxes(x, y, width), key=lambda box: box.away(x, y))
+        found = next((box for box in boxes if box.inside(frame) and not any(map(box.meets, taken))), None)
+        if found is not None:
+            taken.append(found)
+            panel.on.open(p.line.base)
+            near, middle = (found.left - 1 if found.left > x else found.right + 1), found.top + 6
+            if abs(middle - y) > 8 or abs(near - x) > 12:
+                panel.on.line([(x, y), (near, middle)], width=0.7, opacity=0.5)
+            panel.on.text(found.left, found.top + 10, text, SIZE)
+            panel.on.close()
+
+
+def _boxes(x: float, y: float, width: float) -> Iterator[Box]:
+    """Where a name of this width may stand beside a mean."""
+    for dy in SHIFTS:
+        for aside in ASIDE:
+            yield Box(x + aside, y + dy - 6, x + aside + width, y + dy + 6)
+            yield Box(x - aside - width, y + dy - 6, x - aside, y + dy + 6)
 
 
 def _legend(drawing: Drawing, names: list[str], drawn: dict[str, Style]) -> None:
@@ -144,5 +180,5 @@ def _legend(drawing: Drawing, names: list[str], drawn: dict[str, Style]) -> None
         x, y = 14 + (i % 2) * drawing.width / 2, HEIGHT + 4 + 15 * (i // 2)
         drawing.open(name)
         drawing.marker(x, y, drawn[name], 4)
-        drawing.text(x + 10, y + 4, cut(name, drawing.width / 2 - 30, 10), 10)
+        drawing.text(x + 10, y + 4, cut(name, drawing.width / 2 - 30, SIZE), SIZE)
         drawing.close()

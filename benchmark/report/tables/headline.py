@@ -27,6 +27,18 @@ WIDEST = 8
 """Columns of the table, that of the methods included: more do not fit a page, a terminal or a paper's two columns."""
 FIRST = ("cost", "rank", "stored")
 """Which of the columns beside the domains' go first where there is no room for all."""
+MEANING = {
+    "KID": "distance of generated from real images of the target, as sets",
+    "FD": "distance of generated from real images of the target, as sets",
+    "FID": "distance of generated from real images of the target, as sets",
+    "to source": "distance from the source's image of the same latent, 0 is unchanged",
+    "error": "distance from the right answer, the source's drawing in the target's medium",
+    "recall": "share of real images that generated ones resemble, the variety",
+    "variety": "distance of generated images from each other around one training image",
+}
+"""Title of a column -> what it is, for a reader who has never seen it."""
+SAID = (" to the source", " to the right answer", " both")
+"""What titles of metrics repeat of these meanings."""
 OUTSIDE = (
     "Rows marked (outside) were measured here and trained elsewhere: what their training cost, its seed and its images "
     "are unknown; they are neither ranked nor marked."
@@ -116,7 +128,7 @@ def caption(group: Group, order: Ranking | None, remarks: list[str]) -> tuple[st
     spread = f"Mean ± standard deviation of {seeds} training seeds" if seeds > 1 else "One seed: no ±"
     ordered = ""
     if order and len(order.test.ranks) > 1:
-        ordered = f"; methods at their default control, ordered by mean rank in {short_title(order.metric)}"
+        ordered = f", at default controls, ordered by mean rank in {short_title(order.metric)}"
         ordered += f" over {order.test.blocks} (domain, seed) blocks"
     said.append(f"{spread}{ordered}.")
     said.append(_marks_words(group, remarks))
@@ -130,8 +142,10 @@ def caption(group: Group, order: Ranking | None, remarks: list[str]) -> tuple[st
 
 
 def legend(group: Group) -> tuple[tuple[str, str], ...]:
-    """(name of a column, the metric with its network and N, or what its cost is relative to)."""
-    return (*_measured_with(group), *_cost_words(group))
+    """(name of a column, what it is with its network and N, or what its cost is relative to)."""
+    name = short_title(group.fidelity or "")
+    ranks = ("rank", f"rank: mean rank in {name} among the methods, within each domain and seed; 1 is best.")
+    return (*_measured_with(group), ranks, *_cost_words(group), ("stored", "stored: parameters to keep, millions."))
 
 
 def _measured_with(group: Group) -> list[tuple[str, str]]:
@@ -144,11 +158,14 @@ def _measured_with(group: Group) -> list[tuple[str, str]]:
                 size = f", {m.n} {unit}" if m.n else ""
                 name = short_title(metric)
                 what = (m.title or metric).removeprefix(f"{name}, ")
+                for said in SAID if name in MEANING else ():
+                    what = what.replace(said, "")
                 titles.setdefault((name, f"{what}{size}"), []).append(domain)
-    texts = []
+    texts, names = [], [name for name, _ in titles]
     for (name, text), where in titles.items():
-        place = "" if len(where) == len(group.domains) else f" ({', '.join(where)})"
-        texts.append((name, f"{name}{place}: {text}."))
+        place = f" ({', '.join(where)})" if names.count(name) > 1 else ""
+        what = f"{MEANING[name]} ({text})" if name in MEANING else text
+        texts.append((name, f"{name}{place}: {what}."))
     return texts
 
 
@@ -156,12 +173,19 @@ def _cost_words(group: Group) -> list[tuple[str, str]]:
     if not group.ratios or group.plain is None:
         return []
     devices = sorted({device_of(r) for line in group.shown for r in line.records if r.status == "done"})
-    worst = max(max(v) / min(v) - 1 for v in group.ratios.values() if min(v) > 0)
-    range_ = f", ratios of single runs within {worst:.0%}" if worst >= 0.01 else ""
-    said = [("cost", f"Cost: training time per image, {TIMES} {group.plain.base} ({'; '.join(devices)}{range_}).")]
-    if any(r.timing.reused_training for line in group.shown for r in line.records):
-        said.append(("cost", f"{SHARED} Uses another method's training."))
-    return said
+    shared = any(r.timing.reused_training for line in group.shown for r in line.records)
+    mark = f" {SHARED} Uses another method's training." if shared else ""
+    where = f"{TIMES} {group.plain.base} ({'; '.join(devices)})"
+    return [("cost", f"cost: training time per image, {where}{_range(group)}.{mark}")]
+
+
+def _range(group: Group) -> str:
+    """How far apart the ratios of single runs are, of the method where that is most."""
+    base = {line.label: line.base for line in group.shown}
+    label, own = max(group.ratios.items(), key=lambda p: max(p[1]) / min(p[1]))
+    if len(own) < 2 or max(own) < 1.01 * min(own):
+        return ""
+    return f"; uncertain: single runs of {base[label]} range from {min(own):.2f} to {max(own):.2f}"
 
 
 def _marks_words(group: Group, remarks: list[str]) -> str:

@@ -147,6 +147,12 @@ def brief(text: str | None, width: int = 120) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
+def shortened(text: str, most: int) -> str:
+    """``text`` in at most ``most`` letters, its middle left out: ``Feature m…(weight=0.2)``."""
+    tail = (most - 1) // 2
+    return text if len(text) <= most else text[: most - 1 - tail] + "…" + text[len(text) - tail :]
+
+
 def why_absent(reason: str | None, width: int = 300) -> str:
     """Why there is no value, to stand behind ``ABSENT``: reasons of metrics begin with these words themselves."""
     return brief((reason or "").removeprefix(f"{ABSENT}: "), width)

@@ -10,9 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.report.group import group_of
+from benchmark.report import summary
+from benchmark.report.group import best_possible, group_of
+from benchmark.report.section import section_of
+from benchmark.report.sentences import sentences
 from benchmark.report.statistics.trade_off import dominated_share
-from benchmark.report.tables.controls import Curve, control_table, measures, value_tables
+from benchmark.report.tables.controls import control_table, value_tables
+from benchmark.report.tables.smoothness import TITLE as SMOOTH
+from benchmark.report.tables.smoothness import smoothness_table
+from benchmark.report.tables.table import shortened
+from benchmark.report.tables.ways import Curve, measures
 from benchmark.results import MetricValue, RunRecord
 
 POINTS = st.lists(st.tuples(st.integers(-2, 12), st.integers(-2, 12)), max_size=6)
@@ -89,9 +96,11 @@ def test_a_row_per_method_with_a_control_mean_and_std_over_seeds() -> None:
 
 def test_what_cannot_be_measured_is_a_dash_and_no_control_is_no_table() -> None:
     steps_missing = [(1.0, 0.0, None), (0.5, 0.2, None)]
-    table = control_table(group_of(curve("a", steps_missing)))  # no untouched source either
+    steps_known = [(1.0, 0.0, None), (0.5, 0.2, 0.2)]
+    table = control_table(group_of([*curve("a", steps_missing), *curve("b", steps_known)]))  # and no untouched source
     assert table is not None
     assert [cell.text for cell in table.rows[0].cells] == ["1", "–", "–", "1.00"]
+    assert control_table(group_of(curve("a", steps_missing))) is None, "nothing but dashes is no table"
     assert control_table(group_of([SOURCE])) is None
     failed = record("a", 0.0, {}, status="failed", reason="NaN")
     assert control_table(group_of([SOURCE, failed])) is None
@@ -107,3 +116,92 @@ def test_a_table_per_control_with_its_values_as_rows() -> None:
     quiet = [record("b", c, metrics(0.5, 0.3, 1e-5 if c else None)) for c in (0.0, 1.0)]
     (still,) = value_tables(group_of([SOURCE, *quiet]))
     assert still.caption == ("The control moves nothing here that can be told from noise: d.",)
+
+
+SHARE, FAR = "share_of_the_way_l2", "distance_averaged_l1"
+
+
+def way(method: str, values: list[float], seed: int = 0, metric: str = SHARE, **more: Any) -> list[RunRecord]:
+    """A method whose control goes through these values of a measure, each with the standard error 0.002."""
+    return [
+        record(
+            method,
+            i / (len(values) - 1),
+            {"kid_net": MetricValue(value=1.0, n=9), metric: MetricValue(value=v, n=9, std_error=0.002)},
+            seed,
+            control_name="swap_at_px" if method == "swap" else "noise",
+            **more,
+        )
+        for i, v in enumerate(values)
+    ]
+
+
+def smooth(records: list[RunRecord]) -> dict[str, list[str]]:
+    table = smoothness_table(group_of([SOURCE, *records]))
+    assert table is not None
+    return {row.label: [cell.text for cell in row.cells] for row in table.rows}
+
+
+def test_a_control_at_a_glance_says_how_far_it_goes_and_how_evenly() -> None:
+    even = way("even", [0.1, 0.3, 0.5], timing={"generators_kept": 1})
+    found = smooth([*even, *way("swap", [0.9, 0.8, 0.5], timing={"generators_kept": 2})])
+    assert found == {
+        "even (noise 0 to 1)": ["1", "0.100 to 0.500", "yes", "1.00"],
+        "swap (0 to 1 px)": ["2", "0.900 to 0.500", "yes", "1.50"],
+    }
+
+
+def test_a_control_that_turns_back_is_not_monotone_and_seeds_are_counted() -> None:
+    back = [0.1, 0.5, 0.4]
+    assert smooth(way("a", back))["a (noise 0 to 1)"][2:] == ["no", "1.60"]
+    both = [*way("a", back), *way("a", [0.1, 0.3, 0.5], seed=1)]
+    assert smooth(both)["a (noise 0 to 1)"] == ["–", "0.10 to 0.45", "1 of 2 seeds", "1.30"]
+
+
+def test_a_way_within_noise_has_its_ends_and_no_shape() -> None:
+    quiet = way("a", [0.935, 0.936, 0.9345])
+    assert smooth(quiet)["a (noise 0 to 1)"] == ["–", "0.935 to 0.934", "–", "–"]
+    faint = way("a", [0.935, 0.941, 0.9345, 0.941])
+    assert smooth(faint)["a (noise 0 to 1)"][2:] != ["–", "–"], "0.0065 is more than two standard errors"
+    wiggle = way("a", [0.935, 0.938, 0.935, 0.938, 0.935] * 4)
+    assert smooth(wiggle)["a (noise 0 to 1)"][2:] == ["–", "–"], "many small steps make no long one"
+
+
+def test_the_averaged_distance_stands_in_where_no_answer_is_known() -> None:
+    numbers = way("a", [0.0, 0.1, 0.2], metric=FAR)
+    table = smoothness_table(group_of([SOURCE, *numbers]))
+    assert table is not None and [c.name for c in table.columns][1] == "to source, averaged"
+    assert table.rows[0].cells[1].text == "0 to 0.200"
+    assert any(text.startswith("to source, averaged (d): ") for text in table.words)
+    assert smoothness_table(group_of([SOURCE])) is None and smoothness_table(group_of(numbers[:1])) is None
+
+
+def test_the_sentence_about_controls_says_what_the_table_says() -> None:
+    group = group_of([SOURCE, *way("a", [0.1, 0.2, 0.5]), *way("b", [0.9, 0.9005, 0.901]), *way("c", [0.1, 0.5, 0.2])])
+    (said,) = [text for text in sentences(group) if text.startswith("Controls")]
+    assert said == (
+        "Controls: largest over mean step (1 is even): c 1.14, a 1.50; c turns back on the way; "
+        "that of b changes nothing here that can be told from noise."
+    )
+
+
+def test_the_best_possible_score_is_the_end_that_the_direction_says() -> None:
+    ends = {"floor": 0.01, "ceiling": 1.0}
+    kept = MetricValue(value=0.5, n=9, better="higher", **ends)
+    found = best_possible([record("a", None, {"identity_x": kept, "error_x": MetricValue(value=0.1, n=9, **ends)})])
+    assert found == {("d", "identity_x"): 1.0, ("d", "error_x"): 0.01}
+
+
+def test_the_terminal_shows_controls_below_the_headline_and_explains_short_titles() -> None:
+    long = way("a method of a long name", [0.0, 0.1, 0.3], metric=FAR)
+    lines = summary(section_of(group_of([SOURCE, *long]))).splitlines()
+    assert max(map(len, lines)) <= 80
+    (row,) = [line for line in lines if line.startswith("a method of a long name (noise 0 to 1)")]
+    assert row.split()[-5:] == ["0", "to", "0.300", "yes", "1.33"] and lines.index(row) > lines.index(SMOOTH)
+    text = " ".join(lines)
+    assert "distance = to source, averaged (d): " in text and "unevenness: largest over mean step" in text
+
+
+def test_names_of_variants_are_cut_in_their_middle() -> None:
+    assert shortened("Feature matching (weight=0.05)", 24) == "Feature matc…eight=0.05)"
+    assert shortened("short", 5) == "short" and shortened("letters", 2) == "l…"

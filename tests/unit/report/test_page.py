@@ -13,9 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from io import BytesIO
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -263,11 +265,13 @@ def test_the_first_screen_has_the_answer_the_table_and_every_seed(tmp_path: Path
     ]
     found = parse(draw(records, tmp_path)[0])
     order = [
-        e for e in found.elements if e.tag in ("h1", "table", "img", "h2") or e.attributes.get("class") == "answer"
+        e for e in found.elements if e.tag in ("h1", "table", "img", "h2") or e.attributes.get("class") == "verdict"
     ]
-    assert [e.tag for e in order[:3]] == ["h1", "ul", "table"]
+    assert [e.tag for e in order[:3]] == ["h1", "p", "table"]
     assert found.named("h1")[0].text == "Which of 2 methods adapts src best to d?"
-    assert "a has the lowest KID on d (1.1)." in order[1].text and "3 seeds would show" in order[1].text
+    assert order[1].text.startswith("No clear winner: with 3 seeds ")
+    assert order[1].text.endswith("Lowest KID (mean): a on d (1.1).")
+    assert any(e.text.startswith("3 seeds would show") for e in found.named("li"))
     titles = [e.text for e in found.named("title")]
     assert len([t for t in titles if re.fullmatch(r"[ab] on d, seed \d: [\d.]+, 0\.3", t)]) == 6, (
         "a point for each seed"
@@ -299,9 +303,35 @@ def test_a_metric_that_nobody_could_measure_is_a_line_not_a_column(tmp_path: Pat
 
 
 def test_two_methods_share_no_mark() -> None:
-    drawn = styles(f"method {i}" for i in range(81))
-    assert len({(s.colour, s.marker) for s in drawn.values()}) == 81
-    assert len({s.marker for s in [*drawn.values()][:9]}) == len({s.colour for s in [*drawn.values()][:9]}) == 9
+    drawn = [*styles(f"method {i}" for i in range(72)).values()]
+    assert len({(s.colour, s.marker) for s in drawn}) == 72
+    assert len({s.colour for s in drawn[:8]}) == 8 and len({s.marker for s in drawn[:9]}) == 9
+    for colour in COLOURS:
+        assert len({s.marker for s in drawn[:24] if s.colour == colour}) == 3, "of 24 methods too"
+
+
+SEEN = {
+    "all cones": np.eye(3),
+    "no red cones": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "no green": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
+    "no blue": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
+}
+"""Linear RGB -> linear RGB as such an eye sees it (Machado et al., IEEE TVCG 15, 2009, severity 1)."""
+CONES = [[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566],
+         [0.0883024619, 0.2817188376, 0.6299787005]]  # fmt: skip
+LAB = [[0.2104542553, 0.793617785, -0.0040720468], [1.9779984951, -2.428592205, 0.4505937099],
+       [0.0259040371, 0.7827717662, -0.808675766]]  # fmt: skip
+
+
+@pytest.mark.parametrize("eye", SEEN)
+def test_no_two_colours_look_alike_to_any_eye(eye: str) -> None:
+    def oklab(colour: str) -> np.ndarray:
+        values = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+        linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+        return np.asarray(LAB) @ np.cbrt(np.asarray(CONES) @ np.clip(np.asarray(SEEN[eye]) @ linear, 0, 1))
+
+    apart = [np.linalg.norm(oklab(a) - oklab(b)) for a, b in combinations(COLOURS, 2)]
+    assert min(apart) > 0.08, "two pinks of the earlier palette were 0.016 to 0.04 apart"
 
 
 def test_one_drawing_is_page_and_file_and_repeats_to_the_byte(tmp_path: Path) -> None:
