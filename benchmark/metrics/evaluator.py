@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -149,13 +149,10 @@ class Evaluator:
         scores |= short
         first: tuple[Features, Features] | None = None
         for network, (net, _) in self.pooled.items():
-
-            def make(images: Images, net: FeatureNetwork = net) -> Features:
-                return self._features(net, images, tick)
-
+            make = partial(self._features, net, tick=tick, what=f"{network}: features of real images")
             reals = real[network].get(make)
             trains = trained[network].get(make) if network in trained else None
-            fakes = make(samples.fakes)
+            fakes = make(samples.fakes, what=f"{network}: features of generated images")
             require_features((f"{network}: generated", fakes, 1))
             scores |= features_to_scores(able(network, *POOLED), fakes, reals, trains)
             if wanted := able(network, *OF_PICTURES):
@@ -243,10 +240,10 @@ class Evaluator:
         networks = [] if images is None else [name for name in self.pooled if self._of(name, *COMPARE_TRAINING)]
         return {name: self._kept(name, images, f"{digest}/training") for name in networks if images is not None}
 
-    def _features(self, net: FeatureNetwork, images: Images, tick: Tick) -> Features:
+    def _features(self, net: FeatureNetwork, images: Images, tick: Tick, what: str = "features") -> Features:
         from benchmark.metrics.networks.features import images_to_features
 
-        return images_to_features(net, images, self.device, self._images_at_once(images.shape[-1]), tick)
+        return images_to_features(net, images, self.device, self._images_at_once(images.shape[-1]), tick, what)
 
     def _of(self, network: str, *kinds: str) -> list[MetricInfo]:
         return [info for info in self.infos if info.network == network and info.kind in kinds]
