@@ -157,7 +157,10 @@ class Evaluator:
             scores |= features_to_scores(able(network, *POOLED), fakes, reals, trains)
             if wanted := able(network, *OF_PICTURES):
                 found = samples.pictures
-                scores |= picture_scores(wanted, found if isinstance(found, str) else make(found.drawn), reals)
+                pictures = (
+                    found if isinstance(found, str) else make(found.drawn, what=f"{network}: features of pictures")
+                )
+                scores |= picture_scores(wanted, pictures, reals)
             first = first or (fakes, reals)
         px = samples.fakes.shape[-1]
         for network, work in pairs.items():
@@ -177,6 +180,10 @@ class Evaluator:
         for network, kept in (*reals.items(), *self._training(training, reference_digest).items()):
             net, _ = self.pooled[network]
             kept.get(lambda images, net=net: self._features(net, images, lambda n: None))  # type: ignore[misc]
+
+    def forget_maps(self) -> None:
+        """Make the maps of pairs again that are kept between calls."""
+        self._maps = {network: type(kept)() for network, kept in self._maps.items()}
 
     def _short(self, samples: Samples, reference: Images, training: Images | None) -> dict[str, Score]:
         """Scores of the metrics for which there are too few images: each costs its own cell only."""
