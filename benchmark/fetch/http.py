@@ -20,6 +20,8 @@ from benchmark.errors import DataError
 GONE = (401, 403, 404, 410, 451)
 EMBEDDING = tuple(map(ipaddress.IPv6Network, ("::/96", "::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48")))
 """Networks whose last four bytes are an address of IPv4: compatible, mapped, and translated ones (RFC 6052, 8215)."""
+SIZE = r"[0-9]{1,18}"
+"""A number of bytes in a header."""
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 FOR_NOW = (408, 425, 429, 500, 502, 503, 504)
 
@@ -94,9 +96,15 @@ def version_of(response: requests.Response) -> str | None:
     return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified")
 
 
+def content_length(response: requests.Response) -> int | None:
+    """Bytes of the body as an answer states them; None where it states none, or no size that a file can have."""
+    told = response.headers.get("Content-Length", "")
+    return int(told) if re.fullmatch(SIZE, told) else None
+
+
 def content_range(response: requests.Response) -> tuple[int | None, int | None]:
     """First byte and size of the whole file as a partial answer states them."""
-    match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+    match = re.fullmatch(rf"bytes ({SIZE})-{SIZE}/({SIZE}|\*)", response.headers.get("Content-Range", ""))
     return (int(match[1]), int(match[2]) if match[2] != "*" else None) if match else (None, None)
 
 

@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import requests
 from hostile_site import LOGIN_PAGE, Answer, Asked, Site, file, head, open_site, page, status
 
 from benchmark.domains.assets import RemoteFile
 from benchmark.errors import DataError
 from benchmark.fetch import limits
 from benchmark.fetch.download import ForNow, Line, Patience, download
-from benchmark.fetch.http import PrivateAddress, require_public
+from benchmark.fetch.http import PrivateAddress, content_length, content_range, require_public
 from benchmark.fetch.limits import Absent, TooMuch
 
 LONG = Patience(connect=120, stall=120, tries=3, first_wait=0.01, longest_wait=0.05)
@@ -171,6 +172,16 @@ def test_addresses_of_a_private_network_are_known(host: str) -> None:
 )
 def test_other_addresses_pass(host: str) -> None:
     require_public(f"http://{host}/a.png", "a list names")
+
+
+@pytest.mark.parametrize("digits", ["9" * 5000, "\u0663", "-1", "1e3", "9" * 19])
+def test_a_length_that_no_file_can_have_is_none(digits: str) -> None:
+    """Python refuses to read so many digits with an error of its own."""
+    answer = requests.Response()
+    answer.headers["Content-Length"] = digits
+    assert content_length(answer) is None
+    answer.headers["Content-Range"] = f"bytes 5-9/{digits}"
+    assert content_range(answer) == (None, None)
 
 
 def endless(site: Site, request: Asked) -> None:
