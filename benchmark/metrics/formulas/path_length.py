@@ -72,7 +72,7 @@ def path_lengths(
 
     DataError where one is not finite: those at either end are left out of the mean, and it would go unnoticed.
     """
-    found = []
+    found: list[NDArray[np.float64]] = []
     for a, b in paths:
         with full_precision():
             distance = net.distance(net.features(a.to(device)), net.features(b.to(device)))
