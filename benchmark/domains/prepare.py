@@ -120,15 +120,16 @@ def _kept(path: Path, request: str) -> Made | None:
 
 
 def _request(raw: RawSet, filter: str) -> str:
-    """Sha256 of all that is asked for: settings, and names and sizes of the files."""
+    """Sha256 of all that is asked for: settings, and names and content (size, CRC-32) of the files."""
     archives = [Archive(path) for path in raw.archives]
     images = []
     for image in raw.images:
+        archive = archives[image.archive]
         try:
-            size = archives[image.archive].size(image.file)
+            content = archive.size(image.file), archive.checksum(image.file)
         except (OSError, KeyError):
-            size = -1
-        images.append([image.name, image.split, image.label, repr(image.face), size])
+            content = -1, 0
+        images.append([image.name, image.split, image.label, repr(image.face), *content])
     text = json.dumps([VERSION, raw.name, raw.rule, filter, images, sorted(raw.skipped)])
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -53,7 +53,7 @@ class Provenance(Frozen):
     resolution: int = Field(ge=4)
     filter: str
     rule: Rule = Field(description="who decided on the splits: the authors, a published list of shots, or we by names")
-    request: str = Field(description="sha256 of settings and of names and sizes of the files that it was made from")
+    request: str = Field(description="sha256 of settings and of names and content of the files that it was made from")
     pillow: str = Field(description="version of the library that decoded and resized")
     images: tuple[Entry, ...]
     skipped: tuple[tuple[str, str], ...] = Field(description="(file, reason)")

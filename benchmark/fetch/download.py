@@ -25,6 +25,7 @@ from benchmark.fetch.http import (
     FOR_NOW,
     GONE,
     Session,
+    content_length,
     content_range,
     reason_of,
     require_plain,
@@ -234,8 +235,7 @@ class _Transfer:
         return start, total
 
     def _anew(self, response: requests.Response) -> tuple[int, int | None]:
-        told = response.headers.get("Content-Length", "")
-        total = int(told) if told.isdecimal() else None
+        total = content_length(response)
         self.part.unlink(missing_ok=True)
         with new_file(self.note) as temporary:
             part = Part(url=self.url, version=version_of(response), total=total)

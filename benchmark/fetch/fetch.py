@@ -84,18 +84,17 @@ class _Raw:
             self.files[file.name] = LockedFile(url=got.url, bytes=got.bytes, sha256=got.sha256)
 
     def note(self, file: RemoteFile) -> None:
-        """Note a file that is already there; if it was noted before, DataError unless it has the same size."""
+        """Note a file that is already there; if it was noted before, DataError unless it is still the same."""
         path, known = self.folder.raw / file.name, self.files.get(file.name)
-        size = path.stat().st_size
+        size, sha256 = path.stat().st_size, sha256_of(path)
         if known is None:
-            sha256 = sha256_of(path)
             require_same(file, path, size, sha256, None)
             with self.mutex:
                 self.files[file.name] = LockedFile(url=None, bytes=size, sha256=sha256)
-        elif size != known.bytes:
+        elif (size, sha256) != (known.bytes, known.sha256):
+            found = f"{size} bytes, it had {known.bytes}" if size != known.bytes else "other bytes than"
             raise DataError(
-                f"{self.card.name}: {path} has {size} bytes, it had {known.bytes} when it was first fetched; remove it "
-                "and fetch it again"
+                f"{self.card.name}: {path} has {found} when it was first fetched; remove it and fetch it again"
             )
 
 

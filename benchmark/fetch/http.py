@@ -5,16 +5,24 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+from collections.abc import Iterator
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from time import time
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import requests
+from urllib3.exceptions import LocationParseError
+from urllib3.util import parse_url
 
 from benchmark.errors import DataError
 
 GONE = (401, 403, 404, 410, 451)
+EMBEDDING = tuple(map(ipaddress.IPv6Network, ("::/96", "::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48")))
+"""Networks whose last four bytes are an address of IPv4: compatible, mapped, and translated ones (RFC 6052, 8215)."""
+SIZE = r"[0-9]{1,18}"
+"""A number of bytes in a header."""
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 FOR_NOW = (408, 425, 429, 500, 502, 503, 504)
 
 
@@ -42,18 +50,37 @@ def require_public(url: str, said: str) -> None:
 
     A name that cannot be looked up here passes: a proxy may know it. `said`: who names the address.
     """
-    try:
-        found = socket.getaddrinfo(urlsplit(url).hostname or "", None)
-    except (OSError, ValueError):
-        return
-    for place in found:
-        address = ipaddress.ip_address(str(place[4][0]).partition("%")[0])
-        address = getattr(address, "ipv4_mapped", None) or address
+    for address in _addresses(_host(url)):
         if not address.is_global or address.is_multicast:
             raise PrivateAddress(
                 f"{said} {url}, which is an address of this machine or its network ({address}); if that is intended, "
                 "add --local-addresses to datasets fetch"
             )
+
+
+def _host(url: str) -> str:
+    """The host that a request for `url` connects to: read as `requests` reads it, since readers differ about `\\@`."""
+    try:
+        host = parse_url(url).host or ""
+    except LocationParseError:  # no request is made of it either
+        return ""
+    return host.strip("[]").partition("%")[0].rstrip(".").lower()
+
+
+def _addresses(host: str) -> Iterator[Address]:
+    """All addresses of a host, and those of IPv4 that are embedded in one of IPv6; none where it is not known."""
+    try:
+        found = {str(place[4][0]).partition("%")[0] for place in socket.getaddrinfo(host, None)}
+    except (OSError, ValueError):
+        found = {"127.0.0.1"} if host == "localhost" or host.endswith(".localhost") else set()
+    for text in sorted(found):
+        address = ipaddress.ip_address(text)
+        yield address
+        if isinstance(address, ipaddress.IPv6Address):
+            if address.sixtofour:
+                yield address.sixtofour
+            if any(address in network for network in EMBEDDING):
+                yield ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
 
 
 def require_plain(response: requests.Response) -> None:
@@ -69,9 +96,15 @@ def version_of(response: requests.Response) -> str | None:
     return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified")
 
 
+def content_length(response: requests.Response) -> int | None:
+    """Bytes of the body as an answer states them; None where it states none, or no size that a file can have."""
+    told = response.headers.get("Content-Length", "")
+    return int(told) if re.fullmatch(SIZE, told) else None
+
+
 def content_range(response: requests.Response) -> tuple[int | None, int | None]:
     """First byte and size of the whole file as a partial answer states them."""
-    match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+    match = re.fullmatch(rf"bytes ({SIZE})-{SIZE}/({SIZE}|\*)", response.headers.get("Content-Range", ""))
     return (int(match[1]), int(match[2]) if match[2] != "*" else None) if match else (None, None)
 
 

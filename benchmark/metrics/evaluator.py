@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -149,18 +149,18 @@ class Evaluator:
         scores |= short
         first: tuple[Features, Features] | None = None
         for network, (net, _) in self.pooled.items():
-
-            def make(images: Images, net: FeatureNetwork = net) -> Features:
-                return self._features(net, images, tick)
-
+            make = partial(self._features, net, tick=tick, what=f"{network}: features of real images")
             reals = real[network].get(make)
             trains = trained[network].get(make) if network in trained else None
-            fakes = make(samples.fakes)
+            fakes = make(samples.fakes, what=f"{network}: features of generated images")
             require_features((f"{network}: generated", fakes, 1))
             scores |= features_to_scores(able(network, *POOLED), fakes, reals, trains)
             if wanted := able(network, *OF_PICTURES):
                 found = samples.pictures
-                scores |= picture_scores(wanted, found if isinstance(found, str) else make(found.drawn), reals)
+                pictures = (
+                    found if isinstance(found, str) else make(found.drawn, what=f"{network}: features of pictures")
+                )
+                scores |= picture_scores(wanted, pictures, reals)
             first = first or (fakes, reals)
         px = samples.fakes.shape[-1]
         for network, work in pairs.items():
@@ -180,6 +180,10 @@ class Evaluator:
         for network, kept in (*reals.items(), *self._training(training, reference_digest).items()):
             net, _ = self.pooled[network]
             kept.get(lambda images, net=net: self._features(net, images, lambda n: None))  # type: ignore[misc]
+
+    def forget_maps(self) -> None:
+        """Make the maps of pairs again that are kept between calls."""
+        self._maps = {network: type(kept)() for network, kept in self._maps.items()}
 
     def _short(self, samples: Samples, reference: Images, training: Images | None) -> dict[str, Score]:
         """Scores of the metrics for which there are too few images: each costs its own cell only."""
@@ -243,10 +247,10 @@ class Evaluator:
         networks = [] if images is None else [name for name in self.pooled if self._of(name, *COMPARE_TRAINING)]
         return {name: self._kept(name, images, f"{digest}/training") for name in networks if images is not None}
 
-    def _features(self, net: FeatureNetwork, images: Images, tick: Tick) -> Features:
+    def _features(self, net: FeatureNetwork, images: Images, tick: Tick, what: str = "features") -> Features:
         from benchmark.metrics.networks.features import images_to_features
 
-        return images_to_features(net, images, self.device, self._images_at_once(images.shape[-1]), tick)
+        return images_to_features(net, images, self.device, self._images_at_once(images.shape[-1]), tick, what)
 
     def _of(self, network: str, *kinds: str) -> list[MetricInfo]:
         return [info for info in self.infos if info.network == network and info.kind in kinds]

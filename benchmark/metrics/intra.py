@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from benchmark.metrics.base import Images, Score
 from benchmark.metrics.catalogue import CENTRES
 from benchmark.metrics.networks.features import full_precision, to_tensor
+from benchmark.metrics.networks.finite import require_finite
 from benchmark.metrics.networks.perceptual import PerceptualNetwork, images_to_distances
 
 ASSIGNED = 1000
@@ -106,7 +107,7 @@ def images_seen(fakes: Images, training: Images) -> int:
 def nearest_centres(
     net: PerceptualNetwork, images: Images, centres: Images, device: str, batch: int, tick: Callable[[int], None]
 ) -> Index:
-    """Number [n] of the centre that is nearest to each image, the first of equals."""
+    """Number [n] of the centre that is nearest to each image, the first of equals; DataError as of distances."""
     nearest = np.empty(len(images), dtype=np.int64)
     with full_precision():
         maps = net.features(to_tensor(centres, device))
@@ -114,7 +115,9 @@ def nearest_centres(
         for start in range(0, len(images), batch):
             part = net.features(to_tensor(images[start : start + batch], device))
             each = [net.distance(part, [x[k : k + 1] for x in maps]) for k in range(len(centres))]
-            nearest[start : start + batch] = torch.stack(each).argmin(0).cpu().numpy()
+            distances = torch.stack(each, dim=1)
+            require_finite(distances, "distances to training images", start)
+            nearest[start : start + batch] = distances.argmin(1).cpu().numpy()
             tick(len(each[0]))
     return nearest
 

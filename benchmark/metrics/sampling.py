@@ -14,10 +14,10 @@ from torch import Tensor
 from benchmark.config import EvalConfig
 from benchmark.domains import media
 from benchmark.domains.answers import KnownAnswer
-from benchmark.errors import DataError
 from benchmark.metrics.base import Answers, Samples, Translations
 from benchmark.metrics.catalogue import find_metric
 from benchmark.metrics.formulas.path_length import ShortPaths
+from benchmark.metrics.networks.finite import require_finite
 from benchmark.metrics.paired import LEGACY
 from benchmark.metrics.translation import DRAWS, LATENTS, NO_TRANSLATIONS, TRANSLATED
 from benchmark.stylegan2 import Generator, Noise
@@ -26,16 +26,6 @@ from benchmark.system.random_streams import derive_seed, generator
 NoiseOf = Callable[[int, torch.Generator], Noise]
 """Number of images and random stream -> the noise for a batch."""
 BEFORE = "images at the control's value before this one"
-
-
-def require_finite(images: Tensor, what: str, first: int = 0) -> None:
-    """DataError unless all images [N, ...] are finite numbers; `what` they are, `first` is the number of the first."""
-    good = images.isfinite().flatten(1).all(dim=1)
-    if not good.all():
-        at = first + int((~good).nonzero()[0])
-        raise DataError(
-            f"{what}: {int((~good).sum())} of {len(good)} are not finite (NaN or infinite), first image {at}."
-        )
 
 
 def to_uint8(images: Tensor) -> np.ndarray:

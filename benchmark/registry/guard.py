@@ -18,6 +18,7 @@ from typing import Any, NoReturn, TypeVar
 import torch
 
 from benchmark.errors import MethodError
+from benchmark.system.process_state import SETTINGS
 
 T = TypeVar("T")
 PATIENCE = 60.0
@@ -96,8 +97,9 @@ def _nothing_replaced() -> Iterator[None]:
                     setattr(owner, name, before[name])
                     changed.append(f"{owner.__name__}.{name}")
         changed += [what for what, value in _state().items() if value != state[what]]
-        torch.set_default_dtype(state["torch's default dtype"])
-        torch.set_grad_enabled(state["whether torch takes gradients"])
+        for what, (_, put) in SETTINGS.items():
+            if what in changed:
+                put(state[what])
         os.chdir(state["the current folder"])
         if changed:
             raise MethodError(f"changes {', '.join(changed[:3])} while it is imported: all methods would get that.")
@@ -110,8 +112,4 @@ def _names(owner: Any) -> Mapping[str, Any]:
 
 
 def _state() -> dict[str, Any]:
-    return {
-        "torch's default dtype": torch.get_default_dtype(),
-        "whether torch takes gradients": torch.is_grad_enabled(),
-        "the current folder": Path.cwd(),
-    }
+    return {"the current folder": Path.cwd(), **{name: read() for name, (read, _) in SETTINGS.items()}}

@@ -25,7 +25,7 @@ from benchmark.results import RunRecord, Timing
 from benchmark.results.reals import RealScores, reals_path, write_reals
 from benchmark.running.make_record import ZeroStep, make_record
 from benchmark.running.plan import Job, uses_training_of_another
-from benchmark.running.selection import Counted, counted, finalized
+from benchmark.running.selection import Counted, counted, curve_config, finalized, selection_digest
 from benchmark.running.setup import Run
 from benchmark.running.weights import trained
 from benchmark.sources.inverted import PICTURES, Inverted, Seeker
@@ -57,18 +57,31 @@ def make_missing(job: Job, run: Run) -> None:
     if not todo:
         return
     run = replace(run, environment={**(run.environment or environment(run.device)), **circumstances(run.device)})
+    keep_shared(job, run)
     if job.method is None:
         weights, cost = Counted(run.nets.g_ema), {}
     else:
         found = trained(job, run)
         weights, cost = counted(job, found, run), found.cost
-    if wants_pictures(job):
-        pictures(job, run)  # a stage of its own, before those of the controls
     for control in todo:
         try:
             evaluate(job, control, weights, cost, run)
         except (DataError, MethodError) as error:
             raise type(error)(f"{error} [{title(job, control)}]") from error
+
+
+def keep_shared(job: Job, run: Run) -> None:
+    """Make what other jobs get from the cache or from this process, before any hook of the method can change how."""
+    domain = run.domains[job.domain]
+    run.evaluator.keep_real(domain.test, domain.digest, domain.train)
+    run.sampler_for(job, job.suite.eval)
+    if run.curve_evaluator is not None:
+        run.curve_evaluator.keep_real(domain.test, domain.digest, domain.train)
+        run.sampler_for(job, curve_config(job.suite.eval))
+        if job.suite.eval.snapshot == "selected":
+            run.curve_evaluator.keep_real(domain.selection, selection_digest(domain), domain.train)
+    if wants_pictures(job):
+        pictures(job, run)
 
 
 def title(job: Job, control: Control) -> str:

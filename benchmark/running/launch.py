@@ -105,10 +105,19 @@ def here(
         finally:
             if digest_of(run.nets.state_dict()) != digest:
                 run.nets.load_state_dict(source)
-                run.samplers.clear()
+                forget(run)
             if said := state.restore():
+                forget(run)
                 bars.say(f"{run.jobs[number].label}: changed {', '.join(said[:3])} of this process; put back")
         bars.job_done(number)
+
+
+def forget(run: Run) -> None:
+    """What was drawn and computed while the process may have been another is made again when it is asked for."""
+    run.samplers.clear()
+    run.inverted.clear()
+    for evaluator in filter(None, (run.evaluator, run.curve_evaluator)):
+        evaluator.forget_maps()
 
 
 def wanted(job: Job, run: Run, which: str) -> bool:

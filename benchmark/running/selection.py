@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from benchmark.api import Control, Method
 from benchmark.config import EvalConfig
+from benchmark.domains import Domain
 from benchmark.errors import DataError, MethodError
 from benchmark.metrics import Score, list_metrics
 from benchmark.results import CurvePoint
@@ -78,8 +79,13 @@ def measure(job: Job, adapted: Generator, run: Run, cfg: EvalConfig) -> Measured
     curve = {name: scores[name] for name in cfg.curve_metrics}
     if cfg.snapshot != "selected":
         return Measured(curve, scores.get(cfg.metrics[0]))
-    chosen = run.curve_evaluator(samples, domain.selection, f"{domain.digest} selection", training=domain.train).scores
+    chosen = run.curve_evaluator(samples, domain.selection, selection_digest(domain), training=domain.train).scores
     return Measured(curve, chosen[cfg.metrics[0]])
+
+
+def selection_digest(domain: Domain) -> str:
+    """What stands for the images of the selection split in the cache."""
+    return f"{domain.digest} selection"
 
 
 def finalized(method: Method, source: Generator, adapted: Generator, control: Control) -> Generator:

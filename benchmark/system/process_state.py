@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +15,8 @@ import numpy as np
 import torch
 
 MODULES = ("torch", "torch.nn", "torch.nn.functional", "torch.linalg", "torch.fft", "torch.autograd", "math", "random")
+HEARD = (signal.SIGINT, signal.SIGTERM)
+"""Signals that end a command."""
 OWN = "benchmark."
 """Functions of modules whose names begin so are watched too."""
 
@@ -25,7 +29,17 @@ SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
         torch.use_deterministic_algorithms,
     ),
     "torch.set_float32_matmul_precision": (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
-    "torch.set_flush_denormal": (lambda: bool(torch.tensor(1e-40) == 0), torch.set_flush_denormal),
+    "torch.set_flush_denormal": (lambda: _flushes(), torch.set_flush_denormal),
+    "torch.set_default_device": (
+        torch.get_default_device,
+        lambda device: torch.set_default_device(None if device.type == "cpu" else device),
+    ),
+    "torch.set_autocast_enabled": (
+        lambda: torch.is_autocast_enabled("cpu"),
+        lambda enabled: torch.set_autocast_enabled("cpu", enabled),
+    ),
+    "os.umask": (lambda: _umask(), lambda mask: os.umask(mask)),
+    "signal.signal": (lambda: {n: signal.getsignal(n) for n in HEARD}, lambda known: _listen(known)),
     "numpy.seterr": (np.geterr, lambda modes: np.seterr(**modes)),
 }
 """What can be read and put back, under the name of what changes it."""
@@ -88,6 +102,24 @@ def _shelves() -> list[ModuleType | type]:
 
 def _functions(shelf: ModuleType | type) -> dict[str, Any]:
     return {name: value for name, value in vars(shelf).items() if callable(value)}
+
+
+def _flushes() -> bool:
+    """Whether numbers too small for all bits of their fraction are zero."""
+    return bool(torch.tensor(1e-40, dtype=torch.float32, device="cpu") == 0)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)  # it can only be read by setting it
+    os.umask(mask)
+    return mask
+
+
+def _listen(known: dict[signal.Signals, Any]) -> None:
+    """Put the handlers of signals back; only a main thread can, and only a main thread could change them."""
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in known.items():
+            signal.signal(number, handler)
 
 
 def _folder() -> str | None:

@@ -91,6 +91,10 @@ class Log:
         nets, extra = self.state.nets, self.state.extra
         parts = {"generator": nets.g, "generator's average": nets.g_ema, "discriminator": nets.d, "method's own": extra}
         bad += [f"{what} weights not finite: {name}" for what, net in parts.items() if (name := not_finite(net))]
+        optimisers = {"generator": self.state.opt_g, "discriminator": self.state.opt_d}
+        for what, optimiser in optimisers.items():  # a weight whose second moment is infinite never moves again
+            if not all(t.isfinite().all() for t in _moments(optimiser, what).values()):
+                bad.append(f"{what}: moments of Adam not finite, gradients were too large")
         if bad:
             raise MethodError(
                 f"training diverged before {self.state.images} images: {', '.join(bad)}. "

@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import requests
 from hostile_site import LOGIN_PAGE, Answer, Asked, Site, file, head, open_site, page, status
 
 from benchmark.domains.assets import RemoteFile
 from benchmark.errors import DataError
 from benchmark.fetch import limits
 from benchmark.fetch.download import ForNow, Line, Patience, download
-from benchmark.fetch.http import PrivateAddress, require_public
+from benchmark.fetch.http import PrivateAddress, content_length, content_range, require_public
 from benchmark.fetch.limits import Absent, TooMuch
 
 LONG = Patience(connect=120, stall=120, tries=3, first_wait=0.01, longest_wait=0.05)
@@ -149,16 +150,38 @@ def test_a_redirection_to_this_machine_is_not_followed_unless_allowed(site: Site
 @pytest.mark.parametrize(
     "host",
     ["10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "[::1]", "[fe80::1]", "[fd00::1]",
-     "224.0.0.1", "2130706433", "127.1"],
+     "224.0.0.1", "2130706433", "127.1", "0177.0.0.1", "0", "localhost.", "8.8.8.8@127.0.0.1", "127.0.0.1\\@8.8.8.8",
+     "[fe80::1%25lo]", "[::127.0.0.1]", "[::ffff:7f00:1]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]"],
 )  # fmt: skip
 def test_addresses_of_a_private_network_are_known(host: str) -> None:
     with pytest.raises(PrivateAddress):
         require_public(f"http://{host}/a.png", "a list names")
 
 
-@pytest.mark.parametrize("host", ["8.8.8.8", "[2606:4700:4700::1111]", "a-name-that-only-a-proxy-knows.invalid", ""])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "8.8.8.8",
+        "127.0.0.1@8.8.8.8",
+        "[64:ff9b::808:808]",
+        "[2002:808:808::]",
+        "[2606:4700:4700::1111]",
+        "a-name.invalid",
+        "",
+    ],
+)
 def test_other_addresses_pass(host: str) -> None:
     require_public(f"http://{host}/a.png", "a list names")
+
+
+@pytest.mark.parametrize("digits", ["9" * 5000, "\u0663", "-1", "1e3", "9" * 19])
+def test_a_length_that_no_file_can_have_is_none(digits: str) -> None:
+    """Python refuses to read so many digits with an error of its own."""
+    answer = requests.Response()
+    answer.headers["Content-Length"] = digits
+    assert content_length(answer) is None
+    answer.headers["Content-Range"] = f"bytes 5-9/{digits}"
+    assert content_range(answer) == (None, None)
 
 
 def endless(site: Site, request: Asked) -> None:

@@ -114,6 +114,7 @@ def test_the_first_download_is_trusted_and_locked(command: Command, shelf: Path,
     flipped[100] ^= 1
     (raw / "birds.zip").write_bytes(flipped)
     assert "when it was first fetched" in bad(command("datasets", "verify", "birds"))
+    assert "has other bytes than when it was first fetched" in bad(command(*FETCH, "birds"))
     (raw / "birds.zip").write_bytes(flipped[:-9])
     assert "it had" in bad(command(*FETCH, "birds"))
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from benchmark.metrics.base import Score
 from benchmark.metrics.networks.features import full_precision
+from benchmark.metrics.networks.finite import require_finite
 from benchmark.metrics.networks.perceptual import PerceptualNetwork
 from benchmark.stylegan2 import Generator, Noise
 
@@ -45,7 +46,7 @@ class ShortPaths:
         return self.ends.shape[1]
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """float32 [k, 3, r, r] twice, 0..255, neither rounded nor clamped."""
+        """float32 [k, 3, r, r] twice, 0..255, neither rounded nor clamped; DataError where some are not finite."""
         draw = self.noise()
         for start in range(0, len(self), self.batch):
             with full_precision():
@@ -53,6 +54,8 @@ class ShortPaths:
                 maps = draw(len(first))
                 images = (self.generator.synthesis(w, maps)[0] for w in (first, first.lerp(last, EPSILON)))
                 a, b = (_reduced(image.float() * 127.5 + 127.5) for image in images)
+            for end in (a, b):
+                require_finite(end, "images along paths", start)
             yield a, b
 
 
@@ -65,11 +68,15 @@ def _reduced(images: Tensor) -> Tensor:
 def path_lengths(
     net: PerceptualNetwork, paths: Iterable[tuple[Tensor, Tensor]], device: str, tick: Callable[[int], None]
 ) -> NDArray[np.float64]:
-    """Squared speed [n] at the beginning of each path; ``tick(k)`` after every k images."""
-    found = []
+    """Squared speed [n] at the beginning of each path; ``tick(k)`` after every k images.
+
+    DataError where one is not finite: those at either end are left out of the mean, and it would go unnoticed.
+    """
+    found: list[NDArray[np.float64]] = []
     for a, b in paths:
         with full_precision():
             distance = net.distance(net.features(a.to(device)), net.features(b.to(device)))
+        require_finite(distance, "distances along paths", sum(map(len, found)))
         found.append(distance.double().cpu().numpy() / EPSILON**2)
         tick(2 * len(a))
     return np.concatenate(found)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -33,18 +34,20 @@ class KeptFeatures:
         return len(self.images) if self._found is None else 0
 
     def get(self, make: Callable[[NDArray[np.uint8]], Features]) -> Features:
-        """The features; ``make`` makes them of the images where there are none."""
+        """The features; ``make`` makes them of the images where there are none, and what it raises is raised."""
         if self._found is None:
-            try:
-                with alone(self._path.with_suffix(".lock")):
-                    clear_temporaries(self._path.parent, self._path.stem)
-                    self._found = load_features(self._path, len(self.images), self._dim)
-                    if self._found is None:
-                        self._found = make(self.images)
-                        store_features(self._path, self._found)
-            except DataError as error:
-                warnings.warn(f"{error}; features of real images are made again next time.", stacklevel=2)
-                self._found = make(self.images)
+            with ExitStack() as held:
+                try:
+                    held.enter_context(alone(self._path.with_suffix(".lock")))
+                except DataError as error:
+                    warnings.warn(f"{error}; features of real images are made again next time.", stacklevel=2)
+                    self._found = make(self.images)
+                    return self._found
+                clear_temporaries(self._path.parent, self._path.stem)
+                self._found = load_features(self._path, len(self.images), self._dim)
+                if self._found is None:
+                    self._found = make(self.images)
+                    store_features(self._path, self._found)
         return self._found
 
 

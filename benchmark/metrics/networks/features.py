@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from benchmark.metrics.base import Images
+from benchmark.metrics.networks.finite import require_finite
 from benchmark.metrics.networks.shift_tolerant import ShiftTolerantVgg
 from benchmark.metrics.networks.vit import VisionTransformer, clip_state, dinov2_state
 from benchmark.metrics.networks.weight_files import OWN_NETWORKS
@@ -237,14 +238,24 @@ def clean_resize(images: Tensor, px: int) -> Tensor:
 
 
 def images_to_features(
-    net: FeatureNetwork, images: Images, device: str, batch: int, tick: Callable[[int], None]
+    net: FeatureNetwork,
+    images: Images,
+    device: str,
+    batch: int,
+    tick: Callable[[int], None],
+    what: str = "features of images",
 ) -> NDArray[np.float32]:
-    """Features float32 [n, net.dim] of uint8 images [n, 3, R, R]; ``tick(k)`` after every k images."""
+    """Features float32 [n, net.dim] of uint8 images [n, 3, R, R]; ``tick(k)`` after every k images.
+
+    DataError where some are not finite; `what` is what it calls them.
+    """
     features = np.empty((len(images), net.dim), dtype=np.float32)
     with full_precision():
         for start in range(0, len(images), batch):
             part = to_tensor(images[start : start + batch], device)
-            features[start : start + len(part)] = net(part).cpu().numpy()
+            found = net(part)
+            require_finite(found, what, start)
+            features[start : start + len(part)] = found.cpu().numpy()
             tick(len(part))
     return features
 

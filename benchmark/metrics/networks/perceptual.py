@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from benchmark.metrics.base import Images
 from benchmark.metrics.networks.features import RandConv, full_precision, to_tensor
+from benchmark.metrics.networks.finite import require_finite
 from benchmark.metrics.networks.kept_maps import KeptMaps
 from benchmark.metrics.networks.shift_tolerant import ShiftTolerantAlex, ShiftTolerantVgg
 
@@ -155,7 +156,7 @@ def images_to_distances(
 ) -> dict[str, NDArray[np.float64]]:
     """Distances [n] of ``sources`` to each set in ``others``, image by image; ``tick(k)`` after every k images.
 
-    ``kept`` holds this network's maps of batches that were seen before.
+    ``kept`` holds this network's maps of batches that were seen before. DataError where a distance is not finite.
     """
     distances = {name: np.empty(len(sources)) for name in others}
 
@@ -170,6 +171,8 @@ def images_to_distances(
             part = slice(start, start + batch)
             source = maps(sources[part])
             for name, images in others.items():
-                distances[name][part] = net.distance(source, maps(images[part])).cpu().numpy()
+                found = net.distance(source, maps(images[part]))
+                require_finite(found, f"distances of {name}", start)
+                distances[name][part] = found.cpu().numpy()
             tick(len(sources[part]) * (1 + len(others)))
     return distances

@@ -197,6 +197,36 @@ def test_what_is_there_is_kept_until_files_or_settings_change(folder: Path, tmp_
     assert made_of(folder, out)[32].new and made_of(folder, out)[32].images == 10
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_file_replaced_by_one_of_the_same_name_size_and_date_is_noticed(tmp_path: Path, packed: bool) -> None:
+    """In a folder and in a ZIP; a copy with the same bytes and another date changes nothing."""
+    root = tmp_path / "pictures"
+
+    def store(level: int) -> Path:
+        for number in range(6):
+            root.mkdir(exist_ok=True)
+            Image.fromarray(np.full((32, 32, 3), 40 * number + (level if number == 3 else 0), np.uint8)).save(
+                root / f"{number}.bmp"
+            )
+            os.utime(root / f"{number}.bmp", (1e9, 1e9))
+        if not packed:
+            return root
+        with zipfile.ZipFile(tmp_path / "pictures.zip", "w") as archive:
+            for file in sorted(root.iterdir()):
+                archive.write(file, file.name)
+        return tmp_path / "pictures.zip"
+
+    out = tmp_path / "out"
+    path = store(0)
+    first = made_of(path, out)[32]
+    os.utime(root / "1.bmp", (1.1e9, 1.1e9))
+    assert first.new and not made_of(path, out)[32].new
+    size = path.stat().st_size
+    assert store(1).stat().st_size == size
+    assert made_of(path, out)[32].new
+    assert pictures(first.path)["3.bmp"][0, 0, 0] == 121
+
+
 class Stopped(Exception):
     pass
 

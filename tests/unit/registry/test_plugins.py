@@ -19,6 +19,7 @@ from benchmark.registry import SHELF, catalogue, find_method, guard, method_name
 from benchmark.registry.composition import fields_of
 from benchmark.registry.plugins import package_entries
 from benchmark.suites import load_suite
+from benchmark.system.process_state import ProcessState
 
 GOOD = """
 from __future__ import annotations
@@ -46,8 +47,18 @@ BROKEN = {
         "changes torch.nn.functional.softplus",
     ),
     "replaces an operator": ("import torch\ntorch.Tensor.__add__ = lambda a, b: a\n", "changes Tensor.__add__"),
-    "sets the default dtype": ("import torch\ntorch.set_default_dtype(torch.float64)\n", "torch's default dtype"),
-    "stops gradients": ("import torch\ntorch.set_grad_enabled(False)\n", "whether torch takes gradients"),
+    "sets the default dtype": ("import torch\ntorch.set_default_dtype(torch.float64)\n", "torch.set_default_dtype"),
+    "stops gradients": ("import torch\ntorch.set_grad_enabled(False)\n", "torch.set_grad_enabled"),
+    "draws elsewhere": ("import torch\ntorch.set_default_device('meta')\n", "torch.set_default_device"),
+    "rounds elsewhere": ("import torch\ntorch.set_flush_denormal(True)\n", "torch.set_flush_denormal"),
+    "computes in bfloat16": ("import torch\ntorch.set_autocast_enabled('cpu', True)\n", "torch.set_autocast_enabled"),
+    "wants determinism": (
+        "import torch\ntorch.use_deterministic_algorithms(True)\n",
+        "torch.use_deterministic_algorithms",
+    ),
+    "raises at zero": ("import numpy\nnumpy.seterr(all='raise')\n", "numpy.seterr"),
+    "hears nothing": ("import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n", "signal.signal"),
+    "opens all files": ("import os\nos.umask(0)\n", "os.umask"),
     "goes elsewhere": ("import os\nos.chdir('/')\n", "the current folder"),
     "needs what is not there": ("import no_such_package\n", "no_such_package"),
     "has no method": ("x = 1\n", "no Method that has a name"),
@@ -103,6 +114,15 @@ def test_what_a_plug_in_replaced_is_put_back(tmp_path: Path) -> None:
     with pytest.raises(MethodError):
         find_method("changes", [str(tmp_path / "changes.py")])
     assert (torch.randn, torch.get_default_dtype(), torch.is_grad_enabled(), Path.cwd(), os._exit) == before
+
+
+def test_settings_that_a_plug_in_changed_are_put_back(tmp_path: Path) -> None:
+    before = ProcessState()
+    lines = (text for text, said in BROKEN.values() if said.startswith(("torch.set_", "torch.use_", "os.", "sig")))
+    (tmp_path / "settings.py").write_text("".join(lines))
+    with pytest.raises(MethodError, match="while it is imported: all methods would get that"):
+        find_method("settings", [str(tmp_path / "settings.py")])
+    assert before.changed() == []
 
 
 def test_ctrl_c_during_an_import_is_ctrl_c(tmp_path: Path) -> None:

@@ -15,8 +15,10 @@ from torch import Tensor
 from benchmark.api import Control, Generator, GeneratorStep, Method, copy_of
 from benchmark.errors import BenchmarkError
 from benchmark.metrics import Evaluator
-from benchmark.metrics.base import Samples
+from benchmark.metrics.base import Samples, TranslatedPictures
+from benchmark.metrics.formulas.path_length import ShortPaths, path_lengths
 from benchmark.metrics.networks.features import RandConv
+from benchmark.metrics.networks.perceptual import RandConvDistance
 from benchmark.running.job import run_job
 from benchmark.running.launch import here
 from benchmark.running.plan import make_job
@@ -69,6 +71,8 @@ class Broken(Method):
                 step.nets.g_ema.mapping.fc0.weight.fill_(torch.nan)
         if self.place == "mean latent":
             step.nets.g.mapping.w_avg.fill_(torch.nan)
+        if self.place == "gradient":
+            return {"steep": 1e24 * step.nets.g.mapping.fc0.weight.mean()}
         return {}
 
 
@@ -120,5 +124,60 @@ def test_features_that_are_not_finite_are_named(tmp_path: Path, monkeypatch: pyt
 
     evaluator = Evaluator(("kid_randconv",), tmp_path)
     monkeypatch.setattr(RandConv, "forward", overflow)
-    with pytest.raises(BenchmarkError, match=r"randconv.* features must be finite numbers"):
+    with pytest.raises(BenchmarkError, match=r"randconv: features of real images: 1 of 8 are not finite"):
         evaluator(Samples(images, images[:4], images[:4]), images, "digest")
+
+
+PAIRED = (
+    *("consistency_randconv", "consistency_anchor_randconv", "step_randconv", "intra_randconv"),
+    *("intra_balanced_randconv", "picture_distance_randconv", "ppl_randconv"),
+    *(f"legacy_uniform_z_independent_noise{crop}_randconv" for crop in ("", "_face_crop")),
+)
+
+
+class Paths(list[tuple[Tensor, Tensor]]):
+    """Pairs of images, as many paths as there are images."""
+
+    def __len__(self) -> int:
+        return sum(len(first) for first, _ in self)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("metric", PAIRED)
+def test_a_distance_that_is_not_finite_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metric: str, bad: float
+) -> None:
+    """One of 200: no trimming, no nearest neighbour and no cluster without a pair may hide it."""
+    rng = np.random.default_rng(0)
+    sets = [rng.integers(0, 256, (200, 3, 16, 16), np.uint8) for _ in range(6)]
+    fakes, sources, anchored, before, *legacy = sets
+    pictures = TranslatedPictures(sources, fakes, fakes / np.float32(255), "not asked for")
+    paths = Paths([(torch.from_numpy(fakes).float(), torch.from_numpy(sources).float())])
+    samples = Samples(fakes, sources, anchored, before, (legacy[0], legacy[1]), None, paths, pictures)  # type: ignore[arg-type]
+    evaluator = Evaluator((metric,), tmp_path)
+    assert evaluator(samples, fakes, "digest", training=sources).scores[metric].value is not None
+    distance = RandConvDistance.distance
+
+    def overflow(self: RandConvDistance, a: list[Tensor], b: list[Tensor]) -> Tensor:
+        found = distance(self, a, b)
+        return found.index_fill(0, torch.tensor([len(found) // 3]), bad)
+
+    monkeypatch.setattr(RandConvDistance, "distance", overflow)
+    with pytest.raises(BenchmarkError, match=r"distances .*not finite"):
+        evaluator(samples, fakes, "digest", training=sources)
+
+
+def test_images_along_paths_that_are_not_finite_are_named(run: Run) -> None:
+    g = copy_of(run.nets.g_ema)
+    with torch.no_grad():
+        g.synthesis.blocks[32].torgb.bias[1] = torch.inf
+    paths = ShortPaths(g, torch.randn(2, 3, g.cfg.z_dim), lambda: lambda n: "const", 2)
+    with pytest.raises(BenchmarkError, match=r"images along paths: 2 of 2 are not finite"):
+        path_lengths(RandConvDistance(), paths, "cpu", lambda n: None)
+
+
+def test_gradients_that_overflow_the_optimiser_fail_the_job(run: Run) -> None:
+    """An infinite second moment stops a weight for ever, while all weights and losses are finite."""
+    job = make_job(run.jobs[0].suite, Broken(place="gradient"), run.domains["toy-rings"], 0, "sha")
+    with pytest.raises(BenchmarkError, match="diverged before 8 images: generator: moments of Adam not finite"):
+        run_job(job, run)
