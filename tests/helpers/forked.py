@@ -15,7 +15,6 @@ import io
 import json
 import os
 import runpy
-import select
 import selectors
 import signal
 import socket
@@ -47,9 +46,10 @@ def run(arguments: Sequence[str], cwd: Path, variables: Mapping[str, str], secon
     """
     os.umask(umask := os.umask(0))
     order = {"arguments": list(arguments), "cwd": str(cwd), "variables": dict(variables), "umask": umask}
-    pipes = [os.pipe() for _ in range(3)]  # output, errors, exit code
+    pipes = [os.pipe() for _ in range(2)]  # output, errors
     said: dict[int, bytes] = {ours: b"" for ours, _ in pipes}
-    pid = server(variables.get("PYTHONPATH", "")).start(order, [theirs for _, theirs in pipes])
+    forks = server(variables.get("PYTHONPATH", ""))
+    pid = forks.start(order, [theirs for _, theirs in pipes])
     until = time.monotonic() + seconds
     with selectors.DefaultSelector() as waiting:
         for ours, theirs in pipes:
@@ -59,6 +59,7 @@ def run(arguments: Sequence[str], cwd: Path, variables: Mapping[str, str], secon
             ready = waiting.select(max(0, until - time.monotonic()))
             if not ready:
                 os.kill(pid, signal.SIGKILL)
+                forks.number()
                 raise subprocess.TimeoutExpired(["python", "-m", "benchmark", *arguments], seconds, *said.values())
             for key, _ in ready:
                 part = os.read(key.fd, 1 << 16)
@@ -66,8 +67,8 @@ def run(arguments: Sequence[str], cwd: Path, variables: Mapping[str, str], secon
                 if not part:
                     waiting.unregister(key.fd)
                     os.close(key.fd)
-    out, err, code = said.values()
-    return struct.unpack("i", code)[0], text(out), text(err)
+    out, err = map(text, said.values())
+    return forks.number(), out, err
 
 
 def text(said: bytes) -> str:
@@ -94,12 +95,15 @@ class Server:
         self.process.wait()
 
     def start(self, order: Mapping[str, Any], descriptors: list[int]) -> int:
-        """The number of a new process with this output, these errors, and a pipe for its exit code."""
+        """The number of a new process with this output and these errors; then `number` gives its exit code."""
         socket.send_fds(self.orders, [json.dumps(order).encode()], descriptors)
+        return self.number()
+
+    def number(self) -> int:
+        """What the server says next."""
         answer = self.orders.recv(4)
         assert answer, f"the server of processes has ended: {self.process.wait()}"
-        (pid,) = struct.unpack("i", answer)
-        return int(pid)
+        return int(struct.unpack("i", answer)[0])
 
 
 @cache
@@ -109,48 +113,23 @@ def server(path: str) -> Server:
 
 
 def serve(orders: socket.socket) -> dict[str, Any] | None:
-    """Fork a process for each order. Returns the order in that process, and None in the server at the end."""
-    codes: dict[int, int] = {}
-    woken, wakes = os.pipe()
-    for end in (woken, wakes):
-        os.set_blocking(end, False)
-    signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
+    """Fork a process for each order, one after the other. Returns the order in that process, None in the server."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for those who run the tests
     while True:
-        ready, _, _ = select.select([orders, woken], [], [])
-        if woken in ready:
-            os.read(woken, 1 << 16)
-            tell_who_ended(codes)
-        if orders not in ready:
-            continue
-        text, descriptors, _, _ = socket.recv_fds(orders, LARGEST, 3)
+        text, descriptors, _, _ = socket.recv_fds(orders, LARGEST, 2)
         if not text:
             return None
-        order = json.loads(text)
+        order: dict[str, Any] = json.loads(text)
         pid = os.fork()
         if pid == 0:
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            for pipe in (orders.detach(), woken, wakes, *codes.values()):
-                os.close(pipe)
+            orders.close()
             become(order, descriptors)
-            return dict(order)
-        codes[pid] = descriptors.pop()
-        orders.send(struct.pack("i", pid))
+            return order
         for pipe in descriptors:
             os.close(pipe)
-
-
-def tell_who_ended(codes: dict[int, int]) -> None:
-    """Write the exit codes of those that have ended into their pipes."""
-    for pid in list(codes):
-        ended, status = os.waitpid(pid, os.WNOHANG)
-        if ended:
-            with suppress(BrokenPipeError):  # nobody wants to know
-                os.write(codes[pid], struct.pack("i", os.waitstatus_to_exitcode(status)))
-            os.close(codes.pop(pid))
+        orders.send(struct.pack("i", pid))
+        orders.send(struct.pack("i", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])))
 
 
 def become(order: Mapping[str, Any], descriptors: Sequence[int]) -> None:
@@ -166,8 +145,7 @@ def become(order: Mapping[str, Any], descriptors: Sequence[int]) -> None:
     sys.orig_argv = [sys.executable, "-m", "benchmark", *arguments]
     invalidate_caches()
     for number, pipe in enumerate(descriptors, start=1):
-        if number <= 2:
-            os.dup2(pipe, number)
+        os.dup2(pipe, number)
         os.close(pipe)
     coding, _, errors = os.environ.get("PYTHONIOENCODING", "utf-8").partition(":")
     sys.stdout, sys.stderr = (
