@@ -12,13 +12,16 @@ settings.register_profile("shared", deadline=None, suppress_health_check=[Health
 settings.load_profile("shared")
 """Seconds say nothing where several tests share a machine; what is slow shows in `--durations`."""
 
-LONG = ("test_rehearsal", "test_docs_site", "test_docs_adding_a_method", "test_isolation", "test_reliability")
-"""Modules whose single tests take half a minute and more."""
+LONG = (
+    *("test_engine_slurm", "test_isolation", "test_reliability", "test_docs_adding_a_method", "test_rehearsal"),
+    *("test_docs_site", "test_ranks_of_a_job", "test_interrupts", "test_small_disks"),
+)
+"""Modules whose single tests take ten seconds and more; those that wait most come first."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests first: the last minutes of a run on two processes are then shared out evenly."""
-    items.sort(key=lambda item: not item.path.stem.startswith(LONG))
+    """Long tests first: the last minutes of a run in several processes are then shared out evenly."""
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
 
 
 @pytest.fixture(autouse=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import forked
 
 SMALL = (
     *("run", "--suite", "smoke", "--domains", "toy-rings", "--threads", "1"),
@@ -30,14 +31,7 @@ def command(
     arguments: tuple[str, ...], folder: Path, variables: Mapping[str, str], seconds: float = 600
 ) -> subprocess.CompletedProcess[str]:
     """`python -m benchmark ...` to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "benchmark", *arguments],
-        cwd=folder,
-        env=dict(variables),
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-    )
+    return subprocess.CompletedProcess(arguments, *forked.run(arguments, folder, variables, seconds))
 
 
 def until(true: Callable[[], Any], seconds: float = 300) -> None:

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from command_line import QUICK, Done, Finished, process
+from command_line import QUICK, Done, Finished, python
 
 from benchmark.cli import main
 from benchmark.system.locks import alone
@@ -39,7 +39,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Finished:
     with alone(shared / "finished.lock"):
         if not note.exists():
             folder.mkdir()
-            note.write_text(json.dumps(asdict(process(arguments, cache, folder))))
+            note.write_text(json.dumps(asdict(python(arguments, cache, folder))))
     return Finished(arguments, folder / "res", Done(**json.loads(note.read_text())))
 
 

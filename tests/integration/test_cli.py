@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
-from command_line import QUICK, Done, Finished, process, start
+from command_line import QUICK, Done, Finished, process, python, start
 from PIL import Image
 from waiting import PATIENCE
 
@@ -295,5 +295,13 @@ def test_every_help_has_an_example(path: tuple[str, ...], command: Command) -> N
 
 
 def test_no_arguments_print_the_help(cache: Path, tmp_path: Path) -> None:
-    done = process((), cache, tmp_path)
+    done = python((), cache, tmp_path)
     assert done.code == 0 and done.out.startswith("Usage: python -m benchmark")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("list", "domains"), ("list", "nothing"), ("run", "--methods", "no_such_method")]
+)
+def test_a_forked_command_says_what_a_new_python_says(arguments: tuple[str, ...], cache: Path, tmp_path: Path) -> None:
+    """Else other tests would look at something that users do not have."""
+    assert process(arguments, cache, tmp_path) == python(arguments, cache, tmp_path)

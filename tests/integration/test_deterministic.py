@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,9 @@ def environment(**more: str) -> dict[str, str]:
     return free | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | more
 
 
+@cache
 def outcome(*words: str, **more: str) -> dict[str, Any]:
+    """What the script prints; one start of it for equal words and variables. Do not write to it."""
     command = [sys.executable, str(SCRIPT), *words]
     done = subprocess.run(command, env=environment(**more), capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
