@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from benchmark.domains.pictures.pixels import to_square
-from benchmark.errors import WeightsError
+from benchmark.errors import DataError, WeightsError
 from benchmark.metrics import list_metrics
 from benchmark.metrics.base import STAND_IN, Images
 from benchmark.metrics.evaluator import Evaluator
@@ -170,10 +170,13 @@ def feature_network(network: str, net: FeatureNetwork, device: str) -> list[Chec
     """Mode, finite features, no influence of the batch, stored values."""
     images = np.concatenate([pictures(), pictures()[..., ::-1]])
     name = f"{network} features"
-    together, alone = (images_to_features(net, images, device, batch, _ignore) for batch in (len(images), 1))
+    try:
+        together, alone = (images_to_features(net, images, device, batch, _ignore) for batch in (len(images), 1))
+    except DataError as error:
+        return [mode(name, net), finite(name, error)]
     return [
         mode(name, net),
-        same(f"{name}: finite", bool(np.isfinite(together).all()), True),
+        finite(name),
         close(f"{name}: batches of 1 and 8", alone, together, BATCH_TOLERANCE),
         as_stored(name, summary(together[: len(images) // 2])),
     ]
@@ -187,21 +190,29 @@ def distance_network(network: str, net: PerceptualNetwork, device: str) -> list[
     grain = rng.integers(-1, 2, images.shape)
     faint, strong = (np.clip(images + size * grain, 0, 255).astype(np.uint8) for size in (8, 48))
     others = {"self": images, "other": other, "faint": faint, "strong": strong}
-    found = images_to_distances(net, images, others, device, len(images), _ignore)
-    alone, back = (
-        images_to_distances(net, a, {"": b}, device, batch, _ignore)[""]
-        for a, b, batch in ((images, other, 1), (other, images, len(images)))
-    )
+    try:
+        found = images_to_distances(net, images, others, device, len(images), _ignore)
+        alone, back = (
+            images_to_distances(net, a, {"": b}, device, batch, _ignore)[""]
+            for a, b, batch in ((images, other, 1), (other, images, len(images)))
+        )
+    except DataError as error:
+        return [mode(name, net), finite(name, error)]
     steps = np.diff([np.zeros(len(images)), found["faint"], found["strong"]], axis=0)
     return [
         mode(name, net),
-        same(f"{name}: finite", all(bool(np.isfinite(values).all()) for values in found.values()), True),
+        finite(name),
         close(f"{name}: batches of 1 and 4", alone, found["other"], BATCH_TOLERANCE),
         close(f"{name}: to itself", found["self"], np.zeros(len(images)), 1e-6),
         close(f"{name}: both ways", back, found["other"], BATCH_TOLERANCE),
         same(f"{name}: grow with noise", bool((steps > 0).all()), True),
         as_stored(name, found["other"]),
     ]
+
+
+def finite(name: str, error: DataError | None = None) -> Check:
+    """That a network's numbers are finite; `error` says which are not, and leaves nothing else to compare."""
+    return Check(f"{name}: finite", "failed" if error else "ok", str(error or "all"), "all")
 
 
 def mode(name: str, net: nn.Module) -> Check:

@@ -322,7 +322,7 @@ def test_networks_are_passed_and_faults_of_features_found() -> None:
     assert not features_of(Around(None, None))
     assert features_of(Around(None, None).train()) == {"mode"}
     assert features_of(Around(None, lambda x: x / x.mean(0, keepdim=True))) == {"batches of 1 and 8", "stored values"}
-    assert features_of(Around(None, lambda x: x.index_fill(0, torch.tensor(0), torch.nan))) >= {"finite"}
+    assert features_of(Around(None, lambda x: x.index_fill(0, torch.tensor(0), torch.nan))) == {"finite"}
     assert features_of(Around(None, lambda x: x.flip(1))) == {"stored values"}
     assert features_of(Around(lambda x: x.flip(1), None)) == {"stored values"}  # BGR
     assert features_of(Around(lambda x: x // 2 * 2, None)) == {"stored values"}  # one bit is lost
@@ -397,7 +397,7 @@ def test_faults_of_distances_are_found() -> None:
     assert distances_of(Twisted(lambda d, a, b: d * len(d))) == {"batches of 1 and 4", "stored values"}
     assert distances_of(Twisted(lambda d, a, b: d * (2 - d))) >= {"stored values"}
     assert distances_of(Twisted(lambda d, a, b: (d > 0).float())) == {"grow with noise", "stored values"}
-    assert distances_of(Twisted(lambda d, a, b: d * torch.nan)) >= {"finite", "to itself", "grow with noise"}
+    assert distances_of(Twisted(lambda d, a, b: d * torch.nan)) == {"finite"}
 
 
 def test_a_network_that_was_not_at_hand_has_no_stored_values() -> None:
