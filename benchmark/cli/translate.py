@@ -118,7 +118,7 @@ def demo(run: Path, port: int | None, steps: int | None, opened: bool, plugins: 
     prepare_torch()
     networks, search = Networks(run, cache, plugins), Search(steps=steps or Search.steps)
     with served(networks, cache, search, port) as address:
-        echo(f"the page is at {address}; Ctrl-C ends it")
+        echo(f"the page is at {address} (Ctrl-C ends it)")
         if opened:
             webbrowser.open(address)
         threading.Event().wait()
