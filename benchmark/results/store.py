@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from benchmark.errors import DataError, UnknownName
 from benchmark.results.hashes import CHANGED, differs, hash_file, hash_lines, hashes_of
 from benchmark.results.record import KEY, SCHEMA, RunRecord, control_order, readable
-from benchmark.system.files import sha256_or_none, write_atomic
+from benchmark.system.files import write_atomic
 from benchmark.system.folder import Folder, NotPlain
 
 _MAX_BYTES = 4 * 2**20  # a record has a few kB; anything near this is not a record
@@ -78,10 +78,13 @@ class ResultStore:
         return record if record is not None and record.status == "done" else None
 
     def changed(self, key: str) -> bool:
-        """Whether the file of record ``key`` has another hash than was noted of it."""
-        path = self.record_path(key)
-        digest = sha256_or_none(path)
-        return digest is not None and differs(self.out, key, f"records/{path.name}", digest)
+        """Whether the file of record ``key`` has another hash than was noted of it; not where it cannot be read."""
+        name = f"records/{self.record_path(key).name}"
+        try:
+            digest = self.folder.sha256(name, _MAX_BYTES)
+        except OSError:
+            return False
+        return differs(self.out, key, name, digest)
 
     def note_hashes(self, record: RunRecord) -> None:
         """Store the hashes of a stored record and its pictures, if a killed process left it without."""

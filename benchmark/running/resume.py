@@ -16,10 +16,10 @@ from pathlib import Path
 from benchmark.api.reparametrise import baked
 from benchmark.config import NetConfig
 from benchmark.errors import WeightsError
-from benchmark.results.hashes import CHANGED
+from benchmark.results.hashes import CHANGED, MAX_HASHED
 from benchmark.running.plan import Job
 from benchmark.stylegan2.weights import architecture_of, read_header, read_tensors, save_generator
-from benchmark.system.files import sha256_or_none
+from benchmark.system.folder import Folder
 from benchmark.system.progress import Advance
 from benchmark.system.signals import Stopped
 from benchmark.training import dist
@@ -161,8 +161,11 @@ def fault(file: Path, sha256: str | None, train_key: str, cfg: NetConfig) -> str
     """
     if file.is_symlink() or not file.is_file():
         return MISSING
-    if sha256 is not None and sha256_or_none(file) != sha256:
-        return CHANGED
+    try:
+        if sha256 is not None and Folder(file.parent).sha256(file.name, MAX_HASHED) != sha256:
+            return CHANGED
+    except OSError as error:
+        return f"cannot be read ({error.strerror or error})"
     try:
         _, header = read_tensors(file)
         found = architecture_of(file).model_copy(update={"miner_layers": cfg.miner_layers})

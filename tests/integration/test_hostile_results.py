@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import shutil
 import signal
@@ -84,6 +85,20 @@ def test_a_run_into_such_a_folder_writes_nothing_outside(folder: Path, command: 
     else:
         assert done.code == 0, done
         assert (folder / NAMES["a training's log"](folder)).read_text("utf-8").startswith("{")
+
+
+@pytest.mark.parametrize("how", ["huge", "endless", "pipe"])
+@pytest.mark.parametrize("name", ["a record", "a picture", "scores of real images", "hashes", "weights"])
+def test_a_run_that_finds_what_cannot_be_read_to_its_end_ends(
+    folder: Path, command: Callable[..., Done], name: str, how: str
+) -> None:
+    wanted = sorted(path.name for path in folder.glob("records/*"))
+    outside = outside_folder(Path("outside"))
+    PLANTS[f"{name} is {how}"](folder, outside.resolve())
+    done = command("run", *QUICK, "--methods", "finetune", "--domains", "toy-rings", "--out", "res")
+    assert done.code == 0 and plain(done) and untouched(outside), done
+    for key_ in wanted:
+        assert json.loads((folder / "records" / key_).read_text("utf-8"))["status"] == "done"
 
 
 @pytest.mark.parametrize("what", ["link", "further name", "pipe"])
