@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import zipfile
 from collections.abc import Callable, Iterator
@@ -85,14 +86,15 @@ def test_lines_without_a_terminal_tell_each_stage_once(finished: Finished) -> No
     assert "4 jobs, 10 records to make" in lines
 
 
-def test_the_same_command_again_trains_nothing(finished: Finished, cache: Path) -> None:
+def test_the_same_command_again_trains_nothing(finished: Finished, cache: Path, tmp_path: Path) -> None:
     folders = ("records", "samples", "checkpoints", "figures", ".")
     before = {folder: contents(finished.out / folder) for folder in folders}
-    done = process(finished.arguments, cache, finished.out.parent)
+    shutil.copytree(finished.out, tmp_path / "res")  # other tests read the shared one meanwhile
+    done = process(finished.arguments, cache, tmp_path)
     assert done.code == 0
     assert "0 records to make, 10 stored already" in done.out
     assert "train " not in done.out and "evaluate " not in done.out
-    assert {folder: contents(finished.out / folder) for folder in folders} == before
+    assert {folder: contents(tmp_path / "res" / folder) for folder in folders} == before
 
 
 def test_an_interrupted_run_goes_on_to_the_same_records(finished: Finished, cache: Path, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_the_same_weights_score_the_same_bits_as_in_the_run(
 def test_the_row_stands_marked_in_the_tables_of_the_run_and_is_not_ranked(
     finished: Finished, command: Command, tmp_path: Path
 ) -> None:
-    shutil.copytree(finished.out, tmp_path / "res", ignore=shutil.ignore_patterns(".*.tmp"))
+    shutil.copytree(finished.out, tmp_path / "res")
     done = command("evaluate", str(weights_of(finished, "finetune")), *AGAINST, "--name", "theirs", "--out", "res")
     assert done.code == 0 and "theirs (outside)" in done.out, done.err
     tables = (tmp_path / "res/tables.md").read_text()

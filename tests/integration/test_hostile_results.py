@@ -41,8 +41,8 @@ def impatient(finished: Finished) -> Iterator[None]:
 @pytest.fixture
 def folder(finished: Finished, command: Callable[..., Done]) -> Path:
     """A copy of good results, in the folder where commands are called."""
-    shutil.copytree(finished.out, "res", ignore=shutil.ignore_patterns(".*.tmp"))
-    shutil.copytree(finished.out, "good", ignore=shutil.ignore_patterns(".*.tmp"))
+    shutil.copytree(finished.out, "res")
+    shutil.copytree(finished.out, "good")
     return Path("res")
 
 
