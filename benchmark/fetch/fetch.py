@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from threading import Lock as Mutex
+from threading import Thread
 from typing import TypeVar
 
 from benchmark.domains.assets import (
@@ -124,7 +126,8 @@ def fetch(
             try:
                 notes = _take(raw, given) if given else _download(raw)
             finally:
-                raw.save()
+                with raw.mutex:
+                    raw.save()
     except OSError as error:
         raise DataError(
             f"{folder.path} cannot be written: {error.strerror or error}; choose another --cache"
@@ -253,13 +256,33 @@ def _pictures(raw: _Raw, listed: Path) -> None:
 
 
 def _each(work: Callable[[Item], None], items: Sequence[Item], line: Line) -> None:
-    """`work` of all items, a few at a time; when one raises or Ctrl-C is pressed, the others stop soon."""
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
-        futures = [pool.submit(lambda item: None if line.stopped.is_set() else work(item), item) for item in items]
-        try:
-            for future in as_completed(futures):
-                future.result()
-        except BaseException:
-            line.stopped.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    """`work` of all items, a few at a time; when one raises, or at Ctrl-C, the others stop with their next bytes.
+
+    Nobody waits for them: a server that stalls may keep a connection silent for a minute.
+    """
+    waiting: SimpleQueue[Item] = SimpleQueue()
+    ended: SimpleQueue[BaseException | None] = SimpleQueue()
+    for item in items:
+        waiting.put(item)
+
+    def fetch_until_empty() -> None:
+        with suppress(Empty):
+            while not line.stopped.is_set():
+                item = waiting.get_nowait()
+                try:
+                    work(item)
+                    ended.put(None)
+                except BaseException as error:
+                    ended.put(error)
+
+    for _ in range(min(CONNECTIONS, len(items))):
+        Thread(target=fetch_until_empty, daemon=True).start()
+    try:
+        for _ in items:
+            if line.stopped.is_set():  # by the work itself
+                return
+            if error := ended.get():
+                raise error
+    except BaseException:
+        line.stopped.set()
+        raise

@@ -1,5 +1,6 @@
-"""The phases of a training step with the networks of a stylegan2-ada-pytorch checkout, as that repository trains them.
+"""The phases of a training step with NVIDIA's StyleGAN2, as its repositories train it.
 
+The checkout is one of stylegan2-ada-pytorch, or holds the same networks as stylegan3 keeps them.
 Its loss, non-saturating with R1 and path length, and its optimiser settings are those of its papers; the networks are
 imported from the checkout. On a CPU they use the reference implementation of its operations.
 """
@@ -28,6 +29,9 @@ def nvidia_phases(networks: ModuleType, cfg: NetConfig, batch: int) -> dict[str,
         z_dim=cfg.z_dim, c_dim=0, w_dim=cfg.w_dim, mapping_kwargs=mapping, synthesis_kwargs=widths, **shape
     )
     d = networks.Discriminator(c_dim=0, epilogue_kwargs={"mbstd_group_size": cfg.mbstd_group}, **shape, **widths)
+    for module in g.modules():  # stylegan3's train.py sets it; stylegan2-ada-pytorch always trains so
+        if hasattr(module, "fused_modconv_default"):
+            module.fused_modconv_default = "inference_only"
     g.requires_grad_(False), d.requires_grad_(False)
     average = copy.deepcopy(g).eval()
     opt_g, opt_d = optimiser(g, 4), optimiser(d, 16)
@@ -37,7 +41,7 @@ def nvidia_phases(networks: ModuleType, cfg: NetConfig, batch: int) -> dict[str,
         ws = g.mapping(torch.randn(n, cfg.z_dim), None)
         if torch.rand([]) < 0.9:
             cutoff = int(torch.randint(1, ws.shape[1], []))
-            ws[:, cutoff:] = g.mapping(torch.randn(n, cfg.z_dim), None, skip_w_avg_update=True)[:, cutoff:]
+            ws[:, cutoff:] = g.mapping(torch.randn(n, cfg.z_dim), None)[:, cutoff:]
         return g.synthesis(ws), ws
 
     def generator() -> None:

@@ -60,6 +60,9 @@ def test_what_changes_on_one_machine_is_told_from_what_another_machine_may_chang
         assert verdict(stored, {**stored, "images": "other", name: "other"}) == "elsewhere"
 
 
+@pytest.mark.slow(
+    twin="tests/integration/test_deterministic.py::test_the_fixed_training_gives_the_stored_bits_or_the_protocol_must_change"
+)
 def test_other_choices_of_the_libraries_change_a_usual_training_and_not_a_deterministic_one() -> None:
     usual, older = outcome("--plain"), outcome("--plain", **OLDER)
     assert usual["weights"] != older["weights"], "else the following would show nothing"

@@ -29,6 +29,7 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> User:
     return someone
 
 
+@pytest.mark.slow(twin="tests/integration/test_cli_methods.py::test_new_method_writes_what_conforms")
 def test_the_page_works_from_top_to_bottom(user: User) -> None:
     assert str(user.site) in user.does("python -c 'import benchmark; print(benchmark.__file__)'")
     printed = {}

@@ -50,6 +50,7 @@ def user(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> User:
     return User(tmp_path, ROOT, tmp_path_factory.mktemp("cache"))
 
 
+@pytest.mark.slow(twin="tests/integration/test_docs_site.py::test_the_suite_of_the_page_can_be_run")
 def test_the_tutorial_works_from_top_to_bottom(user: User) -> None:
     printed: dict[str, str] = {}
     for language, _, text in BLOCK.findall((DOCS / "your-pictures.md").read_text()):

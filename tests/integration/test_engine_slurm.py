@@ -65,6 +65,9 @@ def element(variables: dict[str, str], index: int) -> tuple[str, str]:
     return next(((row.split()[0], row.split()[1]) for row in rows if row.split()[0].endswith(f"_{index}")), ("", ""))
 
 
+@pytest.mark.slow(
+    twin="tests/integration/test_engine_slurm.py::test_cancel_ends_what_runs_and_what_waits_and_nothing_comes_back"
+)
 def test_stopped_preempted_and_killed_jobs_end_with_the_bits_of_a_local_run(
     variables: dict[str, str], local: Path, tmp_path: Path
 ) -> None:

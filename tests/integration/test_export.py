@@ -28,7 +28,19 @@ def front_of(card: Path) -> tuple[dict, str]:
     return yaml.safe_load(front), body
 
 
-@pytest.mark.parametrize(("method", "control"), [("finetune", None), ("layer_swap", "8"), ("fixnoise", None)])
+SLOW = pytest.mark.slow(
+    twin="tests/integration/test_export.py::test_a_graph_draws_the_pictures_of_generate_at_any_batch"
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "control"),
+    [
+        ("fixnoise", None),
+        pytest.param("finetune", None, marks=SLOW),
+        pytest.param("layer_swap", "8", marks=SLOW),
+    ],
+)
 def test_a_graph_draws_the_pictures_of_generate_at_any_batch(
     finished: Finished, command: Command, tmp_path: Path, cache: Path, method: str, control: str | None
 ) -> None:

@@ -17,6 +17,9 @@ from benchmark.system.pool import cores
 
 MANY = ("--set", "split.train=7000", "--set", "split.test=1000")
 """More pictures than one process draws alone."""
+SLOW = pytest.mark.slow(
+    twin="tests/integration/test_interrupted_drawing.py::test_a_drawing_that_is_stopped_leaves_nothing"
+)
 RUN = (
     *("run", *QUICK, *MANY, "--methods", "finetune", "--domains", "micah", "--out", "res", "--jobs", "1"),
     *("--set", "eval.metrics=[kid_randconv]"),
@@ -48,8 +51,17 @@ def begun(cache: Path) -> bool:
 
 
 @pytest.mark.skipif(cores() < 2, reason="one process draws alone where there is one core")
-@pytest.mark.parametrize("moment", ["while processes start", "in the middle"])
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("number", "code", "moment"),
+    [
+        (signal.SIGINT, 130, "in the middle"),
+        (signal.SIGKILL, -9, "while processes start"),
+        pytest.param(signal.SIGINT, 130, "while processes start", marks=SLOW),
+        pytest.param(signal.SIGTERM, 143, "while processes start", marks=SLOW),
+        pytest.param(signal.SIGTERM, 143, "in the middle", marks=SLOW),
+        pytest.param(signal.SIGKILL, -9, "in the middle", marks=SLOW),
+    ],
+)
 def test_a_drawing_that_is_stopped_leaves_nothing(
     tmp_path: Path, number: signal.Signals, code: int, moment: str
 ) -> None:

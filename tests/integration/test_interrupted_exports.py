@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from command_line import Finished, environment
 from PIL import Image
@@ -61,6 +62,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("*") if not path.name.startswith("."))
 
 
+@pytest.mark.slow(twin="tests/integration/test_export.py::test_an_export_that_draws_something_else_leaves_no_file")
 def test_an_export_that_is_stopped_has_only_whole_files_and_the_same_command_finishes_it(
     finished: Finished, cache: Path, tmp_path: Path
 ) -> None:
@@ -76,6 +78,7 @@ def test_an_export_that_is_stopped_has_only_whole_files_and_the_same_command_fin
     assert read_checkpoint(net / "generator.safetensors") and torch.export.load(net / "generator.pt2")
 
 
+@pytest.mark.slow(twin="tests/unit/test_cache.py::test_a_write_that_fails_leaves_the_old_file_and_nothing_else")
 def test_a_video_that_is_stopped_leaves_nothing_under_its_name(finished: Finished, cache: Path, tmp_path: Path) -> None:
     few = ("--seeds", "0-1", "--seconds", "0.5", "--fps", "8")
     video = ("generate", str(finished.out), "--method", "fixnoise", *few, "--video", "made/control.webp")

@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import psutil
+import pytest
 from command_line import Finished, process, start
 
 STAGES = ("jobs, ", "evaluate source", "train finetune", "evaluate finetune", "evaluate fixnoise at noise 0.25")
@@ -29,6 +30,7 @@ def dead(process: psutil.Process) -> bool:
     return True
 
 
+@pytest.mark.slow(twin="tests/integration/test_cli.py::test_an_interrupted_run_goes_on_to_the_same_records")
 def test_ctrl_c_in_each_stage_and_the_same_command_again(finished: Finished, cache: Path, tmp_path: Path) -> None:
     for stage in STAGES:
         running = start(finished.arguments, cache, tmp_path)

@@ -16,7 +16,13 @@ def test_there_are_three() -> None:
     assert {path.stem for path in NOTEBOOKS} == {"use-an-adapted-network", "compare-methods", "add-a-method"}
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+SLOW = pytest.mark.slow(twin="tests/integration/test_notebooks.py::test_a_notebook_works_from_top_to_bottom")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=() if path.stem == "add-a-method" else SLOW, id=path.stem) for path in NOTEBOOKS],
+)
 def test_a_notebook_works_from_top_to_bottom(
     path: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -106,6 +106,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
     return quiet(cache, tmp_path_factory.mktemp("quiet"))
 
 
+@pytest.mark.slow(twin="tests/unit/running/test_job_ranks.py::test_the_job_fails_with_the_reason_of_its_rank")
 def test_the_record_says_that_several_trained(undisturbed: Path) -> None:
     found = record(undisturbed)
     assert found["status"] == "done" and found["settings"]["train"]["ranks"] == 2
@@ -113,6 +114,9 @@ def test_the_record_says_that_several_trained(undisturbed: Path) -> None:
     assert states(undisturbed) == [] and len(losses(undisturbed)) == STEPS // 2
 
 
+@pytest.mark.slow(
+    twin="tests/integration/test_two_ranks.py::test_states_of_ranks_are_stored_used_and_given_up_together"
+)
 def test_a_rank_that_is_killed_ends_the_job_with_a_reason_and_the_training_resumes(
     undisturbed: Path, cache: Path, tmp_path: Path
 ) -> None:

@@ -115,6 +115,7 @@ def cells(out: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow(twin="tests/integration/test_cli.py::test_a_plan_runs_nothing_and_leaves_with_0")
 def test_the_paper_suite_from_nothing_to_the_tables(
     command: Command, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

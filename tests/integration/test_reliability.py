@@ -80,6 +80,7 @@ def quiet(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
     return folder / "res"
 
 
+@pytest.mark.slow(twin="tests/integration/test_cli.py::test_an_interrupted_run_goes_on_to_the_same_records")
 def test_a_run_killed_at_random_steps_ends_with_the_same_bits(quiet: Path, cache: Path, tmp_path: Path) -> None:
     out = tmp_path / "res"
     assert any(stopped_twice(cache, tmp_path, number) for number in range(20))
@@ -110,6 +111,7 @@ def stopped_twice(cache: Path, folder: Path, number: int) -> bool:
     return True
 
 
+@pytest.mark.slow(twin="tests/unit/system/test_claims.py::test_many_that_want_it_have_it_one_after_the_other")
 def test_two_runs_at_once_share_the_work(quiet: Path, tmp_path: Path) -> None:
     """One results folder, one cache that is empty: everything is drawn, trained and measured once."""
     runs = [start(RUN, tmp_path / "cache", tmp_path) for _ in range(2)]
@@ -122,6 +124,7 @@ def test_two_runs_at_once_share_the_work(quiet: Path, tmp_path: Path) -> None:
     same_weights(tmp_path / "res", quiet)
 
 
+@pytest.mark.slow(twin="tests/unit/system/test_claims.py::test_a_claim_ends_with_its_owner_however_it_dies")
 def test_a_dead_owners_claim_is_free(quiet: Path, cache: Path, tmp_path: Path) -> None:
     """A process that holds every claim is killed while another waits for it."""
     code = (

@@ -107,6 +107,7 @@ def test_a_preparation(tmp_path: Path) -> None:
     assert (tmp_path / "after.end" / name).read_bytes() == (tmp_path / "start" / name).read_bytes()
 
 
+@pytest.mark.slow(twin="tests/integration/test_small_disks.py::test_a_run")
 def test_the_training_of_a_source(tmp_path: Path) -> None:
     (tmp_path / "start").mkdir()
     (tmp_path / "start/command.py").write_text(TRAIN)

@@ -34,6 +34,7 @@ def test_a_full_disk_behind_the_output_is_one_line(cache: Path, tmp_path: Path) 
     os.close(full)
 
 
+@pytest.mark.slow(twin="tests/integration/test_terminals.py::test_a_full_disk_behind_the_output_is_one_line")
 def test_a_run_whose_reader_has_gone_says_so_and_resumes(cache: Path, tmp_path: Path) -> None:
     run = ("run", *QUICK, "--methods", "finetune", "--domains", "toy-rings", "--out", "res", "--jobs", "1")
     reading, writing = os.pipe()
@@ -52,6 +53,7 @@ def test_an_output_of_few_characters_shows_tables(cache: Path, tmp_path: Path, v
         assert code == 0 and out and not err
 
 
+@pytest.mark.slow(twin="tests/integration/test_terminals.py::test_an_output_of_few_characters_shows_tables")
 def test_a_locale_without_utf_8_runs(cache: Path, tmp_path: Path) -> None:
     """With Python's own remedies off, as on systems whose locale is another 8-bit one."""
     plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

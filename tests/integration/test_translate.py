@@ -145,6 +145,9 @@ def test_without_gradio_the_demo_says_what_to_install(
     assert len(done.err.strip().splitlines()) == 1 and not list(tmp_path.glob("benchmark-demo-*"))
 
 
+@pytest.mark.slow(
+    twin="tests/unit/running/test_few_pictures.py::test_each_metric_costs_its_own_cell_and_the_record_is_done"
+)
 def test_as_an_axis_of_the_benchmark_pictures_are_inverted_once_and_scored_for_each_row(
     command: Command, cache: Path, tmp_path: Path
 ) -> None:

@@ -207,6 +207,7 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow(twin="tests/unit/checkpoints/test_hostile.py::test_a_pickle_that_does_something_strange")
 @pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux does")
 def test_no_small_file_costs_much_memory_or_time(tmp_path: Path) -> None:
     for bomb, (build, _) in BOMBS.items():

@@ -19,7 +19,13 @@ from benchmark.system.progress import Bars
 METRICS_WITHOUT_FILES = [name for name, info in METRICS.items() if info.needs == "nothing"]
 
 
-def prepared(folder: Path, pictures: int, *settings: str) -> tuple[Run, str]:
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all: the source's held-out pictures, which are inverted, are the same."""
+    return tmp_path_factory.mktemp("cache")
+
+
+def prepared(folder: Path, pictures: int, *settings: str, cache: Path | None = None) -> tuple[Run, str]:
     """A run on so many pictures, and what was said before its first step."""
     domain = folder / f"own{pictures}"
     if not domain.exists():
@@ -30,13 +36,13 @@ def prepared(folder: Path, pictures: int, *settings: str) -> tuple[Run, str]:
     )
     overrides = {"domains": [str(domain)], "methods": ["finetune"]}
     said = StringIO()
-    request = Request("smoke", (*quick, *settings), overrides, "cpu", folder / "cache", 1)
+    request = Request("smoke", (*quick, *settings), overrides, "cpu", cache or folder / "cache", 1)
     return prepare(request, folder / "out", Console(file=said, width=1000)), said.getvalue()
 
 
 @pytest.mark.parametrize("pictures", [4, 5, 8, 12, 18])
-def test_each_metric_costs_its_own_cell_and_the_record_is_done(tmp_path: Path, pictures: int) -> None:
-    run, said = prepared(tmp_path, pictures)
+def test_each_metric_costs_its_own_cell_and_the_record_is_done(tmp_path: Path, cache: Path, pictures: int) -> None:
+    run, said = prepared(tmp_path, pictures, cache=cache)
     bars = Bars(Console(quiet=True))
     records = run_all(replace(run, bars=bars), bars, Launch(), lambda seats: pytest.fail("no processes"))  # type: ignore[arg-type,return-value]
     assert [record.status for record in records] == ["done", "done"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -48,13 +49,32 @@ SUITE = load_suite("smoke")[0].model_copy(update={"train": TRAIN})
 JOB: Job = make_job(SUITE, Finetune(), DOMAIN, 0, "sha")
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
+def run_in(tmp_path: Path) -> Run:
     request = Request("smoke", (), {}, "cpu", tmp_path)
     card = SourceCard(title="t", licence="none")
     nets = Nets.create(NETS, seed=0).to("cpu")
     store, domains = ResultStore(tmp_path / "res"), {"toy-rings": DOMAIN}
     return Run(request, store, card, nets, domains, Evaluator((), tmp_path), "cpu")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return run_in(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run whose training nothing disturbed. Do not write to its folder."""
+    run = run_in(tmp_path_factory.mktemp("quiet"))
+    trained(JOB, run)
+    return run
+
+
+@pytest.fixture
+def finished(run: Run, quiet: Run) -> Run:
+    """A run of its own that has the files of the quiet one."""
+    shutil.copytree(quiet.store.out, run.store.out)
+    return run
 
 
 def paths(run: Run) -> tuple[Path, Path, Path]:
@@ -81,11 +101,9 @@ def interrupt(run: Run, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
         trained(JOB, run)
 
 
-@pytest.fixture
-def expected(run: Run, tmp_path: Path) -> list[torch.Tensor]:
-    other = replace(run, store=ResultStore(tmp_path / "quiet"))
-    trained(JOB, other)
-    return tensors(other)
+@pytest.fixture(scope="module")
+def expected(quiet: Run) -> list[torch.Tensor]:
+    return tensors(quiet)
 
 
 def cut(path: Path) -> None:
@@ -99,12 +117,11 @@ def fill(path: Path) -> None:
 @pytest.mark.parametrize("damage", [cut, fill, Path.unlink])
 @pytest.mark.parametrize("which", [0, 1])
 def test_damaged_weights_are_trained_again(
-    run: Run, expected: list[torch.Tensor], damage: Callable[[Path], None], which: int
+    finished: Run, expected: list[torch.Tensor], damage: Callable[[Path], None], which: int
 ) -> None:
-    trained(JOB, run)
-    damage(paths(run)[which])
-    trained(JOB, run)
-    assert all(a.equal(b) for a, b in zip(tensors(run), expected, strict=True))
+    damage(paths(finished)[which])
+    trained(JOB, finished)
+    assert all(a.equal(b) for a, b in zip(tensors(finished), expected, strict=True))
 
 
 @pytest.mark.parametrize(("which", "damage"), [(None, cut), (2, cut), (2, fill), (1, Path.unlink), (1, cut)])
@@ -183,18 +200,17 @@ class Said(Bars):
 @pytest.mark.parametrize("damage", [flip, foreign(), foreign(train_key=JOB.train_key), foreign(architecture={})])
 @pytest.mark.parametrize("which", [0, 1])
 def test_changed_weights_are_noticed_when_they_are_used(
-    run: Run, expected: list[torch.Tensor], damage: Callable[[Path], None], which: int, hashes: bool
+    finished: Run, expected: list[torch.Tensor], damage: Callable[[Path], None], which: int, hashes: bool
 ) -> None:
-    trained(JOB, run)
-    damage(paths(run)[which])
+    damage(paths(finished)[which])
     if not hashes:  # those of earlier versions, or killed before they were written
-        hash_file(run.store.out, JOB.train_key).unlink()
+        hash_file(finished.store.out, JOB.train_key).unlink()
     said = Said()
-    trained(JOB, replace(run, bars=said))
-    assert all(a.equal(b) for a, b in zip(tensors(run), expected, strict=True))
-    aside = f"{paths(run)[which].name}.unusable"
+    trained(JOB, replace(finished, bars=said))
+    assert all(a.equal(b) for a, b in zip(tensors(finished), expected, strict=True))
+    aside = f"{paths(finished)[which].name}.unusable"
     assert [aside in line for line in said.lines if "is made again" in line] == [True]
-    verified = verify_results(with_records(run))
+    verified = verify_results(with_records(finished))
     assert (verified.bad, verified.gone, verified.unhashed) == ((), (), ())
 
 
@@ -228,25 +244,23 @@ def test_a_header_that_was_changed_is_noticed(run: Run, monkeypatch: pytest.Monk
     assert sum("begins again" in line for line in said.lines) == 1
 
 
-def test_weights_whose_hash_was_never_written_get_one(run: Run) -> None:
+def test_weights_whose_hash_was_never_written_get_one(finished: Run) -> None:
     """Killed between the two."""
-    trained(JOB, run)
-    hash_file(run.store.out, JOB.train_key).unlink()
-    before = paths(run)[0].stat().st_mtime_ns
-    trained(JOB, run)
-    assert paths(run)[0].stat().st_mtime_ns == before
-    assert verify_results(with_records(run)).unhashed == ()
+    hash_file(finished.store.out, JOB.train_key).unlink()
+    before = paths(finished)[0].stat().st_mtime_ns
+    trained(JOB, finished)
+    assert paths(finished)[0].stat().st_mtime_ns == before
+    assert verify_results(with_records(finished)).unhashed == ()
 
 
-def test_a_kill_while_weights_are_made_again_leaves_no_old_hash(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    trained(JOB, run)
-    paths(run)[1].unlink()
+def test_a_kill_while_weights_are_made_again_leaves_no_old_hash(finished: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths(finished)[1].unlink()
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr("benchmark.running.weights.note_hashes", interrupted)
-        trained(JOB, run)
-    assert verify_results(with_records(run)).bad == ()
-    trained(JOB, run)
-    verified = verify_results(run.store.out)
+        trained(JOB, finished)
+    assert verify_results(with_records(finished)).bad == ()
+    trained(JOB, finished)
+    verified = verify_results(finished.store.out)
     assert (verified.bad, verified.unhashed) == ((), ())
 
 
