@@ -161,6 +161,7 @@ def run(
     from benchmark.engines.local import ENGINE as LOCAL
     from benchmark.registry import unusable
     from benchmark.running.forecast import forecast, require_patience
+    from benchmark.running.server import early_server
     from benchmark.running.setup import Request, folder_name, prepare
 
     console = wide_console()
@@ -178,14 +179,15 @@ def run(
     note_missing(loaded, cache)
     engine, chosen, detach = chosen_engine([method for _, some in loaded for method in some])
     require_start([suite for suite, _ in loaded], launch, device if engine is LOCAL else None)
-    ready = [prepare(request, out, console) for request in asked]
-    work = Work(ready, console, launch, board is not None, chosen, detach)
-    if dry_run:
-        echo(engine.preview(work))
-        return
-    if engine is LOCAL and (said := require_patience([(run.nets, run.jobs) for run in ready], out, yes)):
-        echo(f"note: {said}", err=True)
-    sys.exit(0 if engine.run(work) else 1)
+    with early_server(engine is LOCAL and not dry_run and launch.workers != 0):
+        ready = [prepare(request, out, console) for request in asked]
+        work = Work(ready, console, launch, board is not None, chosen, detach)
+        if dry_run:
+            echo(engine.preview(work))
+            return
+        if engine is LOCAL and (said := require_patience([(run.nets, run.jobs) for run in ready], out, yes)):
+            echo(f"note: {said}", err=True)
+        sys.exit(0 if engine.run(work) else 1)
 
 
 def require_start(suites: Sequence[Suite], launch: Launch, device: str | None) -> None:

@@ -4,6 +4,7 @@ So a method finds the same process whatever ran before it, and starting a job co
 method's hooks and computes with one thread, since OpenMP's threads do not survive a fork. What sampling draws of the
 source is the same for all jobs of a (domain, seed): a process of its own draws it, before any method's code runs.
 
+It starts early, as a fork of the command, which has PyTorch imported; or later, as a new Python.
 The supervisor (supervisor.py) gives orders through one pipe, ("start", number, seat) or ("end" | "close", number);
 messages go back as (number, word, ...). All that a job started ends with the job, and all jobs end with the supervisor.
 """
@@ -15,16 +16,19 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
+from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
 from benchmark.running.order import Order, equip
 from benchmark.running.worker import DUMP, draw, failure, work
-from benchmark.system.devices import Seat
+from benchmark.system.devices import Seat, visible_gpus
 from benchmark.system.processes import (
     adopt_orphans,
     die_with_parent,
@@ -33,7 +37,7 @@ from benchmark.system.processes import (
     outlive_parent,
     signal_group,
 )
-from benchmark.system.signals import hear_signals
+from benchmark.system.signals import hear_signals, starting_processes
 
 if TYPE_CHECKING:
     from benchmark.config import EvalConfig
@@ -246,3 +250,49 @@ class Server:
         for child in self.children:
             signal_group(child.pid, signal.SIGKILL)
         end_orphans()
+
+
+@dataclass
+class Started:
+    """A server and the supervisor's end of the pipe to it."""
+
+    process: BaseProcess
+    pipe: Connection
+
+
+early: list[Started] = []
+"""The server that waits for its supervisor, if there is one."""
+
+
+@contextmanager
+def early_server(wanted: bool) -> Iterator[None]:
+    """Where `wanted` and possible, a server that is forked now; unless it was taken, it ends with the block.
+
+    Threads, and whatever was asked of a GPU, would not survive the fork.
+    """
+    if wanted and sys.platform == "linux" and threading.active_count() == 1 and not visible_gpus():
+        early.append(start_server("fork"))
+    try:
+        yield
+    finally:
+        for server in early:
+            server.process.kill()
+            server.process.join()
+            server.pipe.close()
+        early.clear()
+
+
+def start_server(how: str) -> Started:
+    """By "fork" or "spawn"."""
+    ours, theirs = multiprocessing.Pipe()
+
+    def alone() -> None:
+        ours.close()  # else the supervisor would seem to be alive while the server is
+        serve(theirs)
+
+    context = multiprocessing.get_context(how)
+    process = context.Process(target=alone) if how == "fork" else context.Process(target=serve, args=(theirs,))  # type: ignore[attr-defined]
+    with starting_processes():
+        process.start()
+    theirs.close()
+    return Started(process, ours)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-import multiprocessing
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import psutil
@@ -19,11 +18,10 @@ import psutil
 from benchmark.errors import ConfigError
 from benchmark.running.order import Order
 from benchmark.running.plan import Job
-from benchmark.running.server import GRACE, serve
+from benchmark.running.server import GRACE, early, start_server
 from benchmark.running.worker import log_path
 from benchmark.system.devices import Seat
 from benchmark.system.progress import Advance, Bars
-from benchmark.system.signals import starting_processes
 
 LOOK = 0.5
 """Seconds between two looks at time and memory."""
@@ -78,7 +76,7 @@ class Supervisor:
         self.failed, self.stored, self.fail_fast = failed, stored, fail_fast
         self.waiting = list(range(len(jobs)))
         self.doing: dict[int, Work] = {}
-        self.server: SpawnProcess | None = None
+        self.server: BaseProcess | None = None
         self.pipe: Connection | None = None
         self.barren = 0
         """Servers in a row that ended before they were ready."""
@@ -95,12 +93,8 @@ class Supervisor:
 
     def _start_jobs(self) -> None:
         if self.server is None:
-            self.pipe, theirs = multiprocessing.Pipe()
-            server = multiprocessing.get_context("spawn").Process(target=serve, args=(theirs,))
-            with starting_processes():
-                server.start()
-                self.server = server
-            theirs.close()
+            started = early.pop() if early else start_server("spawn")
+            self.server, self.pipe = started.process, started.pipe
             self._order(self.order)
         free = list(self.order.seats)
         for work in self.doing.values():

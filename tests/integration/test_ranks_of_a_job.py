@@ -79,7 +79,7 @@ def within_a_minute(true: Callable[[], bool]) -> None:
 
 def ranks_of(running: subprocess.Popen[str]) -> list[psutil.Process]:
     """Processes of the job's ranks, by rank."""
-    (server,) = [p for p in psutil.Process(running.pid).children() if "spawn_main" in " ".join(p.cmdline())]
+    (server,) = [p for p in psutil.Process(running.pid).children() if "resource_tracker" not in " ".join(p.cmdline())]
     (worker,) = server.children()
     ranks = [p for p in worker.children() if "spawn_main" in " ".join(p.cmdline())]
     return sorted(ranks, key=lambda p: p.create_time())

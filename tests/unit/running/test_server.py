@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 from rich.console import Console
-from waiting import all_end
+from waiting import PATIENCE, all_end
 
 from benchmark.running.order import Order, keys_of
 from benchmark.running.setup import Request, Run, prepare
@@ -96,3 +98,35 @@ def test_each_job_sees_the_gpus_of_a_free_seat(tmp_path: Path) -> None:
     supervisor.do()
     seen = sorted(why.removeprefix("failed: OSError: ").partition(" is all")[0] for why in failures)
     assert len(seen) == 3 and set(seen) == {"4", "GPU-7f,6"}
+
+
+EARLY = """
+import threading
+from pathlib import Path
+from benchmark.running.server import early, early_server
+
+def command_line(pid):
+    return Path(f"/proc/{pid}/cmdline").read_text()
+
+with early_server(True):
+    (server,) = early
+    assert server.process.is_alive() and command_line(server.process.pid) == command_line("self")
+assert not server.process.is_alive() and not early
+try:
+    with early_server(True):
+        (server,) = early
+        raise ZeroDivisionError
+except ZeroDivisionError:
+    assert not server.process.is_alive() and not early
+with early_server(False):
+    assert not early
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+with early_server(True):
+    assert not early, "threads do not survive a fork"
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the command is forked on Linux only")
+def test_an_early_server_is_a_fork_that_ends_with_its_block() -> None:
+    done = subprocess.run([sys.executable, "-c", EARLY], capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr
