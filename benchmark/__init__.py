@@ -215,13 +215,13 @@ def evaluate(
     from rich.console import Console
 
     from benchmark.running.setup import Request
-    from benchmark.system.places import RUNS, cache_folder
-    from benchmark.use.outside import measure
+    from benchmark.system.places import cache_folder
+    from benchmark.use.outside import folder_beside, measure
 
     named = None if domain is None else [str(domain)]
     overrides, plain = {"source": source, "domains": named}, tuple(map(str, plugins))
     request = Request(str(suite), _texts(settings), overrides, device, cache_folder(cache), threads, plain)
-    folder, thing = Path(out or RUNS / Path(suite).stem), what if callable(what) else Path(what)
+    folder, thing = Path(out or folder_beside(request)), what if callable(what) else Path(what)
     beside = Path(pairs) if isinstance(pairs, str) else pairs
     return Results(folder, tuple(measure(thing, request, Console(quiet=quiet), folder, name, like, beside, seed)))
 

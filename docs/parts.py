@@ -32,7 +32,7 @@ KNOWN: tuple[Kind, ...] = ("kid", "translation_error_l1", "share_of_the_way", "i
 UNKNOWN: tuple[Kind, ...] = ("kid", "recall", "distance_averaged")
 """Columns of a domain where right answers are known, and where they are not."""
 REMARKS = {
-    "open-peeps-64": "That source hardly uses its noise: methods that work through the noise cannot show what they do."
+    "open-peeps-64": "That source hardly uses its noise, so methods that act through it cannot show their effect."
 }
 """What to know of a source, whatever the numbers."""
 
@@ -232,9 +232,10 @@ def _scales(g: Group) -> Iterator[str]:
         ]
         floors, ceilings = ([v for v in own if v is not None] for own in zip(*ends, strict=True)) if ends else ([], [])
         if floors and ceilings:
+            floor, ceiling = (sum(values) / len(values) for values in (floors, ceilings))
             yield (
-                f"On {domain} the error's floor, the same answer with other grain, is {sum(floors) / len(floors):.3f}; "
-                f"its ceiling, the right answer of another latent, is {sum(ceilings) / len(ceilings):.3f}."
+                f"On {domain} the error's floor, the same answer with different grain, is {floor:.3f}; "
+                f"its ceiling, the right answer for another latent, is {ceiling:.3f}."
             )
 
 
@@ -251,7 +252,8 @@ def _of_source(g: Group) -> Iterator[str]:
         kept += [f"{_text(g, domain, identity, same)} on {domain}"] if same and identity else []
     if left:
         more = f"; identity kept is {listed(kept)}" if kept else ""
-        yield f"{g.plain.base}: of the untouched source's {short_title(g.fidelity)} {listed(left)} is left{more}."
+        said = f"{short_title(g.fidelity)} that {g.plain.base} leaves, relative to the untouched source"
+        yield f"{said}: {listed(left)}{more}."
 
 
 def _ways(g: Group) -> Iterator[str]:

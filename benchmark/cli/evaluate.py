@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from benchmark.cli.options import cache_option, plugin_option, wide_console
-from benchmark.system.places import RUNS
 
 
 @click.command(
@@ -66,7 +65,7 @@ def evaluate(
     is executed.
     """
     from benchmark.running.setup import Request
-    from benchmark.use.outside import measure
+    from benchmark.use.outside import folder_beside, measure
 
     request = Request(suite, settings, {"source": source, "domains": [domain]}, device, cache, threads, plugins)
-    measure(what, request, wide_console(), out or RUNS / Path(suite).stem, name, like, pairs, seed)
+    measure(what, request, wide_console(), out or folder_beside(request), name, like, pairs, seed)

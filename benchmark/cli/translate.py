@@ -77,7 +77,8 @@ def translate(
     if out.suffix.lower() != ".png":
         raise ConfigError(f"--out {out.name}: give a name that ends in .png.")
     prepare_torch()
-    nets = [from_run(run, cache, name, domain, training_seed, plugins) for name in methods or methods_in(run)]
+    names = methods or methods_in(run, domain, training_seed)
+    nets = [from_run(run, cache, name, domain, training_seed, plugins) for name in names]
     if not nets:
         raise ConfigError(f"{run} has no finished records of a method.")
     engine.require_taken(nets, asked)

@@ -43,9 +43,12 @@ def first(seeds: list[int], count: int | None) -> list[int]:
 
 def controls(ctx: click.Context, option: click.Parameter, text: str | None) -> list[Any]:
     """ "0,0.5,1" -> [0.0, 0.5, 1.0]; words stay words."""
-    from benchmark.system.text.plain_yaml import plain_yaml
+    from benchmark.system.text.plain_yaml import NotPlainYaml, plain_yaml
 
-    return [] if text is None else [plain_yaml(part) for part in text.split(",") if part.strip()]
+    try:
+        return [] if text is None else [plain_yaml(part) for part in text.split(",") if part.strip()]
+    except NotPlainYaml as error:
+        raise click.BadParameter(f"{error}.") from None
 
 
 def network_options(command: Any) -> Any:

@@ -117,7 +117,9 @@ def asking(work: Work, engine: str, queued: Callable[[Path], Mapping[int, Queued
     store.ensure_writable()
     asked, out = ask(work, engine), work.out
     with claimed(out / "locks" / "engine", lambda: work.console.print("another command queues jobs here, waiting")):
-        waiting = queued(out) or {}
+        waiting = queued(out)
+        if waiting is None:
+            raise ConfigError(f"{out}: {engine} does not say what is queued there; run the same command again later.")
         before = read_request(out) if (out / FILE).is_file() else None
         if before is not None and waiting and not (before.engine == engine and before.same_work(asked)):
             raise ConfigError(

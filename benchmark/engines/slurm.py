@@ -30,8 +30,11 @@ SECONDS = 120
 """That a command of Slurm may take."""
 ARRAY = 1001
 """Slurm's usual MaxArraySize, for a preview where Slurm is not."""
-WAITING, RUNNING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD"), "RUNNING"
-ENDED = ("COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "BOOT_FAIL", "DEADLINE", "OUT_OF_MEMORY")
+WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD")
+ENDED = (
+    *("COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "BOOT_FAIL", "DEADLINE", "OUT_OF_MEMORY"),
+    *("PREEMPTED", "REVOKED"),
+)
 
 
 class SlurmSettings(EngineSettings):

@@ -262,6 +262,8 @@ class _Transfer:
     def finished(self, locked: str | None) -> Got:
         """Check the whole file and give it its name."""
         size, found = self._size(), sha256_of(self.part)
+        if self.line.stopped.is_set():  # nobody would note it any more
+            raise DataError(f"{self.url}: stopped; run the same command again to resume")
         try:
             require_same(self.file, self.part, size, found, locked)
         except DataError as error:

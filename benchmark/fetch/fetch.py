@@ -275,9 +275,9 @@ def _each(work: Callable[[Item], None], items: Sequence[Item], line: Line) -> No
                 except BaseException as error:
                     ended.put(error)
 
-    for _ in range(min(CONNECTIONS, len(items))):
-        Thread(target=fetch_until_empty, daemon=True).start()
     try:
+        for _ in range(min(CONNECTIONS, len(items))):
+            Thread(target=fetch_until_empty, daemon=True).start()
         for _ in items:
             if line.stopped.is_set():  # by the work itself
                 return

@@ -244,7 +244,7 @@ class Group:
         for line in self.shown:
             for r in line.records:
                 mine, theirs = r.timing.seconds_per_kimg, base.get((r.domain, r.seed, device_of(r)))
-                if r.status == "done" and mine is not None and theirs:
+                if r.status == "done" and mine and theirs:
                     found[line.label].append(mine / theirs)
         return dict(found)
 

@@ -8,6 +8,7 @@ from benchmark.report.statistics.paired import holm, seeds_needed
 from benchmark.report.tables.differences import comparisons, detectable
 from benchmark.report.tables.metrics import competition
 from benchmark.report.tables.ranking import ranking
+from benchmark.report.tables.table import number
 from benchmark.report.tables.trade_off import equal_fidelity, scores
 from benchmark.report.tables.ways import Curve, changes, measures, still, unevenness, ways
 
@@ -125,7 +126,7 @@ def _closed(group: Group, found: dict[str, tuple[Line, float]]) -> str:
     parts = []
     for domain, (line, value) in found.items():
         own = scores(group, line)[group.domains.index(domain)]
-        share = f", {100 * float(own.mean()):.0f} % of the source's gap closed" if len(own) else ""
+        share = f", {number(100 * float(own.mean()), 0)} % of the source's gap closed" if len(own) else ""
         parts.append(f"{domain} {value:.3g}{share}")
     return "; ".join(parts) if len(parts) <= MANY else ""
 
@@ -138,7 +139,7 @@ def _certain(group: Group) -> str:
         return ""
     name, least = short_title(group.fidelity or ""), detectable(group)
     than = f" from {group.plain.base}" if group.plain else ""
-    shown = f"{seeds} seeds would show a {name} difference{than} of {least:.2g} with 80 % power" if least else ""
+    shown = f"{seeds} seeds can detect a {name} difference{than} of {least:.2g} with 80 % power" if least else ""
     corrected = holm({f"{label}\0{d}": t.p_value for (label, d), t in tests.items()}).p_values
     needed, other = seeds_needed(0.05, max(1, len(corrected))), group.plain.base if group.plain else "the best"
     if seeds < needed and not any(p <= 0.05 for p in corrected.values()):
@@ -181,8 +182,8 @@ def _ranks(group: Group) -> str:
     parts = [f"{listed(a)} {'rank' if len(a) > 1 else 'ranks'} above {listed([*b])}" for b, a in pairs.items()]
     name = short_title(order.metric)
     return (
-        f"In {name} over {order.test.blocks} (domain, seed) blocks, which are not independent, significantly: "
-        f"{'; '.join(parts)}."
+        f"Significant differences in {name} rank over {order.test.blocks} (domain, seed) blocks, which are not "
+        f"independent: {'; '.join(parts)}."
         if parts
         else ""
     )
@@ -234,9 +235,11 @@ def _controls(group: Group) -> str:
         direct = [v for curve in moving if (v := measures(curve)["directness"]) is not None]
         turning += [base] if direct and sum(direct) / len(direct) < STRAIGHT else []
     order = sorted(found.items(), key=lambda p: p[1])[:MANY]
-    said = [f"largest over mean step (1 is even): {', '.join(f'{b} {v:.2f}' for b, v in order)}"] if order else []
+    steps = ", ".join(f"{base} {size:.2f}" for base, size in order)
+    said = [f"ratio of the largest to the mean step (1 is perfectly even): {steps}"] if steps else []
     said += [f"{listed(turning)} {'turn' if len(turning) > 1 else 'turns'} back on the way"] if turning else []
-    said += [f"that of {listed(quiet)} changes nothing here that can be told from noise"] if quiet else []
+    has = "the controls of {} have" if len(quiet) > 1 else "the control of {} has"
+    said += [f"{has.format(listed(quiet))} no effect here that can be told from noise"] if quiet else []
     return f"Controls: {'; '.join(said)}." if said else ""
 
 
@@ -253,7 +256,7 @@ def _cost(group: Group) -> str:
     low, high = (f"{own[x].base} {trained[x]:.2f}{_runs(group.ratios[x])}" for x in (low, high))
     return (
         f"Training time per image: {low} to {high} times {group.plain.base}'s"
-        f"{', in brackets the range of single runs' if several else ''}."
+        f"{'; in parentheses, the range of single runs' if several else ''}."
     )
 
 

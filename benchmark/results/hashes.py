@@ -16,6 +16,7 @@ MAX_BYTES = 1 << 20
 MAX_HASHED = 8 << 30
 """Of a file that is hashed: weights of three networks of 1024 px have less than 1 GB."""
 CHANGED = "is not what was stored (another sha256)"
+LEFT = "left by an interrupted write; ignored, safe to delete"
 """Of a file with another hash than was noted."""
 LINE = re.compile(r"([0-9a-f]{64})  ((?!\.)[\w.-]+(?:/(?!\.)[\w.-]+)+)", re.ASCII)
 

@@ -21,7 +21,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from benchmark.errors import DataError, UnknownName
-from benchmark.results.hashes import CHANGED, differs, hash_file, hash_lines, hashes_of
+from benchmark.results.hashes import CHANGED, LEFT, differs, hash_file, hash_lines, hashes_of
 from benchmark.results.record import KEY, SCHEMA, RunRecord, control_order, readable
 from benchmark.system.files import write_atomic
 from benchmark.system.folder import Folder, NotPlain
@@ -181,7 +181,7 @@ def _read(folder: Folder, name: str) -> RunRecord | str:
     """The record in the file ``records/<name>``, or one line that says why there is none."""
     path, shown = Path(name), f"records/{readable(name)}".replace("\n", " ")
     if path.suffix == ".tmp" and path.name.startswith("."):
-        return f"{shown}: left by an interrupted write; ignored, safe to delete"
+        return f"{shown}: {LEFT}"
     if path.suffix != ".json" or not re.fullmatch(KEY, path.stem):
         return f"{shown}: not a record's name (<hex key>.json); ignored"
     try:

@@ -270,15 +270,15 @@ def early_server(wanted: bool) -> Iterator[None]:
 
     Threads, and whatever was asked of a GPU, would not survive the fork.
     """
-    if wanted and sys.platform == "linux" and threading.active_count() == 1 and not visible_gpus():
-        early.append(start_server("fork"))
     try:
+        if wanted and sys.platform == "linux" and threading.active_count() == 1 and not visible_gpus():
+            early.append(start_server("fork"))
         yield
     finally:
         for server in early:
+            server.pipe.close()  # it ends by that, too
             server.process.kill()
             server.process.join()
-            server.pipe.close()
         early.clear()
 
 
@@ -288,11 +288,17 @@ def start_server(how: str) -> Started:
 
     def alone() -> None:
         ours.close()  # else the supervisor would seem to be alive while the server is
+        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__  # without what the command line put before them
         serve(theirs)
 
     context = multiprocessing.get_context(how)
     process = context.Process(target=alone) if how == "fork" else context.Process(target=serve, args=(theirs,))  # type: ignore[attr-defined]
-    with starting_processes():
-        process.start()
-    theirs.close()
+    try:
+        with starting_processes():
+            process.start()
+    except BaseException:  # a signal, which waits until the process has started
+        ours.close()
+        raise
+    finally:
+        theirs.close()
     return Started(process, ours)

@@ -104,6 +104,8 @@ def invert(
     """
     search = search or Search()
     px = g.cfg.resolution
+    if search.steps < 1:
+        raise ConfigError(f"steps={search.steps}: a picture is looked for in at least one step.")
     if g.cfg.c_dim:
         raise ConfigError(f"this network draws {g.cfg.c_dim} classes; pictures are found in networks without labels.")
     if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[1:] != (3, px, px) or not len(pictures):

@@ -88,7 +88,8 @@ class Adapted:
             rng = generator("generate", seed)
             maps = self.noise(g, control, noise, rng)
             drawn.append(g(latent(seed, g.cfg.z_dim), c, noise=maps, psi=psi))
-        return torch.cat(drawn)
+        px = g.cfg.resolution
+        return torch.cat(drawn) if drawn else torch.empty(0, 3, px, px)
 
 
 def latent(seed: int, z_dim: int) -> Tensor:
@@ -142,9 +143,10 @@ def from_run(
     return Adapted(method_of(record, plugins), source, stored_weights(out, record, source.cfg), record)
 
 
-def methods_in(out: Path) -> list[str]:
-    """The methods that a run adapted, the untouched source left out."""
-    return sorted({r.method for r in ResultStore(out).read_all()[0] if own(r) and not r.zero_step})
+def methods_in(out: Path, domain: str | None = None, seed: int | None = None) -> list[str]:
+    """The methods that a run adapted, to this domain and with this seed where given; the untouched source left out."""
+    done = [r for r in ResultStore(out).read_all()[0] if own(r) and r.is_default_control and not r.zero_step]
+    return sorted({r.method for r in done if domain in (None, r.domain) and seed in (None, r.seed)})
 
 
 def only_method(out: Path) -> str:

@@ -19,7 +19,7 @@ from benchmark.errors import BenchmarkError, ConfigError, DataError
 from benchmark.metrics.sampling import to_uint8
 from benchmark.results import ResultStore
 from benchmark.sources.inversion import Inversion, Search
-from benchmark.use.adapted import Adapted, from_run
+from benchmark.use.adapted import Adapted, from_run, own
 from benchmark.use.translate import draw, inverted
 
 if TYPE_CHECKING:
@@ -44,12 +44,15 @@ QUIET = {
 }
 """Variables of the environment that keep the library from telling anybody that it runs; read when it is imported."""
 
+Found = tuple[str, Inversion]
+"""The sha256 of a source, and pictures in it."""
+
 
 class Networks:
     """The adapted networks of a run by what the page calls them; the last two stay loaded."""
 
     def __init__(self, run: Path, cache: Path, plugins: Sequence[str] = ()) -> None:
-        done = [r for r in ResultStore(run).read_all()[0] if r.status == "done" and r.is_default_control]
+        done = [r for r in ResultStore(run).read_all()[0] if own(r) and r.is_default_control]
         self.records = {f"{r.method} on {r.domain}, seed {r.seed}": r for r in done if not r.zero_step}
         if not self.records:
             raise DataError(f"{run} has no finished records of a method; run a suite first.")
@@ -60,6 +63,10 @@ class Networks:
             return from_run(run, cache, r.method, r.domain, r.seed, plugins)
 
         self.load = load
+
+    def source(self, name: str) -> str:
+        """The sha256 of the source of a network."""
+        return self.records[name].source_sha256
 
     def controls(self, name: str) -> list[str]:
         """The values of the control that the page offers: the grid, and tenths where it moves smoothly."""
@@ -127,19 +134,19 @@ class Handlers:
         net = self.networks.load(name)
         return shown(to_uint8(net.images([int(seed)], self.networks.control(name, control), psi))[0])
 
-    def find(self, name: str, path: str | None) -> tuple[Inversion, Image.Image, Image.Image, str]:
-        """An uploaded picture, its inversion, and how near that is."""
+    def find(self, name: str, path: str | None) -> tuple[Found, Image.Image, Image.Image, str]:
+        """An uploaded picture where it was found, its inversion, and how near that is."""
         net = self.networks.load(name)
         picture = uploaded(path, net.source.cfg.resolution)
         found = inverted(net, picture, self.search, cache=self.cache)
         away = f"Found to ST-LPIPS {found.distances[0]:.4f} and {found.rms[0]:.0f} grey levels."
-        return found, shown(picture[0]), shown(found.images[0]), away
+        return (self.networks.source(name), found), shown(picture[0]), shown(found.images[0]), away
 
-    def translate(self, name: str, control: str | None, found: Inversion | None) -> Image.Image | None:
-        """What was found last, by the network."""
-        if found is None:
+    def translate(self, name: str, control: str | None, found: Found | None) -> Image.Image | None:
+        """What was found last, by the network; None where it was found in another network's source."""
+        if found is None or found[0] != self.networks.source(name):
             return None
-        return shown(draw(self.networks.load(name), found.code, self.networks.control(name, control))[0])
+        return shown(draw(self.networks.load(name), found[1].code, self.networks.control(name, control))[0])
 
 
 def told(work: Callable[..., Any]) -> Callable[..., Any]:

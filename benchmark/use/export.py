@@ -24,7 +24,7 @@ from benchmark.system.files import write_atomic
 from benchmark.system.random_streams import generator
 from benchmark.use.adapted import Adapted, latent
 from benchmark.use.exported import Graph, graph_of
-from benchmark.use.model_card import card_text, require_own_folder
+from benchmark.use.model_card import card_text, listed_in, own_card
 from benchmark.use.pictures import written
 
 OPSET = 23
@@ -58,9 +58,11 @@ def export_network(
     A file has its name only after what it gives was compared. Raises ConfigError or WeightsError where a format cannot
     hold this network, DataError where the folder cannot be written or holds another network.
     """
+    if "onnx" in formats:
+        needs("onnx", "onnxscript", "onnxruntime")
     g = net.generator(control)
     digest = digest_of(g.state_dict())
-    require_own_folder(folder / CARD, digest)
+    before = own_card(folder / CARD, digest)
     said = []
     for kind in dict.fromkeys(formats):
         path = folder / FILES[kind]
@@ -75,7 +77,7 @@ def export_network(
                 GRAPHS[kind][0](graph, temporary)
                 worst = compare(net, control, graph, GRAPHS[kind][1](temporary))
             said.append(f"{path}: run again, images differ by at most {worst:.1e} of [-1, 1]")
-    here = [kind for kind, name in FILES.items() if (folder / name).is_file()]
+    here = [kind for kind, name in FILES.items() if kind in formats or listed_in(before, folder / name)]
     text = card_text(net, control, {kind: FILES[kind] for kind in here}, digest, run, cache)
     write_atomic(folder / CARD, text.encode())
     return [*said, f"{folder / CARD}: the model card"]
@@ -153,7 +155,6 @@ def reader_of_torch(path: Path) -> Callable[[Graph, Batch], Tensor]:
 
 def write_onnx(graph: Graph, path: Path) -> None:
     """A file of ONNX, all in one."""
-    needs("onnx", "onnxscript", "onnxruntime")
     with quiet():
         program = torch.onnx.export(
             traced(graph),

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+from pydantic import ValidationError
 
 from benchmark.api import Control
 from benchmark.config import EvalConfig
@@ -16,6 +17,9 @@ from benchmark.report.figures.grids import read_strip
 from benchmark.results import ResultStore
 from benchmark.use.adapted import Adapted
 from benchmark.use.pictures import write_grid, write_picture
+
+AT_ONCE = 64
+"""Seeds whose images are in memory together, where each has a file of its own."""
 
 
 def write_pictures(
@@ -33,26 +37,45 @@ def write_pictures(
     A row of the grid is a value of the control; the first row shows `reals`, uint8 [N, 3, R, R], if there are any.
     Gives the number of images of the generator.
     """
-    drawn = {control: to_uint8(net.images(seeds, control, psi, noise, label)) for control in controls}
-    return write_images(net, drawn, seeds, out, reals)
+
+    def draw(some: Sequence[int]) -> dict[Control, np.ndarray]:
+        return {control: to_uint8(net.images(some, control, psi, noise, label)) for control in controls}
+
+    if out.suffix.lower() == ".png":
+        return write_images(net, draw(seeds), seeds, out, reals)
+    for begin in range(0, len(seeds), AT_ONCE):
+        some = seeds[begin : begin + AT_ONCE]
+        write_files(draw(some), some, out)
+    write_reals(reals, len(seeds), out)
+    return len(seeds) * len(controls)
 
 
 def write_images(
     net: Adapted, drawn: Mapping[Control, np.ndarray], seeds: Sequence[int], out: Path, reals: np.ndarray | None = None
 ) -> int:
     """Images by value of the control, uint8 [N, 3, R, R] each, as `write_pictures` writes them."""
-    shown = () if reals is None else reals[: len(seeds)]
     if out.suffix.lower() == ".png":
+        shown = () if reals is None else reals[: len(seeds)]
         rows = [(label_of(net, control), [*images]) for control, images in drawn.items()]
         write_grid(out, [*([("real images", [*shown])] if len(shown) else []), *rows])
     else:
-        for control, images in drawn.items():
-            value = "" if len(drawn) == 1 else f"-{control}"
-            for seed, image in zip(seeds, images, strict=True):
-                write_picture(out / f"seed{seed:04d}{value}.png", image)
-        for i, image in enumerate(shown):
-            write_picture(out / f"real{i:04d}.png", image)
+        write_files(drawn, seeds, out)
+        write_reals(reals, len(seeds), out)
     return sum(map(len, drawn.values()))
+
+
+def write_files(drawn: Mapping[Control, np.ndarray], seeds: Sequence[int], out: Path) -> None:
+    """A PNG for each seed and control."""
+    for control, images in drawn.items():
+        value = "" if len(drawn) == 1 else f"-{control}"
+        for seed, image in zip(seeds, images, strict=True):
+            write_picture(out / f"seed{seed:04d}{value}.png", image)
+
+
+def write_reals(reals: np.ndarray | None, most: int, out: Path) -> None:
+    """A PNG for each real image, of so many at most."""
+    for i, image in enumerate(() if reals is None else reals[:most]):
+        write_picture(out / f"real{i:04d}.png", image)
 
 
 def label_of(net: Adapted, control: Control) -> str:
@@ -68,7 +91,11 @@ def evaluated_images(net: Adapted, count: int, control: Control = None) -> np.nd
     record = net.record
     if record is None:
         raise DataError("a source that belongs to no run was not evaluated.")
-    cfg = EvalConfig.model_validate(record.settings["eval"])
+    try:
+        cfg = EvalConfig.model_validate(record.settings.get("eval"))
+    except ValidationError:
+        said = "does not say how it was evaluated, in words of this version"
+        raise DataError(f"record {record.record_key} {said}.") from None
     if count > cfg.pairs:
         raise DataError(f"{count} images asked for; of the evaluation the first {cfg.pairs} can be drawn again.")
     streams = (record.source_sha256, record.domain_digest, record.seed)

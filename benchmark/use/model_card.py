@@ -35,10 +35,13 @@ HOW = {
 }
 
 
-def require_own_folder(card: Path, digest: str) -> None:
-    """DataError where a README.md stands at `card` that is no card of this network: it would be lost, or wrong."""
+def own_card(card: Path, digest: str) -> str:
+    """The text of this network's card, empty where there is none yet.
+
+    DataError where a README.md stands at `card` that is none of this network: it would be lost, or wrong.
+    """
     if not card.exists() and not card.is_symlink():
-        return
+        return ""
     try:
         text = card.read_bytes()[:MAX_CARD].decode("utf-8", "replace")
     except OSError as error:
@@ -47,6 +50,12 @@ def require_own_folder(card: Path, digest: str) -> None:
         raise DataError(
             f"{card.parent} holds something else: its {card.name} is not this network's; choose another --out."
         )
+    return text
+
+
+def listed_in(card: str, file: Path) -> bool:
+    """Whether the text of a card lists a file that is there."""
+    return f"\n- `{file.name}`: " in card and file.is_file()
 
 
 def card_text(net: Adapted, control: Control, files: Mapping[str, str], digest: str, run: Path, cache: Path) -> str:
@@ -54,7 +63,7 @@ def card_text(net: Adapted, control: Control, files: Mapping[str, str], digest: 
     assert net.record is not None
     at = net.method.default_control if moves(net) else control
     record, source = measured(net.record, at, run), find_source(net.record.source, cache).card
-    licences = {"source": source.licence, "images": licence_of(net.record.domain)}
+    licences = {"source": source.licence, "images": licence_of(net.record)}
     front = yaml.safe_dump(front_matter(net, record, licences, digest), sort_keys=False, allow_unicode=True)
     sections = {
         f"# {title_of(net)}": about(net, control, source, licences),
@@ -100,7 +109,8 @@ def about(net: Adapted, control: Control, source: SourceCard, licences: Mapping[
     assert record is not None
     fields = ", ".join(f"{name} {value}" for name, value in record.fields.items())
     method = f"{record.method} ({fields})" if fields else record.method
-    length = "not trained" if record.zero_step else f"{record.timing.kimg or 0:g} thousand images"
+    kimg = record.timing.kimg if record.weights_kimg is None else record.weights_kimg
+    length = "not trained" if record.zero_step else f"{kimg or 0:g} thousand images"
     lines = [
         f"A StyleGAN2 generator of {net.source.cfg.resolution} px, adapted by the StyleGAN transfer benchmark.",
         "",
@@ -163,10 +173,14 @@ def scores(record: RunRecord | None) -> list[str]:
     return rows
 
 
-def licence_of(domain: str) -> str:
-    """The licence of a domain's images, as its card says."""
-    card = list_cards().get(domain) or list_targets("target").get(domain)
-    return card.licence if card else UNKNOWN
+def licence_of(record: RunRecord) -> str:
+    """The licence of the images that a network was adapted to, as their card says.
+
+    A folder may have the name of a card and hold other images.
+    """
+    drawn = any(note.startswith(f"The images of {record.domain} are ") for note in record.notes)
+    cards = list_targets("target") if record.standard_set else list_cards() if drawn else {}
+    return cards[record.domain].licence if record.domain in cards else UNKNOWN
 
 
 def plain(text: str) -> str:

@@ -56,7 +56,7 @@ class Network:
 
     def translate(
         self,
-        image: Path | Image.Image | np.ndarray,
+        image: str | Path | Image.Image | np.ndarray,
         control: float | int | str | None = None,
         steps: int | None = None,
     ) -> np.ndarray:
@@ -73,4 +73,4 @@ class Network:
         from benchmark.sources.inversion import Search
         from benchmark.use.translate import translate
 
-        return translate(self.adapted, image, control, Search(steps=steps) if steps else None)
+        return translate(self.adapted, image, control, None if steps is None else Search(steps=steps))

@@ -27,12 +27,13 @@ from benchmark.running.job import evaluate, run_job, write_rows
 from benchmark.running.make_record import make_record
 from benchmark.running.plan import PROTOCOL, Job
 from benchmark.running.selection import Counted
-from benchmark.running.setup import Request, Run, prepare
+from benchmark.running.setup import Request, Run, folder_name, prepare
 from benchmark.running.suite import print_tables
 from benchmark.stylegan2 import Generator
 from benchmark.stylegan2.weights import digest_of
 from benchmark.system.files import key, sha256_of
 from benchmark.system.hardware import circumstances, environment
+from benchmark.system.places import RUNS
 from benchmark.system.progress import Bars
 from benchmark.use.samples import read_pairs, read_samples
 
@@ -64,6 +65,11 @@ class Pictures(Method):
 
     def noise_statement(self) -> str:
         return "as they were given"
+
+
+def folder_beside(request: Request) -> Path:
+    """Where `run` puts the results of the request's suite."""
+    return RUNS / folder_name(request.suite_name, [one.load()[0].name for one in request.members()])
 
 
 def measure(
@@ -197,15 +203,19 @@ def job_of(run: Run, method: Method, digest: str, said: str) -> Job:
         control: key(train_key, place, method.model_dump(mode="json"), control, measured, versions)
         for control in method.controls
     }
-    refuse_twins(run, method.name, base, set(keys.values()))
+    refuse_twins(run, method.name, base, train_key, set(keys.values()))
     return replace(base, method=method, train_key=train_key, record_keys=keys, outside=said)
 
 
-def refuse_twins(run: Run, name: str, base: Job, keys: set[str]) -> None:
-    """ConfigError where the folder has other weights or pictures under this name, domain and seed: one row for both."""
+def refuse_twins(run: Run, name: str, base: Job, train_key: str, keys: set[str]) -> None:
+    """ConfigError where the folder has something else under this name, domain and seed: one row for both."""
     for record in run.store.read_all()[0]:
         same = (record.method, record.domain, record.seed) == (name, base.domain, base.seed)
         if same and record.suite == base.suite.name and record.outside and record.record_key not in keys:
+            if record.train_key == train_key:
+                raise ConfigError(
+                    f"{run.store.out} has {name} on {base.domain} measured with other settings; choose another --out."
+                )
             raise ConfigError(
                 f"{run.store.out} has another {name} on {base.domain} ({record.outside}); choose a --name."
             )

@@ -33,7 +33,7 @@ Row = tuple[str, Sequence[np.ndarray]]
 
 def translate(
     net: Adapted,
-    image: Path | Image.Image | np.ndarray,
+    image: str | Path | Image.Image | np.ndarray,
     control: Control = None,
     search: Search | None = None,
     distance: Distance = "st_lpips_alex",
@@ -50,10 +50,10 @@ def translate(
     return draw(net, found.code, control)[0].transpose(1, 2, 0)
 
 
-def as_picture(image: Path | Image.Image | np.ndarray, px: int) -> np.ndarray:
+def as_picture(image: str | Path | Image.Image | np.ndarray, px: int) -> np.ndarray:
     """uint8 [3, px, px], cut and resized as the pictures of a domain are. Raises DataError."""
-    if isinstance(image, Path):
-        return read_picture(image, px)
+    if isinstance(image, str | Path):
+        return read_picture(Path(image), px)
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise DataError(f"a picture is uint8 [H, W, 3]; found {image.dtype} {list(image.shape)}.")

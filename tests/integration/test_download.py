@@ -8,7 +8,8 @@ import io
 import socket
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
@@ -355,3 +356,18 @@ def test_no_more_than_two_at_once_from_one_host(site: Site, tmp_path: Path) -> N
         thread.join()
     assert not errors and len(list(folder.iterdir())) == 6
     assert site.most_at_once == 2
+
+
+def test_a_file_that_is_whole_after_ctrl_c_waits_for_the_next_command(site: Site, tmp_path: Path) -> None:
+    """Nobody would note where it came from."""
+    line = Line(LONG)
+
+    @contextmanager
+    def stage(text: str, total: float) -> Iterator[Callable[[float], None]]:
+        yield lambda n: None
+        line.stopped.set()
+
+    with pytest.raises(DataError, match="stopped"):
+        download(RemoteFile(name="set.zip", url=site.says(PATH, file(DATA))), tmp_path / "set.zip", line, stage)
+    assert [path.name for path in tmp_path.glob("*.zip")] == []
+    assert get(tmp_path, site.url(PATH)) == DATA and len(site.asked) == 1

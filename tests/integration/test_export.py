@@ -16,9 +16,11 @@ from command_line import Done, Finished
 
 import benchmark
 from benchmark.checkpoints import convert, read_checkpoint
+from benchmark.errors import BenchmarkError
 from benchmark.stylegan2.weights import digest_of
 from benchmark.system.random_streams import generator
 from benchmark.use.adapted import latent
+from benchmark.use.export import export_network
 
 Command = Callable[..., Done]
 
@@ -151,3 +153,13 @@ def test_texts_of_a_hostile_results_folder_are_only_text(finished: Finished, com
     front, body = front_of(tmp_path / "net/README.md")
     assert front["library_name"] == "stylegan-transfer-benchmark"
     assert "---\n" not in body and not re.search(r"(?<!\\)[<\]`]script|(?<!\\)\]\(http", body)
+
+
+def test_a_package_that_is_missing_is_told_before_anything_is_written(
+    finished: Finished, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    net = benchmark.load(finished.out, "finetune", "toy-rings", cache=cache).adapted
+    with pytest.raises(BenchmarkError, match="needs onnx"):
+        export_network(net, None, ("safetensors", "onnx"), tmp_path / "net", finished.out, cache)
+    assert not (tmp_path / "net").exists()

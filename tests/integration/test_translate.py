@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,10 +18,12 @@ from PIL import Image
 import benchmark
 from benchmark.domains import load_domain
 from benchmark.domains.cards import card_shelf
+from benchmark.errors import ConfigError
 from benchmark.metrics.catalogue import OF_PICTURES
 from benchmark.results import ResultStore
 from benchmark.sources.inversion import Search
-from benchmark.use.adapted import from_run
+from benchmark.use.adapted import from_run, methods_in
+from benchmark.use.demo import Handlers, Networks
 from benchmark.use.translate import translate
 
 Command = Callable[..., Done]
@@ -169,3 +172,38 @@ def test_as_an_axis_of_the_benchmark_pictures_are_inverted_once_and_scored_for_e
         assert record.settings["eval"]["translate"] is True
     seconds = {json.loads(record.timing.model_dump_json())["inversion_seconds"] for record in made}
     assert len(seconds) == 1 and seconds.pop() > 0
+
+
+def test_only_what_a_run_trained_and_finished_is_offered(finished: Finished, cache: Path, tmp_path: Path) -> None:
+    """Rows of `evaluate` have no weights, and a method may have failed on one of the domains."""
+    out = tmp_path / "res"
+    shutil.copytree(finished.out, out, ignore=shutil.ignore_patterns("figures", ".*.tmp"))
+    everyone = methods_in(out)
+    for path in (out / "records").glob("*.json"):
+        record = json.loads(path.read_text())
+        if record["method"] == "finetune":
+            path.write_text(json.dumps(record | {"outside": "adapted.pkl"}))
+        if record["method"] == "layer_swap" and record["is_default_control"]:
+            path.write_text(json.dumps(record | {"status": "failed", "reason": "x", "metrics": {}}))
+    assert set(everyone) - set(methods_in(out)) == {"finetune", "layer_swap"}
+    assert methods_in(out, "toy-rings", 0) == methods_in(out) and methods_in(out, "elsewhere") == []
+    networks = Networks(out, cache)
+    assert not [name for name in networks.records if name.startswith(("finetune", "layer_swap"))]
+    (name,) = [name for name in networks.records if name.startswith("fixnoise ")]
+    found: Any = ("the sha256 of another source", None)
+    assert Handlers(networks, cache).translate(name, None, found) is None
+
+
+def test_a_path_may_be_a_text_and_steps_are_counted(finished: Finished, cache: Path, drawing: Path) -> None:
+    net = from_run(finished.out, cache, "finetune")
+    made = benchmark.Network(net).translate(str(drawing), steps=1)
+    assert made.shape == (PX, PX, 3) and net.images([]).shape == (0, 3, PX, PX)
+    for steps in (0, -5):
+        with pytest.raises(ConfigError, match="at least one step"):
+            benchmark.Network(net).translate(drawing, steps=steps)
+
+
+@pytest.mark.parametrize("control", ["016", "1:30", "["])
+def test_a_control_that_is_no_plain_value_is_one_line(finished: Finished, command: Command, control: str) -> None:
+    done = command("generate", str(finished.out), "--method", "layer_swap", "--control", control, "--out", "x.png")
+    assert done.code == 2 and "Traceback" not in done.err and "--control" in done.err, done.err

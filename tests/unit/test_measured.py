@@ -70,8 +70,8 @@ def test_all_comes_from_the_newest_folder_with_its_spread_over_seeds(tmp_path: P
     assert "| tune | 1.10 ± 0.10 |" in again and "| fix (noise 0) | 1.10 ± 0.10 |" in again
     assert "3 seeds, published as `2026-01-03_ccccccc`" in again and "Mind the gap." in again
     assert (
-        "floor, the same answer with other grain, is 0.020; its ceiling, the right answer of another latent, is 0.100"
-        in again
+        "floor, the same answer with different grain, is 0.020; "
+        "its ceiling, the right answer for another latent, is 0.100" in again
     )
     assert measured.made_again(again, ROOT / "README.md", tmp_path) == again
 

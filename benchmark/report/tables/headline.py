@@ -28,9 +28,9 @@ WIDEST = 8
 FIRST = ("cost", "rank", "stored")
 """Which of the columns beside the domains' go first where there is no room for all."""
 MEANING = {
-    "KID": "distance of generated from real images of the target, as sets",
-    "FD": "distance of generated from real images of the target, as sets",
-    "FID": "distance of generated from real images of the target, as sets",
+    "KID": "distance between the set of generated images and the set of real target images",
+    "FD": "distance between the set of generated images and the set of real target images",
+    "FID": "distance between the set of generated images and the set of real target images",
     "to source": "distance from the source's image of the same latent, 0 is unchanged",
     "error": "distance from the right answer, the source's drawing in the target's medium",
     "recall": "share of real images that generated ones resemble, the variety",

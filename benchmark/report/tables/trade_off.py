@@ -15,7 +15,8 @@ from benchmark.report.statistics.aggregates import Estimate, aggregate, improvem
 from benchmark.report.statistics.paired import Floats
 from benchmark.report.statistics.trade_off import Point, distance_at, dominated_share
 from benchmark.report.tables.ranking import ordered
-from benchmark.report.tables.table import MANY_DOMAINS, MISSING, Cell, Column, Row, Table, mean_text
+from benchmark.report.tables.table import MANY_DOMAINS, MISSING, Cell, Column, Row, Table, mean_text, number
+from benchmark.results.reals import gap_closed
 
 FARTHEST = 0.5
 """The corner's distance where a domain has no right answer: about what unrelated images are apart."""
@@ -156,16 +157,19 @@ def equal_fidelity_table(group: Group) -> Table | None:
 def scores(group: Group, line: Line) -> list[Floats]:
     """Per domain the shares of the gap that a method closes, one per seed: (source - method) / (source - real).
 
-    The gap ends at the best possible images where their score is known, else at 0.
+    The gap ends at the best possible images where their score is known, else at 0. A seed whose source is no worse has
+    no gap, and so no share; nor has any where higher is better.
     """
+    lower = group.fidelity is not None and group.better(group.fidelity) == "lower"
     found = []
     for domain in group.domains:
         sources = group.values(group.source, domain, group.fidelity) if group.source else {}
         own = group.values(line, domain, group.fidelity)
         end = group.best_possible.get((domain, group.fidelity or ""), 0.0)
         mean = sum(sources.values()) / len(sources) if sources else 0.0
-        closed = [(sources.get(s, mean) - v) / (sources.get(s, mean) - end) for s, v in own.items() if mean > end]
-        found.append(np.asarray(closed, dtype=np.float64))
+        pairs = [(sources.get(seed, mean), value) for seed, value in own.items()]
+        closed = [gap_closed(source, value, end) for source, value in pairs if lower and source > end]
+        found.append(np.asarray([share for share in closed if share is not None], dtype=np.float64))
     return found
 
 
@@ -209,7 +213,7 @@ def _area(group: Group, line: Line, domain: str, at: Point | None) -> Cell:
 
 def _estimate(found: Estimate, percent: bool = False) -> Cell:
     def text(v: float) -> str:
-        return f"{100 * v:.0f} %" if percent else f"{v:.2f}"
+        return f"{number(100 * v, 0)} %" if percent else number(v, 2)
 
     if found.interval is None:
         return Cell(text(found.value))

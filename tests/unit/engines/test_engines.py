@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from command_line import environment
+from engine_runs import SMALL, command
 
 from benchmark.engines.engine import engine_names, find_engine
 from benchmark.errors import ConfigError
@@ -63,3 +66,17 @@ def test_a_scheduler_that_does_not_answer_is_no_empty_queue(tmp_path: Path, monk
     assert find_engine("slurm").queued(tmp_path) is None
     with pytest.raises(ConfigError, match=r"squeue failed: .*Unable to contact"):
         find_engine("slurm").cancel(tmp_path)
+
+
+def test_nothing_is_queued_while_the_scheduler_does_not_answer(tmp_path: Path) -> None:
+    """What is queued already would be queued a second time."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    answers = {"squeue": "echo 'Unable to contact' >&2; exit 1", "scontrol": "echo MaxArraySize = 1001"}
+    for name, text in (answers | {"sbatch": f"touch {tmp_path}/queued; echo 1"}).items():
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
+    variables = environment(tmp_path / "cache") | {"PATH": f"{programs}:{os.environ['PATH']}"}
+    done = command((*SMALL, "--methods", "finetune", "--engine", "slurm", "--out", "res"), tmp_path, variables)
+    assert done.returncode == 2 and "slurm does not say what is queued there" in done.stderr, done.stderr
+    assert not (tmp_path / "queued").exists()

@@ -180,8 +180,8 @@ def test_the_sentence_about_controls_says_what_the_table_says() -> None:
     group = group_of([SOURCE, *way("a", [0.1, 0.2, 0.5]), *way("b", [0.9, 0.9005, 0.901]), *way("c", [0.1, 0.5, 0.2])])
     (said,) = [text for text in sentences(group) if text.startswith("Controls")]
     assert said == (
-        "Controls: largest over mean step (1 is even): c 1.14, a 1.50; c turns back on the way; "
-        "that of b changes nothing here that can be told from noise."
+        "Controls: ratio of the largest to the mean step (1 is perfectly even): c 1.14, a 1.50; "
+        "c turns back on the way; the control of b has no effect here that can be told from noise."
     )
 
 

@@ -11,6 +11,7 @@ from made_records import kid, make
 from benchmark.report.group import Group, group_of
 from benchmark.report.lines import groups
 from benchmark.report.statistics.aggregates import (
+    Estimate,
     aggregate,
     improvement,
     interquartile_mean,
@@ -20,6 +21,7 @@ from benchmark.report.statistics.aggregates import (
 from benchmark.report.statistics.trade_off import distance_at, dominated_share
 from benchmark.report.tables.trade_off import (
     FARTHEST,
+    _estimate,
     aggregate_table,
     corner,
     equal_fidelity,
@@ -156,3 +158,19 @@ def test_a_profile_weights_domains_alike() -> None:
     table = aggregate_table(group(many))
     assert table is not None and [c.name for c in table.columns[-3:]] == ["25%", "50%", "75%"]
     assert [c.text for c in table.rows[0].cells[-3:]] == ["100%", "100%", "0%"]
+
+
+def test_only_seeds_with_a_gap_have_a_share_of_it() -> None:
+    """A source may be as good as the best possible images, or better, at single seeds."""
+    made = [make("m", seed=s, metrics=kid(v, floor=0.001)) for s, v in enumerate((0.0009, 0.0011, 0.0015))]
+    sources = zip((0.001, 0.0008, 0.0025), made, strict=True)
+    made += [make("source", seed=r.seed, zero_step=True, metrics=kid(v, floor=0.001)) for v, r in sources]
+    found = group(made)
+    (line,) = [x for x in found.shown if x.base == "m"]
+    (shares,) = scores(found, line)
+    assert shares == pytest.approx([(0.0025 - 0.0015) / 0.0015])
+    assert aggregate_table(found) is not None
+
+
+def test_a_share_that_rounds_to_zero_has_no_sign() -> None:
+    assert _estimate(Estimate(-0.001, None), percent=True).text == "0 %"

@@ -1,0 +1,54 @@
+"""What a model card says of licences, lengths and files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from made_records import make
+
+from benchmark.api import Method
+from benchmark.config import NetConfig
+from benchmark.domains.cards import list_cards
+from benchmark.errors import DataError
+from benchmark.results import Timing
+from benchmark.stylegan2 import Generator
+from benchmark.use.adapted import Adapted
+from benchmark.use.model_card import NETWORK, UNKNOWN, about, licence_of, listed_in, own_card
+
+DRAWN = ("The images of micah are drawings put together from an artist's parts (DiceBear), not photographs.",)
+NETS = NetConfig(resolution=16, z_dim=8, w_dim=8, mapping_layers=1, channel_base=64, channel_max=8)
+
+
+def test_a_folder_with_the_name_of_a_card_has_no_licence_of_it() -> None:
+    card = list_cards()["micah"].licence
+    assert licence_of(make(domain="micah", standard_set=None, notes=DRAWN)) == card != UNKNOWN
+    assert licence_of(make(domain="micah", standard_set=None, notes=("micah is drawn in ink",))) == UNKNOWN
+    assert licence_of(make(domain="metfaces", standard_set=None, notes=())) == UNKNOWN
+    assert licence_of(make(domain="metfaces", standard_set="metfaces:0a")) != UNKNOWN
+
+
+@pytest.mark.parametrize(("weights", "said"), [(None, "4 thousand"), (1.0, "1 thousand"), (0.0, "0 thousand")])
+def test_the_length_is_that_of_the_weights(weights: float | None, said: str) -> None:
+    class Plain(Method):
+        name = "plain"
+
+    g = Generator(NETS)
+    record = make(timing=Timing(kimg=4.0), weights_kimg=weights, zero_step=False)
+    card: Any = SimpleNamespace(title="t", licence="none")
+    lines = about(Adapted(Plain(), g, g, record), None, card, {"source": "a", "images": "b"})
+    assert any(f"Training: {said} images" in line for line in lines)
+
+
+def test_a_card_lists_what_it_listed_and_what_is_there(tmp_path: Path) -> None:
+    assert own_card(tmp_path / "README.md", "0a") == ""
+    text = f"---\n{NETWORK}: sha256:0a\n---\n\n- `generator.pt2`: for torch.\n- `generator.onnx`: for onnx.\n"
+    (tmp_path / "README.md").write_text(text)
+    (tmp_path / "generator.pt2").touch(), (tmp_path / "generator.safetensors").touch()
+    card = own_card(tmp_path / "README.md", "0a")
+    names = ("generator.pt2", "generator.onnx", "generator.safetensors")
+    assert [listed_in(card, tmp_path / name) for name in names] == [True, False, False]
+    with pytest.raises(DataError, match="holds something else"):
+        own_card(tmp_path / "README.md", "0b")
