@@ -77,7 +77,7 @@ def translate(
     if out.suffix.lower() != ".png":
         raise ConfigError(f"--out {out.name}: give a name that ends in .png.")
     prepare_torch()
-    names = methods or methods_in(run, domain, training_seed)
+    names = methods or methods_in(run, domain, training_seed) or methods_in(run)  # from_run says what there is
     nets = [from_run(run, cache, name, domain, training_seed, plugins) for name in names]
     if not nets:
         raise ConfigError(f"{run} has no finished records of a method.")
