@@ -159,7 +159,6 @@ def run(
     """
     from benchmark.engines.engine import Work
     from benchmark.engines.local import ENGINE as LOCAL
-    from benchmark.registry import unusable
     from benchmark.running.forecast import forecast, require_patience
     from benchmark.running.server import early_server
     from benchmark.running.setup import Request, folder_name, prepare
@@ -170,8 +169,7 @@ def run(
     overrides = {"source": source, "methods": methods, "domains": domains, "seeds": seeds, "scale": scale}
     asked = Request(suite_name, settings, overrides, device, cache, threads, plugins, stand_ins).members()
     loaded = [request.load() for request in asked]
-    for broken in unusable(plugins):
-        echo(f"note: {broken}", err=True)
+    note_unusable(plugins)
     out = out or RUNS / folder_name(suite_name, [suite.name for suite, _ in loaded])
     if only_plan:
         echo(summary([forecast(suite, chosen, cache, out, seconds_per_kimg) for suite, chosen in loaded]))
@@ -201,6 +199,14 @@ def require_start(suites: Sequence[Suite], launch: Launch, device: str | None) -
     if device is not None:
         require_seats(suites, device, launch)
     start_pinned(any(suite.train.deterministic for suite in suites))
+
+
+def note_unusable(plugins: Sequence[str]) -> None:
+    """Say which plug-ins cannot be used."""
+    from benchmark.registry import unusable
+
+    for broken in unusable(plugins):
+        echo(f"note: {broken}", err=True)
 
 
 def note_missing(loaded: Sequence[tuple[Suite, Sequence[Method]]], cache: Path) -> None:

@@ -109,7 +109,7 @@ def test_network_size_and_units_stand_in_the_caption_once() -> None:
 
 def test_each_title_is_explained_in_a_line_of_its_own_before_its_network() -> None:
     words = table_of(records()).words
-    for name, meaning in (("KID", "real images"), ("to source", "same latent"), ("error", "right answer")):
+    for name, meaning in (("KID", "real target images"), ("to source", "same latent"), ("error", "right answer")):
         (line,) = [text for text in words if text.startswith(f"{name}: ")]
         assert meaning in line.split("(")[0] and len(line) < 140
     two = [r.model_copy(update={"metrics": {"kid_net": m.model_copy(update={"n": 9 if r.domain == "d" else 8})}})
@@ -197,7 +197,7 @@ def test_a_significant_difference_is_named_and_so_is_what_is_not() -> None:
     assert any("9 (domain, seed) blocks, which are not independent: b ranks above" in t for t in texts)
     (said,) = [text for text in texts if text.startswith("Significantly")]
     assert said.startswith(
-        "Significantly better than a: b; 1 of 2 differences from a are not significant; 9 seeds would"
+        "Significantly better than a: b; 1 of 2 differences from a are not significant; 9 seeds can"
     )
 
 
