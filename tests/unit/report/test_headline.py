@@ -196,9 +196,7 @@ def test_a_significant_difference_is_named_and_so_is_what_is_not() -> None:
     texts = sentences(group_of(groups(found)[0]))
     assert any("9 (domain, seed) blocks, which are not independent: b ranks above" in t for t in texts)
     (said,) = [text for text in texts if text.startswith("Significantly")]
-    assert said.startswith(
-        "Significantly better than a: b; 1 of 2 differences from a are not significant; 9 seeds can"
-    )
+    assert said.startswith("Significantly better than a: b; 1 of 2 differences from a are not significant; 9 seeds can")
 
 
 def test_two_domains_fit_into_eighty_columns_of_a_terminal() -> None:
