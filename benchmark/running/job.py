@@ -23,7 +23,7 @@ from benchmark.metrics.real import OF_SETS, real_scores
 from benchmark.metrics.sampling import Sampler, right_answers
 from benchmark.results import RunRecord, Timing
 from benchmark.results.reals import RealScores, reals_path, write_reals
-from benchmark.running.make_record import ZeroStep, make_record
+from benchmark.running.make_record import ZeroStep, make_record, portable
 from benchmark.running.plan import Job, uses_training_of_another
 from benchmark.running.selection import Counted, counted, curve_config, finalized, selection_digest
 from benchmark.running.setup import Run
@@ -185,7 +185,7 @@ def keep_reals(job: Job, run: Run) -> None:
     if not versions or reals_path(run.store.out, name).is_file():
         return
     scores = real_scores(run.evaluator, domain.train, domain.test, domain.digest, cfg.samples)
-    values = {metric: infos[metric].value_of(score) for metric, score in scores.items()}
+    values = {metric: infos[metric].value_of(portable(score, run.request.cache)) for metric, score in scores.items()}
     found = {"schema": 1, "key": name, "domain": domain.name, "domain_digest": domain.digest}
     write_reals(run.store.out, RealScores.model_validate({**found, "metrics": values, "versions": versions}))
 

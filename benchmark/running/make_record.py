@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from benchmark.api import Control, Method
@@ -62,7 +63,9 @@ def make_record(
             "control_name": method.control_name,
             "is_default_control": control == method.default_control,
             "zero_step": job.method is None,
-            "metrics": {name: infos[name].value_of(score) for name, score in scores.items()},
+            "metrics": {
+                name: infos[name].value_of(portable(score, run.request.cache)) for name, score in scores.items()
+            },
             "timing": timing,
             "environment": {**(run.environment or environment(run.device)), "ended": now()},
             "settings": settings(job, domain),
@@ -82,6 +85,11 @@ def make_record(
             "grid": None if failure else f"samples/{record_key}.png",
         }
     )
+
+
+def portable(score: Score, cache: Path) -> Score:
+    """The score, with CACHE for the path of the cache in its reason: people publish records."""
+    return score.model_copy(update={"reason": score.reason and score.reason.replace(str(cache), "CACHE")})
 
 
 def settings(job: Job, domain: Domain) -> dict[str, Any]:

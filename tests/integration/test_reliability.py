@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -219,3 +220,17 @@ def test_the_user_is_not_in_the_records(quiet: Path, cache: Path, tmp_path: Path
         assert found["started"] <= found["ended"] and found["dependencies"]["numpy"]
         text = path.read_text()
         assert not [value for name, value in os.environ.items() if len(value) > 12 and value in text], "no variable"
+
+
+def test_the_place_of_the_cache_is_not_in_the_records(
+    command: Callable[..., Done], cache: Path, tmp_path: Path
+) -> None:
+    """Nor in what real images score."""
+    done = command(
+        *RUN, "--set", "eval.metrics=[kid_randconv,fid,lpips_vgg]", "--set", "train.kimg=0.008", "--jobs", "0"
+    )
+    assert done.code == 0, done.err
+    files = [*(tmp_path / "res/records").glob("*.json"), *(tmp_path / "res/reals").glob("*.json")]
+    texts = [path.read_text() for path in files]
+    assert len(texts) == 3 and all("put it into CACHE/weights" in text for text in texts)
+    assert not [text for text in texts if str(cache) in text]
