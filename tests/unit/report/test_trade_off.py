@@ -141,7 +141,7 @@ def test_intervals_resample_seeds_within_domains_and_repeat() -> None:
 
 
 def test_the_interval_of_an_aggregate_covers_the_truth() -> None:
-    rng, hits, trials = np.random.default_rng(2), 0, 60
+    rng, hits, trials = np.random.default_rng(2), 0, 150
     for _ in range(trials):
         interval = aggregate([rng.normal(0, 1, 30) for _ in range(4)]).interval
         assert interval is not None
