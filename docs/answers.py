@@ -1,11 +1,11 @@
 """The verdicts of docs/answers.md: effects, tests and rules that were fixed before the run of the suite `answers`.
 
-python docs/answers.py FOLDER      # prints the table of verdicts for a folder of records
+python docs/answers.py FOLDER...      # prints the verdicts of the records of all these folders together
 
-A comparison is one number per seed, the mean over the domains of the claim; seeds are independent, domains are not.
-Positive effects are in the claim's favour. Two-sided exact sign-flip test, Holm-corrected over the comparisons of one
-line of the claim. Significantly positive: confirmed; significantly negative: refuted; else undecided, and the smallest
-difference that these seeds would have shown stands beside it.
+A comparison is one number per seed, the mean over the domains of the claim; before all seeds are there, one per domain
+and seed. Positive effects are in the claim's favour. Two-sided exact sign-flip test, Holm-corrected over the
+comparisons of one line of the claim. Significantly positive: confirmed; significantly negative: refuted; else
+undecided, and the smallest difference that so many would have shown stands beside it.
 """
 
 from __future__ import annotations
@@ -13,23 +13,19 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+
+from comparison import Finding, finding, summary, table, tested
+from published import of_suite, pooled
 
 from benchmark.metrics.base import Kind
-from benchmark.report.group import Group, group_of
-from benchmark.report.lines import Line, groups, metric_of
+from benchmark.report.group import Group
+from benchmark.report.lines import Line, metric_of
 from benchmark.report.render import markdown_table
-from benchmark.report.statistics.paired import holm, paired
-from benchmark.report.statistics.power import detectable_difference
 from benchmark.report.statistics.trade_off import Point, distance_at, dominated_share
-from benchmark.report.tables.table import MISSING, Cell, Column, Row, Table, spread
 from benchmark.report.tables.trade_off import corner, points, scores
 from benchmark.report.tables.ways import curves, measures
-from benchmark.report.write import read
-from benchmark.results.reals import read_reals
 
 OURS = ("fixnoise", "fixnoise[match=all,weight=0.2]")
 RIVALS = ("finetune", "freezed", "feature_matching", "layer_swap")
@@ -39,43 +35,7 @@ LEAST_RISE = 0.1
 """Share of the way that a control has to go to be one."""
 MARGIN = 0.05
 """What counts as not worse: of the gap that is closed, of precision, of recall."""
-ALPHA, POWER = 0.05, 0.8
-Verdict = Literal["confirmed", "refuted", "undecided"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One comparison: ``values`` has one number per seed, positive in the claim's favour."""
-
-    claim: str
-    method: str
-    rival: str
-    what: str
-    values: tuple[float, ...]
-    missing: int
-    """(domain, seed) places where it could not be made."""
-    p_value: float | None = None
-    holm_p: float | None = None
-
-    @property
-    def effect(self) -> float | None:
-        return math.fsum(self.values) / len(self.values) if self.values else None
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """95 % percentile bootstrap over seeds."""
-        return paired(self.values, [0.0] * len(self.values), "higher").interval if self.values else None
-
-    @property
-    def detectable(self) -> float | None:
-        """The least true effect that so many seeds show with 80 % power, without the correction."""
-        return detectable_difference(spread(self.values), len(self.values), POWER, ALPHA) if self.values else None
-
-    @property
-    def verdict(self) -> Verdict:
-        if self.holm_p is None or self.holm_p > ALPHA or not self.effect:
-            return "undecided"
-        return "confirmed" if self.effect > 0 else "refuted"
+SUITE = "answers"
 
 
 def findings(g: Group) -> list[Finding]:
@@ -84,12 +44,6 @@ def findings(g: Group) -> list[Finding]:
     for ours in (name for name in OURS if _line(g, name) is not None):
         found += [*preservation(g, ours), *control(g, ours), *realism(g, ours)]
     return found
-
-
-def verdict(own: Sequence[Finding]) -> Verdict:
-    """Of several comparisons: confirmed if all are, refuted if any is."""
-    kinds = {f.verdict for f in own}
-    return "refuted" if "refuted" in kinds else "confirmed" if kinds == {"confirmed"} else "undecided"
 
 
 def preservation(g: Group, ours: str) -> Iterator[Finding]:
@@ -103,14 +57,14 @@ def preservation(g: Group, ours: str) -> Iterator[Finding]:
         for rival in RIVALS:
             mine, theirs = ({d: paths(g, who, d, metric) for d in domains} for who in (ours, rival))
             at = {(d, s): gain(mine[d].get(s), theirs[d].get(s)) for d in domains for s in g.seeds}
-            family.append(_finding(g, "1 preservation", ours, rival, f"{_name(kind)} at equal KID", at, domains))
-        yield from _tested(family)
+            family.append(finding(g, "1 preservation", ours, rival, f"{_name(kind)} at equal KID", at, domains))
+        yield from tested(family)
     family = []
     for rival in RIVALS:
         areas = {who: {(d, s): a for d in g.domains for s, a in dominated(g, who, d).items()} for who in (ours, rival)}
         at = {place: _minus(areas[ours].get(place), areas[rival].get(place)) for place in areas[ours]}
-        family.append(_finding(g, "1 preservation", ours, rival, "dominated area", at, g.domains))
-    yield from _tested(family)
+        family.append(finding(g, "1 preservation", ours, rival, "dominated area", at, g.domains))
+    yield from tested(family)
 
 
 def control(g: Group, ours: str) -> Iterator[Finding]:
@@ -121,14 +75,14 @@ def control(g: Group, ours: str) -> Iterator[Finding]:
         ways = {(d, s): _way(g, line, d, share, s) for d in known for s in g.seeds}
         rise = {place: way[-1] - way[0] - LEAST_RISE if way else None for place, way in ways.items()}
         least = {place: min(b - a for a, b in pairwise(way)) if way else None for place, way in ways.items()}
-        yield from _tested([_finding(g, "2 control", ours, "", f"share of the way rises by {LEAST_RISE}", rise, known)])
-        yield from _tested([_finding(g, "2 control", ours, "", "share of the way, smallest step", least, known)])
+        yield from tested([finding(g, "2 control", ours, "", f"share of the way rises by {LEAST_RISE}", rise, known)])
+        yield from tested([finding(g, "2 control", ours, "", "share of the way, smallest step", least, known)])
     uneven = {who: unevenness(g, who) for who in (ours, *CONTROLLED)}
     family = []
     for rival in CONTROLLED:
         at = {(d, s): _minus(uneven[rival].get((d, s)), uneven[ours].get((d, s))) for d in g.domains for s in g.seeds}
-        family.append(_finding(g, "2 control", ours, rival, "unevenness of the steps", at, g.domains))
-    yield from _tested(family)
+        family.append(finding(g, "2 control", ours, rival, "unevenness of the steps", at, g.domains))
+    yield from tested(family)
 
 
 def realism(g: Group, ours: str) -> Iterator[Finding]:
@@ -140,7 +94,7 @@ def realism(g: Group, ours: str) -> Iterator[Finding]:
     closed = {who: _closed(g, x) for who, x in ((ours, line), ("finetune", plain))}
     at = {place: _minus(v, closed["finetune"].get(place), MARGIN) for place, v in closed[ours].items()}
     family.append(
-        _finding(g, "3 realism", ours, "finetune", f"gap closed in KID, worse by at most {MARGIN}", at, g.domains)
+        finding(g, "3 realism", ours, "finetune", f"gap closed in KID, worse by at most {MARGIN}", at, g.domains)
     )
     kinds: tuple[Kind, ...] = ("precision", "recall")
     for kind in kinds:
@@ -149,9 +103,9 @@ def realism(g: Group, ours: str) -> Iterator[Finding]:
             values = {d: (g.values(line, d, metric), g.values(plain, d, metric)) for d in g.domains}
             at = {(d, s): _minus(a.get(s), b.get(s), MARGIN) for d, (a, b) in values.items() for s in g.seeds}
             family.append(
-                _finding(g, "3 realism", ours, "finetune", f"{kind}, worse by at most {MARGIN}", at, g.domains)
+                finding(g, "3 realism", ours, "finetune", f"{kind}, worse by at most {MARGIN}", at, g.domains)
             )
-    yield from _tested(family)
+    yield from tested(family)
 
 
 def paths(g: Group, who: str, domain: str, metric: str) -> dict[int, list[Point]]:
@@ -232,81 +186,15 @@ def _name(kind: Kind) -> str:
     return names.get(kind, "distance to the source")
 
 
-def _finding(
-    g: Group,
-    claim: str,
-    ours: str,
-    rival: str,
-    what: str,
-    at: Mapping[tuple[str, int], float | None],
-    domains: Sequence[str],
-) -> Finding:
-    """One value per seed: the mean over the domains, of those seeds that have all of them."""
-    rows = {s: [at.get((d, s)) for d in domains] for s in g.seeds}
-    whole = {s: [v for v in row if v is not None] for s, row in rows.items()}
-    values = tuple(math.fsum(v) / len(v) for s, v in whole.items() if v and len(v) == len(rows[s]))
-    missing = sum(v is None for row in rows.values() for v in row)
-    return Finding(claim, ours, rival, what, values, missing)
-
-
-def _tested(family: Sequence[Finding]) -> list[Finding]:
-    """With p, and Holm's p over these comparisons."""
-    tests = {
-        str(i): paired(f.values, [0.0] * len(f.values), "higher").p_value if f.values else None
-        for i, f in enumerate(family)
-    }
-    corrected = holm(tests).p_values
-    return [replace(f, p_value=tests[str(i)], holm_p=corrected.get(str(i))) for i, f in enumerate(family)]
-
-
-def table(found: Sequence[Finding]) -> Table:
-    """One row per comparison."""
-    names = (
-        "method",
-        "against",
-        "effect",
-        "95 % interval",
-        "seeds",
-        "p",
-        "Holm p",
-        "detectable",
-        "not compared",
-        "verdict",
-    )
-    rows = []
-    for f in found:
-        low, high = f.interval or (math.nan, math.nan)
-        numbers = (_signed(f.effect), f"{low:+.3f} to {high:+.3f}" if f.interval else MISSING, str(len(f.values)))
-        tests = [MISSING if p is None else f"{p:.3g}" for p in (f.p_value, f.holm_p)]
-        least = MISSING if f.detectable is None else f"{f.detectable:.2g}"
-        texts = (f.method, f.rival or MISSING, *numbers, *tests, least, str(f.missing), f.verdict)
-        rows.append(Row(f"{f.claim}: {f.what}", tuple(map(Cell, texts)), method=f.method))
-    return Table("Verdicts", tuple(Column("", name) for name in names), tuple(rows), head="claim")
-
-
-def summary(found: Sequence[Finding]) -> list[str]:
-    """A sentence per claim and method."""
-    said = []
-    for claim in dict.fromkeys(f.claim for f in found):
-        for ours in dict.fromkeys(f.method for f in found if f.claim == claim):
-            own = [f for f in found if (f.claim, f.method) == (claim, ours)]
-            counts = [f"{sum(f.verdict == v for f in own)} {v}" for v in ("confirmed", "refuted", "undecided")]
-            said.append(
-                f"- Claim {claim}, `{ours}`: **{verdict(own)}** ({', '.join(counts)} of {len(own)} comparisons)."
-            )
-    return said
-
-
-def _signed(value: float | None) -> str:
-    return MISSING if value is None else f"{value:+.3f}"
-
-
-def main(folder: Path) -> None:
-    """Print the verdicts of each group of records of a folder."""
-    for own in groups(read(folder)[0]):
-        found = findings(group_of(own, read_reals(folder)))
-        print("\n".join([*summary(found), "", markdown_table(table(found))]))
+def main(folders: Sequence[str]) -> None:
+    """Print the verdicts."""
+    found = [p for p in (of_suite(Path(folder), SUITE) for folder in folders) if p is not None]
+    if not found:
+        sys.exit(f"There are no records of the suite {SUITE} in {', '.join(folders) or 'no folder'}.")
+    g = pooled(found)
+    said = findings(g)
+    print("\n".join([*summary(g, said), "", markdown_table(table(said))]))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1:])

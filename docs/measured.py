@@ -15,7 +15,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from parts import PARTS, PUBLISHED, ROOT, newest
+from parts import PARTS
+from published import PUBLISHED, ROOT, newest
 
 REGION = re.compile(r"^(<!-- numbers: ([a-z-]+) ([\w.-]+)(?: ([^\n]+?))? -->\n)(.*?)^<!-- end -->$", re.M | re.S)
 

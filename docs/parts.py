@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import replace
 from pathlib import Path
 
 import answers
 import chosen
+import comparison
+from published import ROOT, Published, every, pooled
 
 from benchmark.metrics.base import Kind
 from benchmark.metrics.catalogue import info_of
 from benchmark.report.figures.grids import slug
-from benchmark.report.group import ERRORS, Group, group_of, row_label, short_title
-from benchmark.report.lines import Line, control_text, groups, lengths, metric_of
+from benchmark.report.group import ERRORS, Group, row_label, short_title
+from benchmark.report.lines import Line, control_text, lengths, metric_of
 from benchmark.report.render import markdown_table
 from benchmark.report.sentences import listed, sentences
 from benchmark.report.tables.headline import headline
 from benchmark.report.tables.metrics import column_digits, metric_cells
 from benchmark.report.tables.ranking import ordered
 from benchmark.report.tables.table import ARROWS, Cell, Column, Footnotes, Row, Table, mean_text
-from benchmark.results import ResultStore
 from benchmark.results.reals import read_reals
 
-ROOT = Path(__file__).resolve().parents[1]
-PUBLISHED = ROOT / "results" / "published"
 KNOWN: tuple[Kind, ...] = ("kid", "translation_error_l1", "share_of_the_way", "identity_retrieval")
 UNKNOWN: tuple[Kind, ...] = ("kid", "recall", "distance_averaged")
 """Columns of a domain where right answers are known, and where they are not."""
@@ -35,45 +32,6 @@ REMARKS = {
     "open-peeps-64": "That source hardly uses its noise, so methods that act through it cannot show their effect."
 }
 """What to know of a source, whatever the numbers."""
-
-
-@dataclass(frozen=True)
-class Published:
-    """A published folder and its records of one suite."""
-
-    folder: Path
-    group: Group
-
-    def link(self, name: str, page: Path) -> str:
-        """A file of the folder as a link of a page."""
-        return Path(os.path.relpath(self.folder / name, page.parent)).as_posix()
-
-
-@lru_cache(maxsize=32)
-def newest(suite: str, published: Path = PUBLISHED) -> Published:
-    """The newest folder with records of a suite, by its name, then by the last job's end; LookupError for none."""
-    found = []
-    for folder in sorted(path.parent for path in published.glob("*/records")):
-        own = [r for r in _records(folder) if r.suite == suite]
-        if own:
-            last = max(str(r.environment.get("ended", "")) for r in own)
-            found.append(
-                (folder.name[:10], last, folder.name, Published(folder, group_of(_only(own), read_reals(folder))))
-            )
-    if not found:
-        raise LookupError(f"no folder in {published} has records of suite {suite}")
-    return max(found, key=lambda entry: entry[:3])[3]
-
-
-@lru_cache(maxsize=32)
-def _records(folder: Path) -> tuple:
-    return tuple(ResultStore(folder).read_all()[0])
-
-
-def _only(records: Iterable) -> list:
-    """Records of one suite must be of one source."""
-    (own,) = groups(records)
-    return own
 
 
 def table(p: Published, page: Path, more: str) -> str:
@@ -162,9 +120,12 @@ def seeds(p: Published, page: Path, more: str) -> str:
 
 
 def verdicts(p: Published, page: Path, more: str) -> str:
-    """What the records say to the claims of docs/answers.md."""
-    found = answers.findings(p.group)
-    return "\n".join([*answers.summary(found), "", markdown_table(answers.table(found)), "", *_conditions(p, page)])
+    """What the records of all folders of the suite say to the claims of docs/answers.md."""
+    parts = every(p.group.records[0].suite, p.folder.parent)
+    g = pooled(parts)
+    found = answers.findings(g)
+    said = [*comparison.summary(g, found), "", markdown_table(comparison.table(found)), ""]
+    return "\n".join([*said, *(line for part in parts for line in _conditions(part, page))])
 
 
 def reals(p: Published, page: Path, more: str) -> str:

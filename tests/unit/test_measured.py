@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from made_records import kid, make
 
+from benchmark.errors import ConfigError
 from benchmark.results import MetricValue, ResultStore, RunRecord
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "docs"))
 
 import measured  # noqa: E402
-import parts  # noqa: E402
+import published  # noqa: E402
 
 PAGES = [page for page in measured.pages() if "<!-- numbers:" in page.read_text("utf-8")]
 
@@ -65,7 +66,7 @@ def test_all_comes_from_the_newest_folder_with_its_spread_over_seeds(tmp_path: P
     (tmp_path / "2026-01-02_bbbbbbb").mkdir()  # a folder of another suite, or an unfinished one
     run(tmp_path / "2026-01-03_ccccccc", 1.0, 3)
     (tmp_path / "2026-01-03_ccccccc" / "NOTE.md").write_text("Mind the gap.\n")
-    parts.newest.cache_clear()
+    published.every.cache_clear()
     again = measured.made_again(first, ROOT / "README.md", tmp_path)
     assert "| tune | 1.10 ± 0.10 |" in again and "| fix (noise 0) | 1.10 ± 0.10 |" in again
     assert "3 seeds, published as `2026-01-03_ccccccc`" in again and "Mind the gap." in again
@@ -95,8 +96,12 @@ def test_verdicts_wait_for_a_published_run_and_then_come_from_it(tmp_path: Path)
         if record.method == "fix":
             ours = {"method": "fixnoise", "record_key": record.record_key[::-1]}
             ResultStore(tmp_path / "2026-01-01_eeeeeee").write(record.model_copy(update=ours))
-    parts.newest.cache_clear(), parts._records.cache_clear()
+    published.every.cache_clear(), published._records.cache_clear()
     text = measured.made_again(region, page, tmp_path)
     assert (
         "`fixnoise`: **undecided**" in text and "| 1 preservation: error at equal KID | fixnoise | finetune |" in text
     )
+    run(tmp_path / "2026-01-02_fffffff", 1.0, 1)
+    published.every.cache_clear()
+    with pytest.raises(ConfigError, match="two records"):
+        measured.made_again(region, page, tmp_path)

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "docs"))
 
 import answers
 import chosen
+import comparison
 
 HIGHER = ("identity_retrieval_edges", "share_of_the_way_l2", "precision_net", "recall_net")
 NOISE = (0.0, 0.5, 1.0)
@@ -141,22 +142,36 @@ def test_realism_is_not_worse_by_a_margin_or_it_is(worse: float, said: str) -> N
     assert all(f.rival == "finetune" for f in answers.findings(world(worse=worse)) if f.claim.startswith("3"))
 
 
-def test_few_seeds_decide_nothing_and_say_what_they_could_have_shown() -> None:
-    found = answers.findings(world(0.05, seeds=3))
-    assert {f.verdict for f in found} == {"undecided"}
-    tested = [f for f in found if "equal KID" in f.what and f.rival == "freezed"]
-    assert len(tested) == 3 and all(0 < (f.detectable or 0) < 0.05 and f.p_value == 0.25 for f in tested)
+def test_few_seeds_are_tested_by_domain_and_seed_and_called_preliminary() -> None:
+    g = world(0.05, seeds=3)
+    found = answers.findings(g)
+    near, both = (
+        [f for f in found if f.what.startswith(what) and f.rival == "freezed"] for what in ("error", "distance")
+    )
+    assert [(len(f.values), f.p_value) for f in near] == [(3, 0.25)], "the right answer is known on one domain of two"
+    assert [(len(f.values), f.p_value) for f in both] == [(6, 2 / 2**6)]
+    assert all(0 < (f.detectable or 0) < 0.05 for f in (*near, *both))
+    assert {f.verdict for f in found} == {"undecided"}, "four rivals are too many for six units"
+    said = "\n".join(comparison.summary(g, found))
+    assert "**Preliminary:** 3 of 8 seeds have been begun, 6 of 16 pairs of domain and seed." in said
+
+
+def test_a_whole_run_is_not_preliminary_and_its_unit_is_the_seed() -> None:
+    g = world(0.05)
+    found = answers.findings(g)
+    assert {len(f.values) for f in found} == {8} and "Preliminary" not in "\n".join(comparison.summary(g, found))
 
 
 def test_what_was_not_measured_is_undecided_and_counted() -> None:
     g = world(0.05)
     records = [r for r in g.records if not (r.method == "freezed" and r.domain == "far" and r.seed < 4)]
-    found = answers.findings(group_of(groups(records)[0]))
+    g = group_of(groups(records)[0])
+    found = answers.findings(g)
     (one,) = [f for f in found if f.rival == "freezed" and f.what.startswith("distance to the source")]
     assert len(one.values) == 4 and one.missing == 4 and one.verdict == "undecided"
-    said = "\n".join(answers.summary(found))
+    said = "\n".join(comparison.summary(g, found))
     assert "Claim 1 preservation, `fixnoise`: **undecided**" in said
-    text = markdown_table(answers.table(found))
+    text = markdown_table(comparison.table(found))
     assert "| 1 preservation: error at equal KID | fixnoise | finetune | +0.0" in text
 
 

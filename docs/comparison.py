@@ -1,0 +1,127 @@
+"""A comparison of docs/answers.md and what is concluded from it: the test, the verdict, the table and the sentences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from benchmark.report.group import Group
+from benchmark.report.statistics.paired import holm, paired
+from benchmark.report.statistics.power import detectable_difference
+from benchmark.report.tables.table import MISSING, Cell, Column, Row, Table, spread
+
+SEEDS = 8
+"""So many are planned. From here on a seed is the unit of a test, before it a training on one domain."""
+ALPHA, POWER = 0.05, 0.8
+Verdict = Literal["confirmed", "refuted", "undecided"]
+Places = Mapping[tuple[str, int], float | None]
+"""{(domain, seed): a difference, or None where it could not be made}."""
+HEADS = ("method", "against", "effect", "95 % interval", "n", "p", "Holm p", "detectable", "not compared", "verdict")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One comparison: ``values`` has one number per unit, positive in the claim's favour."""
+
+    claim: str
+    method: str
+    rival: str
+    what: str
+    values: tuple[float, ...]
+    missing: int
+    """(domain, seed) places where it could not be made."""
+    p_value: float | None = None
+    holm_p: float | None = None
+
+    @property
+    def effect(self) -> float | None:
+        return math.fsum(self.values) / len(self.values) if self.values else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % percentile bootstrap over the units."""
+        return paired(self.values, [0.0] * len(self.values), "higher").interval if self.values else None
+
+    @property
+    def detectable(self) -> float | None:
+        """The least true effect that so many units show with 80 % power, without the correction."""
+        return detectable_difference(spread(self.values), len(self.values), POWER, ALPHA) if self.values else None
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.holm_p is None or self.holm_p > ALPHA or not self.effect:
+            return "undecided"
+        return "confirmed" if self.effect > 0 else "refuted"
+
+
+def verdict(own: Sequence[Finding]) -> Verdict:
+    """Of several comparisons: confirmed if all are, refuted if any is."""
+    kinds = {f.verdict for f in own}
+    return "refuted" if "refuted" in kinds else "confirmed" if kinds == {"confirmed"} else "undecided"
+
+
+def preliminary(g: Group) -> bool:
+    """Whether fewer seeds than planned have been run."""
+    return len(g.seeds) < SEEDS
+
+
+def finding(g: Group, claim: str, ours: str, rival: str, what: str, at: Places, domains: Sequence[str]) -> Finding:
+    """One value per seed, the mean over the domains, of those seeds that have all of them.
+
+    While fewer seeds than planned have been run: one value per domain and seed.
+    """
+    rows = {s: [at.get((d, s)) for d in domains] for s in g.seeds}
+    whole = {s: [v for v in row if v is not None] for s, row in rows.items()}
+    means = tuple(math.fsum(v) / len(v) for s, v in whole.items() if v and len(v) == len(rows[s]))
+    each = tuple(v for own in whole.values() for v in own)
+    missing = sum(v is None for row in rows.values() for v in row)
+    return Finding(claim, ours, rival, what, each if preliminary(g) else means, missing)
+
+
+def tested(family: Sequence[Finding]) -> list[Finding]:
+    """With p, and Holm's p over these comparisons."""
+    tests = {
+        str(i): paired(f.values, [0.0] * len(f.values), "higher").p_value if f.values else None
+        for i, f in enumerate(family)
+    }
+    corrected = holm(tests).p_values
+    return [replace(f, p_value=tests[str(i)], holm_p=corrected.get(str(i))) for i, f in enumerate(family)]
+
+
+def table(found: Sequence[Finding]) -> Table:
+    """One row per comparison."""
+    rows = []
+    for f in found:
+        low, high = f.interval or (math.nan, math.nan)
+        numbers = (_signed(f.effect), f"{low:+.3f} to {high:+.3f}" if f.interval else MISSING, str(len(f.values)))
+        tests = [MISSING if p is None else f"{p:.3g}" for p in (f.p_value, f.holm_p)]
+        least = MISSING if f.detectable is None else f"{f.detectable:.2g}"
+        texts = (f.method, f.rival or MISSING, *numbers, *tests, least, str(f.missing), f.verdict)
+        rows.append(Row(f"{f.claim}: {f.what}", tuple(map(Cell, texts)), method=f.method))
+    return Table("Verdicts", tuple(Column("", name) for name in HEADS), tuple(rows), head="claim")
+
+
+def summary(g: Group, found: Sequence[Finding]) -> list[str]:
+    """How far the run is, where it has not ended, and a sentence per claim and method."""
+    said = []
+    if preliminary(g):
+        places = len({(r.domain, r.seed) for r in g.records if not r.zero_step})
+        said += [
+            f"**Preliminary:** {len(g.seeds)} of {SEEDS} seeds have been begun, {places} of {SEEDS * len(g.domains)} "
+            "pairs of domain and seed. Each pair is one unit of the tests.",
+            "",
+        ]
+    for claim in dict.fromkeys(f.claim for f in found):
+        for ours in dict.fromkeys(f.method for f in found if f.claim == claim):
+            own = [f for f in found if (f.claim, f.method) == (claim, ours)]
+            counts = [f"{sum(f.verdict == v for f in own)} {v}" for v in ("confirmed", "refuted", "undecided")]
+            said.append(
+                f"- Claim {claim}, `{ours}`: **{verdict(own)}** ({', '.join(counts)} of {len(own)} comparisons)."
+            )
+    return said
+
+
+def _signed(value: float | None) -> str:
+    return MISSING if value is None else f"{value:+.3f}"

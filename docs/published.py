@@ -1,0 +1,71 @@
+"""The published results that README.md and the pages of docs/ take their numbers from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from benchmark.report.group import Group, group_of
+from benchmark.report.lines import groups
+from benchmark.results import ResultStore, RunRecord
+from benchmark.results.reals import read_reals
+
+ROOT = Path(__file__).resolve().parents[1]
+PUBLISHED = ROOT / "results" / "published"
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published folder and its records of one suite."""
+
+    folder: Path
+    group: Group
+
+    def link(self, name: str, page: Path) -> str:
+        """A file of the folder as a link of a page."""
+        return Path(os.path.relpath(self.folder / name, page.parent)).as_posix()
+
+
+def newest(suite: str, published: Path = PUBLISHED) -> Published:
+    """The newest folder with records of a suite; LookupError for none."""
+    return every(suite, published)[-1]
+
+
+@lru_cache(maxsize=32)
+def every(suite: str, published: Path = PUBLISHED) -> tuple[Published, ...]:
+    """All folders with records of a suite, by the day in their names, then by the last job's end."""
+    folders = sorted(path.parent for path in published.glob("*/records"))
+    found = [p for p in (of_suite(folder, suite) for folder in folders) if p is not None]
+    if not found:
+        raise LookupError(f"no folder in {published} has records of suite {suite}")
+    return tuple(sorted(found, key=lambda p: (p.folder.name[:10], _ended(p.group), p.folder.name)))
+
+
+def of_suite(folder: Path, suite: str) -> Published | None:
+    """The records of one suite in a folder, if it has any; they must be of one source."""
+    own = [r for r in _records(folder) if r.suite == suite]
+    if not own:
+        return None
+    (one,) = groups(own)
+    return Published(folder, group_of(one, read_reals(folder)))
+
+
+def pooled(parts: Sequence[Published]) -> Group:
+    """The records of several folders, each comparable in itself, as one group.
+
+    For what is paired within a domain and seed: another folder may have been computed in another precision.
+    Raises ConfigError where a method has a domain and seed twice.
+    """
+    return group_of([r for p in parts for r in p.group.records], [x for p in parts for x in read_reals(p.folder)])
+
+
+@lru_cache(maxsize=32)
+def _records(folder: Path) -> tuple[RunRecord, ...]:
+    return tuple(ResultStore(folder).read_all()[0])
+
+
+def _ended(g: Group) -> str:
+    return max(str(r.environment.get("ended", "")) for r in g.records)
