@@ -10,9 +10,8 @@ undecided, and the smallest difference that so many would have shown stands besi
 
 from __future__ import annotations
 
-import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
