@@ -81,9 +81,8 @@ def graph_of(net: Adapted, control: Control) -> Graph:
 
 def mixture_of(net: Adapted, control: Control) -> Mixture:
     """How the method mixes its noise."""
-    grid = [value for value in net.method.controls if isinstance(value, float)]
-    low, high = (min(grid), max(grid)) if len(grid) > 1 else (0.0, 1.0)
-    if len(grid) > 1 and weights_at(net, low) == weights_at(net, high):
+    low, high = ends_of(net) or (0.0, 1.0)
+    if acts_on_noise(net):
         values: list[Control] = [low + (high - low) * i / (VALUES - 1) for i in range(VALUES)]
     else:
         values = [control]
@@ -91,6 +90,18 @@ def mixture_of(net: Adapted, control: Control) -> Mixture:
     shares = torch.stack([shares_of(net.method, g, value) for value in values])
     moves = bool((shares - shares[0]).abs().max() > EXACT)
     return Mixture(low, high, shares if moves else shares[:1])
+
+
+def ends_of(net: Adapted) -> tuple[float, float] | None:
+    """The lowest and the highest number of the control's grid, if it has several."""
+    grid = [value for value in net.method.controls if isinstance(value, float)]
+    return (min(grid), max(grid)) if len(grid) > 1 else None
+
+
+def acts_on_noise(net: Adapted) -> bool:
+    """Whether the weights are the same at every value of the control."""
+    ends = ends_of(net)
+    return ends is not None and weights_at(net, ends[0]) == weights_at(net, ends[1])
 
 
 def weights_at(net: Adapted, control: Control) -> str:

@@ -18,7 +18,7 @@ from benchmark.results import ResultStore, RunRecord
 from benchmark.sources import SourceCard, find_source
 from benchmark.system.text.terminal import visible_line
 from benchmark.use.adapted import Adapted
-from benchmark.use.exported import weights_at
+from benchmark.use.exported import acts_on_noise, ends_of, mixture_of
 
 LIBRARY = "stylegan-transfer-benchmark"
 SPDX = {"Apache-2.0": "apache-2.0", "CC0 1.0": "cc0-1.0", "CC BY 4.0": "cc-by-4.0"}
@@ -61,14 +61,14 @@ def listed_in(card: str, file: Path) -> bool:
 def card_text(net: Adapted, control: Control, files: Mapping[str, str], digest: str, run: Path, cache: Path) -> str:
     """The card of `net` at a value of its control; `files`: name by format. Its record is looked for in `run`."""
     assert net.record is not None
-    at = net.method.default_control if moves(net) else control
+    at = net.method.default_control if acts_on_noise(net) else control
     record, source = measured(net.record, at, run), find_source(net.record.source, cache).card
     licences = {"source": source.licence, "images": licence_of(net.record)}
     front = yaml.safe_dump(front_matter(net, record, licences, digest), sort_keys=False, allow_unicode=True)
     sections = {
         f"# {title_of(net)}": about(net, control, source, licences),
         "## Files": [f"- `{name}`: {HOW[kind]}." for kind, name in files.items()],
-        "## Inputs": inputs(net) if {"onnx", "torch"} & files.keys() else [],
+        "## Inputs": inputs(net, control) if {"onnx", "torch"} & files.keys() else [],
         f"## Scores{'' if at is None else plain(f' at {net.method.control_name} {at}')}": scores(record),
         "## Conditions": [f"- {plain(text)}" for text in conditions([net.record]) if PROVENANCE not in text],
     }
@@ -120,16 +120,15 @@ def about(net: Adapted, control: Control, source: SourceCard, licences: Mapping[
         f"- Training: {length}, seed {record.seed}, training key {record.train_key}.",
     ]
     if control is not None:
-        kind = (
-            "an input of the graphs; the weights are the same at every value" if moves(net) else "fixed in these files"
-        )
+        same = "an input of the graphs; the weights are the same at every value"
+        kind = same if acts_on_noise(net) else "fixed in these files"
         lines.append(f"- Control: {plain(record.control_name or 'control')}, {plain(str(control))} ({kind}).")
     lines.append(f"- Licence of the source: {plain(licences['source'])}.")
     lines.append(f"- Licence of the images: {plain(licences['images'])}.")
     return lines
 
 
-def inputs(net: Adapted) -> list[str]:
+def inputs(net: Adapted, control: Control) -> list[str]:
     """What the graphs take and give."""
     g = net.source
     px = ", ".join(f"`noise_{name.replace('.', '_')}`" for name in g.synthesis.layer_names)
@@ -138,19 +137,14 @@ def inputs(net: Adapted) -> list[str]:
         "- `psi` [N]: truncation; 1 is none.",
         f"- {px}: new noise of each layer, [N, 1, px, px] in px of its block, unit normal; zeros for none.",
     ]
-    if moves(net):
-        grid = [value for value in net.method.controls if isinstance(value, float)]
-        lines.append(f"- `control` [N]: {plain(net.method.control_name or 'control')}, {min(grid):g} to {max(grid):g}.")
+    ends = ends_of(net)
+    if ends and mixture_of(net, control).moves:
+        name = plain(net.method.control_name or "control")
+        lines.append(f"- `control` [N]: {name}, {ends[0]:g} to {ends[1]:g}.")
     return [
         *lines,
         f"- Output `images` [N, 3, {g.cfg.resolution}, {g.cfg.resolution}]: RGB, about -1 to 1, not clamped.",
     ]
-
-
-def moves(net: Adapted) -> bool:
-    """Whether the control acts on noise alone, so that it is an input of a graph."""
-    grid = [value for value in net.method.controls if isinstance(value, float)]
-    return len(grid) > 1 and weights_at(net, min(grid)) == weights_at(net, max(grid))
 
 
 def measured(record: RunRecord, control: Control, run: Path) -> RunRecord | None:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from benchmark.methods.fixnoise import FixNoise
 from made_records import make
 
-from benchmark.api import Method
+from benchmark.api import Control, Method
 from benchmark.config import NetConfig
 from benchmark.domains.cards import list_cards
 from benchmark.errors import DataError
 from benchmark.results import Timing
 from benchmark.stylegan2 import Generator
 from benchmark.use.adapted import Adapted
-from benchmark.use.model_card import NETWORK, UNKNOWN, about, licence_of, listed_in, own_card
+from benchmark.use.exported import graph_of
+from benchmark.use.model_card import NETWORK, UNKNOWN, about, inputs, licence_of, listed_in, own_card
 
 DRAWN = ("The images of micah are drawings put together from an artist's parts (DiceBear), not photographs.",)
 NETS = NetConfig(resolution=16, z_dim=8, w_dim=8, mapping_layers=1, channel_base=64, channel_max=8)
@@ -52,3 +54,19 @@ def test_a_card_lists_what_it_listed_and_what_is_there(tmp_path: Path) -> None:
     assert [listed_in(card, tmp_path / name) for name in names] == [True, False, False]
     with pytest.raises(DataError, match="holds something else"):
         own_card(tmp_path / "README.md", "0b")
+
+
+class Idle(Method):
+    """A control that changes neither weights nor noise."""
+
+    name = "idle"
+    controls: ClassVar[tuple[Control, ...]] = (0.0, 1.0)
+    default_control: ClassVar[Control] = 1.0
+
+
+@pytest.mark.parametrize(("method", "given"), [(FixNoise(), True), (Idle(), False)])
+def test_a_control_is_an_input_where_the_graph_has_it(method: Method, given: bool) -> None:
+    g = Generator(NETS)
+    net = Adapted(method, g, g)
+    assert any(line.startswith("- `control` [N]") for line in inputs(net, 1.0)) is given
+    assert graph_of(net, 1.0).moves is given
