@@ -96,14 +96,16 @@ def test_preservation_is_compared_at_equal_kid(gain: float, said: str) -> None:
     assert verdicts(g, "1", "equal KID") == {said}
     found = [f for f in answers.findings(g) if "equal KID" in f.what]
     assert {f.rival for f in found} == set(answers.RIVALS) and {f.method for f in found} == {"fixnoise"}
-    assert len(found) == 3 * 4 and all(f.effect == pytest.approx(gain, abs=0.01) for f in found)
+    unit = {"error": 0.1, "identity": 1.0, "distance": 0.55}  # the source's error, a share, fine-tuning's distance
+    assert len(found) == 3 * 4
+    assert all(f.effect == pytest.approx(gain / unit[f.what.split()[0]], rel=0.1, abs=0.03) for f in found)
     if said == "confirmed":
         assert max(f.holm_p or 1 for f in found) == pytest.approx(4 * 2 / 2**8), "Holm over four rivals, eight seeds"
 
 
 def test_a_method_that_stays_nearer_only_because_it_is_less_adapted_gains_nothing() -> None:
     found = [f for f in answers.findings(world(0.0, worse=0.5)) if "equal KID" in f.what]
-    assert all(abs(f.effect or 0) < 0.01 for f in found), "at its end it kept more, on the same path"
+    assert all(abs(f.effect or 0) < 0.05 for f in found), "at its end it kept more, on the same path"
 
 
 def test_the_dominated_area_has_a_corner_that_does_not_depend_on_the_rivals() -> None:
@@ -150,7 +152,7 @@ def test_few_seeds_are_tested_by_domain_and_seed_and_called_preliminary() -> Non
     )
     assert [(len(f.values), f.p_value) for f in near] == [(3, 0.25)], "the right answer is known on one domain of two"
     assert [(len(f.values), f.p_value) for f in both] == [(6, 2 / 2**6)]
-    assert all(0 < (f.detectable or 0) < 0.05 for f in (*near, *both))
+    assert all(0 < (f.detectable or 0) < 0.5 for f in (*near, *both))
     assert {f.verdict for f in found} == {"undecided"}, "four rivals are too many for six units"
     said = "\n".join(comparison.summary(g, found))
     assert "**Preliminary:** 3 of 8 seeds have been begun, 6 of 16 pairs of domain and seed." in said
@@ -164,7 +166,9 @@ def test_a_whole_run_is_not_preliminary_and_its_unit_is_the_seed() -> None:
 
 def test_what_was_not_measured_is_undecided_and_counted() -> None:
     g = world(0.05)
-    records = [r for r in g.records if not (r.method == "freezed" and r.domain == "far" and r.seed < 4)]
+    gone = {"status": "failed", "reason": "it diverged", "metrics": {}, "curve": ()}
+    lost = [r.method == "freezed" and r.domain == "far" and r.seed < 4 for r in g.records]
+    records = [r.model_copy(update=gone if failed else {}) for r, failed in zip(g.records, lost, strict=True)]
     g = group_of(groups(records)[0])
     found = answers.findings(g)
     (one,) = [f for f in found if f.rival == "freezed" and f.what.startswith("distance to the source")]
@@ -172,7 +176,55 @@ def test_what_was_not_measured_is_undecided_and_counted() -> None:
     said = "\n".join(comparison.summary(g, found))
     assert "Claim 1 preservation, `fixnoise`: **undecided**" in said
     text = markdown_table(comparison.table(found))
-    assert "| 1 preservation: error at equal KID | fixnoise | finetune | +0.0" in text
+    assert "| 1 preservation: error at equal KID | fixnoise | finetune | +0." in text
+
+
+def test_the_eighth_seed_counts_when_it_is_complete() -> None:
+    g = world(0.05)
+    begun = [r for r in g.records if r.seed < 7 or r.method in ("source", "finetune")]
+    g = group_of(groups(begun)[0])
+    assert len(g.seeds) == 8 and comparison.preliminary(g)
+    assert {len(f.values) for f in answers.findings(g) if f.rival == "freezed" and "distance" in f.what} == {14}
+
+
+def test_a_path_that_never_gets_below_the_source_is_not_compared() -> None:
+    up, down = [(0.0, 2.0), (0.1, 2.1)], [(0.0, 2.0), (0.3, 1.0)]
+    assert answers.gain(up, down) is None and answers.gain(down, up) is None
+    assert answers.gain([(0.0, 2.0), (0.1, 1.5)], down) == pytest.approx(0.15 - 0.1)
+
+
+def test_a_control_is_followed_in_its_own_order_from_the_end_near_the_source() -> None:
+    found = [make("source", "near", 0, zero_step=True, metrics=measured("near", 2.0, 0.0))]
+    for px, kid, lost in ((8, 0.8, 0.4), (16, 0.9, 0.3), (32, 0.85, 0.2), (64, 2.0, 0.0)):
+        more = {"control": float(px), "is_default_control": px == 16, "fields": {"kind": 1}}
+        found.append(make("layer_swap", "near", 0, metrics=measured("near", kid, lost), **more))
+    path = answers.paths(group_of(groups(found)[0]), "layer_swap", "near", "distance_averaged_l1")[0]
+    assert [kid for _, kid in path] == [2.0, 2.0, 0.85, 0.9, 0.8]
+
+
+def test_grain_counts_neither_as_preservation_nor_as_a_step() -> None:
+    """The perceptual distance of single images falls where noise has less variance, without any change of style."""
+    g = world(way=(0.5, 0.5, 0.5))
+    noisy = {"consistency_net": MetricValue(value=0.01, n=100), "step_net": MetricValue(value=0.3, n=100)}
+    records = [r.model_copy(update={"metrics": r.metrics | noisy}) if r.method == "fixnoise" else r for r in g.records]
+    changed = group_of(groups(records)[0])
+    for domain in ("near", "far"):
+        assert answers.dominated(changed, "fixnoise", domain) == answers.dominated(g, "fixnoise", domain)
+    assert answers.unevenness(changed, "fixnoise") == answers.unevenness(g, "fixnoise")
+    assert {domain for domain, _ in answers.unevenness(changed, "fixnoise")} == set(), "a control that moves nothing"
+
+
+def test_a_domain_where_fine_tuning_has_no_precision_cannot_show_its_loss() -> None:
+    g = world()
+    low = {"precision_net": MetricValue(value=0.02, n=100, better="higher")}
+    records = [
+        r.model_copy(update={"metrics": r.metrics | low}) if (r.method, r.domain) == ("finetune", "far") else r
+        for r in g.records
+    ]
+    found = answers.findings(group_of(groups(records)[0]))
+    assert [f.what for f in found if f.what.startswith("precision")] == [
+        "precision, worse by at most 0.05, on 1 of 2 domains"
+    ]
 
 
 def test_settings_are_chosen_by_the_gap_that_is_closed_and_the_error_that_is_left() -> None:
@@ -189,3 +241,14 @@ def test_settings_are_chosen_by_the_gap_that_is_closed_and_the_error_that_is_lef
     assert [name for _, name in told["fixnoise"]] == ["fixnoise[weight=2]", "fixnoise[weight=1]"]
     assert told["fixnoise"][0][0] == pytest.approx(0.5 - 0.1 / 0.4), "half the gap closed, a quarter of the error left"
     assert [name for _, name in told["fixnoise (match=all)"]] == ["fixnoise[match=all,weight=1]"]
+
+
+def test_fixnoise_and_feature_matching_get_one_weight_that_is_best_for_both_together() -> None:
+    found = [make("source", "near", 0, zero_step=True, metrics=measured("near", 2.0, 0.3))]
+    ends = {("fixnoise", 1): 0.2, ("fixnoise", 2): 0.5, ("feature_matching", 1): 1.0, ("feature_matching", 2): 0.4}
+    for (method, weight), kid in ends.items():
+        more = {"fields": {"kind": f"{method}{weight}"}, "is_default_control": True}
+        found.append(make(f"{method}[weight={weight}]", "near", 0, metrics=measured("near", kid, 0.0), **more))
+    g = group_of(groups(found)[0])
+    assert chosen.ranked(g)["fixnoise"][0][1] == "fixnoise[weight=1]", "alone it would take another"
+    assert chosen.taken(g) == {"fixnoise": "fixnoise[weight=2]", "feature_matching": "feature_matching[weight=2]"}

@@ -38,9 +38,12 @@ class AtEqual:
         return sum(d < 0 for d in self.differences)
 
 
-def corner(group: Group, domain: str) -> Point | None:
-    """The fixed corner of a domain: the untouched source's error (or FARTHEST, for distances) and its fidelity."""
-    metric, fidelity = group.preservation(domain), group.fidelity
+def corner(group: Group, domain: str, metric: str | None = None) -> Point | None:
+    """The fixed corner of a domain: the untouched source's error (or FARTHEST, for distances) and its fidelity.
+
+    ``metric`` is the error or distance, by default the one that tells preservation on this domain.
+    """
+    metric, fidelity = metric or group.preservation(domain), group.fidelity
     if metric is None or fidelity is None or group.source is None or group.better(fidelity) != "lower":
         return None
     own = [*group.values(group.source, domain, fidelity).values()]
@@ -53,9 +56,9 @@ def corner(group: Group, domain: str) -> Point | None:
     return found if min(found) > 0 else None
 
 
-def points(group: Group, base: str, domain: str) -> dict[int, list[Point]]:
-    """{seed: (preservation, fidelity) of all values of a method's control, in its order}."""
-    metric, fidelity = group.preservation(domain), group.fidelity
+def points(group: Group, base: str, domain: str, metric: str | None = None) -> dict[int, list[Point]]:
+    """{seed: (preservation, fidelity) of all values of a method's control, in its order}; ``metric`` as of `corner`."""
+    metric, fidelity = metric or group.preservation(domain), group.fidelity
     found: dict[int, list[Point]] = defaultdict(list)
     for line in group.by_base.get(base, []):
         far = group.values(line, domain, metric)
@@ -155,7 +158,12 @@ def equal_fidelity_table(group: Group) -> Table | None:
 
 
 def scores(group: Group, line: Line) -> list[Floats]:
-    """Per domain the shares of the gap that a method closes, one per seed: (source - method) / (source - real).
+    """Per domain the shares of the gap that a method closes, one per seed."""
+    return [np.asarray([*own.values()], dtype=np.float64) for own in shares(group, line)]
+
+
+def shares(group: Group, line: Line) -> list[dict[int, float]]:
+    """Per domain {seed: the share of the gap that a method closes}: (source - method) / (source - real).
 
     The gap ends at the best possible images where their score is known, else at 0. A seed whose source is no worse has
     no gap, and so no share; nor has any where higher is better.
@@ -167,9 +175,9 @@ def scores(group: Group, line: Line) -> list[Floats]:
         own = group.values(line, domain, group.fidelity)
         end = group.best_possible.get((domain, group.fidelity or ""), 0.0)
         mean = sum(sources.values()) / len(sources) if sources else 0.0
-        pairs = [(sources.get(seed, mean), value) for seed, value in own.items()]
-        closed = [gap_closed(source, value, end) for source, value in pairs if lower and source > end]
-        found.append(np.asarray([share for share in closed if share is not None], dtype=np.float64))
+        begin = {seed: sources.get(seed, mean) for seed in own}
+        closed = {s: gap_closed(begin[s], value, end) for s, value in own.items() if lower and begin[s] > end}
+        found.append({seed: share for seed, share in closed.items() if share is not None})
     return found
 
 

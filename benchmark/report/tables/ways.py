@@ -102,21 +102,23 @@ def still(own: list[Curve]) -> bool:
 
 @lru_cache(maxsize=8)
 def ways(group: Group) -> dict[tuple[str, str], list[Curve]]:
-    """{(method, domain): its way along the control, a curve per seed}, in the measure ``group.way`` of the domain.
+    """{(method, domain): its way along the control, a curve per seed}, as `ways_by_seed` has them."""
+    every = {(base, d): [*ways_by_seed(group, base, d).values()] for base in group.controlled for d in group.domains}
+    return {place: own for place, own in every.items() if own}
+
+
+def ways_by_seed(group: Group, base: str, domain: str) -> dict[int, Curve]:
+    """{seed: a method's way along its control}, in the measure ``group.way`` of the domain.
 
     Its steps are the changes of that measure, so the curves hold none. Controls without numbers, and those of one
     value, have no way.
     """
-    found = {}
-    for base in group.controlled:
-        lines = numbered(group, base)
-        for domain in group.domains if len(lines) > 1 else ():
-            values = [group.values(line, domain, group.way(domain)) for line in lines]
-            seeds = sorted(set.intersection(*(set(own) for own in values)))
-            own = [_curve(group, lines, domain, seed, [v[seed] for v in values]) for seed in seeds]
-            if own:
-                found[base, domain] = own
-    return found
+    lines = numbered(group, base)
+    if len(lines) < 2:
+        return {}
+    values = [group.values(line, domain, group.way(domain)) for line in lines]
+    seeds = sorted(set.intersection(*(set(own) for own in values)))
+    return {seed: _curve(group, lines, domain, seed, [v[seed] for v in values]) for seed in seeds}
 
 
 def changes(curve: Curve) -> list[float]:
