@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -56,3 +57,10 @@ def comma(ctx: click.Context, option: click.Parameter, text: str | None) -> list
 def paths(ctx: click.Context, option: click.Parameter, text: str | None) -> list[str] | None:
     """As `comma`, for names and paths: a comma in the path of a folder that exists belongs to it."""
     return None if text is None else split_paths(text)
+
+
+def positive(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    """A limit: a finite number above 0."""
+    if value is not None and not 0 < value < math.inf:
+        raise click.BadParameter(f"{value:g} is no limit; give a number above 0.")
+    return value

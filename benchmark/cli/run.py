@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from benchmark.cli.engines import chosen_engine, engine_options
-from benchmark.cli.options import cache_option, comma, echo, paths, plugin_option, wide_console
+from benchmark.cli.options import cache_option, comma, echo, paths, plugin_option, positive, wide_console
 from benchmark.system.places import RUNS
 
 if TYPE_CHECKING:
@@ -91,8 +91,20 @@ Examples:
     help="Jobs at a time, each in its own process; they share the threads. 0: all in this process.  "
     "[default: one on a GPU; on a CPU one for each core, up to 4]",
 )
-@click.option("--time-limit", type=float, metavar="MINUTES", help="End a job that takes longer; the others continue.")
-@click.option("--memory-limit", type=float, metavar="GB", help="End a job that takes more memory; the others continue.")
+@click.option(
+    "--time-limit",
+    type=float,
+    callback=positive,
+    metavar="MINUTES",
+    help="End a job that takes longer; the others continue.",
+)
+@click.option(
+    "--memory-limit",
+    type=float,
+    callback=positive,
+    metavar="GB",
+    help="End a job that takes more memory; the others continue.",
+)
 @click.option("--fail-fast", is_flag=True, help="Stop at the first job that fails.")
 @click.option(
     "--only-missing", "which", flag_value="missing", help="Skip jobs that failed before; run only those never tried."

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter
 
-from benchmark.engines.engine import Queued, Work
+from benchmark.engines.engine import Queued, Work, find_engine
 from benchmark.engines.request import (
     FILE,
     Asked,
@@ -117,15 +117,7 @@ def asking(work: Work, engine: str, queued: Callable[[Path], Mapping[int, Queued
     store.ensure_writable()
     asked, out = ask(work, engine), work.out
     with claimed(out / "locks" / "engine", lambda: work.console.print("another command queues jobs here, waiting")):
-        waiting = queued(out)
-        if waiting is None:
-            raise ConfigError(f"{out}: {engine} does not say what is queued there; run the same command again later.")
-        before = read_request(out) if (out / FILE).is_file() else None
-        if before is not None and waiting and not (before.engine == engine and before.same_work(asked)):
-            raise ConfigError(
-                f"{out}: {len(waiting)} tasks of another command are queued or running there. Wait for them, end them "
-                f"(python -m benchmark cancel {out}), or choose another --out."
-            )
+        waiting = still_queued(out, asked, queued)
         tidy_results(out)
         prepare_shared(work)
         write_request(out, asked)
@@ -136,6 +128,26 @@ def asking(work: Work, engine: str, queued: Callable[[Path], Mapping[int, Queued
         found = f"{len(states)} jobs in {len(asked.tasks)} tasks, of which {len(numbers)} are to be queued"
         work.console.print(found, markup=False, soft_wrap=True)
         yield asked, numbers
+
+
+def still_queued(
+    out: Path, asked: Asked, queued: Callable[[Path], Mapping[int, Queued] | None]
+) -> Mapping[int, Queued]:
+    """The tasks of this same work that are queued, by `queued` of its engine.
+
+    ConfigError where tasks of other work are, on whichever engine: they would read this command's request.
+    """
+    before = read_request(out) if (out / FILE).is_file() else None
+    engine = before.engine if before is not None else asked.engine
+    waiting = queued(out) if engine == asked.engine else find_engine(engine).queued(out)
+    if waiting is None:
+        raise ConfigError(f"{out}: {engine} does not say what is queued there; run the same command again later.")
+    if before is not None and waiting and not (engine == asked.engine and before.same_work(asked)):
+        raise ConfigError(
+            f"{out}: {len(waiting)} tasks of another command are queued or running there, on {engine}. Wait for them, "
+            f"end them (python -m benchmark cancel {out}), or choose another --out."
+        )
+    return waiting
 
 
 def wanted(state: JobState, which: str) -> bool:

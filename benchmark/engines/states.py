@@ -111,11 +111,14 @@ class Looks:
         return JobState(job.label, job.train_key, number, "lost", why)
 
     def _record(self, key: str) -> tuple[str, str] | None:
-        """Status and reason of a record; None where it cannot be read."""
+        """Status and reason of a record; None where it cannot be read, or is not what was stored."""
         if key in self.found:
             return self.found[key]
-        record = ResultStore(self.out).glance(key)
+        store = ResultStore(self.out)
+        record = store.glance(key)
         if record is not None and record[0] == "done":
+            if store.changed(key):
+                return None
             self.found[key] = record
         return record
 

@@ -12,16 +12,18 @@ from rich.console import Console
 
 from benchmark.errors import DataError, UnknownName
 from benchmark.metrics.catalogue import info_of
-from benchmark.report.group import group_of
+from benchmark.report.group import Group, group_of
 from benchmark.report.lines import groups, metric_names, tidy
 from benchmark.report.page import html_tables
 from benchmark.report.render import latex_tables, markdown_tables
+from benchmark.report.spreadsheet import csv_text
 from benchmark.report.tables.headline import headline
 from benchmark.report.tables.metrics import metric_table
 from benchmark.report.tables.table import Table
 from benchmark.report.terminal import rich_table
 from benchmark.report.write import read
 from benchmark.results import RunRecord
+from benchmark.results.reals import read_reals
 
 Format = Literal["text", "md", "tex", "csv", "html"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -50,19 +52,19 @@ def chosen(results: Path, choice: Choice, format: Format = "text", width: int = 
     if format == "csv":
         frame = tidy(kept)
         frame = frame[frame["metric"].isin(metrics)] if metrics else frame
-        return str(frame.to_csv(index=False, lineterminator="\n"))
-    tables = [table for group in groups(kept) for table in _tables(group, metrics)]
+        return csv_text([frame.columns, *frame.itertuples(index=False)])
+    reals = read_reals(results)
+    tables = [table for group in groups(kept) for table in _tables(group_of(group, reals), metrics)]
     if not tables:
         raise DataError(f"none of {', '.join(metrics)} has a value in {results}: the records say why (tables.csv)")
     return _written(tables, format, width)
 
 
-def _tables(records: Sequence[RunRecord], metrics: Sequence[str]) -> list[Table]:
-    group = group_of(records)
+def _tables(group: Group, metrics: Sequence[str]) -> list[Table]:
     if not metrics:
         return [headline(group)]
     found = [table for name in metrics if (table := metric_table(group, name)) is not None]
-    return [replace(table, title=f"{table.title}, {records[0].suite} suite") for table in found]
+    return [replace(table, title=f"{table.title}, {group.records[0].suite} suite") for table in found]
 
 
 def _written(tables: Sequence[Table], format: Format, width: int) -> str:

@@ -15,9 +15,9 @@ from benchmark.report.lines import COSTS, groups, lines, machine, metric_names
 from benchmark.report.matching import Entry, entries_of
 from benchmark.report.render import markdown_tables
 from benchmark.report.spreadsheet import csv_text
-from benchmark.report.statistics.paired import smallest_p
+from benchmark.report.statistics.paired import few_seeds, smallest_p
 from benchmark.report.tables.differences import interval_text, p_text
-from benchmark.report.tables.table import ARROWS, MISSING, Cell, Column, Footnotes, Row, Table, decimals
+from benchmark.report.tables.table import ARROWS, MISSING, Cell, Column, Footnotes, Row, Table, decimals, sentence
 from benchmark.results import ResultStore, RunRecord
 from benchmark.results.store import sort_key
 from benchmark.system.files import write_atomic
@@ -133,10 +133,12 @@ def _caption(entries: Sequence[Entry]) -> tuple[str, ...]:
     tests, most = sum(e.p_value is not None for e in entries), max(e.seeds for e in entries)
     if not tests:
         return ("Means over the seeds that both have. No test: it takes two seeds in common, not the same records.",)
-    said = (
+    said: tuple[str, ...] = (
         "Means over the seeds that both have; 95 % percentile bootstrap interval of the paired differences; exact "
         f"two-sided sign-flip test, Holm-corrected over the {tests} tests of this table. Bold: Holm p at most 0.05.",
     )
+    least = few_seeds(min(e.seeds for e in entries if e.p_value is not None))
+    said += (sentence(least),) if least else ()
     out_of_reach = f"With {most} seeds and {tests} tests, none can reach 0.05."
     return (*said, out_of_reach) if tests * smallest_p(most) > 0.05 else said
 

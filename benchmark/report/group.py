@@ -57,6 +57,10 @@ def short_title(metric: str) -> str:
     return metric if info.kind == "unknown" else SHORT.get(info.kind, info.kind.replace("_", " "))
 
 
+PLAIN = "finetune"
+"""Registered name of the method that adds nothing."""
+
+
 @dataclass(frozen=True, eq=False)
 class Group:
     """Records of one suite and one source, checked to be comparable, with what every table asks of them.
@@ -102,13 +106,18 @@ class Group:
 
     @cached_property
     def plain(self) -> Line | None:
-        """The method that all others are compared with: no hyper-parameters and no control, as fine-tuning.
+        """The method that all others are compared with: fine-tuning, else one without hyper-parameters and control.
 
         Of several the one whose training most other methods use.
         """
         users = Counter(key for line in self.shown for key in {r.train_key for r in line.records})
         fit = [x for x in self.shown if x.control is None and not x.outside and not any(r.fields for r in x.records)]
-        return max(fit, key=lambda x: sum(users[r.train_key] for r in x.records) / len(x.records), default=None)
+
+        def standing(x: Line) -> tuple[bool, float]:
+            used = sum(users[r.train_key] for r in x.records) / len(x.records)
+            return x.records[0].method == PLAIN, used
+
+        return max(fit, key=standing, default=None)
 
     @cached_property
     def domains(self) -> list[str]:

@@ -69,10 +69,11 @@ class Part:
         return self.section.group
 
 
-def page(sections: Sequence[Section], charts: Sequence[Charts], results: Path) -> tuple[str, list[str]]:
+def page(sections: Sequence[Section], charts: Sequence[Charts], results: Path, home: str = "") -> tuple[str, list[str]]:
     """The page, and one line for each picture that could not be used; pictures are read from the folder ``results``.
 
-    Its only links lead to ``records/`` and tables beside it and to the methods' papers. The same input gives the same
+    Its only links lead to the records, to tables beside it and to the methods' papers. ``home`` is the way from the
+    page to the folder of ``records/``, as an address that is empty or ends with a stroke. The same input gives the same
     text.
     """
     parts, problems = [], []
@@ -90,6 +91,7 @@ def page(sections: Sequence[Section], charts: Sequence[Charts], results: Path) -
         .render(
             parts=parts,
             title=title,
+            home=home,
             style=Markup(style),
             script=Markup(script),
             script_hash=b64encode(sha256(script.encode()).digest()).decode(),

@@ -7,6 +7,7 @@ is kept as a note of what to look up, and its number is never printed.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -158,6 +159,8 @@ def beside(
     found = {r.record_key: v for r in ours if (v := value_of(r, metric)) is not None}
     if printed is None or not found:
         return Cell(text), Cell(MISSING)
+    if len({json.dumps(r.fields, sort_keys=True) for r in ours}) > 1:
+        return Cell(text), Cell("several settings", keys=tuple(found))
     return Cell(text), Cell(f"{sum(found.values()) / len(found):.4g}", keys=tuple(found))
 
 

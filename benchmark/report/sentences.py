@@ -5,12 +5,12 @@ from __future__ import annotations
 from benchmark.report.group import Group, short_title
 from benchmark.report.lines import Line
 from benchmark.report.statistics.paired import holm, seeds_needed
-from benchmark.report.tables.differences import comparisons, detectable
+from benchmark.report.tables.differences import comparisons, detectable_text
 from benchmark.report.tables.metrics import competition
 from benchmark.report.tables.ranking import ranking
 from benchmark.report.tables.table import number
 from benchmark.report.tables.trade_off import equal_fidelity, scores
-from benchmark.report.tables.ways import Curve, changes, measures, still, unevenness, ways
+from benchmark.report.tables.ways import Curve, changes, little, measures, still, unevenness, ways
 
 MANY, STRAIGHT = 4, 0.9
 MOST = 8
@@ -47,15 +47,19 @@ def winners(group: Group) -> dict[str, tuple[Line, float]]:
     found = {}
     sign = 1 if group.better(group.fidelity or "") == "lower" else -1
     for domain in group.domains:
-        means = [
-            (sign * sum(v.values()) / len(v), line)
-            for line in group.shown
-            if (v := group.values(line, domain, group.fidelity)) and group.competes(line, domain, group.fidelity or "")
-        ]
+        means = [(sign * mean, line) for mean, line in _means(group, domain, group.fidelity)]
         if means:
             best, line = min(means, key=lambda pair: pair[0])
             found[domain] = (line, sign * best)
     return found
+
+
+def _means(group: Group, domain: str, metric: str | None) -> list[tuple[float, Line]]:
+    """The mean of each method that competes, of those with the most seeds: one lucky seed is no mean."""
+    values = {x.label: (x, group.values(x, domain, metric)) for x in group.shown if metric}
+    able = [(x, v) for x, v in values.values() if v and group.competes(x, domain, metric or "")]
+    most = max((len(v) for _, v in able), default=0)
+    return [(sum(v.values()) / len(v), x) for x, v in able if len(v) == most]
 
 
 def _verdict(group: Group) -> str:
@@ -70,30 +74,39 @@ def _verdict(group: Group) -> str:
 
 def _winner(group: Group, found: dict[str, tuple[Line, float]]) -> str:
     """The verdict itself, by the tests that make the marks of the headline; nothing where a method is alone."""
-    name, seeds = short_title(group.fidelity or ""), len(group.seeds)
-    rivals = max(sum(group.competes(x, d, group.fidelity or "") for x in group.shown) for d in found)
-    if rivals < 2:
+    name = short_title(group.fidelity or "")
+    sizes = {d: [len(v) for v in _competing(group, d).values()] for d in found}
+    contested = {d: max(own) for d, own in sizes.items() if len(own) > 1}
+    if not contested:
         return ""
+    seeds = max(contested.values())
     if seeds < 2:
         return "No winner can be named: with one seed no difference can be told from chance. "
-    needed = seeds_needed(0.05, rivals - 1)
-    if seeds < needed:
+    needed = {d: seeds_needed(0.05, len(sizes[d]) - 1) for d in contested}
+    able = [d for d, n in contested.items() if n >= needed[d]]
+    if not able:
         return (
             f"No clear winner: with {seeds} seeds no method can be significantly better than all others on a domain "
-            f"({needed} seeds are needed). "
+            f"({max(needed.values())} seeds are needed). "
         )
-    return _told(group, found, name, rivals)
+    return _told(group, able, [d for d in found if d not in able], name)
 
 
-def _told(group: Group, found: dict[str, tuple[Line, float]], name: str, rivals: int) -> str:
+def _competing(group: Group, domain: str) -> dict[str, dict[int, float]]:
+    """{label: the fidelity of each seed} of the methods that compete on a domain."""
+    own = (x for x in group.shown if group.competes(x, domain, group.fidelity or ""))
+    return {x.label: v for x in own if (v := group.values(x, domain, group.fidelity))}
+
+
+def _told(group: Group, domains: list[str], untold: list[str], name: str) -> str:
     """Who is significantly better than all others, and where a few are not significantly apart."""
     base = {line.label: line.base for line in group.shown}
     won, even = dict[str, list[str]](), dict[str, list[str]]()
-    for domain in found:
-        tie = competition(group, domain, group.fidelity or "")
+    for domain in domains:
+        tie, rivals = competition(group, domain, group.fidelity or ""), len(_competing(group, domain))
         if tie is not None and len(tie.marked) == 1:
             won.setdefault(base[tie.best], []).append(domain)
-        elif tie is not None and len(tie.marked) < min(rivals, MANY):
+        elif tie is not None and len(tie.marked) <= min(rivals - 1, MANY - 1):
             even.setdefault(listed(sorted(base[label] for label in tie.marked)), []).append(domain)
     parts = [
         f"{who} has a significantly better {name} than every other on {_where(group, d)}" for who, d in won.items()
@@ -102,11 +115,11 @@ def _told(group: Group, found: dict[str, tuple[Line, float]], name: str, rivals:
         f"{who} are not significantly apart on {_where(group, d)}, all others are significantly worse"
         for who, d in even.items()
     ]
-    rest = [d for d in found if not any(d in own for own in (*won.values(), *even.values()))]
+    rest = [d for d in domains if not any(d in own for own in (*won.values(), *even.values()))]
     parts += [f"no significant lead on {_where(group, rest)}"] if rest else []
-    lead = (
-        "Clear winner" if won and not even and not rest else "No clear winner" if not won else "Winner of some domains"
-    )
+    parts += [f"too few seeds or methods to tell on {_where(group, untold)}"] if untold else []
+    whole = won and not (even or rest or untold)
+    lead = "Clear winner" if whole else "No clear winner" if not won else "Winner of some domains"
     return f"{lead}: {'; '.join(parts)}. "
 
 
@@ -137,15 +150,16 @@ def _certain(group: Group) -> str:
     seeds = max((t.n for t in tests.values()), default=len(group.seeds))
     if seeds < 2:
         return ""
-    name, least = short_title(group.fidelity or ""), detectable(group)
+    name, least = short_title(group.fidelity or ""), detectable_text(group)
     than = f" from {group.plain.base}" if group.plain else ""
-    shown = f"{seeds} seeds can detect a {name} difference{than} of {least:.2g} with 80 % power" if least else ""
+    shown = f"a true difference in {name}{than} of {least}" if least else ""
     corrected = holm({f"{label}\0{d}": t.p_value for (label, d), t in tests.items()}).p_values
     needed, other = seeds_needed(0.05, max(1, len(corrected))), group.plain.base if group.plain else "the best"
     if seeds < needed and not any(p <= 0.05 for p in corrected.values()):
         least_seeds = seeds_needed(0.05)
         said = f"With {seeds} seeds no difference from {other} on a domain can be significant ({needed} are needed)"
-        return "; ".join([*([said] if seeds >= least_seeds else []), *([shown] if shown else [])]) + "." * bool(shown)
+        text = "; ".join([*([said] if seeds >= least_seeds else []), *([shown] if shown else [])])
+        return f"{text[:1].upper()}{text[1:]}{'.' * bool(text)}"
     clear: dict[str, dict[str, list[str]]] = {}
     bases = {x.label: x.base for x in group.shown}
     for key, p in corrected.items():
@@ -156,11 +170,17 @@ def _certain(group: Group) -> str:
     parts = []
     for side, who in sorted(clear.items()):
         where = (f"{name}{'' if len(d) == len(group.domains) else f' ({_where(group, d)})'}" for name, d in who.items())
-        parts.append(f"significantly {side} than {other}: {', '.join(list(where)[:MOST])}")
+        parts.append(f"significantly {side} than {other}: {_first(list(where))}")
     even = sum(p > 0.05 for p in corrected.values())
     parts += [f"{even} of {len(corrected)} differences from {other} are not significant"] if even else []
     text = "; ".join([*parts, *([shown] if shown else [])])
     return f"{text[:1].upper()}{text[1:]}."
+
+
+def _first(names: list[str]) -> str:
+    """The first of many, and how many more there are."""
+    more = len(names) - MOST
+    return ", ".join(names[:MOST]) + (f" and {more} more" if more > 0 else "")
 
 
 def _where(group: Group, domains: list[str]) -> str:
@@ -194,11 +214,7 @@ def _kept(group: Group) -> str:
     parts = []
     for domain in group.domains if len(group.domains) <= MANY else []:
         metric = group.preservation(domain)
-        means = [
-            (sum(v.values()) / len(v), line)
-            for line in group.shown
-            if metric and (v := group.values(line, domain, metric)) and group.competes(line, domain, metric)
-        ]
+        means = _means(group, domain, metric)
         if means and metric and len(means) > 1 and short_title(metric) == "error":
             (value, line), (following, other) = sorted(means, key=lambda pair: pair[0])[:2]
             parts.append(f"{line.base} on {domain} ({value:.3g}; next {other.base}, {following:.3g})")
@@ -209,13 +225,19 @@ def _equal(group: Group) -> str:
     """The most one-sided comparison at equal fidelity with the plain method and with each control."""
     parts, name = [], short_title(group.fidelity or "")
     for path, by_method in equal_fidelity(group).items():
-        told = [(m, c) for m, c in by_method.items() if len(c.differences) >= LEAST_BLOCKS]
+        told = [
+            (who, to, own)
+            for who, found in by_method.items()
+            for to, values in (("the right answers", found.errors), ("the source", found.distances))
+            if len(own := [d for d in values if d]) >= LEAST_BLOCKS
+        ]
         if told:
-            who, best = max(told, key=lambda p: abs(2 * p[1].nearer - len(p[1].differences)))
-            side = best.nearer * 2 >= len(best.differences)
-            count = best.nearer if side else len(best.differences) - best.nearer
+            who, to, own = max(told, key=lambda p: abs(2 * sum(d < 0 for d in p[2]) - len(p[2])))
+            nearer = sum(d < 0 for d in own)
+            side = nearer * 2 >= len(own)
             first, second = (who, path) if side else (path, who)
-            parts.append(f"{first} keeps more of the source than {second} in {count} of {len(best.differences)}")
+            count = nearer if side else len(own) - nearer
+            parts.append(f"{first} is nearer to {to} than {second} in {count} of {len(own)}")
     return (
         f"At equal {name}, of the (domain, seed) blocks where both reach it: {'; '.join(parts[:2])}." if parts else ""
     )
@@ -238,8 +260,8 @@ def _controls(group: Group) -> str:
     steps = ", ".join(f"{base} {size:.2f}" for base, size in order)
     said = [f"ratio of the largest to the mean step (1 is perfectly even): {steps}"] if steps else []
     said += [f"{listed(turning)} {'turn' if len(turning) > 1 else 'turns'} back on the way"] if turning else []
-    has = "the controls of {} have" if len(quiet) > 1 else "the control of {} has"
-    said += [f"{has.format(listed(quiet))} no effect here that can be told from noise"] if quiet else []
+    has = "the controls of {} move" if len(quiet) > 1 else "the control of {} moves"
+    said += [f"{has.format(listed(quiet))} {little(group, group.domains)}"] if quiet else []
     return f"Controls: {'; '.join(said)}." if said else ""
 
 

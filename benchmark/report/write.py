@@ -5,10 +5,12 @@ Everything is computed from the records alone, and the same records give the sam
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from benchmark.errors import ConfigError, DataError
 from benchmark.report.figures.draw import draw
@@ -90,7 +92,7 @@ def write_report(
         paths += [vector] if pdf and write_pdf(section.group, vector) else []
         sections.append(with_pictures(section, [f"figures/{p.name}" for p in (*files, *drawn.paths)]))
         drawings.append(charts)
-    html, unused = page(sections, drawings, Path(results))
+    html, unused = page(sections, drawings, Path(results), _way(out, Path(results)))
     problems += unused
     table = tidy(records)
     long = csv_text([table.columns, *table.itertuples(index=False)])
@@ -100,6 +102,12 @@ def write_report(
         write_atomic(out / name, text.encode())
         paths.append(out / name)
     return Report(tuple(paths), tuple(dict.fromkeys(problems)), tuple(sections))
+
+
+def _way(start: Path, end: Path) -> str:
+    """The relative address of a folder, empty where it is the same."""
+    way = Path(os.path.relpath(end.resolve(), start.resolve())).as_posix()
+    return "" if way == "." else f"{quote(way)}/"
 
 
 def with_earlier(records: Sequence[RunRecord], keys: Collection[str]) -> tuple[list[RunRecord], list[str]]:

@@ -8,7 +8,9 @@ They belong to no method, source or seed, so they are no records. The reading is
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -66,7 +68,8 @@ def set_damaged_aside(out: Path) -> list[str]:
     for name in _names(out):
         why = _read(out, name)
         if isinstance(why, str):
-            (out / FOLDER / name).replace(out / FOLDER / f"{name}.unusable")
+            with suppress(FileNotFoundError):  # another process found it as well
+                (out / FOLDER / name).replace(out / FOLDER / f"{name}.unusable")
             lines.append(f"{FOLDER}/{name} {why}; it is now {name}.unusable, and is made again")
     return lines
 
@@ -97,16 +100,23 @@ def real_values(found: Iterable[RealScores], records: Iterable[RunRecord]) -> di
     """{(domain, metric): value} for the records' domains as they were measured: same images, same metric versions."""
     digests: dict[str, str] = {}
     versions: dict[str, int] = {}
+    samples = 0
     for record in records:
         digests[record.domain] = record.domain_digest
         versions |= _versions(record)
-    return {
-        (scores.domain, name): value
-        for scores in found
-        for name, value in scores.metrics.items()
-        if digests.get(scores.domain) == scores.domain_digest
-        and versions.get(name, scores.versions.get(name)) == scores.versions.get(name)
-    }
+        samples = max(samples, _samples(record))
+    fitting: dict[tuple[str, str], list[MetricValue]] = defaultdict(list)
+    for scores in found:
+        for name, value in scores.metrics.items():
+            known = versions.get(name, scores.versions.get(name)) == scores.versions.get(name)
+            if known and digests.get(scores.domain) == scores.domain_digest:
+                fitting[scores.domain, name].append(value)
+
+    def fit(m: MetricValue) -> tuple[bool, bool, int]:
+        """With as many images as the records have, or as many training images as there are."""
+        return m.value is not None, m.n <= samples, m.n if m.n <= samples else -m.n
+
+    return {place: max(own, key=fit) for place, own in fitting.items()}
 
 
 def gap_closed(source: float, method: float, real: float) -> float | None:
@@ -116,6 +126,12 @@ def gap_closed(source: float, method: float, real: float) -> float | None:
     None where source and real images score alike.
     """
     return None if source == real else (source - method) / (source - real)
+
+
+def _samples(record: RunRecord) -> int:
+    found = record.settings.get("eval")
+    samples = found.get("samples") if isinstance(found, dict) else None
+    return samples if isinstance(samples, int) else 0
 
 
 def _versions(record: RunRecord) -> Mapping[str, int]:

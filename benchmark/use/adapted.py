@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,10 +182,24 @@ def find_record(out: Path, method: str, domain: str | None = None, seed: int | N
             f"{out} has {method} on {chosen[0].domain} with seeds {', '.join(map(str, seeds))}, not {seed}."
         )
     same = [r for r in chosen if r.seed == (seeds[0] if seed is None else seed)]
-    if len({r.train_key for r in same}) > 1:
-        where = ", ".join(sorted({f"{r.record_key[:12]} ({r.suite}, {r.source})" for r in same}))
+    if len({identity(r) for r in same}) > 1:
+        where = ", ".join(sorted({f"{r.record_key[:12]} ({_told(r)})" for r in same}))
         raise DataError(f"{out} has several of {method} on {same[0].domain}: {where}; use a folder with one of them.")
     return same[0]
+
+
+def identity(record: RunRecord) -> tuple[str, str, str, float | None]:
+    """What tells adapted networks apart: their training, the method, its fields, and at which length they were taken.
+
+    Methods that use another's training differ by their fields alone.
+    """
+    return record.train_key, record.method, json.dumps(record.fields, sort_keys=True), record.weights_kimg
+
+
+def _told(record: RunRecord) -> str:
+    fields = [f"{name}={value}" for name, value in record.fields.items()]
+    taken = [] if record.weights_kimg is None else [f"taken at {record.weights_kimg:g} kimg"]
+    return ", ".join([record.suite, record.source, *fields, *taken])
 
 
 def method_of(record: RunRecord, plugins: Sequence[str] = ()) -> Method:

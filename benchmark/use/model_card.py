@@ -17,7 +17,7 @@ from benchmark.report.conditions import conditions
 from benchmark.results import ResultStore, RunRecord
 from benchmark.sources import SourceCard, find_source
 from benchmark.system.text.terminal import visible_line
-from benchmark.use.adapted import Adapted
+from benchmark.use.adapted import Adapted, identity
 from benchmark.use.exported import acts_on_noise, ends_of, mixture_of
 
 LIBRARY = "stylegan-transfer-benchmark"
@@ -149,7 +149,7 @@ def inputs(net: Adapted, control: Control) -> list[str]:
 
 def measured(record: RunRecord, control: Control, run: Path) -> RunRecord | None:
     """The record of the same training at this value of the control; None where it was not measured."""
-    same = (r for r in ResultStore(run).read_all()[0] if (r.train_key, r.method) == (record.train_key, record.method))
+    same = (r for r in ResultStore(run).read_all()[0] if identity(r) == identity(record))
     found = (r for r in same if r.status == "done" and r.suite == record.suite and r.control == control)
     return next(found, None)
 

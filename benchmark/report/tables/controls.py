@@ -16,7 +16,7 @@ from benchmark.report.group import Group
 from benchmark.report.lines import Line, control_text, metric_of
 from benchmark.report.tables.metrics import column_digits
 from benchmark.report.tables.table import ARROWS, MISSING, Cell, Column, Row, Table, decimals, mean_text, spread
-from benchmark.report.tables.ways import by_place, curves, measures, still, way_title, ways
+from benchmark.report.tables.ways import by_place, curves, little, measures, still, way_title, ways
 from benchmark.results import RunRecord
 
 COLUMNS = {"path": "", "unevenness": "↓", "directness": "↑"}
@@ -72,9 +72,7 @@ def value_tables(group: Group) -> list[Table]:
         ]
         if columns:
             quiet = [d for d in group.domains if still(courses.get((base, d), []))]
-            said = (
-                (f"The control moves nothing here that can be told from noise: {', '.join(quiet)}.",) if quiet else ()
-            )
+            said = (f"The control moves {little(group, quiet)}: {', '.join(quiet)}.",) if quiet else ()
             found.append(Table(f"{base}: values of its control", tuple(columns), tuple(rows), (), said, head=name))
     return found
 

@@ -60,8 +60,11 @@ def reference(group: Group, domain: str) -> Line | None:
     return group.plain or _best(group, domain, group.fidelity or "")
 
 
-def detectable(group: Group) -> float | None:
-    """The least difference in fidelity from the reference that these seeds show with 80 % power; None for one seed."""
+def detectable(group: Group) -> tuple[float, int] | None:
+    """The least difference in fidelity from the reference that these seeds show with 80 % power, and how many they are.
+
+    None for one seed. By a paired t test without correction, which asks for less than the tests of the table.
+    """
     deviations, counts = [], set()
     for domain in group.domains:
         other = reference(group, domain)
@@ -73,7 +76,17 @@ def detectable(group: Group) -> float | None:
             if len(shared) > 1:
                 deviations.append(spread([mine[s] - theirs[s] for s in shared]))
                 counts.add(len(shared))
-    return detectable_difference(pooled(deviations), min(counts)) if deviations else None
+    found = detectable_difference(pooled(deviations), min(counts)) if deviations else None
+    return None if found is None else (found, min(counts))
+
+
+def detectable_text(group: Group) -> str:
+    """The same in words, to follow "a true difference of"; empty where it is not known."""
+    known = detectable(group)
+    if known is None:
+        return ""
+    least, seeds = known
+    return f"{least:.2g} would show in 80 % of such runs of {seeds} seeds, by a paired t test without correction"
 
 
 def pairs_table(group: Group) -> Table | None:
@@ -117,6 +130,11 @@ def _paired(group: Group, line: Line, other: Line, domain: str, metric: str, bet
     return paired([mine[s] for s in seeds], [theirs[s] for s in seeds], better) if seeds else None
 
 
+def _differences(group: Group, line: Line, other: Line, domain: str) -> list[float]:
+    mine, theirs = (group.values(x, domain, group.fidelity) for x in (line, other))
+    return [mine[s] - theirs[s] for s in sorted(mine.keys() & theirs.keys())]
+
+
 def _cells(
     group: Group, domain: str, other: Line | None, tests: Tests, corrected: Mapping[str, float]
 ) -> list[tuple[Cell, ...]]:
@@ -124,7 +142,7 @@ def _cells(
     own = [t for (_, d), t in tests.items() if d == domain]
     widths = [t.interval[1] - t.interval[0] for t in own if t.interval]
     digits = decimals(max(widths, default=0.0) / 4, max((abs(t.difference) for t in own), default=0.0))
-    rows = []
+    rows, few = [], _few(tests, domain)
     for line in ordered(group):
         test = tests.get((line.label, domain))
         if test is None or other is None:
@@ -135,6 +153,9 @@ def _cells(
         keys = tuple(r.record_key for x in (line, other) for r in group.at(x, domain) if r.seed in seeds)
         p = corrected.get(_name(line.label, domain))
         interval = MISSING if test.interval is None else interval_text(test.interval, digits)
+        if few and test.n > 1:
+            each = _differences(group, line, other, domain)
+            interval = interval_text((min(each), max(each)), digits)
         texts = (interval, p_text(test.p_value), p_text(p), str(test.n))
         first = Cell(f"{test.difference:+,.{digits}f}", p is not None and p <= ALPHA, keys=keys)
         rows.append((first, *(Cell(text, keys=keys) for text in texts)))
@@ -154,14 +175,21 @@ def p_text(p: float | None) -> str:
 
 def _columns(group: Group, domain: str, other: Line | None, tests: Tests) -> list[Column]:
     name = "difference" if group.plain or other is None else f"difference from {other.base}"
-    few = max((t.n for (_, d), t in tests.items() if d == domain), default=0) < RANGE
+    few = _few(tests, domain)
     words = ("range of seeds" if few else COLUMNS[0], *COLUMNS[1:])
     return [Column(domain, name, ARROWS[group.better(group.fidelity or "")]), *(Column(domain, text) for text in words)]
 
 
+def _few(tests: Tests, domain: str) -> bool:
+    """Whether a domain has too few seeds for intervals."""
+    return max((t.n for (_, d), t in tests.items() if d == domain), default=0) < RANGE
+
+
 def _caption(group: Group, tests: Tests, tested: int) -> tuple[str, ...]:
-    few = max((t.n for t in tests.values()), default=0) < RANGE
+    kinds = {_few(tests, domain) for _, domain in tests}
+    few = kinds <= {True}
     how = "the smallest and largest of them" if few else "95 % percentile bootstrap interval"
+    how += f", or the range of fewer than {RANGE} seeds" if len(kinds) > 1 else ""
     said = [
         f"Mean of the paired differences (same seed, same latents), each method at its default control; {how}; exact "
         "two-sided sign-flip test.",
@@ -169,8 +197,8 @@ def _caption(group: Group, tests: Tests, tested: int) -> tuple[str, ...]:
     ]
     if group.plain is None:
         said.append("The best was picked by looking at the same numbers: p values are too small.")
-    if (least := detectable(group)) is not None:
-        said.append(f"These seeds show a true difference of {least:.2g} with 80 % power (paired t test).")
+    if least := detectable_text(group):
+        said.append(f"A true difference of {least}.")
     if group.mixed:
         said.append(f"{len(group.mixed)} (domain, seed) pairs mix machines: their differences include the machine's.")
     named = {_name(*key): test for key, test in tests.items()}

@@ -29,9 +29,16 @@ LEAST_DOMAINS = 5
 
 @dataclass(frozen=True)
 class AtEqual:
-    """Blocks in which a method was compared with a path at its own fidelity: its distance minus the path's."""
+    """Blocks in which a method was compared with a path at its own fidelity: its error or distance minus the path's."""
 
-    differences: tuple[float, ...]
+    errors: tuple[float, ...]
+    """Where the right answer is known."""
+    distances: tuple[float, ...]
+    """To the source, elsewhere."""
+
+    @property
+    def differences(self) -> tuple[float, ...]:
+        return (*self.errors, *self.distances)
 
     @property
     def nearer(self) -> int:
@@ -121,15 +128,17 @@ def _against_all(
     """{name: {method: comparison}}; nothing where no block can be compared."""
     found = {}
     for line in ordered(group):
-        differences = []
+        errors, distances = list[float](), list[float]()
         for domain in group.domains:
-            far = group.values(line, domain, metrics[domain])
+            kept = metrics[domain]
+            differences = errors if kept and info_of(kept).kind in ERRORS else distances
+            far = group.values(line, domain, kept)
             for seed, y in group.values(line, domain, group.fidelity).items():
                 path = blocks.get((domain, seed))
                 other = distance_at(path, y) if path and seed in far and not group.is_source(line, domain) else None
                 differences += [] if other is None else [far[seed] - other]
-        if line.base != owner and differences:
-            found[line.base] = AtEqual(tuple(differences))
+        if line.base != owner and (errors or distances):
+            found[line.base] = AtEqual(tuple(errors), tuple(distances))
     return {name: found} if found else {}
 
 

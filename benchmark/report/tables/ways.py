@@ -36,7 +36,7 @@ class Curve:
 
     @property
     def still(self) -> bool:
-        """Whether the control moves nothing that can be told from noise."""
+        """Whether the control moves next to nothing: less than twice the standard error over images."""
         way = sum(abs(b - a) for a, b in pairwise(self.far))
         within = max(self.far) - min(self.far) <= max(2 * self.noise, 1e-9)
         faint = sum(self.steps) <= FAINT * max(self.far) if self.steps else way <= FAINT * max(self.far) or within
@@ -96,8 +96,16 @@ def by_place(found: Mapping[tuple[str, str, int], Curve]) -> dict[tuple[str, str
 
 
 def still(own: list[Curve]) -> bool:
-    """Whether a control moves nothing that can be told from noise, in any seed."""
+    """Whether a control moves next to nothing, in any seed."""
     return bool(own) and all(curve.still for curve in own)
+
+
+def little(group: Group, domains: Sequence[str]) -> str:
+    """What a control that is still on these domains moves there, and by how much, to follow "moves"."""
+    kinds = {info_of(metric).kind for d in domains if (metric := group.way(d))}
+    share, distance = "share_of_the_way" in kinds, bool(kinds - {"share_of_the_way"})
+    what = " and ".join([*["the share of the way"] * share, *["the distance to the source"] * distance])
+    return f"{what} by less than twice the standard error over images"
 
 
 @lru_cache(maxsize=8)

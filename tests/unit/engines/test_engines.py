@@ -12,7 +12,9 @@ import pytest
 from command_line import environment
 from engine_runs import SMALL, command
 
-from benchmark.engines.engine import engine_names, find_engine
+from benchmark.engines.engine import Queued, engine_names, find_engine
+from benchmark.engines.queueing import still_queued
+from benchmark.engines.request import Asked, write_request
 from benchmark.errors import ConfigError
 from benchmark.system.packages import offers
 
@@ -80,3 +82,18 @@ def test_nothing_is_queued_while_the_scheduler_does_not_answer(tmp_path: Path) -
     done = command((*SMALL, "--methods", "finetune", "--engine", "slurm", "--out", "res"), tmp_path, variables)
     assert done.returncode == 2 and "slurm does not say what is queued there" in done.stderr, done.stderr
     assert not (tmp_path / "queued").exists()
+
+
+@pytest.mark.usefixtures("package")
+def test_tasks_on_another_engine_are_not_given_another_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = Asked(schema=1, engine="slurm", folder="/", requests=({},), launch={}, tasks=())
+    write_request(tmp_path, here.model_copy(update={"engine": "batch"}))
+    waits: dict[int, Queued] = {0: Queued(False, "pending")}
+    monkeypatch.setattr(type(find_engine("batch")), "queued", lambda self, out: waits)
+    with pytest.raises(ConfigError, match="1 tasks of another command are queued or running there, on batch"):
+        still_queued(tmp_path, here, lambda out: {})
+    waits.clear()
+    assert still_queued(tmp_path, here, lambda out: {}) == {}
+    monkeypatch.setattr(type(find_engine("batch")), "queued", lambda self, out: None)
+    with pytest.raises(ConfigError, match="batch does not say what is queued"):
+        still_queued(tmp_path, here, lambda out: {})

@@ -109,3 +109,10 @@ def test_status_and_cancel_answer_without_torch() -> None:
     )
     environment = os.environ | {"PYTHONPATH": str(Path(benchmark.__file__).parents[1])}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+
+
+def test_a_record_that_was_changed_is_to_be_made_again(out: Path) -> None:
+    path = out / "records" / f"{key('stored', 'b')}.json"
+    path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))
+    assert ResultStore(out).has(key("stored", "b")) is None
+    assert states(out, {})["stored"].state == "lost"

@@ -93,6 +93,7 @@ def test_three_seeds_cannot_reach_significance_and_that_is_said(tmp_path: Path) 
     found = compared(tmp_path, a, b)
     assert only(found).p_value == 0.25
     assert "With 3 seeds and 1 tests, none can reach 0.05." in found.tables[0].caption
+    assert any("about 76 % with 3 seeds" in line for line in found.tables[0].caption), "what its interval covers"
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,9 @@ def test_a_table_per_control_with_its_values_as_rows() -> None:
     assert rows[1:] == [["0.50", "0.200", "0.200"], ["0.20", "0.400", "0.200"]]
     quiet = [record("b", c, metrics(0.5, 0.3, 1e-5 if c else None)) for c in (0.0, 1.0)]
     (still,) = value_tables(group_of([SOURCE, *quiet]))
-    assert still.caption == ("The control moves nothing here that can be told from noise: d.",)
+    assert still.caption == (
+        "The control moves the distance to the source by less than twice the standard error over images: d.",
+    )
 
 
 SHARE, FAR = "share_of_the_way_l2", "distance_averaged_l1"
@@ -181,7 +183,8 @@ def test_the_sentence_about_controls_says_what_the_table_says() -> None:
     (said,) = [text for text in sentences(group) if text.startswith("Controls")]
     assert said == (
         "Controls: ratio of the largest to the mean step (1 is perfectly even): c 1.14, a 1.50; "
-        "c turns back on the way; the control of b has no effect here that can be told from noise."
+        "c turns back on the way; the control of b moves the share of the way by less than twice the standard error "
+        "over images."
     )
 
 

@@ -101,9 +101,10 @@ def test_what_the_seeds_could_have_shown_is_told_by_the_paired_t_test() -> None:
     values = [v + (0.001 if s % 2 else -0.001) for s, v in enumerate(BASE)]
     found = detectable(group_of(runs({PLAIN: BASE, "b": values})))
     deviation = np.std([v - b for v, b in zip(values, BASE, strict=True)], ddof=1)
-    assert found == pytest.approx(detectable_difference(float(deviation), 7))
+    assert found == (pytest.approx(detectable_difference(float(deviation), 7)), 7)
     caption = " ".join(table_of(runs({PLAIN: BASE, "b": values})).caption)
-    assert f"a true difference of {found:.2g} with 80 % power" in caption
+    assert found is not None
+    assert f"A true difference of {found[0]:.2g} would show in 80 % of such runs of 7 seeds, by a paired t" in caption
 
 
 def test_the_power_is_that_of_simulated_t_tests() -> None:
@@ -141,3 +142,13 @@ def test_where_nothing_can_be_tested_there_is_no_table() -> None:
 def test_a_metric_without_any_value_is_passed_over() -> None:
     records = [r for m in (PLAIN, "b") for s in range(3) for r in [make(m, s, None)]]
     assert table_of(records).title == "Differences from plain: FID"
+
+
+def test_four_seeds_show_the_range_of_their_differences_and_six_an_interval() -> None:
+    base = [0.0] * 5
+    table = table_of(runs({PLAIN: base, "other": [1.0, 2.0, 3.0, 4.0, 10.0]}))
+    assert table.columns[1].name == "range of seeds" and texts(table)["other"][1].replace(" ", "") == "+1.0to+10.0"
+    mixed = [*runs({PLAIN: base, "other": [1.0, 2.0, 3.0, 4.0, 10.0]}, "d"), *runs({PLAIN: BASE, "other": BASE}, "e")]
+    both = table_of(mixed)
+    assert [c.name for c in both.columns[1::5]] == ["range of seeds", "95 % interval"]
+    assert "bootstrap interval, or the range of fewer than 6 seeds" in " ".join(both.caption)

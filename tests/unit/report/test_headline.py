@@ -22,6 +22,7 @@ from benchmark.report.sentences import sentences
 from benchmark.report.tables.headline import headline
 from benchmark.report.tables.table import MISSING, Cell, Column, Row, Table, narrow
 from benchmark.results import MetricValue, ResultStore, RunRecord, Timing
+from benchmark.results.reals import RealScores, write_reals
 
 PUBLISHED = Path(__file__).parents[3] / "results" / "published"
 FOLDERS = sorted(path for path in PUBLISHED.iterdir() if path.is_dir())
@@ -145,7 +146,10 @@ def test_the_sentences_say_who_is_best_and_what_seeds_could_show() -> None:
     )
     assert said[0].startswith(no_winner)
     assert "Lowest KID (mean): tune on both domains (d 0.805, 50 % of the source's gap closed" in said[0]
-    assert any(text.startswith("2 seeds can detect a KID difference from tune of ") for text in said)
+    assert any(
+        text.startswith("A true difference in KID from tune of ") and " runs of 2 seeds, by a paired t test" in text
+        for text in said
+    )
     assert any(text.startswith("Nearest to the right answers: fix on e (0.1; next ") for text in said)
     assert said[-1].startswith("Training time per image: tune 1.00 (1.00 to 1.00) to fix 1.50 (1.50 to 1.50) times")
     one = sentences(group_of(groups(records(1))[0]))
@@ -196,7 +200,7 @@ def test_a_significant_difference_is_named_and_so_is_what_is_not() -> None:
     texts = sentences(group_of(groups(found)[0]))
     assert any("9 (domain, seed) blocks, which are not independent: b ranks above" in t for t in texts)
     (said,) = [text for text in texts if text.startswith("Significantly")]
-    assert said.startswith("Significantly better than a: b; 1 of 2 differences from a are not significant; 9 seeds can")
+    assert said.startswith("Significantly better than a: b; 1 of 2 differences from a are not significant; a true ")
 
 
 def test_two_domains_fit_into_eighty_columns_of_a_terminal() -> None:
@@ -342,3 +346,35 @@ def test_settings_of_the_table_are_those_of_the_records() -> None:
     table = table_of([make("a", metrics=kid(0.1), settings=settings)])
     assert "rehearsal at 0.5" in table.title
     assert "rehearsal at 0.5" in latex_tables([table])
+
+
+def test_a_lucky_seed_is_no_lowest_mean_and_a_domain_without_rivals_is_not_won() -> None:
+    found = rivals({"d": {"a": 1, "b": 0.5, "c": 1}, "e": {"a": 1, "b": 0.5, "c": 1}}, seeds=10)
+    lost = [r for r in found if r.domain == "e" and r.method != "b"]
+    gone = {r.record_key: r.model_copy(update={"status": "failed", "metrics": {}}) for r in lost}
+    lucky = make("c", "e", 0, metrics=kid(0.01), fields={"w": 2})
+    kept = [lucky if r.record_key == lucky.record_key else gone.get(r.record_key, r) for r in found]
+    said = sentences(group_of(groups(kept)[0]))[0]
+    assert "b has a significantly better KID than every other on d" in said and "on d, e" not in said
+    without = [gone.get(r.record_key, r) for r in found]
+    alone = sentences(group_of(groups(without)[0]))[0]
+    assert alone.startswith("Winner of some domains: b has a significantly better KID than every other on d; too few ")
+    assert "Lowest KID (mean): b on both domains" in said
+
+
+def test_long_lists_say_how_much_they_leave_out() -> None:
+    means = {"d": {"finetune": 0.5, **{f"m{i:02}": 2.0 + i for i in range(12)}}}
+    (said,) = [
+        text for text in sentences(group_of(groups(rivals(means, seeds=16))[0])) if "worse than finetune" in text
+    ]
+    assert "and 4 more" in said
+
+
+def test_a_table_on_request_has_real_images_and_no_formulas(folder: Path) -> None:
+    (first, *_) = records()
+    values = {"kid_net": MetricValue(value=0.0123, n=9, title="KID")}
+    known = {"schema": 1, "key": "ab" * 16, "domain": first.domain, "domain_digest": first.domain_digest}
+    write_reals(folder, RealScores.model_validate({**known, "metrics": values, "versions": {}}))
+    assert "0.01" in chosen(folder, Choice(metrics=("kid",)), "md")
+    ResultStore(folder).write(make("tune", domain='=HYPERLINK("http://x")', metrics=kid(1.0)))
+    assert "\"'=HYPERLINK" in chosen(folder, Choice(), "csv") and ',"=HYPERLINK' not in chosen(folder, Choice(), "csv")

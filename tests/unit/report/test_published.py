@@ -139,3 +139,9 @@ def test_a_file_with_a_mistake_is_refused(
     monkeypatch.setattr(published, "SHELF", tmp_path)
     with pytest.raises(DataError, match=said):
         list_published()
+
+
+def test_two_settings_of_a_method_are_no_mean_over_seeds() -> None:
+    records = [make(fields={"w": w}, metrics={"fid": MetricValue(value=10.0 + w, n=9)}) for w in (0, 1)]
+    table = published_table(records, [value()])
+    assert table is not None and column(table, "fid here") == ["several settings"]

@@ -10,6 +10,7 @@ from made_records import kid, make
 
 from benchmark.report.group import Group, group_of
 from benchmark.report.lines import groups
+from benchmark.report.sentences import sentences
 from benchmark.report.statistics.aggregates import (
     Estimate,
     aggregate,
@@ -174,3 +175,25 @@ def test_only_seeds_with_a_gap_have_a_share_of_it() -> None:
 
 def test_a_share_that_rounds_to_zero_has_no_sign() -> None:
     assert _estimate(Estimate(-0.001, None), percent=True).text == "0 %"
+
+
+def test_errors_and_distances_are_counted_apart_and_draws_not_at_all() -> None:
+    def answered(r: RunRecord) -> RunRecord:
+        far = {"translation_error_l1": r.metrics["consistency_net"].model_copy(update={"title": None})}
+        return r.model_copy(update={"domain": "known", "domain_digest": "9" * 64, "metrics": r.metrics | far})
+
+    def other_key(r: RunRecord) -> RunRecord:
+        return r.model_copy(update={"record_key": r.record_key[::-1]})
+
+    whole = group([*records(), *(other_key(answered(r)) for r in records() if not r.curve)])
+    own = equal_fidelity(whole)["swap along its control"]["near"]
+    assert len(own.errors) == len(own.distances) == 3, "a domain of each kind"
+    said = " ".join(sentences(whole))
+    assert "near is nearer to the source than tune stopped earlier in 3 of 3" in said
+    assert "keeps more" not in said and "swap along its control" not in said, "all its blocks are draws"
+
+
+def test_fine_tuning_is_what_others_are_compared_with_wherever_it_is() -> None:
+    found = [make(m, seed=s, metrics=kid(1.0 + s)) for m in ("adapters", "finetune", "scales") for s in (0, 1)]
+    plain = group(found).plain
+    assert plain is not None and plain.base == "finetune"

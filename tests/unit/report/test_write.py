@@ -6,11 +6,14 @@ import csv
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from html import unescape
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from made_records import SETTINGS, key_of, kid, make
@@ -341,16 +344,24 @@ def test_files_stay_in_the_folder_and_every_picture_is_drawn(written: Path) -> N
 
 
 def test_same_bytes_in_another_process_without_torch(written: Path, tmp_path: Path) -> None:
-    before = contents(written)
+    before, copy = contents(written), tmp_path / "run"
+    shutil.copytree(written, copy)
+    for name in before:
+        if not name.startswith(("records", "samples", "hashes", "logs")):
+            (copy / name).unlink()
     code = (
         "import sys; from pathlib import Path; from benchmark.report import write_report\n"
-        f"write_report(Path({str(written)!r}), Path({str(tmp_path)!r}))\n"
+        f"write_report(Path({str(copy)!r}))\n"
         "assert not {'torch', 'torchvision'} & set(sys.modules), 'report imported torch'"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": "7"})
-    again = contents(tmp_path)
-    assert len(again) == 11
-    assert again == {name: data for name, data in before.items() if name in again}
+    assert contents(copy) == before
+
+
+def test_a_page_elsewhere_leads_to_the_records(written: Path, tmp_path: Path) -> None:
+    write_report(written, tmp_path / "else where")
+    links = re.findall(r'href="([^"]*records/\w+\.json)"', (tmp_path / "else where" / "page.html").read_text("utf-8"))
+    assert links and all((tmp_path / "else where" / unquote(unescape(link))).is_file() for link in links)
 
 
 def test_markdown(written: Path) -> None:

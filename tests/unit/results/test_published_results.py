@@ -37,10 +37,11 @@ def test_tables_csv_is_that_of_the_records(folder: Path) -> None:
 def test_a_published_report_comes_out_the_same(tmp_path: Path) -> None:
     """Of the folder whose report takes least time."""
     folder = min(FOLDERS, key=lambda path: len(list((path / "records").iterdir())))
-    report = write_report(folder, tmp_path)
-    assert report.sections
+    again = tmp_path / folder.name
+    shutil.copytree(folder, again)
+    assert write_report(again).sections
     for name in ("tables.md", "tables.tex", "tables.csv", "provenance.csv", "page.html"):
-        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), f"{name}: run `report` on {folder.name}"
+        assert (again / name).read_bytes() == (folder / name).read_bytes(), f"{name}: run `report` on {folder.name}"
 
 
 def test_missing_hashes_can_be_noted_and_changes_are_still_found(tmp_path: Path) -> None:

@@ -80,3 +80,14 @@ def test_the_gap_closed(source: float, method: float, real: float, share: float)
     assert gap_closed(source, method, real) == pytest.approx(share)
     assert gap_closed(1.38, 0.694, 0.0003) == pytest.approx(0.4972, abs=1e-4)
     assert gap_closed(1.0, 0.5, 1.0) is None
+
+
+def test_of_several_counts_the_one_of_the_records_is_taken() -> None:
+    record = make("finetune", settings={"eval": {"samples": 500}})
+    few, whole, many = (
+        scores(key=k * 32, metrics={"kid": KID.model_copy(update={"n": n})})
+        for k, n in (("a", 200), ("b", 500), ("c", 900))
+    )
+    for found in ([few, whole, many], [many, whole, few], [whole, few]):
+        assert real_values(found, [record])[record.domain, "kid"].n == 500
+    assert real_values([few], [record])[record.domain, "kid"].n == 200, "there are no more training images"

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 import benchmark
@@ -183,3 +184,10 @@ def test_the_owner_touches_its_claim(tmp_path: Path, monkeypatch: pytest.MonkeyP
         while (tmp_path / "key-0").stat().st_mtime == 1 and time.monotonic() < limit:
             time.sleep(0.01)
         assert (tmp_path / "key-0").stat().st_mtime > 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux")
+def test_a_corrected_clock_does_not_end_a_claim(monkeypatch: pytest.MonkeyPatch) -> None:
+    owner = Owner()
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: 12345.0)
+    assert not owner.gone(0.0)
