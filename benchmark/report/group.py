@@ -57,10 +57,6 @@ def short_title(metric: str) -> str:
     return metric if info.kind == "unknown" else SHORT.get(info.kind, info.kind.replace("_", " "))
 
 
-PLAIN = "finetune"
-"""Registered name of the method that adds nothing."""
-
-
 @dataclass(frozen=True, eq=False)
 class Group:
     """Records of one suite and one source, checked to be comparable, with what every table asks of them.
@@ -106,16 +102,17 @@ class Group:
 
     @cached_property
     def plain(self) -> Line | None:
-        """The method that all others are compared with: fine-tuning, else one without hyper-parameters and control.
+        """The method that all others are compared with: no hyper-parameters and no control, as fine-tuning.
 
-        Of several the one whose training most other methods use.
+        Of several the one whose training most other methods use, then the one that trains most parameters: methods
+        that freeze, scale or shift have no fields either.
         """
         users = Counter(key for line in self.shown for key in {r.train_key for r in line.records})
         fit = [x for x in self.shown if x.control is None and not x.outside and not any(r.fields for r in x.records)]
 
-        def standing(x: Line) -> tuple[bool, float]:
+        def standing(x: Line) -> tuple[float, int]:
             used = sum(users[r.train_key] for r in x.records) / len(x.records)
-            return x.records[0].method == PLAIN, used
+            return used, max(r.timing.trainable_params or 0 for r in x.records)
 
         return max(fit, key=standing, default=None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -129,7 +130,10 @@ def test_a_report_can_be_made_again_from_the_records_alone(
 ) -> None:
     done = command("report", str(finished.out), "--out", "again")
     assert done.code == 0 and not done.err
-    assert contents(tmp_path / "again") == contents(finished.out)
+    again, way = contents(tmp_path / "again"), os.path.relpath(finished.out, tmp_path / "again")
+    assert f"{way}/records/".encode() in again["page.html"], "its links lead to the records"
+    again["page.html"] = again["page.html"].replace(f"{way}/records/".encode(), b"records/")
+    assert again == contents(finished.out)
     assert contents(tmp_path / "again" / "figures") == contents(finished.out / "figures")
 
 

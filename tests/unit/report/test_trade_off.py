@@ -29,7 +29,7 @@ from benchmark.report.tables.trade_off import (
     equal_fidelity_table,
     scores,
 )
-from benchmark.results import CurvePoint, MetricValue, RunRecord
+from benchmark.results import CurvePoint, MetricValue, RunRecord, Timing
 
 
 def both(fidelity: float, far: float, **more: Any) -> dict[str, MetricValue]:
@@ -193,7 +193,12 @@ def test_errors_and_distances_are_counted_apart_and_draws_not_at_all() -> None:
     assert "keeps more" not in said and "swap along its control" not in said, "all its blocks are draws"
 
 
-def test_fine_tuning_is_what_others_are_compared_with_wherever_it_is() -> None:
-    found = [make(m, seed=s, metrics=kid(1.0 + s)) for m in ("adapters", "finetune", "scales") for s in (0, 1)]
+def test_of_methods_without_fields_the_one_that_trains_most_is_the_plain_one() -> None:
+    sizes = {"adapters": 100, "tune": 900, "scales": 20}
+    found = [
+        make(m, seed=s, metrics=kid(1.0 + s), timing=Timing(trainable_params=n))
+        for m, n in sizes.items()
+        for s in (0, 1)
+    ]
     plain = group(found).plain
-    assert plain is not None and plain.base == "finetune"
+    assert plain is not None and plain.base == "tune"
