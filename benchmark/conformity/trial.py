@@ -122,6 +122,7 @@ def toy(kind: type[Method]) -> Method:
     return (parts[kind.name] if kind.name in parts else kind.model_validate(parts)).fitted(PX)
 
 
+@same_arithmetic()
 def trainable_shares(method: Method) -> dict[str, float]:
     """{"G": percent, "D": percent} of the networks' parameters that train; above 100 where the method adds some."""
     nets = Nets.create(COUNTED, seed=1)
