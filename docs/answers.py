@@ -19,6 +19,7 @@ from pathlib import Path
 from comparison import Finding, finding, summary, table, tested
 from published import of_suite, pooled
 
+from benchmark.errors import ConfigError
 from benchmark.metrics.base import Kind
 from benchmark.metrics.catalogue import info_of
 from benchmark.report.group import Group
@@ -166,7 +167,7 @@ def dominated(g: Group, who: str, domain: str) -> dict[int, float]:
     The rectangle is of KID and the error, or the averaged distance to the source where no right answer is known.
     """
     line, metric = _line(g, who), next((m for m in _kept(g) if g.measured(domain, m)), None)
-    at = corner(g, domain, metric)
+    at = corner(g, domain, metric) if metric else None
     if line is None or at is None:
         return {}
     return {s: dominated_share(p, at) for s, p in points(g, line.base, domain, metric).items()}
@@ -237,7 +238,10 @@ def main(folders: Sequence[str]) -> None:
     found = [p for p in (of_suite(Path(folder), SUITE) for folder in folders) if p is not None]
     if not found:
         sys.exit(f"There are no records of the suite {SUITE} in {', '.join(folders) or 'no folder'}.")
-    g = pooled(found)
+    try:
+        g = pooled(found)
+    except ConfigError as error:
+        sys.exit(f"These records do not make one run: {error}")
     said = findings(g)
     print("\n".join([*summary(g, said), "", markdown_table(table(said))]))
 

@@ -1,6 +1,6 @@
 """The settings that the suite answers takes from a run of answers-development, by the rule in docs/answers.md.
 
-python docs/chosen.py FOLDER      # every value of every method with its score, best first
+python docs/chosen.py FOLDER      # what is taken of each method, and every other value, with their scores
 
 And the trials by which other settings were chosen before: batch and average of fine-tuning, FixNoise's image weight.
 """
@@ -72,7 +72,7 @@ def chosen_table(g: Group) -> Table:
     rows, chosen = [], taken(g)
     for family, values in ranked(g).items():
         own = {name: f"{name} {value:+.3f}" for value, name in values}
-        best = own.pop(chosen[family])
+        best = own.pop(chosen[family]) if family in chosen else "no score"
         rows.append(Row(family, (Cell(best), Cell("; ".join(own.values()) or "nothing"))))
     return Table("Settings", (Column("", "taken, with its score"), Column("", "tried, too")), tuple(rows))
 
@@ -127,10 +127,9 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def main(folder: Path) -> None:
-    """Print the scores of each group of records of a folder."""
+    """Print what is taken from each group of records of a folder."""
     for own in groups(read(folder)[0]):
-        for family, values in ranked(group_of(own, read_reals(folder))).items():
-            print(f"{family}: {', '.join(f'{name} {value:+.3f}' for value, name in values)}")
+        print(markdown_table(chosen_table(group_of(own, read_reals(folder)))))
 
 
 if __name__ == "__main__":

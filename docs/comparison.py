@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 from benchmark.report.group import Group
 from benchmark.report.statistics.paired import holm, paired
 from benchmark.report.statistics.power import detectable_difference
 from benchmark.report.tables.table import MISSING, Cell, Column, Row, Table, spread
+from benchmark.suites import load_suite
 
 SEEDS = 8
 """So many are planned. From here on a seed is the unit of a test, before it a training on one domain."""
@@ -62,11 +64,26 @@ def verdict(own: Sequence[Finding]) -> Verdict:
     return "refuted" if "refuted" in kinds else "confirmed" if kinds == {"confirmed"} else "undecided"
 
 
+@lru_cache(maxsize=4)
+def planned(suite: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The domains and the registered names of the methods of a suite."""
+    found = load_suite(suite)
+    return tuple(found[0].domains), tuple(m.name for m in found[1])
+
+
+def pairs(g: Group) -> dict[str, list[int]]:
+    """{domain of the plan: the seeds of which every row has a finished record there}."""
+    domains, methods = planned(g.records[0].suite)
+    rows = {name: [x for x in g.lines if x.records[0].method == name] for name in methods}
+    done = {(x.label, r.domain, r.seed) for x in g.lines for r in x.records if r.status == "done"}
+    wanted = [x.label for own in rows.values() for x in own]
+    whole = all(rows.values())
+    return {d: [s for s in g.seeds if whole and all((label, d, s) in done for label in wanted)] for d in domains}
+
+
 def preliminary(g: Group) -> bool:
-    """Whether fewer seeds than planned are complete: each row's record on each domain, be it of a failure."""
-    have = {(x.label, r.domain, r.seed) for x in g.lines for r in x.records}
-    complete = [s for s in g.seeds if all((x.label, d, s) in have for x in g.lines for d in g.domains)]
-    return len(complete) < SEEDS
+    """Whether fewer seeds than planned are complete on all domains."""
+    return len(set.intersection(*(set(own) for own in pairs(g).values()))) < SEEDS
 
 
 def finding(g: Group, claim: str, ours: str, rival: str, what: str, at: Places, domains: Sequence[str]) -> Finding:
@@ -107,12 +124,13 @@ def table(found: Sequence[Finding]) -> Table:
 
 def summary(g: Group, found: Sequence[Finding]) -> list[str]:
     """How far the run is, where it has not ended, and a sentence per claim and method."""
-    said = []
+    said, word = [], ""
     if preliminary(g):
-        places = len({(r.domain, r.seed) for r in g.records if not r.zero_step})
+        word, done = "preliminary: ", pairs(g)
+        each = ", ".join(f"{len(own)} on {domain}" for domain, own in done.items())
         said += [
-            f"**Preliminary:** {len(g.seeds)} of {SEEDS} seeds have been begun, {places} of {SEEDS * len(g.domains)} "
-            "pairs of domain and seed. Each pair is one unit of the tests.",
+            f"**Preliminary:** of {SEEDS} seeds on each of {len(done)} domains, these are complete: {each}. "
+            "Each pair of domain and seed is one unit of the tests.",
             "",
         ]
     for claim in dict.fromkeys(f.claim for f in found):
@@ -120,7 +138,7 @@ def summary(g: Group, found: Sequence[Finding]) -> list[str]:
             own = [f for f in found if (f.claim, f.method) == (claim, ours)]
             counts = [f"{sum(f.verdict == v for f in own)} {v}" for v in ("confirmed", "refuted", "undecided")]
             said.append(
-                f"- Claim {claim}, `{ours}`: **{verdict(own)}** ({', '.join(counts)} of {len(own)} comparisons)."
+                f"- Claim {claim}, `{ours}`: **{word}{verdict(own)}** ({', '.join(counts)} of {len(own)} comparisons)."
             )
     return said
 

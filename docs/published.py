@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from benchmark.errors import ConfigError
 from benchmark.report.group import Group, group_of
-from benchmark.report.lines import groups
+from benchmark.report.lines import check_comparable, groups
 from benchmark.results import ResultStore, RunRecord
 from benchmark.results.reals import read_reals
 
@@ -56,10 +57,26 @@ def of_suite(folder: Path, suite: str) -> Published | None:
 def pooled(parts: Sequence[Published]) -> Group:
     """The records of several folders, each comparable in itself, as one group.
 
-    For what is paired within a domain and seed: another folder may have been computed in another precision.
-    Raises ConfigError where a method has a domain and seed twice.
+    For what is paired within a domain and seed, so that each such pair must be of one folder and one kind of machine.
+    Another folder may have been computed in another precision; ConfigError where anything else differs.
     """
-    return group_of([r for p in parts for r in p.group.records], [x for p in parts for x in read_reals(p.folder)])
+    whose: dict[tuple[str, int], str] = {}
+    for p in parts:
+        for place in {(r.domain, r.seed) for r in p.group.records}:
+            if whose.setdefault(place, p.folder.name) != p.folder.name:
+                raise ConfigError(f"{place[0]}, seed {place[1]} is in {whose[place]} and in {p.folder.name}.")
+    records = [r for p in parts for r in p.group.records]
+    check_comparable([_of_any_precision(r) for r in records])
+    found = group_of(records, [x for p in parts for x in read_reals(p.folder)])
+    if found.mixed:
+        raise ConfigError(f"{found.mixed[0][0]}, seed {found.mixed[0][1]} was measured on several kinds of machine.")
+    return found
+
+
+def _of_any_precision(record: RunRecord) -> RunRecord:
+    train = record.settings.get("train")
+    known = {"train": {**train, "precision": "auto"}} if isinstance(train, dict) else {}
+    return record.model_copy(update={"settings": {**record.settings, **known}})
 
 
 @lru_cache(maxsize=32)

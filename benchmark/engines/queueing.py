@@ -25,7 +25,7 @@ from benchmark.engines.request import (
 )
 from benchmark.engines.settings import Chosen, EngineSettings
 from benchmark.engines.states import JobState, Looks, counts, in_words
-from benchmark.errors import ConfigError
+from benchmark.errors import ConfigError, UnknownName
 from benchmark.registry.variants import base_name
 from benchmark.results.verify import tidy_results
 from benchmark.running.launch import Launch
@@ -139,15 +139,28 @@ def still_queued(
     """
     before = read_request(out) if (out / FILE).is_file() else None
     engine = before.engine if before is not None else asked.engine
-    waiting = queued(out) if engine == asked.engine else find_engine(engine).queued(out)
+    waiting = queued(out) if engine == asked.engine else _on_another(engine, out)
     if waiting is None:
-        raise ConfigError(f"{out}: {engine} does not say what is queued there; run the same command again later.")
+        do = (
+            "run the same command again later"
+            if engine == asked.engine
+            else f"ask where {engine} answers, or choose another --out"
+        )
+        raise ConfigError(f"{out}: {engine} does not say what is queued there; {do}.")
     if before is not None and waiting and not (engine == asked.engine and before.same_work(asked)):
         raise ConfigError(
             f"{out}: {len(waiting)} tasks of another command are queued or running there, on {engine}. Wait for them, "
             f"end them (python -m benchmark cancel {out}), or choose another --out."
         )
     return waiting
+
+
+def _on_another(engine: str, out: Path) -> Mapping[int, Queued] | None:
+    """What is queued on an engine that is not the one of this command; None where it cannot be asked here."""
+    try:
+        return find_engine(engine).queued(out)
+    except (UnknownName, ConfigError):
+        return None
 
 
 def wanted(state: JobState, which: str) -> bool:

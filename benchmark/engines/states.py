@@ -25,6 +25,8 @@ from benchmark.system.text.terminal import visible_line
 
 STATES = ("stored", "running", "queued", "waiting", "failed", "lost")
 """waiting: the scheduler cannot be asked here, so that it is queued or lost."""
+CHANGED = "changed"
+"""In place of a record's status: it is not what was stored."""
 TAIL = 1 << 13
 """Bytes at the end of a log that are looked at."""
 
@@ -100,9 +102,12 @@ class Looks:
         if waits is not None:
             why = f"its task runs on {waits.why}" if waits.running else waits.why
             return JobState(job.label, job.train_key, number, "queued", why)
-        failed = [f"{record[0]}: {record[1]}" for record in records if record is not None and record[0] != "done"]
+        told = [record for record in records if record is not None and record[0] != "done"]
+        failed = [f"{status}: {why}" for status, why in told if status != CHANGED]
         if failed:
             return JobState(job.label, job.train_key, number, "failed", failed[0])
+        if told:
+            return JobState(job.label, job.train_key, number, "lost", told[0][1])
         if dead is not None:
             return JobState(job.label, job.train_key, number, "lost", f"its process on {dead.node} is gone", dead.node)
         if queued is None:
@@ -118,7 +123,7 @@ class Looks:
         record = store.glance(key)
         if record is not None and record[0] == "done":
             if store.changed(key):
-                return None
+                return CHANGED, "its record was changed after it was stored"
             self.found[key] = record
         return record
 

@@ -55,11 +55,11 @@ def winners(group: Group) -> dict[str, tuple[Line, float]]:
 
 
 def _means(group: Group, domain: str, metric: str | None) -> list[tuple[float, Line]]:
-    """The mean of each method that competes, of those with the most seeds: one lucky seed is no mean."""
+    """The mean of each method that competes, of those with at least half of the most seeds: one of many is no mean."""
     values = {x.label: (x, group.values(x, domain, metric)) for x in group.shown if metric}
     able = [(x, v) for x, v in values.values() if v and group.competes(x, domain, metric or "")]
     most = max((len(v) for _, v in able), default=0)
-    return [(sum(v.values()) / len(v), x) for x, v in able if len(v) == most]
+    return [(sum(v.values()) / len(v), x) for x, v in able if 2 * len(v) >= most]
 
 
 def _verdict(group: Group) -> str:
@@ -150,9 +150,7 @@ def _certain(group: Group) -> str:
     seeds = max((t.n for t in tests.values()), default=len(group.seeds))
     if seeds < 2:
         return ""
-    name, least = short_title(group.fidelity or ""), detectable_text(group)
-    than = f" from {group.plain.base}" if group.plain else ""
-    shown = f"a true difference in {name}{than} of {least}" if least else ""
+    shown = detectable_text(group)
     corrected = holm({f"{label}\0{d}": t.p_value for (label, d), t in tests.items()}).p_values
     needed, other = seeds_needed(0.05, max(1, len(corrected))), group.plain.base if group.plain else "the best"
     if seeds < needed and not any(p <= 0.05 for p in corrected.values()):
@@ -239,7 +237,9 @@ def _equal(group: Group) -> str:
             count = nearer if side else len(own) - nearer
             parts.append(f"{first} is nearer to {to} than {second} in {count} of {len(own)}")
     return (
-        f"At equal {name}, of the (domain, seed) blocks where both reach it: {'; '.join(parts[:2])}." if parts else ""
+        f"At equal {name}, of the (domain, seed) blocks where both reach it and differ: {'; '.join(parts[:2])}."
+        if parts
+        else ""
     )
 
 

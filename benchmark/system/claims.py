@@ -45,16 +45,18 @@ def this_machine() -> str:
 
 
 def _born(process: int) -> float | None:
-    """When a process began; None where there is none. On Linux in ticks since the machine's start.
-
-    Seconds since 1970 would move with every correction of the clock.
-    """
-    with suppress(OSError, ValueError, IndexError):
-        return float(Path(f"/proc/{process}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[19])
+    """When a process began, seconds since 1970; None where there is none. A correction of the clock moves it."""
     try:
         return psutil.Process(process).create_time()
     except psutil.Error:
         return None
+
+
+def _ticks(process: int) -> float | None:
+    """The same since the machine's start, which no clock moves; None where Linux does not say it."""
+    with suppress(OSError, ValueError, IndexError):
+        return float(Path(f"/proc/{process}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[19])
+    return None
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,14 @@ class Owner:
     """Of Slurm. A task that is queued again keeps its number, and its `restarts` count up."""
     restarts: int = field(default_factory=lambda: int(os.environ.get("SLURM_RESTART_COUNT") or 0))
 
+    ticks: float | None = field(default_factory=lambda: _ticks(os.getpid()))
+    """As `born`, in what no clock moves; None in claims of before."""
+
     def gone(self, silence: float) -> bool:
         """Whether the owner has ended, `silence` seconds after its last touch."""
         if self.machine == this_machine():
-            return _born(self.process) != self.born
+            known = self.ticks is not None
+            return (_ticks if known else _born)(self.process) != (self.ticks if known else self.born)
         me = Owner()
         again = bool(self.task) and self.task == me.task and self.restarts < me.restarts
         return again or silence > LOST

@@ -65,10 +65,11 @@ def card_text(net: Adapted, control: Control, files: Mapping[str, str], digest: 
     record, source = measured(net.record, at, run), find_source(net.record.source, cache).card
     licences = {"source": source.licence, "images": licence_of(net.record)}
     front = yaml.safe_dump(front_matter(net, record, licences, digest), sort_keys=False, allow_unicode=True)
+    given = bool({"onnx", "torch"} & files.keys()) and ends_of(net) is not None and mixture_of(net, control).moves
     sections = {
-        f"# {title_of(net)}": about(net, control, source, licences),
+        f"# {title_of(net)}": about(net, control, source, licences, given),
         "## Files": [f"- `{name}`: {HOW[kind]}." for kind, name in files.items()],
-        "## Inputs": inputs(net, control) if {"onnx", "torch"} & files.keys() else [],
+        "## Inputs": inputs(net, given) if {"onnx", "torch"} & files.keys() else [],
         f"## Scores{'' if at is None else plain(f' at {net.method.control_name} {at}')}": scores(record),
         "## Conditions": [f"- {plain(text)}" for text in conditions([net.record]) if PROVENANCE not in text],
     }
@@ -103,8 +104,8 @@ def title_of(net: Adapted) -> str:
     return plain(f"{net.title} on {net.record.domain}")
 
 
-def about(net: Adapted, control: Control, source: SourceCard, licences: Mapping[str, str]) -> list[str]:
-    """Method, source, domain, length and licences, a line each."""
+def about(net: Adapted, control: Control, source: SourceCard, licences: Mapping[str, str], given: bool) -> list[str]:
+    """Method, source, domain, length and licences, a line each; ``given``: the control is an input of the graphs."""
     record = net.record
     assert record is not None
     fields = ", ".join(f"{name} {value}" for name, value in record.fields.items())
@@ -120,16 +121,16 @@ def about(net: Adapted, control: Control, source: SourceCard, licences: Mapping[
         f"- Training: {length}, seed {record.seed}, training key {record.train_key}.",
     ]
     if control is not None:
-        same = "an input of the graphs; the weights are the same at every value"
-        kind = same if acts_on_noise(net) else "fixed in these files"
+        same = "the weights are the same at every value" if acts_on_noise(net) else "fixed in these files"
+        kind = f"an input of the graphs; {same}" if given else same
         lines.append(f"- Control: {plain(record.control_name or 'control')}, {plain(str(control))} ({kind}).")
     lines.append(f"- Licence of the source: {plain(licences['source'])}.")
     lines.append(f"- Licence of the images: {plain(licences['images'])}.")
     return lines
 
 
-def inputs(net: Adapted, control: Control) -> list[str]:
-    """What the graphs take and give."""
+def inputs(net: Adapted, given: bool) -> list[str]:
+    """What the graphs take and give; ``given``: the control is one of their inputs."""
     g = net.source
     px = ", ".join(f"`noise_{name.replace('.', '_')}`" for name in g.synthesis.layer_names)
     lines = [
@@ -138,7 +139,7 @@ def inputs(net: Adapted, control: Control) -> list[str]:
         f"- {px}: new noise of each layer, [N, 1, px, px] in px of its block, unit normal; zeros for none.",
     ]
     ends = ends_of(net)
-    if ends and mixture_of(net, control).moves:
+    if ends and given:
         name = plain(net.method.control_name or "control")
         lines.append(f"- `control` [N]: {name}, {ends[0]:g} to {ends[1]:g}.")
     return [

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from made_records import kid, make
+from made_records import SETTINGS, kid, make
 
 from benchmark.errors import ConfigError
 from benchmark.results import MetricValue, ResultStore, RunRecord
@@ -98,10 +98,23 @@ def test_verdicts_wait_for_a_published_run_and_then_come_from_it(tmp_path: Path)
             ResultStore(tmp_path / "2026-01-01_eeeeeee").write(record.model_copy(update=ours))
     published.every.cache_clear(), published._records.cache_clear()
     text = measured.made_again(region, page, tmp_path)
-    assert (
-        "`fixnoise`: **undecided**" in text and "| 1 preservation: error at equal KID | fixnoise | finetune |" in text
-    )
-    run(tmp_path / "2026-01-02_fffffff", 1.0, 1)
-    published.every.cache_clear()
-    with pytest.raises(ConfigError, match="two records"):
-        measured.made_again(region, page, tmp_path)
+    assert "| 1 preservation: error at equal KID | fixnoise | finetune |" in text
+    assert "`fixnoise`: **preliminary: undecided**" in text
+
+
+def test_folders_are_taken_together_if_nothing_but_the_precision_differs(tmp_path: Path) -> None:
+    def part(name: str, seed: int, **train: object) -> published.Published:
+        more = {"settings": {**SETTINGS, "train": {"kimg": 4, "precision": "fp32", **train}}, "seed": seed}
+        rows = [make("source", zero_step=True, metrics=own(2.0), **more), make("tune", metrics=own(1.0), **more)]
+        for record in rows:
+            ResultStore(tmp_path / name).write(record)
+        found = published.of_suite(tmp_path / name, "smoke")
+        assert found is not None
+        return found
+
+    first = part("a", 0)
+    assert published.pooled([first, part("b", 1, precision="bf16")]).seeds == [0, 1]
+    with pytest.raises(ConfigError, match=r"d, seed 0 is in a and in c"):
+        published.pooled([first, part("c", 0, precision="bf16")])
+    with pytest.raises(ConfigError, match=r"train\.kimg is 4 and 8"):
+        published.pooled([first, part("e", 1, kimg=8)])

@@ -20,8 +20,15 @@ import answers
 import chosen
 import comparison
 
+METHODS = ("finetune", "freezed", "feature_matching", "layer_swap", "weight_interpolation", "fixnoise")
 HIGHER = ("identity_retrieval_edges", "share_of_the_way_l2", "precision_net", "recall_net")
 NOISE = (0.0, 0.5, 1.0)
+
+
+@pytest.fixture(autouse=True)
+def plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two domains and six methods."""
+    monkeypatch.setattr(comparison, "planned", lambda suite: (("near", "far"), METHODS))
 
 
 def measured(domain: str, kid: float, lost: float, **more: float) -> dict[str, MetricValue]:
@@ -155,7 +162,8 @@ def test_few_seeds_are_tested_by_domain_and_seed_and_called_preliminary() -> Non
     assert all(0 < (f.detectable or 0) < 0.5 for f in (*near, *both))
     assert {f.verdict for f in found} == {"undecided"}, "four rivals are too many for six units"
     said = "\n".join(comparison.summary(g, found))
-    assert "**Preliminary:** 3 of 8 seeds have been begun, 6 of 16 pairs of domain and seed." in said
+    assert "of 8 seeds on each of 2 domains, these are complete: 3 on near, 3 on far." in said
+    assert "Claim 1 preservation, `fixnoise`: **preliminary: undecided**" in said
 
 
 def test_a_whole_run_is_not_preliminary_and_its_unit_is_the_seed() -> None:
@@ -164,7 +172,7 @@ def test_a_whole_run_is_not_preliminary_and_its_unit_is_the_seed() -> None:
     assert {len(f.values) for f in found} == {8} and "Preliminary" not in "\n".join(comparison.summary(g, found))
 
 
-def test_what_was_not_measured_is_undecided_and_counted() -> None:
+def test_what_failed_is_counted_and_leaves_the_run_preliminary() -> None:
     g = world(0.05)
     gone = {"status": "failed", "reason": "it diverged", "metrics": {}, "curve": ()}
     lost = [r.method == "freezed" and r.domain == "far" and r.seed < 4 for r in g.records]
@@ -172,9 +180,9 @@ def test_what_was_not_measured_is_undecided_and_counted() -> None:
     g = group_of(groups(records)[0])
     found = answers.findings(g)
     (one,) = [f for f in found if f.rival == "freezed" and f.what.startswith("distance to the source")]
-    assert len(one.values) == 4 and one.missing == 4 and one.verdict == "undecided"
+    assert len(one.values) == 2 * 8 - 4 and one.missing == 4
     said = "\n".join(comparison.summary(g, found))
-    assert "Claim 1 preservation, `fixnoise`: **undecided**" in said
+    assert "8 on near, 4 on far" in said and "`fixnoise`: **preliminary: " in said
     text = markdown_table(comparison.table(found))
     assert "| 1 preservation: error at equal KID | fixnoise | finetune | +0." in text
 
@@ -185,6 +193,19 @@ def test_the_eighth_seed_counts_when_it_is_complete() -> None:
     g = group_of(groups(begun)[0])
     assert len(g.seeds) == 8 and comparison.preliminary(g)
     assert {len(f.values) for f in answers.findings(g) if f.rival == "freezed" and "distance" in f.what} == {14}
+
+
+def test_a_domain_or_a_method_that_was_never_run_is_missed() -> None:
+    whole = world(0.05)
+    assert not comparison.preliminary(whole)
+    for kept in ([r for r in whole.records if r.domain == "near"], [r for r in whole.records if r.method != "freezed"]):
+        assert comparison.preliminary(group_of(groups(kept)[0]))
+
+
+def test_the_plan_is_that_of_the_suite(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    domains, methods = comparison.planned("answers")
+    assert len(domains) == 4 and {*answers.OURS, *answers.RIVALS, *answers.CONTROLLED} == set(methods)
 
 
 def test_a_path_that_never_gets_below_the_source_is_not_compared() -> None:

@@ -81,12 +81,16 @@ def detectable(group: Group) -> tuple[float, int] | None:
 
 
 def detectable_text(group: Group) -> str:
-    """The same in words, to follow "a true difference of"; empty where it is not known."""
+    """The same in words, without a full stop; empty where it is not known."""
     known = detectable(group)
     if known is None:
         return ""
     least, seeds = known
-    return f"{least:.2g} would show in 80 % of such runs of {seeds} seeds, by a paired t test without correction"
+    place = f"{short_title(group.fidelity or '')} from {group.plain.base if group.plain else 'the best'}"
+    return (
+        f"a true difference of {least:.2g} in {place} would be found by 80 % of runs with {seeds} seeds "
+        "(paired t test, uncorrected)"
+    )
 
 
 def pairs_table(group: Group) -> Table | None:
@@ -142,7 +146,7 @@ def _cells(
     own = [t for (_, d), t in tests.items() if d == domain]
     widths = [t.interval[1] - t.interval[0] for t in own if t.interval]
     digits = decimals(max(widths, default=0.0) / 4, max((abs(t.difference) for t in own), default=0.0))
-    rows, few = [], _few(tests, domain)
+    rows = []
     for line in ordered(group):
         test = tests.get((line.label, domain))
         if test is None or other is None:
@@ -153,7 +157,7 @@ def _cells(
         keys = tuple(r.record_key for x in (line, other) for r in group.at(x, domain) if r.seed in seeds)
         p = corrected.get(_name(line.label, domain))
         interval = MISSING if test.interval is None else interval_text(test.interval, digits)
-        if few and test.n > 1:
+        if 1 < test.n < RANGE:
             each = _differences(group, line, other, domain)
             interval = interval_text((min(each), max(each)), digits)
         texts = (interval, p_text(test.p_value), p_text(p), str(test.n))
@@ -175,21 +179,20 @@ def p_text(p: float | None) -> str:
 
 def _columns(group: Group, domain: str, other: Line | None, tests: Tests) -> list[Column]:
     name = "difference" if group.plain or other is None else f"difference from {other.base}"
-    few = _few(tests, domain)
-    words = ("range of seeds" if few else COLUMNS[0], *COLUMNS[1:])
+    words = (_width(tests, domain), *COLUMNS[1:])
     return [Column(domain, name, ARROWS[group.better(group.fidelity or "")]), *(Column(domain, text) for text in words)]
 
 
-def _few(tests: Tests, domain: str) -> bool:
-    """Whether a domain has too few seeds for intervals."""
-    return max((t.n for (_, d), t in tests.items() if d == domain), default=0) < RANGE
+def _width(tests: Tests, domain: str) -> str:
+    """The title of the column that says how far the differences of a domain spread."""
+    few = {t.n < RANGE for (_, d), t in tests.items() if d == domain}
+    return "interval or range" if len(few) > 1 else COLUMNS[0] if False in few else "range of seeds"
 
 
 def _caption(group: Group, tests: Tests, tested: int) -> tuple[str, ...]:
-    kinds = {_few(tests, domain) for _, domain in tests}
-    few = kinds <= {True}
-    how = "the smallest and largest of them" if few else "95 % percentile bootstrap interval"
-    how += f", or the range of fewer than {RANGE} seeds" if len(kinds) > 1 else ""
+    few = {t.n < RANGE for t in tests.values()}
+    how = "95 % percentile bootstrap interval" if False in few else "the smallest and largest of them"
+    how += f", or the smallest and largest of fewer than {RANGE} seeds" if len(few) > 1 else ""
     said = [
         f"Mean of the paired differences (same seed, same latents), each method at its default control; {how}; exact "
         "two-sided sign-flip test.",
@@ -198,12 +201,12 @@ def _caption(group: Group, tests: Tests, tested: int) -> tuple[str, ...]:
     if group.plain is None:
         said.append("The best was picked by looking at the same numbers: p values are too small.")
     if least := detectable_text(group):
-        said.append(f"A true difference of {least}.")
+        said.append(sentence(least))
     if group.mixed:
         said.append(f"{len(group.mixed)} (domain, seed) pairs mix machines: their differences include the machine's.")
     named = {_name(*key): test for key, test in tests.items()}
     notes = [unreachable(named, ALPHA, "no difference of this table can be significant")]
-    notes += [] if few else sorted({t.note for t in tests.values() if t.note and t.n > 1})
+    notes += sorted({t.note for t in tests.values() if t.note and t.n >= RANGE})
     return (*said, *(sentence(note) for note in notes if note), *(sentence(x) for x in cautions(group.records)))
 
 

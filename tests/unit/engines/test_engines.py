@@ -95,5 +95,9 @@ def test_tasks_on_another_engine_are_not_given_another_request(tmp_path: Path, m
     waits.clear()
     assert still_queued(tmp_path, here, lambda out: {}) == {}
     monkeypatch.setattr(type(find_engine("batch")), "queued", lambda self, out: None)
-    with pytest.raises(ConfigError, match="batch does not say what is queued"):
-        still_queued(tmp_path, here, lambda out: {})
+    for engine in ("batch", "gone"):
+        write_request(tmp_path, here.model_copy(update={"engine": engine}))
+        with pytest.raises(ConfigError, match=f"{engine} does not say what is queued there; ask where {engine} "):
+            still_queued(tmp_path, here, lambda out: {})
+    with pytest.raises(ConfigError, match="gone does not say what is queued there; run the same command again"):
+        still_queued(tmp_path, here.model_copy(update={"engine": "gone"}), lambda out: None)

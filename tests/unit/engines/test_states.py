@@ -115,4 +115,5 @@ def test_a_record_that_was_changed_is_to_be_made_again(out: Path) -> None:
     path = out / "records" / f"{key('stored', 'b')}.json"
     path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))
     assert ResultStore(out).has(key("stored", "b")) is None
-    assert states(out, {})["stored"].state == "lost"
+    found = states(out, {})["stored"]
+    assert (found.state, found.why) == ("lost", "its record was changed after it was stored")

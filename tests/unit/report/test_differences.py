@@ -104,7 +104,9 @@ def test_what_the_seeds_could_have_shown_is_told_by_the_paired_t_test() -> None:
     assert found == (pytest.approx(detectable_difference(float(deviation), 7)), 7)
     caption = " ".join(table_of(runs({PLAIN: BASE, "b": values})).caption)
     assert found is not None
-    assert f"A true difference of {found[0]:.2g} would show in 80 % of such runs of 7 seeds, by a paired t" in caption
+    assert (
+        f"A true difference of {found[0]:.2g} in KID from plain would be found by 80 % of runs with 7 seeds" in caption
+    )
 
 
 def test_the_power_is_that_of_simulated_t_tests() -> None:
@@ -151,4 +153,7 @@ def test_four_seeds_show_the_range_of_their_differences_and_six_an_interval() ->
     mixed = [*runs({PLAIN: base, "other": [1.0, 2.0, 3.0, 4.0, 10.0]}, "d"), *runs({PLAIN: BASE, "other": BASE}, "e")]
     both = table_of(mixed)
     assert [c.name for c in both.columns[1::5]] == ["range of seeds", "95 % interval"]
-    assert "bootstrap interval, or the range of fewer than 6 seeds" in " ".join(both.caption)
+    assert "interval, or the smallest and largest of fewer than 6 seeds" in " ".join(both.caption)
+    fewer = table_of(runs({PLAIN: BASE, "few": [v + 0.1 * (s + 1) for s, v in enumerate(BASE[:3])], "all": BASE}))
+    assert fewer.columns[1].name == "interval or range"
+    assert texts(fewer)["few"][1] == "+0.100 to +0.300"

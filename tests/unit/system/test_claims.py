@@ -69,7 +69,7 @@ def test_who_has_to_wait_is_told_once_and_may_leave(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("owner", "silence", "gone"),
     [
-        (lambda: replace(Owner(), born=1.0), 0.0, True),  # another process has its number now
+        (lambda: replace(Owner(), born=1.0, ticks=1.0), 0.0, True),  # another process has its number now
         (lambda: Owner(), 10 * LOST, False),  # stopped for long, and alive
         (elsewhere, LOST - 30, False),
         (elsewhere, LOST + 30, True),
@@ -188,6 +188,8 @@ def test_the_owner_touches_its_claim(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux")
 def test_a_corrected_clock_does_not_end_a_claim(monkeypatch: pytest.MonkeyPatch) -> None:
-    owner = Owner()
+    owner, before = Owner(), replace(Owner(), ticks=None)
+    assert not before.gone(0.0), "a claim of an earlier version, whose process lives"
     monkeypatch.setattr(psutil.Process, "create_time", lambda self: 12345.0)
     assert not owner.gone(0.0)
+    assert before.gone(0.0)

@@ -18,7 +18,7 @@ from benchmark.results import Timing
 from benchmark.stylegan2 import Generator
 from benchmark.use.adapted import Adapted
 from benchmark.use.exported import graph_of
-from benchmark.use.model_card import NETWORK, UNKNOWN, about, inputs, licence_of, listed_in, own_card
+from benchmark.use.model_card import NETWORK, UNKNOWN, about, card_text, licence_of, listed_in, own_card
 
 DRAWN = ("The images of micah are drawings put together from an artist's parts (DiceBear), not photographs.",)
 NETS = NetConfig(resolution=16, z_dim=8, w_dim=8, mapping_layers=1, channel_base=64, channel_max=8)
@@ -40,7 +40,7 @@ def test_the_length_is_that_of_the_weights(weights: float | None, said: str) -> 
     g = Generator(NETS)
     record = make(timing=Timing(kimg=4.0), weights_kimg=weights, zero_step=False)
     card: Any = SimpleNamespace(title="t", licence="none")
-    lines = about(Adapted(Plain(), g, g, record), None, card, {"source": "a", "images": "b"})
+    lines = about(Adapted(Plain(), g, g, record), None, card, {"source": "a", "images": "b"}, False)
     assert any(f"Training: {said} images" in line for line in lines)
 
 
@@ -64,9 +64,19 @@ class Idle(Method):
     default_control: ClassVar[Control] = 1.0
 
 
-@pytest.mark.parametrize(("method", "given"), [(FixNoise(), True), (Idle(), False)])
-def test_a_control_is_an_input_where_the_graph_has_it(method: Method, given: bool) -> None:
+@pytest.mark.parametrize(
+    ("method", "kind", "given"),
+    [(FixNoise(), "onnx", True), (FixNoise(), "safetensors", False), (Idle(), "onnx", False)],
+)
+def test_a_control_is_an_input_where_the_graph_has_it(
+    method: Method, kind: str, given: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = SimpleNamespace(card=SimpleNamespace(title="t", licence="none"))
+    monkeypatch.setattr("benchmark.use.model_card.find_source", lambda name, cache: known)
+    (tmp_path / "records").mkdir()
     g = Generator(NETS)
-    net = Adapted(method, g, g)
-    assert any(line.startswith("- `control` [N]") for line in inputs(net, 1.0)) is given
-    assert graph_of(net, 1.0).moves is given
+    net = Adapted(method, g, g, make(method.name, control=1.0))
+    card = card_text(net, 1.0, {kind: f"generator.{kind}"}, "0a", tmp_path, tmp_path)
+    assert ("- `control` [N]" in card) is ("an input of the graphs" in card) is given
+    assert "the weights are the same at every value" in card
+    assert kind == "safetensors" or graph_of(net, 1.0).moves is given
