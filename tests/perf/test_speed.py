@@ -14,12 +14,15 @@ from benchmark.metrics.formulas.frechet import features_to_gaussian, frechet_dis
 from benchmark.metrics.networks.features import images_to_features, load_feature_network
 from benchmark.metrics.networks.weight_files import WEIGHT_FILES, locate
 from benchmark.stylegan2 import Nets
+from benchmark.system.hardware import pick_precision
 
 SIZE = networks(channel_base=2048, channel_max=128)
 BATCH = 16
+PRECISIONS = [*dict.fromkeys(("fp32", pick_precision("auto", "cpu")))]
+"""bf16 where the processor multiplies it natively; it is ten times slower than fp32 elsewhere."""
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", PRECISIONS)
 def test_generator_forward(benchmark: BenchmarkFixture, precision: str) -> None:
     """16 images of 64 px."""
     g = Nets.create(SIZE, seed=0).to("cpu").g
@@ -33,7 +36,7 @@ def test_generator_forward(benchmark: BenchmarkFixture, precision: str) -> None:
     assert benchmark.pedantic(images, rounds=5, warmup_rounds=1).shape == (BATCH, 3, 64, 64)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("phase", EVERY)
 def test_phase_of_a_training_step(benchmark: BenchmarkFixture, phase: str, precision: str) -> None:
     """Batch 16 at 64 px; `python tests/perf/step_speed.py` adds them up."""
