@@ -71,6 +71,7 @@ def planned(suite: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(found[0].domains), tuple(m.name for m in found[1])
 
 
+@lru_cache(maxsize=8)
 def pairs(g: Group) -> dict[str, list[int]]:
     """{domain of the plan: the seeds of which every row has a finished record there}."""
     domains, methods = planned(g.records[0].suite)

@@ -56,10 +56,15 @@ def winners(group: Group) -> dict[str, tuple[Line, float]]:
 
 def _means(group: Group, domain: str, metric: str | None) -> list[tuple[float, Line]]:
     """The mean of each method that competes, of those with at least half of the most seeds: one of many is no mean."""
-    values = {x.label: (x, group.values(x, domain, metric)) for x in group.shown if metric}
-    able = [(x, v) for x, v in values.values() if v and group.competes(x, domain, metric or "")]
+    able = _competing(group, domain, metric)
     most = max((len(v) for _, v in able), default=0)
     return [(sum(v.values()) / len(v), x) for x, v in able if 2 * len(v) >= most]
+
+
+def _competing(group: Group, domain: str, metric: str | None) -> list[tuple[Line, dict[int, float]]]:
+    """The methods that compete on a domain in a metric, with the value of each seed."""
+    own = (x for x in group.shown if metric and group.competes(x, domain, metric))
+    return [(x, v) for x in own if (v := group.values(x, domain, metric))]
 
 
 def _verdict(group: Group) -> str:
@@ -75,7 +80,7 @@ def _verdict(group: Group) -> str:
 def _winner(group: Group, found: dict[str, tuple[Line, float]]) -> str:
     """The verdict itself, by the tests that make the marks of the headline; nothing where a method is alone."""
     name = short_title(group.fidelity or "")
-    sizes = {d: [len(v) for v in _competing(group, d).values()] for d in found}
+    sizes = {d: [len(v) for _, v in _competing(group, d, group.fidelity)] for d in found}
     contested = {d: max(own) for d, own in sizes.items() if len(own) > 1}
     if not contested:
         return ""
@@ -92,18 +97,12 @@ def _winner(group: Group, found: dict[str, tuple[Line, float]]) -> str:
     return _told(group, able, [d for d in found if d not in able], name)
 
 
-def _competing(group: Group, domain: str) -> dict[str, dict[int, float]]:
-    """{label: the fidelity of each seed} of the methods that compete on a domain."""
-    own = (x for x in group.shown if group.competes(x, domain, group.fidelity or ""))
-    return {x.label: v for x in own if (v := group.values(x, domain, group.fidelity))}
-
-
 def _told(group: Group, domains: list[str], untold: list[str], name: str) -> str:
     """Who is significantly better than all others, and where a few are not significantly apart."""
     base = {line.label: line.base for line in group.shown}
     won, even = dict[str, list[str]](), dict[str, list[str]]()
     for domain in domains:
-        tie, rivals = competition(group, domain, group.fidelity or ""), len(_competing(group, domain))
+        tie, rivals = competition(group, domain, group.fidelity or ""), len(_competing(group, domain, group.fidelity))
         if tie is not None and len(tie.marked) == 1:
             won.setdefault(base[tie.best], []).append(domain)
         elif tie is not None and len(tie.marked) <= min(rivals - 1, MANY - 1):

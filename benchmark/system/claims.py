@@ -79,8 +79,7 @@ class Owner:
     def gone(self, silence: float) -> bool:
         """Whether the owner has ended, `silence` seconds after its last touch."""
         if self.machine == this_machine():
-            known = self.ticks is not None
-            return (_ticks if known else _born)(self.process) != (self.ticks if known else self.born)
+            return _born(self.process) != self.born if self.ticks is None else _ticks(self.process) != self.ticks
         me = Owner()
         again = bool(self.task) and self.task == me.task and self.restarts < me.restarts
         return again or silence > LOST

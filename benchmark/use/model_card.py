@@ -65,7 +65,7 @@ def card_text(net: Adapted, control: Control, files: Mapping[str, str], digest: 
     record, source = measured(net.record, at, run), find_source(net.record.source, cache).card
     licences = {"source": source.licence, "images": licence_of(net.record)}
     front = yaml.safe_dump(front_matter(net, record, licences, digest), sort_keys=False, allow_unicode=True)
-    given = bool({"onnx", "torch"} & files.keys()) and ends_of(net) is not None and mixture_of(net, control).moves
+    given = bool({"onnx", "torch"} & files.keys()) and mixture_of(net, control).moves
     sections = {
         f"# {title_of(net)}": about(net, control, source, licences, given),
         "## Files": [f"- `{name}`: {HOW[kind]}." for kind, name in files.items()],

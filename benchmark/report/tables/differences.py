@@ -71,11 +71,10 @@ def detectable(group: Group) -> tuple[float, int] | None:
         for line in group.shown:
             if other is None or line is other or not group.competes(line, domain, group.fidelity or ""):
                 continue
-            mine, theirs = (group.values(x, domain, group.fidelity) for x in (line, other))
-            shared = sorted(mine.keys() & theirs.keys())
-            if len(shared) > 1:
-                deviations.append(spread([mine[s] - theirs[s] for s in shared]))
-                counts.add(len(shared))
+            each = _differences(group, line, other, domain)
+            if len(each) > 1:
+                deviations.append(spread([*each.values()]))
+                counts.add(len(each))
     found = detectable_difference(pooled(deviations), min(counts)) if deviations else None
     return None if found is None else (found, min(counts))
 
@@ -134,9 +133,10 @@ def _paired(group: Group, line: Line, other: Line, domain: str, metric: str, bet
     return paired([mine[s] for s in seeds], [theirs[s] for s in seeds], better) if seeds else None
 
 
-def _differences(group: Group, line: Line, other: Line, domain: str) -> list[float]:
+def _differences(group: Group, line: Line, other: Line, domain: str) -> dict[int, float]:
+    """{seed: ``line`` minus ``other`` in fidelity}, of the seeds that both have."""
     mine, theirs = (group.values(x, domain, group.fidelity) for x in (line, other))
-    return [mine[s] - theirs[s] for s in sorted(mine.keys() & theirs.keys())]
+    return {s: mine[s] - theirs[s] for s in sorted(mine.keys() & theirs.keys())}
 
 
 def _cells(
@@ -153,13 +153,12 @@ def _cells(
             word = "reference" if line is other else MISSING
             rows.append((Cell(word), *(Cell(MISSING) for _ in COLUMNS)))
             continue
-        seeds = group.values(line, domain, group.fidelity).keys() & group.values(other, domain, group.fidelity).keys()
-        keys = tuple(r.record_key for x in (line, other) for r in group.at(x, domain) if r.seed in seeds)
+        each = _differences(group, line, other, domain)
+        keys = tuple(r.record_key for x in (line, other) for r in group.at(x, domain) if r.seed in each)
         p = corrected.get(_name(line.label, domain))
         interval = MISSING if test.interval is None else interval_text(test.interval, digits)
         if 1 < test.n < RANGE:
-            each = _differences(group, line, other, domain)
-            interval = interval_text((min(each), max(each)), digits)
+            interval = interval_text((min(each.values()), max(each.values())), digits)
         texts = (interval, p_text(test.p_value), p_text(p), str(test.n))
         first = Cell(f"{test.difference:+,.{digits}f}", p is not None and p <= ALPHA, keys=keys)
         rows.append((first, *(Cell(text, keys=keys) for text in texts)))
