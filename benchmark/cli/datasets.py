@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast, get_args
 
 import click
 
-from benchmark.cli.options import cache_option, echo, wide_console
+from benchmark.cli.options import FiniteRange, cache_option, echo, wide_console
 from benchmark.config import Filter
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ Examples:
 )
 @click.option(
     "--stall",
-    type=click.FloatRange(min=0.1),
+    type=FiniteRange(min=0.1),
     default=60.0,
     show_default=True,
     help="Abort a transfer after this many seconds without data.",

@@ -59,8 +59,12 @@ def paths(ctx: click.Context, option: click.Parameter, text: str | None) -> list
     return None if text is None else split_paths(text)
 
 
-def positive(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
-    """A limit: a finite number above 0."""
-    if value is not None and not 0 < value < math.inf:
-        raise click.BadParameter(f"{value:g} is no limit; give a number above 0.")
-    return value
+class FiniteRange(click.FloatRange):
+    """A range of numbers without nan and inf, both of which click's own lets through."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """A finite float of the range; anything else is a bad parameter."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{number} is not a finite number.", param, ctx)
+        return number

@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from benchmark.cli.engines import chosen_engine, engine_options
-from benchmark.cli.options import cache_option, comma, echo, paths, plugin_option, positive, wide_console
+from benchmark.cli.options import FiniteRange, cache_option, comma, echo, paths, plugin_option, wide_console
 from benchmark.system.places import RUNS
 
 if TYPE_CHECKING:
@@ -93,15 +93,13 @@ Examples:
 )
 @click.option(
     "--time-limit",
-    type=float,
-    callback=positive,
+    type=FiniteRange(min=0, min_open=True),
     metavar="MINUTES",
     help="End a job that takes longer; the others continue.",
 )
 @click.option(
     "--memory-limit",
-    type=float,
-    callback=positive,
+    type=FiniteRange(min=0, min_open=True),
     metavar="GB",
     help="End a job that takes more memory; the others continue.",
 )
@@ -119,12 +117,12 @@ Examples:
 )
 @click.option(
     "--seconds-per-kimg",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     help="For --plan: how fast this machine trains.  [default: from the records in the results folder]",
 )
 @click.option(
     "--scale",
-    type=click.FloatRange(min=0, max=1, min_open=True),
+    type=FiniteRange(min=0, max=1, min_open=True),
     help="Rehearse with this share of the suite's lengths, samples and pairs. Names and titles say so.",
 )
 @click.option(

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from benchmark.cli.options import cache_option, echo, wide_console
+from benchmark.cli.options import FiniteRange, cache_option, echo, wide_console
 
 
 @click.group(
@@ -201,9 +201,7 @@ def export(name: str, layout: str, out: Path | None, cache: Path) -> None:
     type=click.Path(path_type=Path),
     help="Folder for the training state and snapshots.  [default: sources/NAME in the cache folder]",
 )
-@click.option(
-    "--kimg", type=click.FloatRange(min=0, min_open=True), help="Train to this length instead of the recipe's."
-)
+@click.option("--kimg", type=FiniteRange(min=0, min_open=True), help="Train to this length instead of the recipe's.")
 @click.option("--device", default="auto", show_default=True)
 @cache_option
 def train(name: str, out: Path | None, kimg: float | None, device: str, cache: Path) -> None:

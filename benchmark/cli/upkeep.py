@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from benchmark.cli.options import cache_option, echo
+from benchmark.cli.options import FiniteRange, cache_option, echo
 
 SHOWN = 20
 """Lines of one kind."""
@@ -82,7 +82,7 @@ def verify_cache(cache: Path) -> None:
 @cache.command(epilog="\b\nExamples:\n  python -m benchmark cache prune\n  python -m benchmark cache prune --days 90")
 @click.option(
     "--days",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     help="Also remove drawings and features that were not read for this many days.",
 )
 @cache_option

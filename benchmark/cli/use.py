@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from benchmark.cli.options import cache_option, echo, plugin_option, wide_console
+from benchmark.cli.options import FiniteRange, cache_option, echo, plugin_option, wide_console
 from benchmark.config import seed_range
 from benchmark.errors import ConfigError
 
@@ -109,7 +109,7 @@ Examples:
     help="Only the first N seeds; without --seeds, 0 to N-1.",
 )
 @click.option("--control", "asked", callback=controls, help="Values of the control: 0,0.5,1.  [default: the method's]")
-@click.option("--psi", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Truncation: 1 is none.")
+@click.option("--psi", type=FiniteRange(0, 1), default=1.0, show_default=True, help="Truncation: 1 is none.")
 @click.option(
     "--noise",
     type=click.Choice(["method", "anchor", "random", "none"]),
@@ -131,7 +131,7 @@ Examples:
     show_default=True,
     help="What moves in the video: the control, from end to end and back; or the latents, from seed to seed.",
 )
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=6.0, show_default=True)
+@click.option("--seconds", type=FiniteRange(min=0, min_open=True), default=6.0, show_default=True)
 @click.option("--fps", type=click.IntRange(1, 60), default=24, show_default=True, help="Frames per second.")
 @plugin_option
 @cache_option

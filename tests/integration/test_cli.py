@@ -293,6 +293,22 @@ def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[s
         yield from commands(below, (*path, name)) if isinstance(below, click.Group) else [(*path, name)]
 
 
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf"])
+def test_no_number_of_any_command_may_be_nan_or_inf(text: str) -> None:
+    found = []
+    for path in commands(cli):
+        group: click.Command = cli
+        for name in path:
+            assert isinstance(group, click.Group)
+            group = group.commands[name]
+        for option in group.params:
+            if isinstance(option.type, click.types.FloatParamType):
+                found.append(option.name)
+                with pytest.raises(click.BadParameter, match=r"not a finite number|not in the range"):
+                    option.type.convert(text, option, None)
+    assert len(found) >= 9
+
+
 @pytest.mark.parametrize("path", [*commands(cli)], ids="-".join)
 def test_every_help_has_an_example(path: tuple[str, ...], command: Command) -> None:
     done = command(*path, "--help")

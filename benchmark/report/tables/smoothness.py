@@ -94,6 +94,6 @@ def _caption(found: dict[tuple[str, str], list[Curve]]) -> tuple[str, ...]:
     said = f"Steps measured: {', '.join(others)}, all others {usual}; compare unevenness where they are alike."
     return (
         "monotone: no step turns back, in any seed. unevenness: largest over mean step, mean of the seeds; 1 is even. "
-        f"{MISSING}: all is within noise.",
+        f"{MISSING}: the control moves it by less than twice the standard error over images.",
         *([said] if others else []),
     )
