@@ -51,7 +51,8 @@ def require_public(url: str, said: str) -> None:
     A name that cannot be looked up here passes: a proxy may know it. `said`: who names the address.
     """
     for address in _addresses(_host(url)):
-        if not address.is_global or address.is_multicast:
+        site_local = isinstance(address, ipaddress.IPv6Address) and address.is_site_local
+        if not address.is_global or address.is_multicast or site_local:
             raise PrivateAddress(
                 f"{said} {url}, which is an address of this machine or its network ({address}); if that is intended, "
                 "add --local-addresses to datasets fetch"
@@ -68,19 +69,21 @@ def _host(url: str) -> str:
 
 
 def _addresses(host: str) -> Iterator[Address]:
-    """All addresses of a host, and those of IPv4 that are embedded in one of IPv6; none where it is not known."""
+    """All addresses of a host, each as the address of IPv4 that it embeds, if any; none where the host is not known."""
     try:
         found = {str(place[4][0]).partition("%")[0] for place in socket.getaddrinfo(host, None)}
     except (OSError, ValueError):
         found = {"127.0.0.1"} if host == "localhost" or host.endswith(".localhost") else set()
     for text in sorted(found):
         address = ipaddress.ip_address(text)
-        yield address
-        if isinstance(address, ipaddress.IPv6Address):
-            if address.sixtofour:
-                yield address.sixtofour
-            if any(address in network for network in EMBEDDING):
-                yield ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        yield address if isinstance(address, ipaddress.IPv4Address) else _embedded(address) or address
+
+
+def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The address of IPv4 where a packet to this one ends, if any; versions of Python judge this one differently."""
+    if any(address in network for network in EMBEDDING):
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.sixtofour
 
 
 def require_plain(response: requests.Response) -> None:

@@ -152,7 +152,7 @@ def test_a_redirection_to_this_machine_is_not_followed_unless_allowed(site: Site
     "host",
     ["10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "[::1]", "[fe80::1]", "[fd00::1]",
      "224.0.0.1", "2130706433", "127.1", "0177.0.0.1", "0", "localhost.", "8.8.8.8@127.0.0.1", "127.0.0.1\\@8.8.8.8",
-     "[fe80::1%25lo]", "[::127.0.0.1]", "[::ffff:7f00:1]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]"],
+     "[fe80::1%25lo]", "[::127.0.0.1]", "[::ffff:7f00:1]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "[::]", "[fec0::1]"],
 )  # fmt: skip
 def test_addresses_of_a_private_network_are_known(host: str) -> None:
     with pytest.raises(PrivateAddress):
