@@ -72,7 +72,7 @@ def test_jobs_prepare_themselves_where_the_server_cannot(run: Run, tmp_path: Pat
 
 def test_a_server_that_is_killed_costs_the_job_in_hand(run: Run) -> None:
     failures: list[str] = []
-    supervisor = supervised(run, "cpu", failures)
+    supervisor = supervised(run, "cpu", failures, cpu_seats(1, 1))  # the other jobs wait, for the next server
     hear, killed = supervisor._hear, []
 
     def kill(number: int | None, word: str, *rest: object) -> None:
@@ -85,7 +85,7 @@ def test_a_server_that_is_killed_costs_the_job_in_hand(run: Run) -> None:
     supervisor._hear = kill  # type: ignore[method-assign]
     supervisor.do()
     assert killed and all_end(killed)
-    assert len(failures) <= 2 and all("its process died" in why for why in failures)
+    assert len(failures) <= 1 and all("its process died" in why for why in failures)
     assert supervisor.barren == 0 and not supervisor.waiting
 
 
