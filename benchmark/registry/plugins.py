@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from importlib.abc import SourceLoader
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -98,11 +99,11 @@ def _module(plugin: str) -> ModuleType:
     """The module of a file or of a name; MethodError, the same each time, where it cannot be imported."""
     path = Path(plugin)
     if not _is_file(plugin):
-        found = _tried(plugin, None, 0)
+        found = _tried(plugin, None, b"")
     elif not path.is_file():
         raise MethodError("does not exist; give the path of a .py file or the name of a module.")
     else:
-        found = _tried(plugin, path.resolve(), path.stat().st_mtime_ns)
+        found = _tried(plugin, path.resolve(), _bytes(path))
     if isinstance(found, MethodError):
         raise found
     return found
@@ -113,24 +114,32 @@ def _is_file(plugin: str) -> bool:
 
 
 @cache
-def _tried(plugin: str, path: Path | None, changed_ns: int) -> ModuleType | MethodError:
+def _tried(plugin: str, path: Path | None, source: bytes) -> ModuleType | MethodError:
     """Once only: what fails may have taken a minute."""
     try:
-        return imported(partial(_module_of, path, changed_ns) if path else partial(importlib.import_module, plugin))
+        return imported(partial(_module_of, path, source) if path else partial(importlib.import_module, plugin))
     except MethodError as error:
         return error
 
 
-def _module_of(path: Path, changed_ns: int) -> ModuleType:
+def _bytes(path: Path) -> bytes:
+    """What is in a file; times of change are too coarse to tell versions apart."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise MethodError(f"cannot be read: {error.strerror or error}.") from None
+
+
+def _module_of(path: Path, source: bytes) -> ModuleType:
     """The module in a file, under a name of its own: no file can take the place of another's module."""
-    name = f"benchmark_plugin_{path.stem}_{hashlib.sha256(f'{path}{changed_ns}'.encode()).hexdigest()[:8]}"
+    name = f"benchmark_plugin_{path.stem}_{hashlib.sha256(bytes(path) + source).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
+    if spec is None or not isinstance(spec.loader, SourceLoader):
         raise MethodError("is no Python file; its name must end with .py.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # type hints of its classes are looked up there
     try:
-        spec.loader.exec_module(module)
+        exec(spec.loader.source_to_code(source, str(path)), module.__dict__)
     except BaseException:
         del sys.modules[name]
         raise

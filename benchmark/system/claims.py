@@ -116,11 +116,7 @@ def holder(path: Path, now: float | None = None) -> tuple[Owner, bool] | None:
     `now` is the file system's time; without, this machine's.
     """
     number = _newest(path)
-    found = None if number is None else _read(_file(path, number))
-    if found is None:
-        return None
-    owner, touched = found
-    return owner, owner.gone((time.time() if now is None else now) - touched)
+    return None if number is None else _owner(_file(path, number), now)
 
 
 def _acquire(path: Path, waiting: Callable[[], None]) -> int:
@@ -128,10 +124,11 @@ def _acquire(path: Path, waiting: Callable[[], None]) -> int:
     pause, told = 0.05, False
     while True:
         newest = _newest(path)
-        if newest is None or _abandoned(path):
+        if newest is None or _abandoned(path, newest):
             number = 0 if newest is None else newest + 1
             if _create(_file(path, number)):
-                if _newest(path) == number:
+                # The claim before this one must still be there: others may have taken over and ended since the look.
+                if _newest(path) == number and (newest is None or _abandoned(path, newest)):
                     return number
                 _file(path, number).unlink(missing_ok=True)
             continue
@@ -142,12 +139,23 @@ def _acquire(path: Path, waiting: Callable[[], None]) -> int:
         pause = min(2 * pause, LONGEST_LOOK)
 
 
-def _abandoned(path: Path) -> bool:
-    found = holder(path)
+def _abandoned(path: Path, number: int) -> bool:
+    """Whether the claim with this number is there, and its owner gone."""
+    file = _file(path, number)
+    found = _owner(file)
     if found is not None and not found[1] and found[0].machine == this_machine():
         return False
-    found = holder(path, _time_of(path))  # clocks of machines differ: that of the file system decides
+    found = _owner(file, _time_of(path))  # clocks of machines differ: that of the file system decides
     return found is not None and found[1]
+
+
+def _owner(file: Path, now: float | None = None) -> tuple[Owner, bool] | None:
+    """Whose claim a file is, and whether that process is gone at `now`; None where the file is not there."""
+    found = _read(file)
+    if found is None:
+        return None
+    owner, touched = found
+    return owner, owner.gone((time.time() if now is None else now) - touched)
 
 
 def _time_of(path: Path) -> float:

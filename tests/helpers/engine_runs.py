@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import forked
+from waiting import PATIENCE
 
 SMALL = (
     *("run", "--suite", "smoke", "--domains", "toy-rings", "--threads", "1"),
@@ -28,13 +29,13 @@ def records(out: Path) -> dict[str, Any]:
 
 
 def command(
-    arguments: tuple[str, ...], folder: Path, variables: Mapping[str, str], seconds: float = 600
+    arguments: tuple[str, ...], folder: Path, variables: Mapping[str, str], seconds: float = PATIENCE
 ) -> subprocess.CompletedProcess[str]:
     """`python -m benchmark ...` to its end."""
     return subprocess.CompletedProcess(arguments, *forked.run(arguments, folder, variables, seconds))
 
 
-def until(true: Callable[[], Any], seconds: float = 300) -> None:
+def until(true: Callable[[], Any], seconds: float = PATIENCE) -> None:
     """Return when `true`; TimeoutError after so many seconds."""
     limit = time.monotonic() + seconds
     while not true():

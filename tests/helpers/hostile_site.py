@@ -21,7 +21,8 @@ class Site:
     answers: dict[str, list[Answer]] = field(default_factory=dict)
     asked: list[tuple[str, str | None]] = field(default_factory=list)
     """(path, Range header) of each request, in order."""
-    at_once: int = 0
+    busy: set[Asked] = field(default_factory=set)
+    """Requests whose answers are not complete."""
     most_at_once: int = 0
     over: threading.Event = field(default_factory=threading.Event)
     """Set at the end: those who stall go home."""
@@ -44,13 +45,17 @@ class Site:
             self.asked.append((request.path, request.headers.get("Range")))
             known = self.answers.get(request.path, [status(404)])
             answer = known.pop(0) if len(known) > 1 else known[0]
-            self.at_once += 1
-            self.most_at_once = max(self.at_once, self.most_at_once)
+            self.busy.add(request)
+            self.most_at_once = max(len(self.busy), self.most_at_once)
         try:
             answer(self, request)
         finally:
-            with self.lock:
-                self.at_once -= 1
+            self.leave(request)
+
+    def leave(self, request: Asked) -> None:
+        """Before the last byte of an answer: whoever has it may ask for the next before this thread goes on."""
+        with self.lock:
+            self.busy.discard(request)
 
 
 @contextmanager
@@ -117,7 +122,11 @@ def file(
         if length:
             headers["Content-Length"] = str(len(body) if says_length is None else says_length)
         head(request, 206 if start else 200, headers)
-        request.wfile.write(body if stops_after is None else body[:stops_after])
+        sent = body if stops_after is None else body[:stops_after]
+        request.wfile.write(sent[:-1])
+        if not stalls:
+            site.leave(request)
+        request.wfile.write(sent[-1:])
         request.wfile.flush()
         if stalls:
             site.over.wait()
@@ -130,6 +139,7 @@ def status(code: int, body: bytes = b"", **headers: object) -> Answer:
 
     def answer(site: Site, request: Asked) -> None:
         given = {name.replace("_", "-"): value for name, value in headers.items()}
+        site.leave(request)
         head(request, code, {"Content-Length": len(body), **given})
         request.wfile.write(body)
 

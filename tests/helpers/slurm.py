@@ -19,6 +19,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from waiting import PATIENCE
+
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel")
 CONFIGURATION = """\
 ClusterName=tests
@@ -28,7 +30,7 @@ SlurmdUser={user}
 SlurmctldPort={ports[0]}
 SlurmdPort={ports[1]}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket,cred_expire=5
+AuthInfo=socket={folder}/munge.socket,cred_expire=30
 CredType=cred/munge
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
@@ -96,7 +98,7 @@ def start(folder: Path, cpus: int = 2, array: int = 1001, jobs: int = 20_000) ->
     _call([_program("munged"), "--force", *own, f"--key-file={key}", f"--log-file={folder}/munge.log"], variables)
     _call([_program("slurmctld"), "-c"], variables)
     _call([_program("slurmd"), "-c"], variables)
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + PATIENCE
     while "idle" not in (said := _call(["sinfo", "-h", "-p", "low", "-o", "%T"], variables, check=False)):
         if time.monotonic() > limit:
             stop(folder)

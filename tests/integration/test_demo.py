@@ -122,11 +122,11 @@ def test_an_uploaded_picture_is_translated_and_follows_the_control(page: Page, t
     expect(page.get_by_label("noise", exact=True)).to_have_value("1", timeout=PATIENCE)
     page.get_by_role("tab", name="Translate a picture").click()
     page.locator("input[type=file]").first.set_input_files(str(path))
-    expect(page.get_by_text("drawing.png")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("a[download='drawing.png']")).to_be_visible(timeout=PATIENCE)  # it is uploaded
     page.get_by_role("button", name="Translate").click()
     before = changed(page, "translation", None)
     assert (seen(page, "picture") == (200, 40, 90)).all()
-    expect(page.get_by_text("Found to ST-LPIPS")).to_be_visible()
+    expect(page.get_by_text("Found to ST-LPIPS")).to_be_visible(timeout=PATIENCE)
     choose(page, "noise", "0")
     changed(page, "translation", before)
 
@@ -140,7 +140,7 @@ def test_what_is_no_picture_is_told_and_the_page_lives_on(page: Page, tmp_path: 
         Image.new("1", (8000, 8000)).save(path)
     page.get_by_role("tab", name="Translate a picture").click()
     page.locator("input[type=file]").first.set_input_files(str(path))
-    expect(page.get_by_text("drawing.png")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("a[download='drawing.png']")).to_be_visible(timeout=PATIENCE)  # it is uploaded
     page.get_by_role("button", name="Translate").click()
     expect(page.get_by_text("not an image" if kind == "text" else "64000000 pixels")).to_be_visible(timeout=PATIENCE)
     page.get_by_role("tab", name="Generate").click()

@@ -8,6 +8,7 @@ import nbformat
 import pytest
 from command_line import ROOT
 from nbclient import NotebookClient
+from waiting import PATIENCE
 
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 
@@ -31,5 +32,6 @@ def test_a_notebook_works_from_top_to_bottom(
     book = nbformat.read(path, as_version=4)
     nbformat.validate(book)
     assert all(not cell.get("outputs") for cell in book.cells), "stored without outputs"
-    NotebookClient(book, timeout=600, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
+    where = {"metadata": {"path": tmp_path}}
+    NotebookClient(book, timeout=PATIENCE, startup_timeout=PATIENCE, kernel_name="python3", resources=where).execute()
     assert any(cell.get("outputs") for cell in book.cells)

@@ -73,18 +73,19 @@ def test_jobs_prepare_themselves_where_the_server_cannot(run: Run, tmp_path: Pat
 def test_a_server_that_is_killed_costs_the_job_in_hand(run: Run) -> None:
     failures: list[str] = []
     supervisor = supervised(run, "cpu", failures, cpu_seats(1, 1))  # the other jobs wait, for the next server
-    hear, killed = supervisor._hear, []
+    hear, killed, children = supervisor._hear, list[int](), list[psutil.Process]()
 
     def kill(number: int | None, word: str, *rest: object) -> None:
         hear(number, word, *rest)
         if word == "started" and not killed:
             assert supervisor.server is not None and supervisor.server.pid is not None
-            killed.extend(psutil.Process(supervisor.server.pid).children(recursive=True))
+            killed.append(supervisor.server.pid)
+            children.extend(psutil.Process(supervisor.server.pid).children(recursive=True))
             psutil.Process(supervisor.server.pid).send_signal(signal.SIGKILL)
 
     supervisor._hear = kill  # type: ignore[method-assign]
     supervisor.do()
-    assert killed and all_end(killed)
+    assert killed and all_end(children)
     assert len(failures) <= 1 and all("its process died" in why for why in failures)
     assert supervisor.barren == 0 and not supervisor.waiting
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from waiting import PATIENCE
 
 import benchmark
 from benchmark.errors import DataError
@@ -134,6 +135,10 @@ def test_a_disk_that_is_full_leaves_no_claim_that_nobody_holds(tmp_path: Path, m
         pass
 
 
+def told_to_wait() -> None:
+    raise RuntimeError("somebody holds it")
+
+
 def run(code: str, folder: Path) -> subprocess.Popen[str]:
     begin = "import os, time; from pathlib import Path; from benchmark.system import claims\n"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -144,7 +149,7 @@ def run(code: str, folder: Path) -> subprocess.Popen[str]:
 
 def test_a_claim_ends_with_its_owner_however_it_dies(tmp_path: Path) -> None:
     killed = run("with claims.claimed(Path('key')): os.kill(os.getpid(), 9)", tmp_path)
-    assert killed.wait(60) == -9 and (tmp_path / "key-0").exists()
+    assert killed.wait(PATIENCE) == -9 and (tmp_path / "key-0").exists()
     with claimed(tmp_path / "key", nobody_waits):
         pass
 
@@ -155,7 +160,28 @@ def test_an_owner_that_was_taken_for_dead_is_told_to_end(tmp_path: Path) -> None
     )
     assert slow.stdout is not None and slow.stdout.readline() == "held\n"
     (tmp_path / "key-1").write_text("{}")
-    assert slow.wait(30) == -15
+    assert slow.wait(PATIENCE) == -15
+
+
+def test_who_looked_too_long_ago_takes_nothing_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look at a dead owner and one's own claim, another takes over and ends, and a third begins."""
+    assert run("with claims.claimed(Path('key')): os.kill(os.getpid(), 9)", tmp_path).wait(PATIENCE) == -9
+    create, calls = claims._create, list[Path]()
+
+    def late(file: Path) -> bool:
+        calls.append(file)
+        if len(calls) == 1:
+            assert create(tmp_path / "key-1")
+            (tmp_path / "key-0").unlink()
+            (tmp_path / "key-1").unlink()
+            assert create(tmp_path / "key-0")
+        return create(file)
+
+    monkeypatch.setattr(claims, "_create", late)
+    with pytest.raises(RuntimeError, match="somebody holds it"), claimed(tmp_path / "key", told_to_wait):
+        pass
+    assert calls == [tmp_path / "key-1"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["key-0"], "the third still holds it"
 
 
 def test_many_that_want_it_have_it_one_after_the_other(tmp_path: Path) -> None:
@@ -172,7 +198,7 @@ def test_many_that_want_it_have_it_one_after_the_other(tmp_path: Path) -> None:
     )
     (tmp_path / "n").write_text("0")
     many = [run(code, tmp_path) for _ in range(3)]
-    assert [one.wait(timeout=120) for one in many] == [0, 0, 0]
+    assert [one.wait(timeout=PATIENCE) for one in many] == [0, 0, 0]
     assert (tmp_path / "n").read_text() == "180"
 
 
