@@ -10,6 +10,7 @@ from pathlib import Path
 import answers
 import chosen
 import comparison
+import repetition
 from published import ROOT, Published, every, pooled
 
 from benchmark.metrics.base import Kind
@@ -262,5 +263,6 @@ PARTS: dict[str, Callable[[Published, Path, str], str]] = {
     "image-weights": lambda p, page, more: markdown_table(
         chosen.image_weights_table(ROOT / "results" / "trials" / more)
     ),
+    "repetition": lambda p, page, more: repetition.repetition(p.group, ROOT / "results" / "trials" / more),
     "settings": lambda p, page, more: chosen.written(p.group, ROOT / "results" / "trials" / more),
 }

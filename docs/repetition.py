@@ -1,0 +1,48 @@
+"""The same trainings on two machines: what a repetition in another precision changes (see docs/answers.md)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmark.report.group import Group, short_title
+from benchmark.report.render import markdown_table
+from benchmark.report.tables.table import ARROWS, Cell, Column, Row, Table
+from benchmark.results import ResultStore, RunRecord
+
+SHOWN = (
+    "kid_effnetlite0_128",
+    "precision_effnetlite0_128",
+    "recall_effnetlite0_128",
+    "translation_error_l1",
+    "share_of_the_way_l2",
+    "identity_retrieval_edges",
+)
+
+
+def repetition(g: Group, folder: Path) -> str:
+    """Markdown: for each method of both, at its default control, the value of ``folder`` and that of ``g``."""
+    others = {_place(r): r for r in ResultStore(folder).read_all()[0]}
+    pairs = [(others[_place(r)], r, line.base) for line in g.shown for r in line.records if _place(r) in others]
+    if not pairs:
+        raise LookupError(f"nothing of {folder} was run again")
+    rows = [
+        Row(label, tuple(Cell(_both(first, again, name)) for name in SHOWN), method=label)
+        for first, again, label in pairs
+    ]
+    columns = tuple(Column("", short_title(name), ARROWS[g.better(name)]) for name in SHOWN)
+    (where,) = {f"`{again.domain}`, seed {again.seed}" for _, again, _ in pairs}
+    words = " / ".join(_precision(r) for r in pairs[0][:2])
+    said = f"On {where}, at default controls: {words}."
+    return f"{markdown_table(Table('', columns, rows))}\n\n{said}"
+
+
+def _place(r: RunRecord) -> tuple[object, ...]:
+    return r.method, r.domain, r.seed, r.control
+
+
+def _both(first: RunRecord, again: RunRecord, name: str) -> str:
+    return " / ".join(f"{r.metrics[name].value:.3f}" for r in (first, again))
+
+
+def _precision(r: RunRecord) -> str:
+    return {"fp32": "float32", "bf16": "bfloat16"}[r.settings["train"]["precision"]]
