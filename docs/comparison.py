@@ -140,8 +140,19 @@ def summary(g: Group, found: Sequence[Finding]) -> list[str]:
             counts = [f"{sum(f.verdict == v for f in own)} {v}" for v in ("confirmed", "refuted", "undecided")]
             said.append(
                 f"- Claim {claim}, `{ours}`: **{word}{verdict(own)}** ({', '.join(counts)} of {len(own)} comparisons)."
+                f"{_decided(own, 'confirmed')}{_decided(own, 'refuted')}"
             )
     return said
+
+
+def _decided(own: Sequence[Finding], word: Verdict) -> str:
+    """`` Confirmed: error at equal KID (finetune, freezed); ...``, or nothing."""
+    rivals: dict[str, list[str]] = {}
+    for f in own:
+        if f.verdict == word:
+            rivals.setdefault(f.what, []).extend([f"`{f.rival}`"] if f.rival else [])
+    parts = [f"{what} ({', '.join(names)})" if names else what for what, names in rivals.items()]
+    return f" {word.capitalize()}: {'; '.join(parts)}." if parts else ""
 
 
 def _signed(value: float | None) -> str:

@@ -72,12 +72,18 @@ def rows(p: Published, page: Path, more: str) -> str:
 
 
 def overview(p: Published, page: Path, more: str) -> str:
-    """The report's own headline table."""
-    whole = headline(p.group)
+    """The report's own headline table, or those of its columns whose titles are in ``more``."""
+    whole = _only(headline(p.group), more.split(", ")) if more else headline(p.group)
     text = markdown_table(replace(whole, caption=(), legend=()))
     return "\n".join(
         [text, "", *_conditions(p, page), *(_code(line) for line in replace(whole, caption=("",)).words[1:])]
     )
+
+
+def _only(whole: Table, names: Sequence[str]) -> Table:
+    kept = [i for i, column in enumerate(whole.columns) if column.name in names]
+    rows = tuple(replace(row, cells=tuple(row.cells[i] for i in kept)) for row in whole.rows)
+    return replace(whole, columns=tuple(whole.columns[i] for i in kept), rows=rows)
 
 
 def picture(p: Published, page: Path, more: str) -> str:
@@ -118,6 +124,12 @@ def seeds(p: Published, page: Path, more: str) -> str:
         f"The seed alone moves a method's {name} by {min(found):.2g} to {max(found):.2g} (highest minus lowest of "
         f"{len(g.seeds)} seeds; {where})."
     )
+
+
+def verdict(p: Published, page: Path, more: str) -> str:
+    """A sentence per claim of docs/answers.md."""
+    g = pooled(every(p.group.records[0].suite, p.folder.parent))
+    return "\n".join(comparison.summary(g, answers.findings(g)))
 
 
 def verdicts(p: Published, page: Path, more: str) -> str:
@@ -259,6 +271,7 @@ PARTS: dict[str, Callable[[Published, Path, str], str]] = {
     "findings": findings,
     "seeds": seeds,
     "reals": reals,
+    "verdict": verdict,
     "verdicts": verdicts,
     "image-weights": lambda p, page, more: markdown_table(
         chosen.image_weights_table(ROOT / "results" / "trials" / more)

@@ -130,16 +130,31 @@ def _bytes(path: Path) -> bytes:
         raise MethodError(f"cannot be read: {error.strerror or error}.") from None
 
 
+class _Bytes(SourceLoader):
+    """A file as it was read: no bytecode of another version takes its place, and none is left behind."""
+
+    def __init__(self, path: Path, source: bytes) -> None:
+        self.path, self.source = path, source
+
+    def get_filename(self, fullname: str) -> str:
+        """Its path."""
+        return str(self.path)
+
+    def get_data(self, path: str | bytes) -> bytes:
+        """Its source."""
+        return self.source
+
+
 def _module_of(path: Path, source: bytes) -> ModuleType:
     """The module in a file, under a name of its own: no file can take the place of another's module."""
     name = f"benchmark_plugin_{path.stem}_{hashlib.sha256(bytes(path) + source).hexdigest()[:8]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or not isinstance(spec.loader, SourceLoader):
+    spec = importlib.util.spec_from_file_location(name, path, loader=_Bytes(path, source))
+    if path.suffix != ".py" or spec is None or spec.loader is None:
         raise MethodError("is no Python file; its name must end with .py.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # type hints of its classes are looked up there
     try:
-        exec(spec.loader.source_to_code(source, str(path)), module.__dict__)
+        spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise

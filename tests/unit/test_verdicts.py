@@ -169,7 +169,14 @@ def test_few_seeds_are_tested_by_domain_and_seed_and_called_preliminary() -> Non
 def test_a_whole_run_is_not_preliminary_and_its_unit_is_the_seed() -> None:
     g = world(0.05)
     found = answers.findings(g)
-    assert {len(f.values) for f in found} == {8} and "Preliminary" not in "\n".join(comparison.summary(g, found))
+    said = comparison.summary(g, found)
+    assert {len(f.values) for f in found} == {8} and "Preliminary" not in "\n".join(said)
+    for f in found:
+        (own,) = (line for line in said if line.startswith(f"- Claim {f.claim}, `{f.method}`: "))
+        decided = f"{f.what} (`{f.rival}`" if f.verdict != "undecided" and f.rival == "finetune" else ""
+        assert (f.what in own) or f.verdict == "undecided"
+        assert decided in own
+    assert {"confirmed", "refuted"} & {f.verdict for f in found}
 
 
 def test_what_failed_is_counted_and_leaves_the_run_preliminary() -> None:
