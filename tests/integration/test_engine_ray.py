@@ -13,10 +13,11 @@ import psutil
 import pytest
 from command_line import environment
 from engine_runs import SMALL, command, records, until
+from waiting import PATIENCE
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install '.[ray]'")
 
-RUN = (*SMALL, "--methods", "finetune,layer_swap,freezed", "--set", "train.kimg=0.4")
+RUN = (*SMALL, "--methods", "finetune,layer_swap,freezed", "--set", "train.kimg=2")
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +45,9 @@ def test_a_node_that_dies_in_the_middle_costs_no_record(cluster: Any, cache: Pat
             stderr=said,
         )
     until(lambda: len(list((out / "checkpoints").glob("*.progress"))) == 2 or driver.poll() is not None)
+    assert driver.poll() is None, "both trainings were over before a node could die in their middle"
     cluster.remove_node(second, allow_graceful=False)
-    assert driver.wait(600) == 0, (tmp_path / "said.txt").read_text("utf-8", "replace")
+    assert driver.wait(PATIENCE) == 0, (tmp_path / "said.txt").read_text("utf-8", "replace")
     assert records(out) == records(tmp_path / "local")
     assert first in cluster.worker_nodes
     assert not list((out / "locks").glob("*-*")) and not (out / "engine" / "ray.json").exists()
@@ -69,7 +71,7 @@ def test_cancel_tells_the_driver_and_jobs_save(cluster: Any, cache: Path, tmp_pa
     detached = command((*long, *engine, "--detach"), tmp_path, environment(cache))
     assert detached.returncode == 2 and "ray job submit" in detached.stderr
     assert "the driver ends its tasks" in command(("cancel", "res"), tmp_path, environment(cache)).stdout
-    _, said = driver.communicate(timeout=120)
+    _, said = driver.communicate(timeout=PATIENCE)
     assert driver.returncode == 1, said
     assert list(saved.glob("*.progress")) and not list((tmp_path / "res" / "locks").glob("*-*"))
-    assert psutil.wait_procs(everybody, timeout=30)[1] == []
+    assert psutil.wait_procs(everybody, timeout=PATIENCE)[1] == []
