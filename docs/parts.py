@@ -81,6 +81,9 @@ def overview(p: Published, page: Path, more: str) -> str:
 
 
 def _only(whole: Table, names: Sequence[str]) -> Table:
+    unknown = set(names) - {column.name for column in whole.columns}
+    if unknown:
+        raise LookupError(f"the headline table has no column {listed(sorted(unknown))}")
     kept = [i for i, column in enumerate(whole.columns) if column.name in names]
     rows = tuple(replace(row, cells=tuple(row.cells[i] for i in kept)) for row in whole.rows)
     return replace(whole, columns=tuple(whole.columns[i] for i in kept), rows=rows)
@@ -127,15 +130,14 @@ def seeds(p: Published, page: Path, more: str) -> str:
 
 
 def verdict(p: Published, page: Path, more: str) -> str:
-    """A sentence per claim of docs/answers.md."""
-    g = pooled(every(p.group.records[0].suite, p.folder.parent))
+    """How far the run is, and a sentence per claim of docs/answers.md and method."""
+    g = _all(p)
     return "\n".join(comparison.summary(g, answers.findings(g)))
 
 
 def verdicts(p: Published, page: Path, more: str) -> str:
     """What the records of all folders of the suite say to the claims of docs/answers.md."""
-    parts = every(p.group.records[0].suite, p.folder.parent)
-    g = pooled(parts)
+    parts, g = every(p.group.records[0].suite, p.folder.parent), _all(p)
     found = answers.findings(g)
     said = [*comparison.summary(g, found), "", markdown_table(comparison.table(found)), ""]
     return "\n".join([*said, *(line for part in parts for line in _conditions(part, page))])
@@ -161,6 +163,11 @@ def reals(p: Published, page: Path, more: str) -> str:
         count = next((m.n for m in told.values()), 0)
         parts.append(f"{count} training images of `{domain}` have {', '.join(words)}")
     return f"Suite `{p.group.records[0].suite}`: {'; '.join(parts)} (± standard error)."
+
+
+def _all(p: Published) -> Group:
+    """The records of all folders with the suite of this one."""
+    return pooled(every(p.group.records[0].suite, p.folder.parent))
 
 
 def _rows(g: Group, whole: Sequence[str]) -> Iterator[Line]:
@@ -276,6 +283,6 @@ PARTS: dict[str, Callable[[Published, Path, str], str]] = {
     "image-weights": lambda p, page, more: markdown_table(
         chosen.image_weights_table(ROOT / "results" / "trials" / more)
     ),
-    "repetition": lambda p, page, more: repetition.repetition(p.group, ROOT / "results" / "trials" / more),
+    "repetition": lambda p, page, more: repetition.repetition(_all(p), ROOT / "results" / "trials" / more),
     "settings": lambda p, page, more: chosen.written(p.group, ROOT / "results" / "trials" / more),
 }

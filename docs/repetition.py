@@ -6,7 +6,8 @@ from pathlib import Path
 
 from benchmark.report.group import Group, short_title
 from benchmark.report.render import markdown_table
-from benchmark.report.tables.table import ARROWS, Cell, Column, Row, Table
+from benchmark.report.sentences import listed
+from benchmark.report.tables.table import ARROWS, MISSING, Cell, Column, Row, Table
 from benchmark.results import ResultStore, RunRecord
 
 SHOWN = (
@@ -21,8 +22,9 @@ SHOWN = (
 
 def repetition(g: Group, folder: Path) -> str:
     """Markdown: for each method of both, at its default control, the value of ``folder`` and that of ``g``."""
-    others = {_place(r): r for r in ResultStore(folder).read_all()[0]}
-    pairs = [(others[_place(r)], r, line.base) for line in g.shown for r in line.records if _place(r) in others]
+    others = {_place(r): r for r in ResultStore(folder).read_all()[0] if r.status == "done"}
+    again = [(line.base, r) for line in g.shown for r in line.records if r.status == "done"]
+    pairs = [(others[_place(r)], r, base) for base, r in again if _place(r) in others]
     if not pairs:
         raise LookupError(f"nothing of {folder} was run again")
     rows = [
@@ -30,7 +32,7 @@ def repetition(g: Group, folder: Path) -> str:
         for first, again, label in pairs
     ]
     columns = tuple(Column("", short_title(name), ARROWS[g.better(name)]) for name in SHOWN)
-    (where,) = {f"`{again.domain}`, seed {again.seed}" for _, again, _ in pairs}
+    where = listed(sorted({f"`{r.domain}` with seed {r.seed}" for _, r, _ in pairs}))
     words = " / ".join(_precision(r) for r in pairs[0][:2])
     said = f"On {where}, at default controls: {words}."
     return f"{markdown_table(Table('', columns, rows))}\n\n{said}"
@@ -41,7 +43,8 @@ def _place(r: RunRecord) -> tuple[object, ...]:
 
 
 def _both(first: RunRecord, again: RunRecord, name: str) -> str:
-    return " / ".join(f"{r.metrics[name].value:.3f}" for r in (first, again))
+    values = [r.metrics[name].value if name in r.metrics else None for r in (first, again)]
+    return " / ".join(MISSING if v is None else f"{v:.3f}" for v in values)
 
 
 def _precision(r: RunRecord) -> str:

@@ -18,8 +18,10 @@ from urllib3.util import parse_url
 from benchmark.errors import DataError
 
 GONE = (401, 403, 404, 410, 451)
-EMBEDDING = tuple(map(ipaddress.IPv6Network, ("::/96", "::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48")))
-"""Networks whose last four bytes are an address of IPv4: compatible, mapped, and translated ones (RFC 6052, 8215)."""
+EMBEDDING = tuple(map(ipaddress.IPv6Network, ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96")))
+"""Networks whose last four bytes are an address of IPv4: compatible, mapped, and translated ones (RFC 7915, 6052)."""
+UNICAST = ipaddress.IPv6Network("2000::/3")
+"""All addresses of IPv6 that are given out for the whole Internet."""
 SIZE = r"[0-9]{1,18}"
 """A number of bytes in a header."""
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -51,8 +53,8 @@ def require_public(url: str, said: str) -> None:
     A name that cannot be looked up here passes: a proxy may know it. `said`: who names the address.
     """
     for address in _addresses(_host(url)):
-        site_local = isinstance(address, ipaddress.IPv6Address) and address.is_site_local
-        if not address.is_global or address.is_multicast or site_local:
+        elsewhere = isinstance(address, ipaddress.IPv6Address) and address not in UNICAST
+        if not address.is_global or address.is_multicast or elsewhere:
             raise PrivateAddress(
                 f"{said} {url}, which is an address of this machine or its network ({address}); if that is intended, "
                 "add --local-addresses to datasets fetch"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import os
 import re
 import sys
 from collections import Counter
@@ -101,7 +102,10 @@ def _module(plugin: str) -> ModuleType:
     if not _is_file(plugin):
         found = _tried(plugin, None, b"")
     elif not path.is_file():
-        raise MethodError("does not exist; give the path of a .py file or the name of a module.")
+        found = "is no file" if path.exists() else "does not exist"
+        raise MethodError(f"{found}; give the path of a .py file or the name of a module.")
+    elif path.suffix != ".py":
+        raise MethodError("is no Python file; its name must end with .py.")
     else:
         found = _tried(plugin, path.resolve(), _bytes(path))
     if isinstance(found, MethodError):
@@ -141,16 +145,15 @@ class _Bytes(SourceLoader):
         return str(self.path)
 
     def get_data(self, path: str | bytes) -> bytes:
-        """Its source."""
-        return self.source
+        """Its source, or a file that it asks for."""
+        return self.source if os.fsdecode(path) == str(self.path) else Path(os.fsdecode(path)).read_bytes()
 
 
 def _module_of(path: Path, source: bytes) -> ModuleType:
     """The module in a file, under a name of its own: no file can take the place of another's module."""
     name = f"benchmark_plugin_{path.stem}_{hashlib.sha256(bytes(path) + source).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path, loader=_Bytes(path, source))
-    if path.suffix != ".py" or spec is None or spec.loader is None:
-        raise MethodError("is no Python file; its name must end with .py.")
+    assert spec is not None and spec.loader is not None, "it has the loader that it was given"
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # type hints of its classes are looked up there
     try:

@@ -126,17 +126,36 @@ def _acquire(path: Path, waiting: Callable[[], None]) -> int:
         newest = _newest(path)
         if newest is None or _abandoned(path, newest):
             number = 0 if newest is None else newest + 1
-            if _create(_file(path, number)):
-                # The claim before this one must still be there: others may have taken over and ended since the look.
-                if _newest(path) == number and (newest is None or _abandoned(path, newest)):
-                    return number
-                _file(path, number).unlink(missing_ok=True)
+            me = Owner()
+            if _create(_file(path, number), me) and _confirmed(path, number, me):
+                return number
             continue
         if not told:
             told = True
             waiting()
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_LOOK)
+
+
+def _confirmed(path: Path, number: int, me: Owner) -> bool:
+    """Whether one's new claim is the newest, and the one before it still there and abandoned; else it is removed.
+
+    Since the look at the claim before, others may have taken over and ended; if they did so since one's own claim was
+    made, for want of a sign of life, even its file is another's.
+    """
+    file, good = _file(path, number), False
+    try:
+        good = _newest(path) == number and (number == 0 or _abandoned(path, number - 1)) and _is_of(file, me)
+    finally:
+        if not good and _is_of(file, me):
+            file.unlink(missing_ok=True)
+    return good
+
+
+def _is_of(file: Path, me: Owner) -> bool:
+    """Whether a claim is there and names nobody else."""
+    found = _read(file)
+    return found is not None and (found[0] == me or not found[0].machine)
 
 
 def _abandoned(path: Path, number: int) -> bool:
@@ -168,7 +187,7 @@ def _time_of(path: Path) -> float:
         probe.unlink(missing_ok=True)
 
 
-def _create(file: Path) -> bool:
+def _create(file: Path, me: Owner) -> bool:
     """Whether the file is ours; it was not there before."""
     try:
         made = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
@@ -180,7 +199,7 @@ def _create(file: Path) -> bool:
         raise
     try:
         with os.fdopen(made, "wb") as stream:
-            stream.write(json.dumps(asdict(Owner())).encode())
+            stream.write(json.dumps(asdict(me)).encode())
             stream.flush()
             os.fsync(stream.fileno())
     except BaseException:  # a full disk, say: nobody holds what nobody can read
@@ -190,13 +209,15 @@ def _create(file: Path) -> bool:
 
 
 def _beat(path: Path, mine: int, over: threading.Event) -> None:
+    seen = mine
     while not over.wait(BEAT):
         with suppress(OSError):
             os.utime(_file(path, mine))
         newest = _newest(path)
-        if newest is not None and newest > mine:
+        if newest is not None and newest > mine and newest == seen:  # twice: who comes too late leaves at once
             os.kill(os.getpid(), signal.SIGTERM)
             return
+        seen = mine if newest is None else newest
 
 
 def _read(file: Path) -> tuple[Owner, float] | None:

@@ -30,8 +30,12 @@ def test_pages_state_the_numbers_of_the_records(page: Path) -> None:
 
 def test_the_first_screen_states_no_number_of_a_run_by_hand() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
-    section = readme.partition("## What comes out\n")[2].partition("\n## ")[0]
-    assert len(measured.REGION.findall(section)) == 3
+    sections = [
+        readme.partition(f"## {title}\n")[2].partition("\n## ")[0]
+        for title in ("What it has found so far", "What comes out")
+    ]
+    assert [len(measured.REGION.findall(section)) for section in sections] == [3, 3]
+    section = "\n".join(sections)
     assert not re.findall(r"\d+\.\d+|\d+ %|\d+ seeds?|20\d\d-", measured.REGION.sub("", section))
 
 
@@ -83,6 +87,7 @@ def test_what_a_region_asks_for_in_vain_is_named(tmp_path: Path) -> None:
         ("tabel smoke", "tabel"),
         ("table smok", "smok"),
         ("picture smoke d", "no drawing grid_d.png"),
+        ("overview smoke KID, eror", "no column eror"),
     ):
         with pytest.raises(LookupError, match=re.escape(said)):
             measured.made_again(f"<!-- numbers: {region} -->\n<!-- end -->\n", ROOT / "README.md", tmp_path)

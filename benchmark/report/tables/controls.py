@@ -6,8 +6,8 @@ For each method, domain and seed, along the grid of the control:
 - unevenness: largest step over mean step; 1 is perfectly even.
 - directness: net change of the distance to the source over the sum of its changes; 1 is monotone, 0 comes back.
 
-A control that moves by less than twice the standard error over images has neither: largest over mean of rounding
-errors says nothing.
+A control that changes the images by less than twice the standard error over them has neither: largest over mean of
+rounding errors says nothing.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def _caption(group: Group, quiet: list[str]) -> tuple[str, ...]:
     if quiet:
         still_ones = ", ".join(quiet)
         said.append(
-            f"{MISSING}: the control moves by less than twice the standard error over images, so it has no shape "
-            f"({still_ones})."
+            f"{MISSING}: the control changes the images by less than twice the standard error over them, so it has no "
+            f"shape ({still_ones})."
         )
     return tuple(said)

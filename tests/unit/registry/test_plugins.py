@@ -209,6 +209,24 @@ def test_what_is_not_there_is_said(given: str, name: str, reason: str) -> None:
         catalogue([given])[name].load()
 
 
+def test_what_is_no_python_is_said(tmp_path: Path) -> None:
+    (tmp_path / "folder.py").mkdir()
+    (tmp_path / "weights.bin").write_bytes(b"\0" * 9)
+    (tmp_path / "latin.py").write_bytes(b"name = '\xe9'\n")
+    for name, reason in (("folder", "is no file"), ("weights", "is no Python file"), ("latin", "SyntaxError")):
+        (path,) = tmp_path.glob(f"{name}.*")
+        with pytest.raises(MethodError, match=reason):
+            catalogue([str(path)])[name].load()
+
+
+def test_a_plugin_finds_the_data_beside_it(plugin: Path) -> None:
+    """As `pkgutil.get_data` does: by the loader of the module."""
+    (plugin.parent / "more.txt").write_text("left")
+    more = "from pathlib import Path\nMORE = __loader__.get_data(str(Path(__file__).parent / 'more.txt')).decode()\n"
+    plugin.write_text(GOOD + more)
+    assert sys.modules[find_method("mine", [str(plugin)]).__module__].MORE == "left"
+
+
 def test_nobody_takes_the_name_of_another(plugin: Path, tmp_path: Path) -> None:
     plugin.write_text(GOOD.replace("mine", "finetune"))
     with pytest.raises(ConfigError, match=r"mine.py: its method finetune has the name of another \(shelf\)"):

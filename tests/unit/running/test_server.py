@@ -85,7 +85,7 @@ def test_a_server_that_is_killed_costs_the_job_in_hand(run: Run) -> None:
 
     supervisor._hear = kill  # type: ignore[method-assign]
     supervisor.do()
-    assert killed and all_end(children)
+    assert killed and children and all_end(children)
     assert len(failures) <= 1 and all("its process died" in why for why in failures)
     assert supervisor.barren == 0 and not supervisor.waiting
 

@@ -168,14 +168,14 @@ def test_who_looked_too_long_ago_takes_nothing_over(tmp_path: Path, monkeypatch:
     assert run("with claims.claimed(Path('key')): os.kill(os.getpid(), 9)", tmp_path).wait(PATIENCE) == -9
     create, calls = claims._create, list[Path]()
 
-    def late(file: Path) -> bool:
+    def late(file: Path, me: Owner) -> bool:
         calls.append(file)
         if len(calls) == 1:
-            assert create(tmp_path / "key-1")
+            assert create(tmp_path / "key-1", Owner())
             (tmp_path / "key-0").unlink()
             (tmp_path / "key-1").unlink()
-            assert create(tmp_path / "key-0")
-        return create(file)
+            assert create(tmp_path / "key-0", Owner())
+        return create(file, me)
 
     monkeypatch.setattr(claims, "_create", late)
     with pytest.raises(RuntimeError, match="somebody holds it"), claimed(tmp_path / "key", told_to_wait):
