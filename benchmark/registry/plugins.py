@@ -102,8 +102,8 @@ def _module(plugin: str) -> ModuleType:
     if not _is_file(plugin):
         found = _tried(plugin, None, b"")
     elif not path.is_file():
-        found = "is no file" if path.exists() else "does not exist"
-        raise MethodError(f"{found}; give the path of a .py file or the name of a module.")
+        what = "is no file" if path.exists() else "does not exist"
+        raise MethodError(f"{what}; give the path of a .py file or the name of a module.")
     elif path.suffix != ".py":
         raise MethodError("is no Python file; its name must end with .py.")
     else:
