@@ -101,7 +101,7 @@ def image_weights_table(folder: Path) -> Table:
             weight = str(given_fields(r.method).get("image_weight", "auto"))
             ends.setdefault((r.domain, weight), {})[float(r.control or 0)] = r
     rows = [
-        Row(f"{domain}", (Cell(weight), *(_from_to(own[0], own[1], name) for name in MOVED)))
+        Row(f"{domain}", (Cell(weight), *(both(own[0], own[1], name, " to ") for name in MOVED)))
         for (domain, weight), own in sorted(ends.items(), key=lambda entry: (entry[0][0], _order(entry[0][1])))
     ]
     titles = ("image weight", "KID", "distance to the source", "share of the way", "identity kept")
@@ -112,10 +112,10 @@ def _order(weight: str) -> float:
     return float("inf") if weight == "auto" else float(weight)
 
 
-def _from_to(start: RunRecord, end: RunRecord, name: str) -> Cell:
-    """A metric at noise 0 and at noise 1; empty where the domain does not have it."""
-    values = [r.metrics[name].value if name in r.metrics else None for r in (start, end)]
-    return Cell("" if None in values else " to ".join(f"{value:.3f}" for value in values))
+def both(one: RunRecord, other: RunRecord, name: str, between: str) -> Cell:
+    """A metric of two records; empty where one does not have it."""
+    values = [r.metrics[name].value if name in r.metrics else None for r in (one, other)]
+    return Cell("" if None in values else between.join(f"{value:.3f}" for value in values))
 
 
 def _number(value: float | None) -> Cell:

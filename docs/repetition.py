@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from chosen import both
+
 from benchmark.report.group import Group, short_title
 from benchmark.report.render import markdown_table
 from benchmark.report.sentences import listed
-from benchmark.report.tables.table import ARROWS, MISSING, Cell, Column, Row, Table
+from benchmark.report.tables.table import ARROWS, Column, Row, Table
 from benchmark.results import ResultStore, RunRecord
 
 SHOWN = (
@@ -28,7 +30,7 @@ def repetition(g: Group, folder: Path) -> str:
     if not pairs:
         raise LookupError(f"nothing of {folder} was run again")
     rows = [
-        Row(label, tuple(Cell(_both(first, again, name)) for name in SHOWN), method=label)
+        Row(label, tuple(both(first, again, name, " / ") for name in SHOWN), method=label)
         for first, again, label in pairs
     ]
     columns = tuple(Column("", short_title(name), ARROWS[g.better(name)]) for name in SHOWN)
@@ -40,11 +42,6 @@ def repetition(g: Group, folder: Path) -> str:
 
 def _place(r: RunRecord) -> tuple[object, ...]:
     return r.method, r.domain, r.seed, r.control
-
-
-def _both(first: RunRecord, again: RunRecord, name: str) -> str:
-    values = [r.metrics[name].value if name in r.metrics else None for r in (first, again)]
-    return " / ".join(MISSING if v is None else f"{v:.3f}" for v in values)
 
 
 def _precision(r: RunRecord) -> str:

@@ -209,7 +209,7 @@ def _create(file: Path, me: Owner) -> bool:
 
 
 def _beat(path: Path, mine: int, over: threading.Event) -> None:
-    seen = mine
+    seen: int | None = None
     while not over.wait(BEAT):
         with suppress(OSError):
             os.utime(_file(path, mine))
@@ -217,7 +217,7 @@ def _beat(path: Path, mine: int, over: threading.Event) -> None:
         if newest is not None and newest > mine and newest == seen:  # twice: who comes too late leaves at once
             os.kill(os.getpid(), signal.SIGTERM)
             return
-        seen = mine if newest is None else newest
+        seen = newest
 
 
 def _read(file: Path) -> tuple[Owner, float] | None:
