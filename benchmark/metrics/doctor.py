@@ -26,8 +26,9 @@ from benchmark.metrics import list_metrics
 from benchmark.metrics.base import STAND_IN, Images
 from benchmark.metrics.evaluator import Evaluator
 from benchmark.metrics.known_answers import Check, balanced, close, clustered, compared, known_answers, same, walked
-from benchmark.metrics.networks.features import FeatureNetwork, images_to_features, resize
+from benchmark.metrics.networks.features import FeatureNetwork, images_to_features
 from benchmark.metrics.networks.perceptual import PerceptualNetwork, images_to_distances
+from benchmark.metrics.networks.resizing import resize
 from benchmark.metrics.networks.weight_files import NETWORK_FILES, WEIGHT_FILES, WeightFile, locate
 from benchmark.metrics.sampling import to_uint8
 from benchmark.results import Doctor

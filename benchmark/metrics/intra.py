@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmark.metrics.base import Images, Score
-from benchmark.metrics.catalogue import CENTRES
+from benchmark.metrics.families import CENTRES
 from benchmark.metrics.networks.features import full_precision, to_tensor
 from benchmark.metrics.networks.finite import require_finite
 from benchmark.metrics.networks.perceptual import PerceptualNetwork, images_to_distances

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from benchmark.errors import DataError
 from benchmark.metrics.base import NO_TRAINING, Kind, MetricInfo, OwnFormula, Score
-from benchmark.metrics.catalogue import NEIGHBOURS
+from benchmark.metrics.families import NEIGHBOURS
 from benchmark.metrics.formulas.clip_mmd import features_to_cmmd
 from benchmark.metrics.formulas.fd_infinity import fd_with_std_error, features_to_fd_infinity
 from benchmark.metrics.formulas.kid import features_to_kid

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from benchmark.metrics.base import Kind, MetricInfo
-from benchmark.metrics.catalogue import NEIGHBOURS
+from benchmark.metrics.families import NEIGHBOURS
 from benchmark.metrics.formulas.fd_infinity import AT_LEAST
 from benchmark.metrics.formulas.neighbours import HELD_OUT_AT_LEAST
 

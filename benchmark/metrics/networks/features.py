@@ -10,7 +10,6 @@ import hashlib
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +17,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from benchmark.metrics.base import Images
 from benchmark.metrics.networks.finite import require_finite
+from benchmark.metrics.networks.folding import fold_batch_norm
+from benchmark.metrics.networks.resizing import CLIP, IMAGENET, clean_resize, resize, standardised
 from benchmark.metrics.networks.shift_tolerant import ShiftTolerantVgg
 from benchmark.metrics.networks.vit import VisionTransformer, clip_state, dinov2_state
 from benchmark.metrics.networks.weight_files import OWN_NETWORKS
-from benchmark.system.pool import cores
-
-IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-CLIP = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-"""Mean and standard deviation of the channels, 0 to 1, by which published networks scale."""
 
 
 class FeatureNetwork(nn.Module):
@@ -57,7 +51,7 @@ class EfficientNetLite0(FeatureNetwork):
 
         net: Any = EfficientNet.from_name("efficientnet-lite0", image_size=self.px)
         net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-        self.net: Any = _fold(net.eval())
+        self.net: Any = fold_batch_norm(net.eval())
 
     def forward(self, images: Tensor) -> Tensor:
         x = (resize(images, self.px) - 127) / 128
@@ -204,39 +198,6 @@ def fingerprint(net: FeatureNetwork, hashes: list[str]) -> str:
     return "/".join([type(net).__name__, str(net.preprocessing), *hashes])
 
 
-def resize(images: Tensor, px: int) -> Tensor:
-    """uint8 [n, 3, R, R] to float32 [n, 3, px, px] in 0..255, antialiased bicubic without rounding."""
-    x = images.float()
-    if x.shape[-1] == px:
-        return x
-    x = F.interpolate(x, size=(px, px), mode="bicubic", antialias=True, align_corners=False)
-    return x.clamp_(0, 255)
-
-
-def standardised(x: Tensor, mean_and_std: tuple[tuple[float, ...], tuple[float, ...]]) -> Tensor:
-    """float [n, 3, px, px] in 0..255 to zero mean and unit variance per channel of the network's training set."""
-    mean, std = (torch.tensor(values, device=x.device)[:, None, None] for values in mean_and_std)
-    return (x / 255 - mean) / std
-
-
-def clean_resize(images: Tensor, px: int) -> Tensor:
-    """uint8 [n, 3, R, R] to float32 [n, 3, px, px] in 0..255, exactly as clean-fid's mode "clean" does it.
-
-    That is Pillow's antialiased bicubic, channel by channel in float, clipped and not rounded. `resize` differs from it
-    by less than 0.01 of 255, and takes about a third of the time, for networks with no published numbers to match.
-    """
-    planes = images.flatten(0, 1).cpu().numpy().astype(np.float32)
-    out = np.empty((len(planes), px, px), np.float32)
-
-    def scale(i: int) -> None:
-        plane = Image.fromarray(planes[i]).resize((px, px), Image.Resampling.BICUBIC)
-        np.clip(np.asarray(plane), 0, 255, out=out[i])
-
-    with ThreadPoolExecutor(cores()) as pool:  # Pillow scales outside of the interpreter lock
-        list(pool.map(scale, range(len(planes))))
-    return torch.from_numpy(out).view(len(images), 3, px, px).to(images.device)
-
-
 def images_to_features(
     net: FeatureNetwork,
     images: Images,
@@ -284,29 +245,3 @@ def full_precision() -> Iterator[None]:
         torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
     ):
         yield
-
-
-def _fold(net: Any) -> Any:
-    """Fold batch norm and even padding into the convolutions; with channels_last four times faster on a CPU."""
-    pairs = (
-        ("_conv_stem", "_bn0"),
-        ("_conv_head", "_bn1"),
-        ("_expand_conv", "_bn0"),
-        ("_depthwise_conv", "_bn1"),
-        ("_project_conv", "_bn2"),
-    )
-    for block in list(net.modules()):
-        for conv_name, norm_name in pairs:
-            if hasattr(block, conv_name):
-                conv = fuse_conv_bn_eval(getattr(block, conv_name), getattr(block, norm_name))
-                setattr(block, conv_name, _fold_padding(conv))
-                setattr(block, norm_name, nn.Identity())
-    return net.to(memory_format=torch.channels_last)
-
-
-def _fold_padding(conv: Any) -> Any:
-    pad = conv.static_padding
-    if isinstance(pad, nn.ZeroPad2d) and len(set(pad.padding)) == 1:
-        conv.padding = (pad.padding[0], pad.padding[0])
-        conv.static_padding = nn.Identity()
-    return conv

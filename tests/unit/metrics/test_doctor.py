@@ -29,8 +29,9 @@ from benchmark.metrics.formulas.sliced import features_to_mind
 from benchmark.metrics.formulas.vendi import features_to_vendi
 from benchmark.metrics.intra import images_to_intra, intra
 from benchmark.metrics.known_answers import EXAMPLES, Check, close, clustered, compared
-from benchmark.metrics.networks.features import EfficientNetLite0, FeatureNetwork, RandConv, resize
+from benchmark.metrics.networks.features import EfficientNetLite0, FeatureNetwork, RandConv
 from benchmark.metrics.networks.perceptual import PerceptualNetwork, RandConvDistance, StLpips
+from benchmark.metrics.networks.resizing import resize
 from benchmark.metrics.networks.weight_files import WEIGHT_FILES
 from benchmark.metrics.paired import Comparison, comparisons
 from benchmark.metrics.pooled import features_to_scores

@@ -21,9 +21,9 @@ from benchmark.metrics.networks.features import (
     FeatureNetwork,
     images_to_features,
     load_feature_network,
-    resize,
 )
 from benchmark.metrics.networks.perceptual import Lpips, PerceptualNetwork, images_to_distances, load_perceptual_network
+from benchmark.metrics.networks.resizing import resize
 from benchmark.metrics.networks.torchvision_guard import declare_missing_operators
 from benchmark.metrics.networks.weight_files import WEIGHT_FILES, locate
 

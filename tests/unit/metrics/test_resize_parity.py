@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmark.metrics.networks.features import Inception, clean_resize, images_to_features
+from benchmark.metrics.networks.features import Inception, images_to_features
+from benchmark.metrics.networks.resizing import clean_resize
 from benchmark.metrics.networks.torchvision_guard import declare_missing_operators
 from benchmark.metrics.sampling import to_uint8
 
