@@ -63,13 +63,13 @@ def preservation(g: Group, ours: str) -> Iterator[Finding]:
         for rival in RIVALS:
             mine, theirs = ({d: paths(g, who, d, metric) for d in domains} for who in (ours, rival))
             at = {(d, s): _over(gain(mine[d].get(s), theirs[d].get(s)), unit[d]) for d in domains for s in g.seeds}
-            family.append(finding(g, "1 preservation", ours, rival, f"{_name(kind)} at equal KID", at, domains))
+            family.append(finding(g, "1 preservation", ours, rival, f"{_less(kind)} at equal KID", at, domains))
         yield from tested(family)
     family = []
     for rival in RIVALS:
         areas = {who: {(d, s): a for d in g.domains for s, a in dominated(g, who, d).items()} for who in (ours, rival)}
         at = {place: _minus(areas[ours].get(place), areas[rival].get(place)) for place in areas[ours]}
-        family.append(finding(g, "1 preservation", ours, rival, "dominated area", at, g.domains))
+        family.append(finding(g, "1 preservation", ours, rival, "larger dominated area", at, g.domains))
     yield from tested(family)
 
 
@@ -81,13 +81,14 @@ def control(g: Group, ours: str) -> Iterator[Finding]:
         ways = {(d, s): _way(g, line, d, share, s) for d in known for s in g.seeds}
         rise = {place: way[-1] - way[0] - LEAST_RISE if way else None for place, way in ways.items()}
         least = {place: min(b - a for a, b in pairwise(way)) if way else None for place, way in ways.items()}
-        yield from tested([finding(g, "2 control", ours, "", f"share of the way rises by {LEAST_RISE}", rise, known)])
-        yield from tested([finding(g, "2 control", ours, "", "share of the way, smallest step", least, known)])
+        far = f"share of the way rises by more than {LEAST_RISE}"
+        yield from tested([finding(g, "2 control", ours, "", far, rise, known)])
+        yield from tested([finding(g, "2 control", ours, "", "share of the way rises at each step", least, known)])
     uneven = {who: unevenness(g, who) for who in (ours, *CONTROLLED)}
     family = []
     for rival in CONTROLLED:
         at = {(d, s): _minus(uneven[rival].get((d, s)), uneven[ours].get((d, s))) for d in g.domains for s in g.seeds}
-        family.append(finding(g, "2 control", ours, rival, "unevenness of the steps", at, g.domains))
+        family.append(finding(g, "2 control", ours, rival, "more even steps", at, g.domains))
     yield from tested(family)
 
 
@@ -102,9 +103,7 @@ def realism(g: Group, ours: str) -> Iterator[Finding]:
     family = []
     closed = {who: _closed(g, x) for who, x in ((ours, line), ("finetune", plain))}
     at = {place: _minus(v, closed["finetune"].get(place), MARGIN) for place, v in closed[ours].items()}
-    family.append(
-        finding(g, "3 realism", ours, "finetune", f"gap closed in KID, worse by at most {MARGIN}", at, g.domains)
-    )
+    family.append(finding(g, "3 realism", ours, "finetune", f"KID gap closed, at most {MARGIN} less", at, g.domains))
     kinds: tuple[Kind, ...] = ("precision", "recall")
     for kind in kinds:
         metric = metric_of(g.records, kind)
@@ -112,7 +111,7 @@ def realism(g: Group, ours: str) -> Iterator[Finding]:
             values = {d: (g.values(line, d, metric), g.values(plain, d, metric)) for d in g.domains}
             able = [d for d, (_, theirs) in values.items() if (_mean(theirs) or 0) >= LEAST_REAL]
             at = {(d, s): _minus(a.get(s), b.get(s), MARGIN) for d, (a, b) in values.items() for s in g.seeds}
-            what = f"{kind}, worse by at most {MARGIN}, on {len(able)} of {len(g.domains)} domains"
+            what = f"{kind}, at most {MARGIN} less, on {len(able)} of {len(g.domains)} domains"
             family.append(finding(g, "3 realism", ours, "finetune", what, at, able))
     yield from tested(family)
 
@@ -228,9 +227,9 @@ def _minus(a: float | None, b: float | None, plus: float = 0.0) -> float | None:
     return None if a is None or b is None else a - b + plus
 
 
-def _name(kind: Kind) -> str:
-    names: dict[str, str] = {"translation_error_l1": "error", "identity_retrieval": "identity lost"}
-    return names.get(kind, "distance to the source")
+def _less(kind: Kind) -> str:
+    names: dict[str, str] = {"translation_error_l1": "lower error", "identity_retrieval": "more identity kept"}
+    return names.get(kind, "nearer to the source")
 
 
 def main(folders: Sequence[str]) -> None:

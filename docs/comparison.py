@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Literal
 
 from benchmark.report.group import Group
+from benchmark.report.sentences import listed
 from benchmark.report.statistics.paired import holm, paired
 from benchmark.report.statistics.power import detectable_difference
 from benchmark.report.tables.table import MISSING, Cell, Column, Row, Table, spread
@@ -128,30 +129,32 @@ def summary(g: Group, found: Sequence[Finding]) -> list[str]:
     said, word = [], ""
     if preliminary(g):
         word, done = "preliminary: ", pairs(g)
-        each = ", ".join(f"{len(own)} on {domain}" for domain, own in done.items())
+        each = listed([f"{len(own)} on {domain}" for domain, own in done.items()])
         said += [
-            f"**Preliminary:** of {SEEDS} seeds on each of {len(done)} domains, these are complete: {each}. "
-            "Each pair of domain and seed is one unit of the tests.",
+            f"**Preliminary:** {SEEDS} seeds per domain are planned; complete so far: {each}. "
+            "Until all are, each pair of domain and seed is one unit of the tests.",
             "",
         ]
     for claim in dict.fromkeys(f.claim for f in found):
+        number, _, title = claim.partition(" ")
         for ours in dict.fromkeys(f.method for f in found if f.claim == claim):
             own = [f for f in found if (f.claim, f.method) == (claim, ours)]
             counts = [f"{sum(f.verdict == v for f in own)} {v}" for v in ("confirmed", "refuted", "undecided")]
             said.append(
-                f"- Claim {claim}, `{ours}`: **{word}{verdict(own)}** ({', '.join(counts)} of {len(own)} comparisons)."
+                f"- Claim {number} ({title}), `{ours}`: **{word}{verdict(own)}** "
+                f"({', '.join(counts)} of {len(own)} comparisons)."
                 f"{_decided(own, 'confirmed')}{_decided(own, 'refuted')}"
             )
     return said
 
 
 def _decided(own: Sequence[Finding], word: Verdict) -> str:
-    """`` Confirmed: error at equal KID (finetune, freezed); ...``, or nothing."""
+    """`` Confirmed: lower error at equal KID (against finetune, freezed); ...``, or nothing."""
     rivals: dict[str, list[str]] = {}
     for f in own:
         if f.verdict == word:
             rivals.setdefault(f.what, []).extend([f"`{f.rival}`"] if f.rival else [])
-    parts = [f"{what} ({', '.join(names)})" if names else what for what, names in rivals.items()]
+    parts = [f"{what} (against {', '.join(names)})" if names else what for what, names in rivals.items()]
     return f" {word.capitalize()}: {'; '.join(parts)}." if parts else ""
 
 

@@ -24,6 +24,7 @@ from benchmark.report.tables.headline import headline
 from benchmark.report.tables.metrics import column_digits, metric_cells
 from benchmark.report.tables.ranking import ordered
 from benchmark.report.tables.table import ARROWS, Cell, Column, Footnotes, Row, Table, mean_text
+from benchmark.report.tables.ways import way_title
 from benchmark.results.reals import read_reals
 
 KNOWN: tuple[Kind, ...] = ("kid", "translation_error_l1", "share_of_the_way", "identity_retrieval")
@@ -42,10 +43,10 @@ def table(p: Published, page: Path, more: str) -> str:
     columns, cells, legend = list[Column](), list[list[Cell]](), dict[str, None]()
     for domain in g.domains:
         for metric in _metrics(g, domain):
-            columns.append(Column(domain, short_title(metric), ARROWS[g.better(metric)]))
+            columns.append(Column(domain, way_title(metric), ARROWS[g.better(metric)]))
             cells.append(metric_cells(g, domain, metric, shown, notes, noted=False)[0])
             m = g.examples[domain, metric]
-            legend[f"{short_title(metric)} `{metric}` (N = {m.n})"] = None
+            legend[f"{way_title(metric)} `{metric}` (N = {m.n})"] = None
     rows = [
         Row(_label(g, line), tuple(c[i] for c in cells), line.zero_step, method="" if line.zero_step else line.base)
         for i, line in enumerate(shown)
@@ -95,12 +96,12 @@ def picture(p: Published, page: Path, more: str) -> str:
     if not method:
         name, text = (
             f"grid_{slug(domain)}.png",
-            f"Same latents down each column on {domain}: source, one row per method",
+            f"The same latent in each column, on {domain}: the source, then one row per method",
         )
     else:
         base = next(x.base for x in p.group.lines if x.records[0].method == method)
         name = f"controls_{slug(domain)}__{slug(base)}.png"
-        text = f"Same latents down each column: source, {base} on {domain} along its control, real images of the target"
+        text = f"{base} on {domain} along its control, a latent in each column; first row: source, last: real images"
     if not (p.folder / "figures" / name).is_file():
         raise LookupError(f"{p.folder.name} has no drawing {name}")
     return f"![{text}]({p.link(f'figures/{name}', page)})"
@@ -233,8 +234,8 @@ def _of_source(g: Group) -> Iterator[str]:
         kept += [f"{_text(g, domain, identity, same)} on {domain}"] if same and identity else []
     if left:
         more = f"; identity kept is {listed(kept)}" if kept else ""
-        said = f"{short_title(g.fidelity)} that {g.plain.base} leaves, relative to the untouched source"
-        yield f"{said}: {listed(left)}{more}."
+        name = short_title(g.fidelity)
+        yield f"{g.plain.base} leaves this share of the untouched source's {name}: {listed(left)}{more}."
 
 
 def _ways(g: Group) -> Iterator[str]:

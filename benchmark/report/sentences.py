@@ -199,8 +199,8 @@ def _ranks(group: Group) -> str:
     parts = [f"{listed(a)} {'rank' if len(a) > 1 else 'ranks'} above {listed([*b])}" for b, a in pairs.items()]
     name = short_title(order.metric)
     return (
-        f"Significant differences in {name} rank over {order.test.blocks} (domain, seed) blocks, which are not "
-        f"independent: {'; '.join(parts)}."
+        f"Mean ranks in {name} that differ significantly ({order.test.blocks} (domain, seed) blocks, which are not "
+        f"independent): {'; '.join(parts)}."
         if parts
         else ""
     )
@@ -236,7 +236,7 @@ def _equal(group: Group) -> str:
             count = nearer if side else len(own) - nearer
             parts.append(f"{first} is nearer to {to} than {second} in {count} of {len(own)}")
     return (
-        f"At equal {name}, of the (domain, seed) blocks where both reach it and differ: {'; '.join(parts[:2])}."
+        f"At equal {name}, counted over the (domain, seed) blocks where the two differ: {'; '.join(parts[:2])}."
         if parts
         else ""
     )

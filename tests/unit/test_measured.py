@@ -103,7 +103,7 @@ def test_verdicts_wait_for_a_published_run_and_then_come_from_it(tmp_path: Path)
             ResultStore(tmp_path / "2026-01-01_eeeeeee").write(record.model_copy(update=ours))
     published.every.cache_clear(), published._records.cache_clear()
     text = measured.made_again(region, page, tmp_path)
-    assert "| 1 preservation: error at equal KID | fixnoise | finetune |" in text
+    assert "| 1 preservation: lower error at equal KID | fixnoise | finetune |" in text
     assert "`fixnoise`: **preliminary: undecided**" in text
 
 

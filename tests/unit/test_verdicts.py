@@ -104,7 +104,7 @@ def test_preservation_is_compared_at_equal_kid(gain: float, said: str) -> None:
     assert verdicts(g, "1", "equal KID") == {said}
     found = [f for f in answers.findings(g) if "equal KID" in f.what]
     assert {f.rival for f in found} == set(answers.RIVALS) and {f.method for f in found} == {"fixnoise"}
-    unit = {"error": 0.1, "identity": 1.0, "distance": 0.55}  # the source's error, a share, fine-tuning's distance
+    unit = {"lower": 0.1, "more": 1.0, "nearer": 0.55}  # the source's error, a share, fine-tuning's distance
     assert len(found) == 3 * 4
     assert all(f.effect == pytest.approx(gain / unit[f.what.split()[0]], rel=0.1, abs=0.03) for f in found)
     if said == "confirmed":
@@ -135,9 +135,9 @@ def test_the_dominated_area_has_a_corner_that_does_not_depend_on_the_rivals() ->
 )
 def test_a_control_has_to_go_far_one_way_and_evenly(way: Any, rise: str, monotone: str, even: str) -> None:
     g = world(way=way)
-    assert verdicts(g, "2", "rises") == {rise} and verdicts(g, "2", "smallest step") == {monotone}
+    assert verdicts(g, "2", "rises by") == {rise} and verdicts(g, "2", "rises at each step") == {monotone}
     if way[0] < 0.5:
-        assert verdicts(g, "2", "unevenness") == {even}
+        assert verdicts(g, "2", "more even") == {even}
 
 
 def test_unevenness_does_not_depend_on_how_many_steps_there_are() -> None:
@@ -156,15 +156,15 @@ def test_few_seeds_are_tested_by_domain_and_seed_and_called_preliminary() -> Non
     g = world(0.05, seeds=3)
     found = answers.findings(g)
     near, both = (
-        [f for f in found if f.what.startswith(what) and f.rival == "freezed"] for what in ("error", "distance")
+        [f for f in found if f.what.startswith(what) and f.rival == "freezed"] for what in ("lower error", "nearer")
     )
     assert [(len(f.values), f.p_value) for f in near] == [(3, 0.25)], "the right answer is known on one domain of two"
     assert [(len(f.values), f.p_value) for f in both] == [(6, 2 / 2**6)]
     assert all(0 < (f.detectable or 0) < 0.5 for f in (*near, *both))
     assert {f.verdict for f in found} == {"undecided"}, "four rivals are too many for six units"
     said = "\n".join(comparison.summary(g, found))
-    assert "of 8 seeds on each of 2 domains, these are complete: 3 on near, 3 on far." in said
-    assert "Claim 1 preservation, `fixnoise`: **preliminary: undecided**" in said
+    assert "8 seeds per domain are planned; complete so far: 3 on near and 3 on far." in said
+    assert "Claim 1 (preservation), `fixnoise`: **preliminary: undecided**" in said
 
 
 def test_a_whole_run_is_not_preliminary_and_its_unit_is_the_seed() -> None:
@@ -173,7 +173,8 @@ def test_a_whole_run_is_not_preliminary_and_its_unit_is_the_seed() -> None:
     said = comparison.summary(g, found)
     assert {len(f.values) for f in found} == {8} and "Preliminary" not in "\n".join(said)
     for f in found:
-        (own,) = (line for line in said if line.startswith(f"- Claim {f.claim}, `{f.method}`: "))
+        number, _, title = f.claim.partition(" ")
+        (own,) = (line for line in said if line.startswith(f"- Claim {number} ({title}), `{f.method}`: "))
         sentences = {"confirmed": r"Confirmed: (.*?)\.(?: Refuted|$)", "refuted": r"Refuted: (.*)\.$"}
         named = {v for v, text in sentences.items() for part in re.findall(text, own) if _names(part, f)}
         assert named == {f.verdict} - {"undecided"}
@@ -181,7 +182,7 @@ def test_a_whole_run_is_not_preliminary_and_its_unit_is_the_seed() -> None:
 
 
 def _names(text: str, f: comparison.Finding) -> bool:
-    """Whether a list such as ``error at equal KID (`finetune`, `freezed`); ...`` has this comparison."""
+    """Whether a list such as ``lower error at equal KID (against `finetune`, `freezed`); ...`` has this comparison."""
     parts = dict(part.partition(" (")[::2] for part in text.split("; "))
     return f.what in parts and (not f.rival or f"`{f.rival}`" in parts[f.what])
 
@@ -193,12 +194,12 @@ def test_what_failed_is_counted_and_leaves_the_run_preliminary() -> None:
     records = [r.model_copy(update=gone if failed else {}) for r, failed in zip(g.records, lost, strict=True)]
     g = group_of(groups(records)[0])
     found = answers.findings(g)
-    (one,) = [f for f in found if f.rival == "freezed" and f.what.startswith("distance to the source")]
+    (one,) = [f for f in found if f.rival == "freezed" and f.what.startswith("nearer to the source")]
     assert len(one.values) == 2 * 8 - 4 and one.missing == 4
     said = "\n".join(comparison.summary(g, found))
-    assert "8 on near, 4 on far" in said and "`fixnoise`: **preliminary: " in said
+    assert "8 on near and 4 on far" in said and "`fixnoise`: **preliminary: " in said
     text = markdown_table(comparison.table(found))
-    assert "| 1 preservation: error at equal KID | fixnoise | finetune | +0." in text
+    assert "| 1 preservation: lower error at equal KID | fixnoise | finetune | +0." in text
 
 
 def test_the_eighth_seed_counts_when_it_is_complete() -> None:
@@ -206,7 +207,7 @@ def test_the_eighth_seed_counts_when_it_is_complete() -> None:
     begun = [r for r in g.records if r.seed < 7 or r.method in ("source", "finetune")]
     g = group_of(groups(begun)[0])
     assert len(g.seeds) == 8 and comparison.preliminary(g)
-    assert {len(f.values) for f in answers.findings(g) if f.rival == "freezed" and "distance" in f.what} == {14}
+    assert {len(f.values) for f in answers.findings(g) if f.rival == "freezed" and "nearer" in f.what} == {14}
 
 
 def test_a_domain_or_a_method_that_was_never_run_is_missed() -> None:
@@ -258,7 +259,7 @@ def test_a_domain_where_fine_tuning_has_no_precision_cannot_show_its_loss() -> N
     ]
     found = answers.findings(group_of(groups(records)[0]))
     assert [f.what for f in found if f.what.startswith("precision")] == [
-        "precision, worse by at most 0.05, on 1 of 2 domains"
+        "precision, at most 0.05 less, on 1 of 2 domains"
     ]
 
 

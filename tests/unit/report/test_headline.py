@@ -199,7 +199,7 @@ def test_a_significant_difference_is_named_and_so_is_what_is_not() -> None:
     found += [make("b", "d", s, metrics=kid(0.5 + s / 10), fields={"w": 1}) for s in range(9)]
     found += [make("c", "d", s, metrics=kid(1 + s / 10 + (-1) ** s / 50), fields={"w": 2}) for s in range(9)]
     texts = sentences(group_of(groups(found)[0]))
-    assert any("9 (domain, seed) blocks, which are not independent: b ranks above" in t for t in texts)
+    assert any("9 (domain, seed) blocks, which are not independent): b ranks above" in t for t in texts)
     (said,) = [text for text in texts if text.startswith("Significantly")]
     assert said.startswith("Significantly better than a: b; 1 of 2 differences from a are not significant; a true ")
 
