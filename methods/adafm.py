@@ -9,7 +9,8 @@ From the paper and its code, at 128 px: three resolutions of G with the layer to
 StyleGAN2: the 3 x 3 convolutions of G's `g_blocks` finest blocks are modulated and all else in these blocks is held;
 D's `d_blocks` finest blocks are held. Unlike there the coarse part of G is no small network that starts at random: it
 starts at the source and trains, so that the row differs from the others by the modulation alone, which need not rest
-for the first 10,000 steps. Demodulation takes out what is common to the gammas of a filter.
+for the first 10,000 steps. Demodulation takes out what is common to the gammas of a filter. G starts from the source's
+average.
 """
 
 from collections.abc import Iterable, Mapping
@@ -36,6 +37,7 @@ class AdaFM(Method):
     """Fine-tuning behind modulated low-level filters."""
 
     name = "adafm"
+    needs_pretrained_d, version = True, 2
     title = "AdaFM"
     paper = "Zhao et al., On Leveraging Pretrained GANs for Generation with Limited Data, ICML 2020"
     code_licence = "MIT"
@@ -53,6 +55,7 @@ class AdaFM(Method):
         return dict([*nets.g.synthesis.blocks.items()][-self.g_blocks :])
 
     def prepare(self, nets: Nets, reals: Tensor, rng: torch.Generator) -> None:
+        nets.g.load_state_dict(nets.g_ema.state_dict())
         fine = [nets.g.synthesis.blocks[px] for px in self.fine(nets)]
         convolutions = [block.get_submodule(name) for block in fine for name in block.layers]
         reparametrise(nets, [(layer, "weight") for layer in convolutions], FilterModulation)

@@ -18,7 +18,7 @@ class AdAM(Method):
     """Fine-tuning around modulated, important kernels."""
 
     name = "adam"
-    needs_pretrained_d, code_licence, version = True, "MIT", 2
+    needs_pretrained_d, code_licence, version = True, "MIT", 3
     title = "AdAM"
     paper = "Zhao et al., Adaptation-aware Kernel Modulation, NeurIPS 2022"
     toy_fields = (("probe_steps", 2), ("fisher_samples", 2))
@@ -29,6 +29,7 @@ class AdAM(Method):
     fisher_samples: int = Field(50, ge=1, description="samples for the Fisher information, one by one")
 
     def prepare(self, nets: Nets, reals: Tensor, rng: torch.Generator) -> None:
+        nets.g.load_state_dict(nets.g_ema.state_dict())
         fisher = self.probe(nets.copy(), reals, rng)
         masks = iter([f > torch.cat(part).quantile(self.quantile) for part in fisher for f in part])
         reparametrise(nets, kernels(nets), lambda weight: Modulation(weight, next(masks)))
@@ -39,7 +40,6 @@ class AdAM(Method):
 
     def probe(self, nets: Nets, reals: Tensor, rng: torch.Generator) -> tuple[list[Tensor], list[Tensor]]:
         """Fisher information [O, 1, 1, 1] of the kernels of each convolution, in G and in D; adapts `nets` for it."""
-        nets.g.load_state_dict(nets.g_ema.state_dict())
         reparametrise(nets, kernels(nets), lambda w: Modulation(w, torch.ones_like(w[:, :1, :1, :1]).bool()))
         nets.g.requires_grad_(False), nets.d.requires_grad_(False)
         both = added(nets.g), added(nets.d)  # each Modulation has rows, then columns

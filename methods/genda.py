@@ -34,6 +34,7 @@ class GenDA(Method):
     """A light adaptor and a light classifier around frozen networks."""
 
     name = "genda"
+    needs_pretrained_d = True
     title = "GenDA"
     paper = "Yang et al., One-Shot Generative Domain Adaptation, ICCV 2023"
     code_licence = "no code published"

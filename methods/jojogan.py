@@ -3,13 +3,13 @@
 Chong and Forsyth, "JoJoGAN: One Shot Face Stylization" (ECCV 2022, arXiv 2112.11641), section 3. Each reference has a
 w+; its fine layers are replaced by those of a random latent, so that many codes are to give the one style; the loss is
 the L1 distance of the source discriminator's features to the reference's. There is no adversarial term: D is held.
-From the authors' code: all of G but the mapping network trained, random noise, the layers of the finest five of nine
-resolutions replaced, and D's features after its first, third, fourth and fifth block from the image, mean over these.
+From the authors' code: all of G but the mapping network trained, no average, no path length, random noise, the finest
+five of nine resolutions replaced, D's features after its first, third, fourth and fifth block from the image.
 
-Unlike there: no encoder belongs to a source, so each reference's w+ is found before the training (not counted in
-train.kimg) by `inversion_steps` of Adam on the same loss from w_avg, at the anchor noise; a sample takes one reference
-of them at random (theirs: all of 1 to 4 in each step). The length is the suite's train.kimg (their 200 steps of 4 are
-0.8). Colour is not kept apart (`preserve_color`). G starts from the source's average.
+Unlike there: no encoder belongs to a source, so each reference's w+ is found before the training (beside train.kimg) by
+`inversion_steps` of Adam on the same loss from w_avg, at the anchor noise; a sample takes one of them at random
+(theirs: all of 1 to 4 in each step); the length is the suite's (theirs: 200 steps of 4, 0.8 kimg); colour is not kept
+apart (`preserve_color`). G starts from the source's average.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmark.api import Adam, Discriminator, Extra, Field, GeneratorStep, Method, Nets
+from benchmark.api import Adam, Discriminator, Extra, Field, GeneratorStep, Method, Nets, TrainConfig
 
 BLOCKS = (0, 2, 3, 4)  # of D, counted from the image, whose outputs are compared; a small D has not all of them
 
@@ -26,16 +26,17 @@ BLOCKS = (0, 2, 3, 4)  # of D, counted from the image, whose outputs are compare
 class JoJoGAN(Method):
     """Fine-tuning on inverted references, without an adversary."""
 
-    name = "jojogan"
-    title = "JoJoGAN (fine-tuning)"
+    name, title = "jojogan", "JoJoGAN (fine-tuning)"
     paper = "Chong and Forsyth, JoJoGAN: One Shot Face Stylization, ECCV 2022"
-    code_licence, version = "MIT", 2
+    code_licence, version, adversarial, needs_pretrained_d = "MIT", 3, False, True
     toy_fields = (("references", 2), ("inversion_steps", 2))
-    adversarial = False
     references: int = Field(10, ge=1, description="training images that are inverted, drawn once; all of a small set")
     inversion_steps: int = Field(200, ge=0, description="steps of the inversion of each reference")
     inversion_lr: float = Field(0.05, gt=0, description="learning rate of the inversion")
     mixed_share: float = Field(5 / 9, gt=0, le=1, description="share of resolutions, the finest, whose w is replaced")
+
+    def settings(self, train: TrainConfig) -> TrainConfig:
+        return train.model_copy(update={"pl_weight": 0.0, "ema_kimg": 1e-6})
 
     def prepare(self, nets: Nets, reals: Tensor, rng: torch.Generator) -> Extra:
         nets.g.load_state_dict(nets.g_ema.state_dict())
@@ -71,8 +72,7 @@ class JoJoGAN(Method):
 
 def features(d: Discriminator, images: Tensor) -> list[Tensor]:
     """What D's `BLOCKS` make of the images, float32 [N, C, px, px] each."""
-    maps = [*d.features(images)[1].values()]
-    return [maps[i] for i in BLOCKS if i < len(maps)]
+    return [x for i, x in enumerate(d.features(images)[1].values()) if i in BLOCKS]
 
 
 def distance(d: Discriminator, images: Tensor, target: list[Tensor]) -> Tensor:

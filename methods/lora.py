@@ -10,8 +10,9 @@ From the authors' code: this form, the scales of the random factors, rank 1, and
 Their released command has a ReLU around the core, which starts at 0, where a ReLU has no gradient: no convolution would
 ever move. It is left out here, and so is the 1 that those biases are raised by at the start. Chosen here: alpha 1, the
 code's default (that command: 0.1, 4 in the mapping network, with which a short training stays at the source); the
-objective is plain fine-tuning's and D trains as a whole (the paper's is CDC's: `cdc+lora`); a mapping layer's weight is
-stored a hundred times larger than it is used, so its change is scaled alike. G starts from the source's average.
+objective is plain fine-tuning's and D trains as a whole (the paper's is CDC's: `cdc+lora`). As in the code the change
+is added to the stored weight: that of a mapping layer is stored a hundred times larger than it is used, so that a
+change of the same size does a hundredth there. G starts from the source's average.
 """
 
 from collections.abc import Iterable
@@ -30,9 +31,6 @@ class LowRank(nn.Module):
         super().__init__()
         n_out, n_in, *kernel = weight.shape
         place, self.alpha = kernel[0] ** 2 if kernel else 0, alpha
-        if not place:
-            alpha *= max(1.0, float(weight.square().mean().sqrt()))  # of the mapping network: stored 100 times larger
-            self.alpha = alpha
         power = 2 / 3 if place else 1 / 2
         self.a = nn.Parameter(torch.randn(n_in, rank, generator=rng, device=weight.device) / rank**power)
         if place:
@@ -54,7 +52,7 @@ class LoRA(Method):
     title = "LoRA (CoLoR-GAN's form)"
     paper = "Ali et al., CoLoR-GAN, ICIAP 2025; Hu et al., LoRA, ICLR 2022"
     code_licence = "none"
-    version = 2
+    version = 3
     rank: int = Field(1, ge=1, description="rank of a weight's change")
     alpha: float = Field(1.0, gt=0, description="scale of the change")
 

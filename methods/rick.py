@@ -9,29 +9,30 @@ authors' code: which filters, what is held beside them, the defaults (of babies;
 import torch
 from torch import Tensor, nn
 
-from benchmark.api import Extra, Field, Method, Nets, Turn, baked, fisher_information, reparametrise, warm_up_head
+from benchmark.api import Extra, Field, Method, Nets, Turn, baked, fisher_information, reparametrise
 
 
 class RICK(Method):
     """Fine-tuning between preserved and pruned filters."""
 
-    name, title, code_licence, version = "rick", "RICK", "MIT", 2
+    name, title, code_licence, version, needs_pretrained_d = "rick", "RICK", "MIT", 3, True
     paper = "Zhao et al., Exploring Incompatible Knowledge Transfer, CVPR 2023"
     toy_fields = (("warmup_steps", 1), ("samples", 2), ("every", 1))
     quantile: float = Field(0.4, ge=0, le=1, description="share of filters below which they are fine-tuned")
     prune: float = Field(0.001, ge=0, le=1, description="share of filters that each estimate prunes, at least one")
     every: int = Field(50, ge=1, description="steps between two estimates")
     samples: int = Field(10, ge=1, description="fixed latents, and training images, of an estimate")
-    warmup_steps: int = Field(250, ge=0, description="steps of 2 images of D's head alone, before train.kimg")
+    warmup_steps: int = Field(250, ge=0, description="steps of D's head alone, before train.kimg")
+
+    def warm_up(self) -> int:
+        return self.warmup_steps
 
     def prepare(self, nets: Nets, reals: Tensor, rng: torch.Generator) -> Extra:
         nets.g.load_state_dict(nets.g_ema.state_dict())
-        warm_up_head(nets, reals, self.warmup_steps, 2, rng)
         chosen, extra = torch.randint(len(reals), (self.samples,), generator=rng, device=rng.device), Extra()
         extra.register_buffer("reals", reals[chosen.to(reals.device)].to(rng.device))
         extra.register_buffer("z", torch.randn(self.samples, nets.cfg.z_dim, generator=rng, device=rng.device))
-        for net in (nets.g, nets.d):
-            reparametrise(nets, [(m, name) for _, m, names in judged(net) for name in names], Rows)
+        reparametrise(nets, [(m, n) for net in (nets.g, nets.d) for _, m, names in judged(net) for n in names], Rows)
         self.decide(nets, extra)
         return extra
 
@@ -44,8 +45,7 @@ class RICK(Method):
         if turn.index % self.every == 0:
             self.decide(turn.nets, turn.extra)
 
-    def decide(self, nets: Nets, extra: Extra) -> None:
-        """What each filter does from now on, in the average too."""
+    def decide(self, nets: Nets, extra: Extra) -> None:  # what each filter does from now on, in the average too
         g, d = baked(nets.g_ema).requires_grad_(True), baked(nets.d).requires_grad_(True)
         of_g, of_d = ([m.get_parameter(name) for _, m, names in judged(net) for name in names] for net in (g, d))
         found = fisher_information(g, d, (of_g, of_d), extra.get_buffer("z"), extra.get_buffer("reals"))

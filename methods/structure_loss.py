@@ -22,6 +22,7 @@ class StructureLoss(Method):
     """Fine-tuning with the coarse features of the source kept softly."""
 
     name = "structure_loss"
+    needs_pretrained_d = True
     title = "StructureLoss"
     paper = "Back, Fine-Tuning StyleGAN2 for Cartoon Face Generation, 2021"
     code_licence = "mixed"

@@ -5,7 +5,8 @@ Gal, Patashnik, Maron, Bermano, Chechik and Cohen-Or, "StyleGAN-NADA: CLIP-Guide
 training images' unit embeddings less that of the source's images', normalised; the loss is one less the cosine between
 it and the difference of the embeddings of G(w) and of the source's image at the same w. No adversarial term: D is held.
 
-From the authors' code: ViT-B/32, cosine; RGB layers and the mapping network are held. Different: all other layers
+From the authors' code: ViT-B/32, cosine; RGB layers and the mapping network are held; no path length and no average, so
+what is evaluated is what was trained. Different: all other layers
 train, where the paper chooses anew in each step those that CLIP moves most; one CLIP network (theirs may add ViT-B/16);
 no text, since a domain here is its images; both generators see the anchor noise, and as they are the same at first,
 differences shorter than 0.05 count in proportion; the length is the suite's train.kimg (theirs: 300 steps of 2, 0.6).
@@ -18,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmark.api import ClipImages, Extra, Field, GeneratorStep, Method, Nets
+from benchmark.api import ClipImages, Extra, Field, GeneratorStep, Method, Nets, TrainConfig
 
 
 class StyleGANNADA(Method):
@@ -30,8 +31,12 @@ class StyleGANNADA(Method):
     code_licence = "MIT"
     needs = ("clip_vit_b32",)
     adversarial = False
+    version = 2
     weight: float = Field(1.0, ge=0, description="weight of the directional loss")
     images: int = Field(64, ge=1, description="images of the source, and at most of the target, for the direction")
+
+    def settings(self, train: TrainConfig) -> TrainConfig:
+        return train.model_copy(update={"pl_weight": 0.0, "ema_kimg": 1e-6})
 
     def prepare(self, nets: Nets, reals: Tensor, rng: torch.Generator) -> Extra:
         nets.g.load_state_dict(nets.g_ema.state_dict())

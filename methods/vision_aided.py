@@ -7,7 +7,7 @@ head is the authors' code's for convolutional networks: a strided 3 x 3 convolut
 
 Unlike there: one network, EfficientNet-Lite0, since no other is at hand offline (theirs are chosen from CLIP, DINO,
 VGG, Swin and others by how well they tell fakes, and added one after the other); the loss without smoothed labels; the
-second discriminator sees what the first one sees of D's update, and G's images without augmentation.
+second discriminator sees what the first one sees, with the loop's augmentation.
 Scores by EfficientNet-Lite0 flatter this row: reports say so and rank it by others only.
 """
 
@@ -64,7 +64,8 @@ class VisionAided(Method):
         return extra.d(extra.get_submodule("network")(images)[-1])
 
     def generator_loss(self, step: GeneratorStep) -> dict[str, Tensor]:
-        return {"g_vision": self.weight * F.softplus(-self.logits(step.extra, step.images)).mean()}
+        images = step.images if step.judged is None else step.judged
+        return {"g_vision": self.weight * F.softplus(-self.logits(step.extra, images)).mean()}
 
     def discriminator_loss(self, step: DiscriminatorStep) -> dict[str, Tensor]:
         fake, real = self.logits(step.extra, torch.cat([step.fakes, step.reals])).chunk(2)

@@ -8,7 +8,7 @@ from pydantic import Field
 from benchmark.api.backbones import STAGE_CHANNELS, ClipImages, EfficientNetLite0, Vgg16, held
 from benchmark.api.extra import Extra, build
 from benchmark.api.fisher import fisher_information
-from benchmark.api.losses import adversarial_gradients, feature_matching, warm_up_head
+from benchmark.api.losses import adversarial_gradients, feature_matching
 from benchmark.api.matches_source import MatchesSource
 from benchmark.api.method import Control, DiscriminatorStep, GeneratorStep, Method, Turn, copy_of, refuse
 from benchmark.api.optimiser import Adam
@@ -54,5 +54,4 @@ __all__ = [
     "refuse",
     "reparametrise",
     "scaled_px",
-    "warm_up_head",
 ]

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmark.api.optimiser import Adam
 from benchmark.stylegan2 import Nets
 
 
@@ -33,14 +32,3 @@ def adversarial_gradients(
     fake, real = nets.d(nets.g(z, rng=rng)), nets.d(reals[chosen].to(z.device) / 127.5 - 1)
     by_g = torch.autograd.grad(F.softplus(-fake).mean(), inputs[0], retain_graph=True) if inputs[0] else ()
     return [*by_g, *torch.autograd.grad((F.softplus(fake) + F.softplus(-real)).mean(), inputs[1])]
-
-
-def warm_up_head(nets: Nets, reals: Tensor, steps: int, n: int, rng: torch.Generator) -> None:
-    """Train D's epilogue alone, in place, in batches of n fakes and n of the reals, uint8 [N, 3, R, R]; Adam, 0.002."""
-    head = [p.requires_grad_(True) for p in nets.d.b4.parameters()]
-    optimiser = Adam(head, lr=0.002, betas=(0.0, 0.99))
-    for _ in range(steps):
-        for p, gradient in zip(head, adversarial_gradients(nets, ([], head), reals, n, rng), strict=True):
-            p.grad = gradient
-        optimiser.step()
-    optimiser.zero_grad()

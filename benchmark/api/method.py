@@ -45,6 +45,8 @@ class GeneratorStep:
     """What the method's `prepare` returned."""
     index: int = 0
     """Steps done so far."""
+    judged: Tensor | None = None
+    """`images` as the discriminator saw them (augmented if augmentation is on); the loop always gives them."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class Method(Settings):
     """What the control is called in tables, with its unit."""
 
     needs_pretrained_d: ClassVar[bool] = False
-    """Whether it holds parts of the discriminator at the source's weights: random ones would make no sense."""
+    """Whether it relies on the source's discriminator, as where it holds parts of it: random ones make no sense."""
     generators_kept: ClassVar[int] = 1
     """How many sets of generator weights a user has to keep to move the control freely."""
 
@@ -149,6 +151,13 @@ class Method(Settings):
 
         Called at planning, before anything is trained; `d_layers` counts the discriminator's layers above its epilogue.
         """
+
+    def warm_up(self) -> int:
+        """Steps before `prepare`, beside train.kimg, in which the last layers of D alone train: G is the source's.
+
+        For methods that begin by asking what D finds in the new images.
+        """
+        return 0
 
     def prepare(self, nets: Nets, reals: Tensor, rng: torch.Generator) -> Extra | None:
         """Once, before the optimisers exist: collect statistics, add modules, reparametrise weights of g and d.

@@ -19,14 +19,15 @@ class RelaxedRealism(Method):
 
     Ojha et al., "Few-shot Image Generation via Cross-domain Correspondence" (CVPR 2021, arXiv 2104.06820), section 3.2.
     With a handful of training images a judge of whole images makes every sample one of them. So whole images are judged
-    only around anchors, fixed latents, in every `anchor_every`-th step; all other samples have to be realistic patch by
-    patch: one logit for each place of a map of the discriminator's features, instead of the usual one. Unlike in the
-    authors' code the patch logits have no leaky ReLU on top, and come from a block's output, not a convolution's in it.
+    only around anchors, as many fixed latents as training images, in every `anchor_every`-th step; all other samples
+    have to be realistic patch by patch: one logit for each place of a map of the discriminator's features, instead of
+    the usual one. Unlike in the authors' code the patch logits have no leaky ReLU on top, and come from a block's
+    output, not a convolution's in it.
     Their map has 32 x 32 places at 256 px, so that a patch is about a quarter of the image's side; so it has at every
     size, or half the image's side where that is less.
     """
 
-    anchors: int = Field(10, ge=1, description="fixed latents; as many as training images in the paper, which has 10")
+    anchors: int | None = Field(None, ge=1, description="fixed latents; as many as training images")
     anchor_std: float = Field(0.1, ge=0, description="standard deviation of the latents around an anchor")
     anchor_every: int = Field(4, ge=1, description="steps from one with whole images near the anchors to the next")
     patch_px: int | None = Field(None, description="side of the map of patch logits; 32, or half a smaller image's")
@@ -44,7 +45,8 @@ class RelaxedRealism(Method):
 
     def prepare(self, nets: Nets, reals: Tensor, rng: torch.Generator) -> Extra:
         extra = Extra()
-        extra.register_buffer("anchors", torch.randn(self.anchors, nets.cfg.z_dim, generator=rng, device=rng.device))
+        n = self.anchors or len(reals)
+        extra.register_buffer("anchors", torch.randn(n, nets.cfg.z_dim, generator=rng, device=rng.device))
         channels = nets.cfg.channels(self._places(nets.cfg.resolution))
         extra.d.add_module("patches", build(lambda: ConvLayer(channels, 1, 3, None, act=False), rng))
         return extra
@@ -56,9 +58,10 @@ class RelaxedRealism(Method):
     def latents(self, turn: Turn, z: Tensor) -> Tensor:
         if not self.whole_images(turn):
             return z
-        chosen = torch.randint(self.anchors, (len(z),), generator=turn.rng, device=z.device)
+        anchors = turn.extra.get_buffer("anchors")
+        chosen = torch.randint(len(anchors), (len(z),), generator=turn.rng, device=z.device)
         noise = torch.randn(z.shape, generator=turn.rng, device=z.device)
-        return turn.extra.get_buffer("anchors")[chosen] + self.anchor_std * noise
+        return anchors[chosen] + self.anchor_std * noise
 
     def judge(self, turn: Turn, images: Tensor, c: Tensor | None) -> Tensor:
         if self.whole_images(turn):

@@ -105,6 +105,8 @@ def main() -> None:
 
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 """Errors of a disk, which stop any command in the middle."""
+PLACE = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP)
+"""Errors of a path that somebody gave: closed to this user, too long, a link that leads to itself."""
 MAKE_ROOM = "is the disk full? What was finished is kept; make room and run the same command again"
 
 
@@ -123,6 +125,8 @@ def outcome() -> tuple[int | str | None, str | None]:
     except click.ClickException as error:
         return 2, one_line(error.format_message())
     except OSError as error:
+        if error.errno in PLACE and error.filename is not None:
+            return 2, one_line(f"{error.strerror}: {error.filename}; name another file or folder")
         if error.errno not in DISK:
             raise
         return 2, one_line(f"{error.strerror}: {error.filename or 'output'}; {MAKE_ROOM}")

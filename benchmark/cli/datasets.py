@@ -33,7 +33,7 @@ def datasets() -> None:
     epilog="""\b
 Examples:
   python -m benchmark datasets fetch afhq-cat --accept-licence
-  python -m benchmark datasets fetch metfaces --from ~/Downloads/metfaces
+  python -m benchmark datasets fetch metfaces --from ~/Downloads/metfaces --accept-licence
   python -m benchmark datasets fetch stylegan2-church-config-f --accept-licence"""
 )
 @click.argument("name")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -181,5 +182,21 @@ def cancel(out: Path) -> None:
 def work(out: Path, number: int) -> None:
     """Do task NUMBER of what an engine was asked for; exit code 1 if a job of it failed."""
     from benchmark.engines.work import work as engine_work
+    from benchmark.training.determinism import start_pinned
 
-    sys.exit(0 if engine_work(out.absolute(), number, wide_console()) else 1)
+    out = out.absolute()
+    start_pinned(is_deterministic(out, number))
+    sys.exit(0 if engine_work(out, number, wide_console()) else 1)
+
+
+def is_deterministic(out: Path, number: int) -> bool:
+    """Whether the suite of task NUMBER wants libraries to be held from the start; False where `work` refuses it."""
+    from benchmark.engines.request import required_request
+    from benchmark.engines.work import request_of
+
+    asked = required_request(out)
+    if number >= len(asked.tasks):
+        return False
+    sys.path.insert(0, asked.folder)  # as `work` does, for plug-ins that are modules
+    with contextlib.chdir(asked.folder):
+        return request_of(asked, asked.tasks[number]).load()[0].train.deterministic

@@ -186,7 +186,7 @@ def run(
         return
     note_missing(loaded, cache)
     engine, chosen, detach = chosen_engine([method for _, some in loaded for method in some])
-    require_start([suite for suite, _ in loaded], launch, device if engine is LOCAL else None)
+    require_start([suite for suite, _ in loaded], launch, device if engine is LOCAL else None, out)
     with early_server(engine is LOCAL and not dry_run and launch.workers != 0):
         ready = [prepare(request, out, console) for request in asked]
         work = Work(ready, console, launch, board is not None, chosen, detach)
@@ -198,14 +198,17 @@ def run(
         sys.exit(0 if engine.run(work) else 1)
 
 
-def require_start(suites: Sequence[Suite], launch: Launch, device: str | None) -> None:
+def require_start(suites: Sequence[Suite], launch: Launch, device: str | None, out: Path) -> None:
     """This process is one in which the jobs can start, and if they run here (`device`), there are seats for them.
 
-    It starts itself again where libraries have to be held from the beginning. Raises ConfigError.
+    It starts itself again where libraries have to be held from the beginning. Raises ConfigError, and DataError where
+    no results can be stored in `out`, before the domains are loaded, which may take long.
     """
+    from benchmark.results import ResultStore
     from benchmark.running.launch import require_seats
     from benchmark.training.determinism import start_pinned
 
+    ResultStore(out).ensure_no_links()
     if device is not None:
         require_seats(suites, device, launch)
     start_pinned(any(suite.train.deterministic for suite in suites))

@@ -57,7 +57,7 @@ def show(name: str, cache: Path) -> None:
     epilog="""\b
 Examples:
   python -m benchmark sources fetch stylegan2-church-config-f --accept-licence
-  python -m benchmark sources fetch stylegan2-church-config-f --from ~/Downloads"""
+  python -m benchmark sources fetch stylegan2-church-config-f --from ~/Downloads --accept-licence"""
 )
 @click.argument("name")
 @click.option("--accept-licence", is_flag=True, help="Accept the licence that `datasets info NAME` shows.")

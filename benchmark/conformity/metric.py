@@ -7,6 +7,7 @@ give, such as paths in w) is not tried.
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,10 +54,18 @@ class Trial:
 def conform_metric(name: str, cache: Path) -> Verdict:
     """Try every promise of the metric `name`; UnknownName, ConfigError where there is none.
 
-    ``cache`` is where weight files are looked for; nothing else there is used.
+    ``cache`` is where weight files are looked for; nothing else there is used: features that are kept are those of the
+    network as it was when they were made, and what is tried is often being written.
     """
-    info, verdict = find_metric(name), Verdict(name)
-    trial = Trial(info, Evaluator([name], cache, batch=16), *pictures())
+    info = find_metric(name)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as features:
+        evaluator = Evaluator([name], cache, batch=16, features=Path(features))
+        return _verdict(Trial(info, evaluator, *pictures()))
+
+
+def _verdict(trial: Trial) -> Verdict:
+    """Whether the trial's metric keeps each of the promises."""
+    info, verdict = trial.info, Verdict(trial.info.name)
     try:
         first = trial.ask(trial.good)
     except BenchmarkError as error:

@@ -32,7 +32,7 @@ from benchmark.domains.media import in_medium
 from benchmark.domains.packaged import package_domain, package_domains
 from benchmark.domains.pictures.looks import remarks
 from benchmark.domains.prepared import PreparedPictures, Wanted, open_target
-from benchmark.domains.split import few_images, held_out_images
+from benchmark.domains.split import held_out_images, split_told
 from benchmark.domains.stored import About, pixel_digest, pixel_hash, read_entry
 from benchmark.errors import ConfigError, DataError, UnknownName
 from benchmark.system.files import SCRATCH, clear_temporaries, new_file, reserve
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
 LAYOUT = 1  # version of the splits and of the cache files; raise it when either changes
-LOOKS = 1  # version of the remarks on sets that were not drawn here
+LOOKS = 2  # version of the remarks on sets that were not drawn here
 DRAWN = ("dicebear", "toy")
 UNKNOWN = {"creator": "unknown", **dict.fromkeys(("licence", "attribution"), "unknown; the user's own data")}
 
@@ -251,7 +251,9 @@ def _render(entry: Path, card: Card, pictures: Pictures, sizes: tuple[int, int, 
             "found": pictures.count + len(pictures.skipped) if user or ready else None,
             "skipped": sorted(skipped) if user or ready else [],
             "probe": _probe(card),
-            "remarks": [*few_images(found, held_out, train, test), *remarks(images, held_out)] if user or ready else [],
+            "remarks": [*split_told(found, held_out, train, test, user), *remarks(images, held_out)]
+            if user or ready
+            else [],
         }
         with new_file(entry.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
             np.save(file, images)

@@ -23,7 +23,7 @@ from benchmark.domains.assets import Asset, target_folder
 from benchmark.domains.pictures.archives import Archive
 from benchmark.domains.pictures.faces import align
 from benchmark.domains.pictures.images import FORMATS, reason_of
-from benchmark.domains.pictures.pixels import check_size, cropped, scaled, upright
+from benchmark.domains.pictures.pixels import VERSION, check_size, cropped, scaled, upright
 from benchmark.domains.pictures.raw_images import Raw, RawSet, raw_target
 from benchmark.domains.prepared import Entry, Writer, new_prepared, png, read_provenance, require_shots
 from benchmark.errors import ConfigError, DataError
@@ -36,7 +36,6 @@ RESAMPLING: dict[str, Image.Resampling] = {
     "box": Image.Resampling.BOX,  # FID on FFHQ 256 was published with it
     "squash_bilinear": Image.Resampling.BILINEAR,  # not cropped but squashed
 }
-VERSION = 1  # of the pixels; raise it when they change
 CHUNK_BYTES = 4 << 20  # pixels that travel from a process at once
 
 Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]

@@ -27,13 +27,16 @@ def pictures_needed(held_out: int, training: int, train: int, test: int) -> int 
     return None
 
 
-def few_images(found: int, held_out: int, train: int, test: int) -> Iterator[str]:
-    """What to say where a set has fewer images than were asked for."""
+def split_told(found: int, held_out: int, train: int, test: int, user: bool) -> Iterator[str]:
+    """How many images train and how many are held out: of a user's set always, of others where they are too few."""
     here = min(train, found - held_out)
-    if test and (here < train or held_out < test):
+    few = here < train or held_out < test
+    if user or (test and few):
+        of = f", of {found} different ones (asked for: {train}, {test})" if few else ""
+        all_of_them = "; to train on all: --set split.test=0, or --suite own-fewshot instead of own"
         yield (
-            f"{here} images to train on and {held_out} held out, of {found} different ones (asked for: {train}, {test})"
-            + ("" if here == train else "; --set split.test=0 trains on all and measures against them")
+            f"{here} images to train on and {held_out or 'none'} held out{of}"
+            + (all_of_them if test and here < train else "")
         )
 
 

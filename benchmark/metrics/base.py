@@ -196,11 +196,6 @@ class MetricInfo:
     """Of kind "own": what makes the score."""
 
     @property
-    def scale(self) -> int:
-        """What numbers are multiplied with where people read them: kernel distances are small."""
-        return 1000 if self.kind in ("kid", "picture_kid") else 1
-
-    @property
     def any_count(self) -> bool:
         """Whether the expected value is the same at any number of images, so that numbers at different N compare."""
         return self.kind in ("kid", "picture_kid", "picture_distance", *DISTANCES)

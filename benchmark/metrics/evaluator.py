@@ -74,9 +74,10 @@ class Evaluator:
 
     Maps of pairs are kept between calls: the source's images are the same for all controls of a (domain, seed).
 
-    ``cache`` holds features of real images and is one of the places where weights are looked for. ``weights`` names
-    files by key (see weight_files.py). ``files`` replaces the published files by others and exists for tests.
-    ``stand_ins`` is the folder of the files for metrics called ``standin_*``.
+    ``cache`` is one of the places where weights are looked for. ``features`` is where features of real images are kept,
+    unless said otherwise in the cache. ``weights`` names files by key (see weight_files.py). ``files`` replaces the
+    published files by others and exists for tests. ``stand_ins`` is the folder of the files for metrics called
+    ``standin_*``.
     Raises UnknownName for a metric or weight key, WeightsError for a named file that is missing or altered.
     Weight files are looked for here, once. A metric whose network is unavailable is scored as ``not available: ...``.
     """
@@ -90,11 +91,13 @@ class Evaluator:
         weights: Mapping[str, Path] = MappingProxyType({}),
         files: Mapping[str, WeightFile] = WEIGHT_FILES,
         stand_ins: Path | None = None,
+        features: Path | None = None,
     ) -> None:
         require_known(weights, files)
         self.stand_ins = stand_ins
         self.infos = tuple(find_metric(name) for name in dict.fromkeys(names))
         self.device, self.batch, self.cache = device, batch, Path(cache)
+        self.kept_features = features or self.cache / "features"
         self.files = files
         networks = dict.fromkeys(info.network for info in self.infos)
         self._located = {network: self._locate(network, weights) for network in networks}
@@ -216,7 +219,7 @@ class Evaluator:
                 if self._of(network, *POOLED, *OF_PICTURES):
                     net = load_feature_network(real, paths)
                     hashes = [self.files[k].sha256 if real == network else sha256_of(at) for k, at in paths.items()]
-                    mark = fingerprint(net, hashes)
+                    mark = fingerprint(real, net, hashes)
                     found.pooled[network] = (net.to(self.device), mark)
                 if self._of(network, *PAIRED):
                     found.perceptual[network] = load_perceptual_network(real, paths).to(self.device)
@@ -237,7 +240,7 @@ class Evaluator:
 
     def _kept(self, network: str, images: Images, digest: str) -> KeptFeatures:
         net, mark = self.pooled[network]
-        return KeptFeatures(self.cache / "features", mark, digest, images, net.dim)
+        return KeptFeatures(self.kept_features, mark, digest, images, net.dim)
 
     def _training(self, images: Images | None, digest: str) -> dict[str, KeptFeatures]:
         """Features of the training images, for the networks with metrics that need them.

@@ -89,10 +89,11 @@ def _fd_infinity(fakes: Features, real: Features) -> Score:
 
 
 def _vendi(fakes: Features, real: Features) -> Score:
-    """With what as many held-out images have, since the score grows with the number."""
-    alike = min(len(fakes), len(real))
-    note = f"held-out images' own: {features_to_vendi(real[:alike]):.4g} (N={alike})"
-    return Score.measured(features_to_vendi(fakes), len(fakes), note=note)
+    """With what equal numbers of generated and of held-out images have, since the score grows with the number."""
+    alike, value = min(len(fakes), len(real)), features_to_vendi(fakes)
+    equal = value if alike == len(fakes) else features_to_vendi(fakes[:alike])
+    own = f"held-out images' own {features_to_vendi(real[:alike]):.4g}, generated ones {equal:.4g}"
+    return Score.measured(value, len(fakes), note=f"at N={alike}: {own}")
 
 
 def _memorisation(fakes: Features, real: Features, training: Features | None) -> dict[Kind, Score]:

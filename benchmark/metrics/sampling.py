@@ -17,6 +17,7 @@ from benchmark.domains.answers import KnownAnswer
 from benchmark.metrics.base import Answers, Samples, Translations
 from benchmark.metrics.catalogue import find_metric
 from benchmark.metrics.formulas.path_length import ShortPaths
+from benchmark.metrics.networks.features import full_precision
 from benchmark.metrics.networks.finite import require_finite
 from benchmark.metrics.paired import LEGACY
 from benchmark.metrics.translation import DRAWS, LATENTS, NO_TRANSLATIONS, TRANSLATED
@@ -131,7 +132,7 @@ class Sampler:
             return sources, self.answer
         return sources, right_answers(self.answer, self.answer.clean(sources), (*self.seed, "eval", "grain"))
 
-    @torch.inference_mode()
+    @full_precision()
     def at(self, g: Generator, ws: Tensor, noise: NoiseOf) -> tuple[np.ndarray, np.ndarray]:
         """What `g` draws at given ws [n, num_ws, w_dim]: uint8 [n, 3, R, R] with one noise, and float32 in 0 to 1, the
         mean over DRAWS noises. The streams are the same for all methods.
@@ -144,7 +145,7 @@ class Sampler:
             mean.append(torch.stack(images).mean(0).cpu().numpy())
         return np.concatenate(first), np.concatenate(mean)
 
-    @torch.inference_mode()
+    @full_precision()
     def _averaged(self, g: Generator, noise: NoiseOf) -> np.ndarray:
         """Mean over DRAWS noises at each of the first latents, float32 [n, 3, R, R] in 0 to 1."""
         rng = self._noise_stream("averaged noise")
@@ -171,7 +172,7 @@ class Sampler:
     def _noise_stream(self, name: str) -> torch.Generator:
         return generator(*self.seed, "eval", name, device=self.device)
 
-    @torch.inference_mode()
+    @full_precision()
     def _images(
         self,
         g: Generator,

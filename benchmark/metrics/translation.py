@@ -1,7 +1,8 @@
 """Metrics of translation: how far a generator moves the source's images, and whether it moves them rightly.
 
-Images are compared after their grain was averaged away: each is the mean over several noises at one latent, slightly
-blurred. So a shared or a different grain counts for nothing, and what remains is what was drawn.
+Images are compared after most of their grain was averaged away: each is the mean over several noises at one latent,
+slightly blurred. What is left of the grain counts. Source and adapted images are averaged over the same stream of
+noises, so random noise leaves the same grain in both, which cancels, and noise nearer to the anchor leaves another.
 """
 
 from __future__ import annotations
@@ -45,14 +46,19 @@ def pictures_to_scores(infos: Sequence[MetricInfo], found: TranslatedPictures | 
 
 
 def distance_averaged(adapted: np.ndarray, sources: np.ndarray) -> Score:
-    """Mean absolute difference to the source, in units of the full range."""
+    """Mean absolute difference to the source, in units of the full range; 0 for the source itself at random noise.
+
+    At other noise it holds the grain that averaging leaves, most at the anchor, whose grain is not averaged at all.
+    """
     return _mean(_l1(blurred(adapted), blurred(sources)))
 
 
 def translation_error(adapted: np.ndarray, sources: np.ndarray, answers: Answers) -> Score:
     """Mean absolute difference to the right answer, in units of the full range.
 
-    Floor: the same answer with other grain. Ceiling: the right answer of another latent.
+    Floor: the same answer with other grain, so what a second set of right answers scores. It is no lower bound: without
+    grain the right answer would have 1/sqrt(2) of it; all with one grain, which nothing averages, about twice as much.
+    Ceiling: the right answer of another latent.
     """
     right = blurred(answers.mean)
     score = _mean(_l1(blurred(adapted), right))
@@ -99,7 +105,7 @@ AGAINST_ANSWERS = {
 
 
 def blurred(images: np.ndarray) -> np.ndarray:
-    """[n,3,R,R] smoothed by a Gaussian of R/64 px: removes the grain that averaging leaves; lines stay."""
+    """[n,3,R,R] smoothed by a Gaussian of R/64 px: lessens the grain that averaging leaves; lines stay."""
     return _smooth(images, images.shape[-1] / 64)
 
 

@@ -35,7 +35,11 @@ EXCLUSIVE = {
 }
 """Hooks of which a composition can have one, and what two of them would both do."""
 
+OF_JUDGEMENT = ("judge", "discriminator_loss", "latents", "augment", "truncation")
+"""Hooks about what D judges, without effect where a part of the composition trains without an adversary."""
+
 TRAINING_HOOKS = (
+    "warm_up",
     "prepare",
     "frozen",
     "generator_loss",
@@ -125,6 +129,9 @@ class Composition(Method):
     def check(self, source: Mapping[str, int]) -> None:
         for part in self.parts:
             part.check(source)
+
+    def warm_up(self) -> int:
+        return max(part.warm_up() for part in self.parts)
 
     def prepare(self, nets: Nets, reals: Tensor, rng: torch.Generator) -> Extra | None:
         extras = [part.prepare(nets, reals, rng) for part in self.parts]
@@ -228,6 +235,14 @@ def _composed(kinds: tuple[type[Method], ...]) -> type[Method]:
                 f"method {asked}: {' and '.join(owners)} both {what} ({hook}), and only one part can. "
                 f"Leave {' or '.join(owners)} out."
             )
+    for alone in (kind for kind in kinds if not kind.adversarial):
+        for kind in (kind for kind in kinds if kind.adversarial):
+            if idle := overrides(kind, *OF_JUDGEMENT):
+                raise ConfigError(
+                    f"method {asked}: {alone.name} trains without an adversary, so what {kind.name} does about the "
+                    f"discriminator's judgement ({', '.join(idle)}) would have no effect. "
+                    f"Leave {alone.name} or {kind.name} out."
+                )
     fields: Any = {kind.name: (kind, kind()) for kind in kinds}
     made = create_model(
         "".join(kind.__name__ for kind in kinds), __base__=Composition, __module__=Composition.__module__, **fields

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
+from itertools import count
 from pathlib import Path
 
 from benchmark.system.folder import Folder
@@ -16,8 +18,8 @@ MAX_BYTES = 1 << 20
 MAX_HASHED = 8 << 30
 """Of a file that is hashed: weights of three networks of 1024 px have less than 1 GB."""
 CHANGED = "is not what was stored (another sha256)"
-LEFT = "left by an interrupted write; ignored, safe to delete"
 """Of a file with another hash than was noted."""
+LEFT = "left by an interrupted write; ignored, safe to delete"
 LINE = re.compile(r"([0-9a-f]{64})  ((?!\.)[\w.-]+(?:/(?!\.)[\w.-]+)+)", re.ASCII)
 
 
@@ -35,6 +37,14 @@ def hashes_of(out: Path, files: Iterable[Path]) -> dict[str, str]:
     """{path relative to `out`: sha256} of those of the files that are there."""
     names = [file.relative_to(out).as_posix() for file in files if file.is_file() and not file.is_symlink()]
     return {name: Folder(out).sha256(name, MAX_HASHED) for name in names}
+
+
+def set_aside(file: Path) -> str:
+    """Give a file that cannot be used another name, beside it, that nothing has yet; that name."""
+    names = (f"{file.name}{f'.{number}' if number > 1 else ''}.unusable" for number in count(1))
+    aside = next(path for path in map(file.with_name, names) if not os.path.lexists(path))
+    file.replace(aside)
+    return aside.name
 
 
 def hash_lines(found: Mapping[str, str]) -> bytes:

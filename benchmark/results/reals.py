@@ -10,14 +10,13 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 from benchmark.config import Frozen
-from benchmark.results.hashes import CHANGED, differs, hash_file, hash_lines
+from benchmark.results.hashes import CHANGED, differs, hash_file, hash_lines, set_aside
 from benchmark.results.record import Key, MetricValue, RunRecord, Text
 from benchmark.system.files import write_atomic
 from benchmark.system.folder import Folder, NotPlain
@@ -50,6 +49,12 @@ def write_reals(out: Path, found: RealScores) -> None:
     write_atomic(path, data)
 
 
+def find_reals(out: Path, key: str) -> RealScores | None:
+    """The reference values of this key; None where there are none that can be used."""
+    found = _read(out, reals_path(out, key).name)
+    return found if isinstance(found, RealScores) else None
+
+
 def read_reals(out: Path, problems: list[str] | None = None) -> list[RealScores]:
     """All that can be used in a results folder, in the order of names; a line about each other file to `problems`."""
     found = []
@@ -68,9 +73,10 @@ def set_damaged_aside(out: Path) -> list[str]:
     for name in _names(out):
         why = _read(out, name)
         if isinstance(why, str):
-            with suppress(FileNotFoundError):  # another process found it as well
-                (out / FOLDER / name).replace(out / FOLDER / f"{name}.unusable")
-            lines.append(f"{FOLDER}/{name} {why}; it is now {name}.unusable, and is made again")
+            try:
+                lines.append(f"{FOLDER}/{name} {why}; it is now {set_aside(out / FOLDER / name)}, and is made again")
+            except FileNotFoundError:  # another process found it as well
+                continue
     return lines
 
 

@@ -18,17 +18,16 @@ KEY = r"[0-9a-f]{8,64}"
 
 
 def _plain_json(value: Any) -> Any:
-    """``value`` as JSON would give it back (tuples become lists); NaN, infinity and unpaired surrogates are refused."""
+    """``value`` as JSON would give it back: tuples become lists, texts `readable`; NaN and infinity are refused."""
     try:
-        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
-        text.encode()
+        text = readable(json.dumps(value, allow_nan=False, ensure_ascii=False))
     except (TypeError, RecursionError) as error:
         raise ValueError(f"cannot be written as JSON: {error}") from None
     return json.loads(text)
 
 
 def readable(value: Any) -> Any:
-    """Reasons often quote file names; undecodable bytes in them must not cost us the record."""
+    """Reasons and settings quote file names; undecodable bytes in them must not cost us the record."""
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
@@ -50,7 +49,7 @@ class Measurement(Frozen):
     interval: tuple[float, float] | None = Field(
         None, description="lo, hi: 95 %, normal approximation, value +- 1.96 std_error"
     )
-    floor: float | None = Field(None, description="what the best possible images score")
+    floor: float | None = Field(None, description="what a second set of real images or right answers scores")
     ceiling: float | None = Field(None, description="the other end of the scale, as the metric says")
 
 

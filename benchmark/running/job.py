@@ -22,16 +22,16 @@ from benchmark.metrics.base import NO_PICTURES, PICTURED, Answers, TranslatedPic
 from benchmark.metrics.real import OF_SETS, real_scores
 from benchmark.metrics.sampling import Sampler, right_answers
 from benchmark.results import RunRecord, Timing
-from benchmark.results.reals import RealScores, reals_path, write_reals
+from benchmark.results.reals import RealScores, find_reals, reals_path, write_reals
 from benchmark.running.make_record import ZeroStep, make_record, portable
 from benchmark.running.plan import Job, uses_training_of_another
 from benchmark.running.selection import Counted, counted, curve_config, finalized, selection_digest
 from benchmark.running.setup import Run
-from benchmark.running.weights import trained
+from benchmark.running.shortages import come_since
+from benchmark.running.weights import are_there, trained
 from benchmark.sources.inverted import PICTURES, Inverted, Seeker
 from benchmark.stylegan2 import Generator
 from benchmark.stylegan2.weights import left_alone
-from benchmark.system.claims import claimed
 from benchmark.system.files import clear_temporaries, key, new_file
 from benchmark.system.hardware import circumstances, environment
 
@@ -42,9 +42,8 @@ STRIP = 8
 def run_job(job: Job, run: Run) -> list[RunRecord]:
     """Records of all the job's controls; those that are stored already, or that another process makes, are not made."""
     store, keys = run.store, job.record_keys.values()
-    if any(store.has(key) is None for key in keys):
-        claim = store.out / "locks" / next(iter(keys))
-        with claimed(claim, lambda: run.bars.say(f"{job.label}: another process is running it; waiting")):
+    if any(finished(job, key, run) is None for key in keys):
+        with run.owned(next(iter(keys)), f"{job.label}: another process is running it; waiting"):
             for folder, key in ((folder, key) for folder in (store.records, store.samples) for key in keys):
                 clear_temporaries(folder, key)
             make_missing(job, run)
@@ -52,8 +51,8 @@ def run_job(job: Job, run: Run) -> list[RunRecord]:
 
 
 def make_missing(job: Job, run: Run) -> None:
-    """Make and store the records that are not stored yet."""
-    todo = [control for control, key in job.record_keys.items() if run.store.has(key) is None]
+    """Make and store the records that are not stored yet, or lack what can be measured now."""
+    todo = [control for control, key in job.record_keys.items() if finished(job, key, run) is None]
     if not todo:
         return
     run = replace(run, environment={**(run.environment or environment(run.device)), **circumstances(run.device)})
@@ -62,12 +61,35 @@ def make_missing(job: Job, run: Run) -> None:
         weights, cost = Counted(run.nets.g_ema), {}
     else:
         found = trained(job, run)
+        run = replace(run, remarks=(*run.remarks, *divided(job, found.accumulate)))
         weights, cost = counted(job, found, run), found.cost
     for control in todo:
         try:
             evaluate(job, control, weights, cost, run)
         except (DataError, MethodError) as error:
             raise type(error)(f"{error} [{title(job, control)}]") from error
+
+
+def finished(job: Job, key: str, run: Run) -> RunRecord | None:
+    """The stored record `key`, unless it lacks what can be measured now, with weights that are there."""
+    record = run.store.has(key)
+    return None if record and lacks(record, run) and are_there(job, run) else record
+
+
+def lacks(record: RunRecord, run: Run) -> list[str]:
+    """Metrics that a record has no value of for want of a file or package, which is there now."""
+    found = come_since(record.metrics, run.evaluator)
+    if run.curve_evaluator is not None:
+        for point in record.curve:
+            found += come_since(point.metrics, run.curve_evaluator)
+    return [*dict.fromkeys(found)]
+
+
+def divided(job: Job, accumulate: int) -> list[str]:
+    """That batches were trained in more parts than planned, as the device was too small."""
+    planned = job.suite.train.accumulate
+    said = f"out of memory: train.accumulate={accumulate} instead of the planned value"
+    return [] if accumulate == planned else [said]
 
 
 def keep_shared(job: Job, run: Run) -> None:
@@ -176,13 +198,18 @@ def pictures(job: Job, run: Run) -> Inverted | str:
 
 
 def keep_reals(job: Job, run: Run) -> None:
-    """Store what the domain's training images score against its held-out ones, unless it is stored already."""
+    """Store what the domain's training images score against its held-out ones, unless it is stored already and lacks
+    nothing that can be measured now.
+    """
     domain, cfg, infos = run.domains[job.domain], job.suite.eval, list_metrics()
     if not domain.held_out:
         return
     versions = {name: infos[name].version for name in cfg.metrics if infos[name].kind in OF_SETS}
     name = key("reals", domain.digest, len(domain.selection), cfg.samples, versions)
-    if not versions or reals_path(run.store.out, name).is_file():
+    if not versions:
+        return
+    stored = find_reals(run.store.out, name)
+    if reals_path(run.store.out, name).is_file() and not (stored and come_since(stored.metrics, run.evaluator)):
         return
     scores = real_scores(run.evaluator, domain.train, domain.test, domain.digest, cfg.samples)
     values = {metric: infos[metric].value_of(portable(score, run.request.cache)) for metric, score in scores.items()}

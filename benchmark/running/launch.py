@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -15,14 +16,16 @@ from benchmark.config import Suite
 from benchmark.errors import BenchmarkError, ConfigError
 from benchmark.results import RunRecord, Timing
 from benchmark.results.reals import set_damaged_aside
-from benchmark.running.job import keep_reals, run_job
+from benchmark.running.job import finished, keep_reals, lacks, run_job
 from benchmark.running.make_record import ZeroStep, make_record
 from benchmark.running.order import Order
 from benchmark.running.plan import Job
 from benchmark.running.setup import Run, usable_device
 from benchmark.running.supervisor import Limits, Supervisor
+from benchmark.running.weights import are_there
 from benchmark.running.worker import failure
 from benchmark.stylegan2.weights import digest_of
+from benchmark.system.claims import claimed
 from benchmark.system.devices import Seat, chosen_gpus, cpu_seats, gpu_seats, visible_gpus
 from benchmark.system.process_state import ProcessState
 from benchmark.system.progress import Bars
@@ -49,7 +52,7 @@ class Launch:
 def run_all(run: Run, bars: Bars, launch: Launch, order: Callable[[tuple[Seat, ...]], Order]) -> list[RunRecord]:
     """Records of all jobs, failed ones included; `order` is what to tell workers that have these seats."""
     store, jobs = run.store, run.jobs
-    todo = [sum(store.has(key) is None for key in job.record_keys.values()) for job in jobs]
+    todo = [sum(finished(job, key, run) is None for key in job.record_keys.values()) for job in jobs]
     stored = sum(len(job.record_keys) for job in jobs) - sum(todo)
     changed = [key for job in jobs for key in job.record_keys.values() if store.changed(key)]
     for record in (record for job in jobs for key in job.record_keys.values() if (record := store.has(key))):
@@ -62,11 +65,15 @@ def run_all(run: Run, bars: Bars, launch: Launch, order: Callable[[tuple[Seat, .
                 keep_reals(job, run)
     if changed:
         bars.say(f"{len(changed)} records are not what was stored and are made again: {', '.join(changed[:3])}")
+    for line in measured_since(run):
+        bars.say(line)
     bars.say(f"{len(jobs)} jobs, {sum(todo)} records to make" + (f", {stored} stored already" if stored else ""))
     bars.jobs(sizes(jobs, todo))
 
+    failures: dict[str, RunRecord] = {}
+
     def fail(number: int, status: str, reason: str) -> None:
-        store_failure(jobs[number], run, status, reason)
+        failures.update(store_failure(jobs[number], run, status, reason))
 
     def stored_all(number: int) -> bool:
         return all(store.has(key) for key in jobs[number].record_keys.values())
@@ -81,7 +88,31 @@ def run_all(run: Run, bars: Bars, launch: Launch, order: Callable[[tuple[Seat, .
         supervisor.do()
     else:
         here(run, chosen, bars, fail, launch.fail_fast)
-    return [r for job in jobs for key in job.record_keys.values() if (r := store.read(key)) is not None]
+    keys = [(job, key) for job in jobs for key in job.record_keys.values()]
+    return [
+        r for job, key in keys if (r := finished(job, key, run) or failures.get(key) or store.read(key)) is not None
+    ]
+
+
+def measured_since(run: Run) -> list[str]:
+    """Lines about records that lack what can be measured now: those that are measured again, and those that stay."""
+    again, stay, metrics = list[str](), list[str](), dict[str, None]()
+    for job in run.jobs:
+        for key in job.record_keys.values():
+            record = run.store.has(key)
+            if record and (lacking := lacks(record, run)):
+                (again if are_there(job, run) else stay).append(key)
+                metrics |= dict.fromkeys(lacking)
+    what, lines = ", ".join(metrics), []
+    if again:
+        lines.append(f"{len(again)} records are measured again: what {what} needs was not here before, and now is")
+    if stay:
+        lines.append(
+            f"{len(stay)} records stay without {what}, which could be measured now: their weights are no longer in "
+            f"checkpoints/. To train and measure them anew, remove the records: records/{stay[0]}.json"
+            f"{' and so on' if len(stay) > 1 else ''}"
+        )
+    return lines
 
 
 def here(
@@ -201,10 +232,24 @@ def traceback_note(job: Job, run: Run, error: Exception) -> str:
     return f" (traceback in {name})"
 
 
-def store_failure(job: Job, run: Run, status: str, reason: str) -> None:
-    """Records that say why, for the controls that have none yet."""
+class Held(Exception):
+    """Another process does the job."""
+
+
+def store_failure(job: Job, run: Run, status: str, reason: str) -> dict[str, RunRecord]:
+    """By key, records that say why, for the controls that were to be made. A finished record stays, and nothing is
+    stored while another process does the job.
+    """
     run.bars.say(f"{status.upper()} {job.label}: {reason}")
-    for control, key in job.record_keys.items():
-        if run.store.has(key) is None:
-            method = job.method or ZeroStep()
-            run.store.write(make_record(job, control, method, run, {}, Timing(), failure=(status, reason)))
+    method, failure = job.method or ZeroStep(), (status, reason)
+    todo = {key: control for control, key in job.record_keys.items() if finished(job, key, run) is None}
+    made = {key: make_record(job, at, method, run, {}, Timing(), failure=failure) for key, at in todo.items()}
+
+    def held() -> None:
+        raise Held
+
+    with suppress(Held), claimed(run.store.out / "locks" / next(iter(job.record_keys.values())), held):
+        for key, record in made.items():
+            if run.store.has(key) is None:
+                run.store.write(record)
+    return made

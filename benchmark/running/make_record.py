@@ -136,7 +136,8 @@ def noise_notes(method: Method, shares: Mapping[str, float], moves: tuple[float,
     layers = ", ".join(f"{name} {share:.2g}" for name, share in shares.items())
     said = [f"Noise of the source's layers, as a share of their features: {layers}."]
     if moves:
-        said.append(f"Two noises of the source differ by {moves[0]:.3f} in ST-LPIPS, two latents by {moves[1]:.3f}.")
+        told = f"Two noises of the source differ by {moves[0]:.3f} in ST-LPIPS"
+        said.append(f"{told}, another latent and noise by {moves[1]:.3f}.")
     if overrides(method, "noise") and max(shares.values(), default=0.0) < LEAST_SHARE:
         said.append(
             f"{method.title or method.name}: the control acts on noise, to which this source hardly listens; its rows "

@@ -183,7 +183,9 @@ def make_job(
     who, measured = described(method) if method else None, suite.eval.content()
     del measured["metrics"]
     moments = suite.eval.moment_metrics
-    kept = [suite.train.snapshot_kimg, moments] if method and moments else []
+    kept: list[object] = [suite.train.snapshot_kimg, moments] if method and moments else []
+    if kept and suite.eval.snapshot != "last":
+        kept.append(suite.eval.metrics[:1])  # it chooses, and `moments` does not tell it from one of the curve's
     shown = [suite.name, domain.name, method.name if method else None]  # what the record's row is called
     keys = {c: key(train_key, shown, who, c, measured, versions, kept) for c in controls}
     trained_on = tuple(STAND_IN + name if name in others else name for name in needs)

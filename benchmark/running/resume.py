@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from pathlib import Path
 from benchmark.api.reparametrise import baked
 from benchmark.config import NetConfig
 from benchmark.errors import WeightsError
-from benchmark.results.hashes import CHANGED, MAX_HASHED
+from benchmark.results.hashes import CHANGED, MAX_HASHED, set_aside
 from benchmark.running.plan import Job
 from benchmark.stylegan2.weights import architecture_of, read_header, read_tensors, save_generator
 from benchmark.system.folder import Folder
@@ -24,7 +25,7 @@ from benchmark.system.progress import Advance
 from benchmark.system.signals import Stopped
 from benchmark.training import dist
 from benchmark.training.log import TrainingLog
-from benchmark.training.state import State, restore_state, save_state
+from benchmark.training.state import OtherDevice, State, restore_state, save_state
 
 MISSING = "is missing"
 SAVE = 1
@@ -35,23 +36,36 @@ class UnusableState(WeightsError):
     """A training state that is damaged or not of this training."""
 
 
+class Repeated(Exception):
+    """A finished training that is repeated has come as far as it is wanted."""
+
+
 class Progress:
-    """What this rank has to keep, and what it resumes from. Rank 0 writes the log (`log` None: another rank does) and
-    the weight averages; each rank its own state.
+    """What this rank has to keep, and what it resumes from. Rank 0 writes the log (`log` None: nobody, or another rank
+    does) and the weight averages; each rank its own state. `again`: those averages alone are wanted of a training that
+    is finished; `on_step` raises Repeated when it has passed the last of them.
     """
 
     def __init__(
-        self, job: Job, path: Path, log: TrainingLog | None, advance: Advance, told: Callable[[], int | None]
+        self,
+        job: Job,
+        path: Path,
+        again: dict[float, Path],
+        log: TrainingLog | None,
+        advance: Advance,
+        told: Callable[[], int | None],
     ) -> None:
         self.cfg, self.key, self.log, self.advance, self.told = job.suite.train, job.train_key, log, advance, told
         self.path, self.next = state_files(path, dist.rank())
-        self.files, self.kept = snapshot_files(job, path), set[float]()
+        self.files, self.kept = again or snapshot_files(job, path), set[float]()
+        self.end = max(again, default=math.inf)
         self.saved = time.monotonic()
 
     def restore(self, state: State) -> None:
         """Resume from the last state that all ranks have stored, if the weight averages of before are there too.
 
-        UnusableState, on all ranks, where one of them cannot use its own; then `state` may be spoilt.
+        UnusableState, on all ranks, where one of them cannot use its own; then `state` may be spoilt. OtherDevice where
+        the states stay for another kind of device.
         """
         found, why = dict[int, Path](), ""
         try:
@@ -81,10 +95,16 @@ class Progress:
 
     def _resume(self, state: State, path: Path, images: int) -> None:
         passed = {kimg for kimg in self.files if kimg * 1000 <= images}
-        if any(fault(self.files[kimg], None, self.key, state.nets.cfg) for kimg in passed):
-            return
+        gone = [f"{kimg:g}" for kimg in sorted(passed) if fault(self.files[kimg], None, self.key, state.nets.cfg)]
+        if gone:
+            raise UnusableState(
+                f"{path.name} is beyond {gone[0]} kimg, and the weights of that moment were not kept. (To go on from "
+                f"it instead: stop, give it its name back, and leave {', '.join(gone)} out of train.snapshot_kimg.)"
+            )
         try:
             restore_state(path, state, self.key)
+        except OtherDevice:
+            raise
         except WeightsError as error:
             raise UnusableState(str(error)) from error
         self.kept |= passed
@@ -98,7 +118,7 @@ class Progress:
             self.log.extend(state.ticks[-1:])
 
     def on_step(self, state: State) -> None:
-        """Save what is due; Stopped if this process, or that of another rank, was told to end."""
+        """Save what is due; Stopped if this process, or that of another rank, was told to end. Repeated at `end`."""
         # before the state: a training that resumes from it does not pass here again
         for kimg, file in self.files.items() if dist.rank() == 0 else ():
             if kimg not in self.kept and kimg * 1000 <= state.images:
@@ -112,6 +132,8 @@ class Progress:
             self.saved = time.monotonic()
         if told > SAVE:
             raise Stopped(told)
+        if state.images >= self.end * 1000:
+            raise Repeated
 
     def _save(self, state: State) -> None:
         """Store the state. With several ranks it replaces the one before once all have stored theirs."""
@@ -174,10 +196,3 @@ def fault(file: Path, sha256: str | None, train_key: str, cfg: NetConfig) -> str
     except WeightsError as error:
         return f"cannot be used ({error})"
     return None
-
-
-def set_aside(file: Path) -> str:
-    """Give a file that cannot be used another name, beside it, and tell that."""
-    aside = file.with_name(f"{file.name}.unusable")
-    file.replace(aside)
-    return aside.name

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,10 @@ from benchmark.stylegan2 import Nets
 from benchmark.stylegan2.weights import architecture_of
 from benchmark.suites import derived, load_suite, members
 from benchmark.suites.own import WIDE
+from benchmark.system.claims import claimed
 from benchmark.system.hardware import pick_device, pick_precision, prepare_torch
 from benchmark.system.progress import Bars, Stages
 from benchmark.training.batches import images_per_round
-from benchmark.training.determinism import require_pinned
 
 
 @dataclass(frozen=True)
@@ -107,15 +108,29 @@ class Run:
     noise_shares: Mapping[str, float] = field(default_factory=dict)
     """The share that noise has of the features of each layer of the source."""
     noise_moves: tuple[float, float] | None = None
-    """ST-LPIPS between two of the source's noises at a latent, and between two latents at a noise."""
+    """ST-LPIPS between two of the source's noises at a latent, and between two latents, each with noise of its own."""
     files: Mapping[str, Handed] = field(default_factory=dict)
     """Weight files that methods need, by key."""
     start_ranks: Callable[[Job], None] | None = None
     """Has several processes train a job's weights; None: this process has nobody to start them."""
+    waits: Callable[[bool], None] = lambda waiting: None
+    """Told when this process begins and ends to wait for what another one makes: that is no time of its own."""
     samplers: dict[EvalConfig, Sampler] = field(default_factory=dict)
     """Those of the job in hand, made where they are first asked for."""
     inverted: list[Inverted | str] = field(default_factory=list)
     """The source's held-out pictures, once they were asked for."""
+
+    @contextmanager
+    def owned(self, name: str, said: str) -> Iterator[None]:
+        """Hold the claim of a job or training while inside; `said` is shown where another process holds it."""
+
+        def waiting() -> None:
+            self.waits(True)
+            self.bars.say(said)
+
+        with claimed(self.store.out / "locks" / name, waiting):
+            self.waits(False)
+            yield
 
     def sampler_for(self, job: Job, cfg: EvalConfig) -> Sampler:
         """The sampler of the job's (domain, seed); jobs come grouped, so those of the last one are kept."""
@@ -143,8 +158,6 @@ def prepare(request: Request, out: Path, console: Console) -> Run:
     prepare_torch(request.threads)
     device = usable_device(request.device)
     cache, out = request.cache.absolute(), out.absolute()  # wherever a method moves to
-    if suite.train.deterministic:
-        require_pinned(device)
     precision = "fp32" if suite.train.deterministic else pick_precision(suite.train.precision, device)
     suite = suite.model_copy(update={"train": suite.train.model_copy(update={"precision": precision})})
     source = find_source(suite.source, cache)

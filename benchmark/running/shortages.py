@@ -1,16 +1,25 @@
-"""Too few images: metrics that will have no value, how many images would do, choices that cannot be made."""
+"""Metrics without a value: too few images, how many would do, choices that cannot be made; files that came later."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from benchmark.config import DomainConfig, Suite
 from benchmark.domains import Domain
 from benchmark.domains.split import pictures_needed
 from benchmark.errors import ConfigError
+from benchmark.metrics import Evaluator
 from benchmark.metrics.base import MetricInfo
 from benchmark.metrics.catalogue import find_metric
 from benchmark.metrics.sizes import SETTINGS, Sizes, needed, shortage
+from benchmark.results import MetricValue
+
+WANTED = re.compile(
+    r"not available: (needs \S+ \(.*; sha256 [0-9a-f]{64}\)"
+    r"|.*; install what `list metrics` says that it needs|it is measured only with --stand-in-weights)"
+)
+"""Reasons of metrics whose file or package was not there."""
 
 
 def size_notes(suite: Suite, domains: Mapping[str, Domain]) -> list[str]:
@@ -55,3 +64,9 @@ def require_choice(suite: Suite, domains: Mapping[str, Domain]) -> None:
                 f"eval.snapshot={suite.eval.snapshot} chooses by {suite.eval.metrics[0]}, on {domain.name} {reason}. "
                 "Put another metric first, or give more images."
             )
+
+
+def come_since(metrics: Mapping[str, MetricValue], evaluator: Evaluator) -> list[str]:
+    """Metrics that have no value for want of a file or package, which is there now."""
+    wanting = {name for name, found in metrics.items() if found.value is None and WANTED.match(found.reason or "")}
+    return [info.name for info in evaluator.infos if info.name in wanting and info.network not in evaluator.missing]

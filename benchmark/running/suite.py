@@ -17,6 +17,7 @@ from benchmark.running.setup import Run
 from benchmark.system.devices import GPU, Seat
 from benchmark.system.hardware import environment
 from benchmark.system.progress import Bars
+from benchmark.training.determinism import require_pinned
 
 
 def run_suites(
@@ -24,9 +25,13 @@ def run_suites(
 ) -> list[RunRecord]:
     """Run all jobs, write tables and pictures, print them; the records, failed ones included.
 
-    The suites share one results folder. By default everything happens in this process.
+    The suites share one results folder. By default everything happens in this process. Raises ConfigError where a
+    training cannot have the arithmetic that its suite asks for.
     """
     store, launch = runs[0].store, launch or Launch()
+    for run in runs:
+        if run.jobs and run.jobs[0].suite.train.deterministic and any(job.method for job in run.jobs):
+            require_pinned(run.device)
     store.ensure_writable()
     if said := tidy_results(store.out):
         console.print(f"note: {said}", markup=False, highlight=False, soft_wrap=True)

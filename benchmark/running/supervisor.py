@@ -49,12 +49,26 @@ class Work:
     seat: Seat
     pid: int | None = None
     since: float = 0.0
+    waits: float | None = None
+    """Since when it has waited for what another command makes: its time stands still."""
     told: bool = False
     """It has said how it ended."""
     verdict: tuple[str, str] | None = None
     """(status, reason) of a job that was ended from outside."""
     stage: ExitStack = field(default_factory=ExitStack)
     advance: Advance = lambda n: None
+
+    def wait(self, begins: bool) -> None:
+        """It begins or ends to wait."""
+        now = time.monotonic()
+        if self.waits is not None:
+            self.since += now - self.waits
+        self.waits = now if begins else None
+
+    @property
+    def seconds(self) -> float:
+        """That it has worked."""
+        return (time.monotonic() if self.waits is None else self.waits) - self.since
 
 
 class Supervisor:
@@ -137,6 +151,8 @@ class Supervisor:
             return
         if word == "started":
             work.pid, work.since = rest[0], time.monotonic()
+        elif word == "waits":
+            work.wait(rest[0])
         elif word == "say":
             self.bars.say(rest[0])
         elif word == "stage":
@@ -191,7 +207,7 @@ class Supervisor:
     def _limit(self, number: int, work: Work) -> None:
         if work.pid is None or work.verdict or work.told:
             return
-        seconds, memory = time.monotonic() - work.since, memory_mb(work.pid)
+        seconds, memory = work.seconds, memory_mb(work.pid)
         if seconds > (self.limits.seconds or math.inf):
             work.verdict = "timed-out", f"took longer than {self.limits.seconds:g} s (--time-limit)"
         elif memory > (self.limits.memory_mb or math.inf):

@@ -10,8 +10,9 @@
 
 from __future__ import annotations
 
+import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,15 +23,15 @@ from benchmark.api import Method
 from benchmark.api.needed import given
 from benchmark.config import NetConfig
 from benchmark.errors import ConfigError, WeightsError
-from benchmark.results.hashes import hash_file, hash_lines, hashes_of, read_hashes
+from benchmark.results.hashes import hash_file, hash_lines, hashes_of, read_hashes, set_aside
 from benchmark.running.plan import Job
 from benchmark.running.resume import (
     MISSING,
     Progress,
+    Repeated,
     UnusableState,
     fault,
     remove_states,
-    set_aside,
     set_states_aside,
     snapshot_files,
     weights_path,
@@ -38,7 +39,6 @@ from benchmark.running.resume import (
 from benchmark.running.setup import Run
 from benchmark.stylegan2 import Generator
 from benchmark.stylegan2.weights import load, load_generator, read_header, save
-from benchmark.system.claims import claimed
 from benchmark.system.files import clear_temporaries, write_atomic
 from benchmark.system.hardware import peak_memory_mb, reset_peak_memory
 from benchmark.system.signals import finishing_steps
@@ -47,6 +47,9 @@ from benchmark.training.kernels import held
 from benchmark.training.log import TrainingLog
 from benchmark.training.state import State
 from benchmark.training.train import train
+
+MOST_TICKS = 10_000
+"""That the header of weights tells."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class Trained:
     snapshots: dict[float, Path]
     seconds: dict[float, float]
     """Seconds of training up to each snapshot."""
+    accumulate: int
+    """In how many parts each batch was trained."""
 
 
 def trained(job: Job, run: Run) -> Trained:
@@ -65,23 +70,29 @@ def trained(job: Job, run: Run) -> Trained:
     path = weights_path(run.store.out, job.train_key)
     files = snapshot_files(job, path)
     if faults(job, run, path):
-        claim = run.store.out / "locks" / job.train_key
-        with claimed(claim, lambda: run.bars.say(f"{job.label}: another process is training it; waiting")):
+        with run.owned(job.train_key, f"{job.label}: another process is training it; waiting"):
             clear_temporaries(path.parent, job.train_key)
             found = faults(job, run, path)
             for file, why in found.items():
                 if why != MISSING:
                     run.bars.say(f"{job.label}: {file.name} {why}; it is now {set_aside(file)}, and is made again")
+            if again := to_repeat(job, run, path):
+                lengths = ", ".join(f"{kimg:g}" for kimg in again)
+                run.bars.say(
+                    f"{job.label}: its training is finished, and its weights at {lengths} kimg are not there: they are "
+                    "made by repeating it up to there; the finished weights stay"
+                )
             if found:
                 start_training(job, run)
-    if read_hashes(hash_file(run.store.out, job.train_key)) is None:  # killed right after the weights were written
+    noted = read_hashes(hash_file(run.store.out, job.train_key)) or {}
+    if not noted.keys() >= names(run.store.out, (path, *files.values())):  # killed right after they were written
         note_hashes(job, run, path)
     remove_states(path, job.training.ranks)  # likewise
     g = load(path).g_ema.to(run.device).eval().requires_grad_(False)
     header = read_header(path)
-    cost, ticks = header["cost"], header["ticks"]
-    assert isinstance(cost, dict) and isinstance(ticks, list)
-    return Trained(g, cost, files, dict(zip(files, seconds_at(ticks, [*files]), strict=True)))
+    cost, ticks, parts = header["cost"], header["ticks"], header.get("accumulate", job.suite.train.accumulate)
+    assert isinstance(cost, dict) and isinstance(ticks, list) and isinstance(parts, int)
+    return Trained(g, cost, files, dict(zip(files, seconds_at(ticks, [*files]), strict=True)), parts)
 
 
 def faults(job: Job, run: Run, path: Path) -> dict[Path, str]:
@@ -89,6 +100,18 @@ def faults(job: Job, run: Run, path: Path) -> dict[Path, str]:
     files = (path, *snapshot_files(job, path).values())
     found = {file: stored_fault(run.store.out, file, job.train_key, run.nets.cfg) for file in files}
     return {file: why for file, why in found.items() if why}
+
+
+def to_repeat(job: Job, run: Run, path: Path) -> dict[float, Path]:
+    """Snapshots that are missing, by kimg, of a training whose last weights are there; none where they are not."""
+    found = faults(job, run, path)
+    return {} if path in found else {k: file for k, file in snapshot_files(job, path).items() if file in found}
+
+
+def are_there(job: Job, run: Run) -> bool:
+    """Whether the job has all weights that it needs, so that nothing has to be trained; they are not looked into."""
+    path = weights_path(run.store.out, job.train_key)
+    return job.method is None or all(file.is_file() for file in (path, *snapshot_files(job, path).values()))
 
 
 def stored_generator(out: Path, train_key: str, cfg: NetConfig, kimg: float | None = None) -> Generator:
@@ -133,29 +156,34 @@ def train_checkpoint(job: Job, run: Run) -> None:
     assert job.method is not None
     path, method = weights_path(run.store.out, job.train_key), job.method.training()
     cfg, reals = job.training, run.domains[job.domain].train
-    logs, writes = run.store.out / "logs", dist.rank() == 0
+    logs, writes, again = run.store.out / "logs", dist.rank() == 0, to_repeat(job, run, path)
     board = logs / "tensorboard" / f"{method.name}-{job.domain[:40]}-seed{job.seed}-{job.train_key[:8]}"
-    log = TrainingLog(logs / f"{job.train_key}.jsonl", board if run.tensorboard else None) if writes else None
+    whole = writes and not again  # the log of a finished training stays, too
+    log = TrainingLog(logs / f"{job.train_key}.jsonl", board if run.tensorboard else None) if whole else None
     if writes:
-        hash_file(run.store.out, job.train_key).unlink(missing_ok=True)  # of files that are replaced now
+        forget_hashes(job, run, again.values() or (path, *snapshot_files(job, path).values()))
     files = handed(method, run)
     nets = run.nets.copy()
     reset_peak_memory(run.device)
-    text = f"train {method.name} on {job.domain}, seed {job.seed}"
-    with run.bars.stage(text, cfg.kimg * 1000) as advance, finishing_steps() as told, given(files), held(cfg, nets):
-        progress = Progress(job, path, log, advance, told)
+    text, kimg = f"train {method.name} on {job.domain}, seed {job.seed}", max(again, default=cfg.kimg)
+    state, anew = None, False
+    with run.bars.stage(text, kimg * 1000) as advance, finishing_steps() as told, given(files), held(cfg, nets):
+        progress = Progress(job, path, again, log, advance, told)
         try:
             state = train(nets, reals, method, cfg, job.streams, progress.restore, progress.on_tick, progress.on_step)
+        except Repeated:
+            pass
         except UnusableState as why:
-            aside = ", ".join(set_states_aside(path, dist.rank()))
+            anew, aside = True, ", ".join(set_states_aside(path, dist.rank()))
             run.bars.say(f"{job.label}: {why} It is now {aside}, and the training begins again.")
-            state = None
     if log:
         log.close()
-    if state is None:
+    if anew:
         train_checkpoint(job, run)
-    elif writes:
+    elif state and writes:
         write_weights(job, run, state)
+    elif writes:
+        note_hashes(job, run, path)
 
 
 def write_weights(job: Job, run: Run, state: State) -> None:
@@ -170,21 +198,37 @@ def write_weights(job: Job, run: Run, state: State) -> None:
         "trainable_params": sum(p.numel() for opt in (state.opt_g, state.opt_d) for p in opt.parameters),
         "kimg": state.images / 1000,
     }
-    ticks = [[tick.images, tick.seconds] for tick in state.ticks]
     header: dict[str, object] = {
         "train_key": job.train_key,
         "method": job.method.training().name,
         "cost": cost,
-        "ticks": ticks,
+        "ticks": thinned([(tick.images, tick.seconds) for tick in state.ticks]),
+        "accumulate": job.training.accumulate,
     }
     save(path, state.nets, header)
     note_hashes(job, run, path)
 
 
 def note_hashes(job: Job, run: Run, path: Path) -> None:
-    """Store the hashes of the job's weights."""
+    """Store the hashes of the job's weights, beside those of snapshots that others of its training asked for."""
+    file = hash_file(run.store.out, job.train_key)
     found = hashes_of(run.store.out, [path, *snapshot_files(job, path).values()])
-    write_atomic(hash_file(run.store.out, job.train_key), hash_lines(found))
+    write_atomic(file, hash_lines((read_hashes(file) or {}) | found))
+
+
+def forget_hashes(job: Job, run: Run, files: Iterable[Path]) -> None:
+    """Of files that are replaced now: whoever is killed meanwhile must not leave them beside the hashes of others."""
+    file, gone = hash_file(run.store.out, job.train_key), names(run.store.out, files)
+    left = {name: digest for name, digest in (read_hashes(file) or {}).items() if name not in gone}
+    if left:
+        write_atomic(file, hash_lines(left))
+    else:
+        file.unlink(missing_ok=True)
+
+
+def names(out: Path, files: Iterable[Path]) -> set[str]:
+    """Of the files, as hashes are noted of them."""
+    return {file.relative_to(out).as_posix() for file in files}
 
 
 def handed(method: Method, run: Run) -> dict[str, Path]:
@@ -194,6 +238,13 @@ def handed(method: Method, run: Run) -> dict[str, Path]:
         if place.path is None:
             raise WeightsError(f"method {method.name}: {place.reason}")
     return {key: place.path for key, place in places.items() if place.path}
+
+
+def thinned(ticks: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    """At most `MOST_TICKS` (images, seconds), neighbours taken together: a header must not grow with a training."""
+    step = -(-len(ticks) // MOST_TICKS) or 1
+    groups = [ticks[at : at + step] for at in range(0, len(ticks), step)]
+    return [(group[-1][0], math.fsum(seconds for _, seconds in group)) for group in groups]
 
 
 def seconds_at(ticks: Sequence[tuple[int, float]], kimg: Sequence[float]) -> list[float]:

@@ -53,7 +53,8 @@ def work(pipe: Connection, heard: int, server: int, order: Order, seat: Seat, ru
             try:
                 made = equip(order) if run is None else run
                 bars = RemoteBars(pipe)
-                made = replace(made, bars=bars, start_ranks=lambda job: start_ranks(order, number, job, bars))
+                made = replace(made, bars=bars, waits=bars.waits)
+                made = replace(made, start_ranks=lambda job: start_ranks(order, number, job, bars))
                 prepare_torch(seat.threads)  # the server has one: OpenMP's threads do not survive a fork
             except Exception as error:
                 pipe.send(("unfit", failure(error)[2]))
@@ -113,12 +114,14 @@ def attempt(job: Job, run: Run) -> tuple[str, ...]:
             run_job(job, run)
         except torch.OutOfMemoryError:
             smaller = replace(job, parts=2 * job.parts)
-            remark = f"out of memory: train.accumulate={smaller.training.accumulate} instead of the planned value"
-            run.bars.say(f"{job.label}: {remark}")
+            parts = smaller.training.accumulate
+            run.bars.say(
+                f"{job.label}: out of memory: once more; what is still to be trained, with train.accumulate={parts}"
+            )
             traceback.print_exc()
             run.samplers.clear()
             torch.cuda.empty_cache()
-            run_job(smaller, replace(run, remarks=(*run.remarks, remark)))
+            run_job(smaller, run)
     except Exception as error:  # whatever a method does must not take down the others
         traceback.print_exc()
         return failure(error)
@@ -176,6 +179,10 @@ class RemoteBars:
     def say(self, text: str) -> None:
         """A line that stays above the bars."""
         self.pipe.send(("say", text))
+
+    def waits(self, waiting: bool) -> None:
+        """Whether it waits for another process, which is no time of the job's own."""
+        self.pipe.send(("waits", waiting))
 
     @contextmanager
     def stage(self, text: str, total: float) -> Iterator[Callable[[float], None]]:

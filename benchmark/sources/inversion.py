@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmark.errors import ConfigError, DataError
+from benchmark.metrics.networks.features import float32_products
 from benchmark.metrics.networks.perceptual import PerceptualNetwork
 from benchmark.metrics.sampling import to_uint8
 from benchmark.stylegan2 import Generator, Noise
@@ -115,8 +116,9 @@ def invert(
     begun = time.perf_counter()
     many = max(1, PIXELS_AT_ONCE // px**2)
     targets = torch.from_numpy(np.array(pictures)).to(g.mapping.w_avg.device).split(many)
-    starts = torch.cat(list(nearest(g, targets))).split(many)
-    found = [_descend(g, *pair, perceptual, search, tick) for pair in zip(targets, starts, strict=True)]
+    with float32_products():
+        starts = torch.cat(list(nearest(g, targets))).split(many)
+        found = [_descend(g, *pair, perceptual, search, tick) for pair in zip(targets, starts, strict=True)]
     codes, images, distances = zip(*found, strict=True)
     drawn = np.concatenate([to_uint8(image) for image in images])
     error = np.square(drawn.astype(np.float64) - pictures).mean(axis=(1, 2, 3))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from benchmark.metrics.networks.perceptual import load_perceptual_network
 from benchmark.metrics.networks.weight_files import NETWORK_FILES, WEIGHT_FILES, locate
+from benchmark.sources.check import labels
 from benchmark.stylegan2 import Generator
 from benchmark.stylegan2.ops import SQRT2
 from benchmark.system.random_streams import generator
@@ -27,7 +28,7 @@ def noise_shares(g: Generator, n: int = 8) -> dict[str, float]:
     Noise is unit normal times the layer's strength and the gain of its activation; features are taken after it.
     """
     rng = generator("noise shares", device=g.mapping.w_avg.device)
-    z = torch.randn(n, g.cfg.z_dim, generator=rng, device=rng.device)
+    z, c = torch.randn(n, g.cfg.z_dim, generator=rng, device=rng.device), labels(g, n)
     found: dict[str, float] = {}
 
     def look(name: str) -> torch.utils.hooks.RemovableHandle:
@@ -41,7 +42,7 @@ def noise_shares(g: Generator, n: int = 8) -> dict[str, float]:
 
     hooks = [look(name) for name in g.synthesis.layer_names]
     try:
-        g(z, rng=rng)
+        g(z, c, rng=rng)
     finally:
         for hook in hooks:
             hook.remove()
@@ -50,7 +51,7 @@ def noise_shares(g: Generator, n: int = 8) -> dict[str, float]:
 
 @torch.inference_mode()
 def noise_distances(g: Generator, cache: Path, n: int = 32) -> tuple[float, float] | None:
-    """Mean ST-LPIPS between two random noises at the same latent, and between two latents at the same noise.
+    """Mean ST-LPIPS between two random noises at the same latent, and between two latents, each with noise of its own.
 
     None where the network's file is not there, or images are too small for it.
     """
@@ -61,12 +62,12 @@ def noise_distances(g: Generator, cache: Path, n: int = 32) -> tuple[float, floa
     if g.cfg.resolution < net.least_px:
         return None
     rng = generator("noise distances", device=g.mapping.w_avg.device)
-    z = torch.randn(n, g.cfg.z_dim, generator=rng, device=rng.device)
+    z, c = torch.randn(n, g.cfg.z_dim, generator=rng, device=rng.device), labels(g, n)
     both = [np.empty(0)] * 2
     for start in range(0, n, 8):
-        part = z[start : start + 8]
+        part, classes = z[start : start + 8], None if c is None else c[start : start + 8]
         noises = [g.synthesis.random_noise(len(part), rng) for _ in range(2)]
-        one, other = (net.features(_uint8(g(part, noise=noise)).cpu()) for noise in noises)
+        one, other = (net.features(_uint8(g(part, classes, noise)).cpu()) for noise in noises)
         turned = [x.roll(1, 0) for x in one]
         for at, compared in enumerate((other, turned)):
             both[at] = np.append(both[at], net.distance(one, compared).numpy())
@@ -78,7 +79,7 @@ def noise_facts(g: Generator, cache: Path) -> dict[str, str]:
     shares, moved = noise_shares(g), noise_distances(g, cache)
     facts = {"noise": ", ".join(f"{name} {share:.2g}" for name, share in shares.items()) + " of the features"}
     if moved:
-        facts["noise moves"] = f"{moved[0]:.3f} (ST-LPIPS of two noises; of two latents {moved[1]:.3f})"
+        facts["noise moves"] = f"{moved[0]:.3f} (ST-LPIPS of two noises; of another latent and noise {moved[1]:.3f})"
     if max(shares.values()) < LEAST_SHARE:
         facts["caution"] = "it hardly listens to its noise: a control that acts on noise has nothing to act on"
     return facts

@@ -50,15 +50,16 @@ def score_snapshots(name: str, snapshots: Sequence[Path], samples: int, cache: P
 def noise_effect(g: Generator, n: int = 64) -> str:
     """How much a generator listens to its noise: grey levels (mean absolute difference, 0 to 255) and strengths.
 
-    Two random noises at the same n latents, against two latents at the same noise.
+    Two random noises at the same n latents, against two latents, each with noise of its own.
     """
     rng = generator("noise effect", device=g.mapping.w_avg.device)
     z = torch.randn(n, g.cfg.z_dim, generator=rng, device=rng.device)
     noises = [g.synthesis.random_noise(n, rng) for _ in range(2)]
     one, other = ((g(z, noise=noise) * 127.5).clamp(-127.5, 127.5) for noise in noises)
     strengths = ", ".join(f"{px} px {float(s.detach().abs()):.3g}" for px, s in noise_strengths(g))
-    moves, latents = ((one - x).abs().mean() for x in (other, one.roll(1, 0)))
-    return f"noise moves a pixel by {moves:.1f} grey levels, another latent by {latents:.1f}; strengths: {strengths}"
+    moves, both = ((one - x).abs().mean() for x in (other, one.roll(1, 0)))
+    said = f"noise moves a pixel by {moves:.1f} grey levels, another latent and noise by {both:.1f}"
+    return f"{said}; strengths: {strengths}"
 
 
 def write_grid(path: Path, images: np.ndarray) -> None:

@@ -104,7 +104,8 @@ def left_alone(who: str, networks: Mapping[str, nn.Module]) -> Iterator[None]:
 def write_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, object]) -> None:
     """Atomic safetensors file: temporary name, fsync, rename. `meta` becomes JSON in the header; OSError as usual.
 
-    The header also holds a digest of tensors and `meta`, by which a reader notices any change.
+    The header also holds a digest of tensors and `meta`, by which a reader notices any change. WeightsError, and the
+    file of before stays, where the header would be larger than a reader takes.
     """
     plain = {k: t.detach().cpu().contiguous() for k, t in tensors.items()}
     content = {"schema": SCHEMA, **meta}
@@ -123,7 +124,17 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, object
             code = re.search(r"os error (\d+)", str(error))
             number = int(code[1]) if code else errno.EIO
             raise OSError(number, os.strerror(number), str(path)) from None
+        if (size := _header_size(temporary)) > MAX_HEADER:
+            raise WeightsError(
+                f"{path} was not written: its header would have {size} bytes, {MAX_HEADER} at most can be read."
+            )
         temporary.chmod(mode)
+
+
+def _header_size(path: Path) -> int:
+    """Of a safetensors file, as it says it."""
+    with path.open("rb") as raw:
+        return int.from_bytes(raw.read(8), "little")
 
 
 def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
@@ -150,10 +161,9 @@ def _read(path: Path, content: Callable[[Any], T]) -> tuple[T, dict[str, object]
     if not path.is_file():
         raise WeightsError(f"weights file {path} does not exist.")
     try:
-        with path.open("rb") as raw:
-            if int.from_bytes(raw.read(8), "little") > MAX_HEADER:
-                raise ValueError("its header is larger than any network's")
-        with safe_open(path, framework="pt") as f:
+        if _header_size(path) > MAX_HEADER:
+            raise ValueError("its header is larger than any network's")
+        with path.open("rb") as raw, safe_open(_in_utf8(path, raw.fileno()), framework="pt") as f:
             meta = json.loads((f.metadata() or {}).get("json", "{}"))
             digest = meta.pop("digest", None) if isinstance(meta, dict) else None
             json.dumps(meta, sort_keys=True)  # as the digest needs it
@@ -166,6 +176,15 @@ def _read(path: Path, content: Callable[[Any], T]) -> tuple[T, dict[str, object]
     if not isinstance(meta, dict) or meta.get("schema") != SCHEMA:
         raise WeightsError(f"weights file {path} has no header of schema {SCHEMA}; it was not written by this suite.")
     return found, meta, digest
+
+
+def _in_utf8(path: Path, descriptor: int) -> str:
+    """A path to the open file: safetensors takes no bytes that are no UTF-8, and folders can have such names."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return f"/dev/fd/{descriptor}"
+    return str(path)
 
 
 def shapes_of(cfg: NetConfig) -> dict[str, torch.Size]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from benchmark.errors import DataError
 from benchmark.system.files import write_atomic
 
 CHUNK = 1 << 20
@@ -47,7 +48,7 @@ class Folder:
         path = self.root
         for part in parts[:-1]:
             path /= part
-            if path.is_symlink():
+            if is_link(path):
                 raise NotPlain(name, f"lies behind {path.name}, which is a link")
         return path / parts[-1]
 
@@ -125,12 +126,26 @@ class Folder:
                     (self.root / folder / name).unlink()
 
     def linked(self, folders: Iterable[str]) -> str | None:
-        """The first folder, of those named and all below them, that is a link; None where there is none."""
-        for name in folders:
-            if (self.root / name).is_symlink():
-                return name
-            for at, below, _ in os.walk(self.root / name):
-                links = [Path(at, one) for one in sorted(below) if Path(at, one).is_symlink()]
-                if links:
-                    return links[0].relative_to(self.root).as_posix()
+        """The first folder, of those named and all below them, that is a link; None where there is none.
+
+        DataError where that cannot be told: it is closed to this user, it is no folder, or its name is too long.
+        """
+        try:
+            for name in folders:
+                if is_link(self.root / name):
+                    return name
+                for at, below, _ in os.walk(self.root / name):
+                    links = [Path(at, one) for one in sorted(below) if is_link(Path(at, one))]
+                    if links:
+                        return links[0].relative_to(self.root).as_posix()
+        except OSError as error:
+            why = f"{error.filename}: {error.strerror}"
+            raise DataError(f"cannot write {why}; choose another folder with --out") from None
         return None
+
+
+def is_link(path: Path) -> bool:
+    """Whether it is a link, and there; OSError where that cannot be told, which versions of Python see differently."""
+    with suppress(FileNotFoundError):
+        return stat.S_ISLNK(path.lstat().st_mode)
+    return False

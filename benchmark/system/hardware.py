@@ -97,10 +97,11 @@ def now() -> str:
 
 
 def command_line(arguments: Sequence[str]) -> str:
-    """The command as one would type it, with the home folder as ~."""
+    """The command as one would type it, with the home folder as ~ and bytes that are no UTF-8 as ``\\udce9``."""
     home = str(Path.home()).rstrip("/")
     words = [re.sub(rf"(?<![\w.-]){re.escape(home)}(?=/|,|$)", "~", word) if home else word for word in arguments[1:]]
-    return " ".join(["python -m benchmark", *(shlex.quote(word) for word in words)])
+    shown = [word.encode("utf-8", "backslashreplace").decode() for word in words]
+    return " ".join(["python -m benchmark", *map(shlex.quote, shown)])
 
 
 def _dependencies() -> dict[str, str]:

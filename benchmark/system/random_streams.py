@@ -33,6 +33,11 @@ class Streams:
         self.data, self.latents = (generator(*parts, name) for name in NAMES[:2])
         self.noise, self.augment, self.method = (generator(*parts, name, device=device) for name in NAMES[2:])
 
+    @property
+    def device(self) -> str:
+        """The kind of device that draws, such as "cuda": the state of one kind is none of another."""
+        return self.noise.device.type
+
     def state_dict(self) -> dict[str, Tensor]:
         """{name: uint8 state}, always on the CPU."""
         return {name: getattr(self, name).get_state() for name in NAMES}

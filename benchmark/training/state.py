@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,6 +21,13 @@ from benchmark.stylegan2.ada import Ada
 from benchmark.stylegan2.weights import not_finite, read_tensors, write_tensors
 from benchmark.system.random_streams import Streams
 from benchmark.training import dist
+
+CUDA_STATE = 16
+"""Bytes of the state of a random generator of CUDA; that of a CPU has thousands."""
+
+
+class OtherDevice(WeightsError):
+    """A training state of another kind of device, on which the training could go on."""
 
 
 @dataclass(frozen=True)
@@ -129,13 +137,15 @@ def save_state(path: Path, state: State, key: str) -> None:
     tensors |= {f"streams.{k}": t for k, t in state.streams.state_dict().items()}
     tensors |= {f"interval.{k}": torch.stack(values) for k, values in state.interval.terms.items()}
     tensors["pl_mean"] = state.pl_mean
+    ticks = json.dumps([asdict(t) for t in state.ticks])  # no part of the header, whose size is limited
+    tensors["ticks"] = torch.frombuffer(bytearray(ticks, "ascii"), dtype=torch.uint8)
     meta = {
         "key": key,
+        "device": state.streams.device,
         "images": state.images,
         "step": state.step,
         "seconds": state.seconds,
         "ada": state.ada.state_dict(),
-        "ticks": [asdict(t) for t in state.ticks],
         "interval": {"images": state.interval.images, "seconds": state.interval.elapsed()},
     }
     write_tensors(path, tensors, meta)
@@ -145,6 +155,7 @@ def restore_state(path: Path, state: State, key: str) -> bool:
     """Put a stored state back; False where there is none.
 
     WeightsError where the file is damaged, belongs to another run or is no such state; `state` may be spoilt then.
+    OtherDevice where it could only go on on another kind of device.
     """
     if not path.is_file():
         return False
@@ -154,12 +165,23 @@ def restore_state(path: Path, state: State, key: str) -> bool:
             f"{path} belongs to another training (other settings or data). Move it away or choose another folder."
         )
     try:
+        _require_device(path, tensors, meta, state.streams.device)
         _restore(state, tensors, meta, f"training state {path}")
     except WeightsError:
         raise
     except Exception as error:  # what is not as `save_state` writes it can fail anywhere
         raise WeightsError(f"{path} is no training state: {type(error).__name__}: {error}") from error
     return True
+
+
+def _require_device(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any], here: str) -> None:
+    """OtherDevice where this kind of device cannot continue the random streams. Earlier versions did not store it."""
+    there = meta.get("device") or ("cuda" if tensors["streams.noise"].numel() == CUDA_STATE else "cpu")
+    if there != here:
+        raise OtherDevice(
+            f"{path} was left by a training on {there}, whose random numbers {here} cannot continue. Run the same "
+            f"command where there is such a device (--device {there}), or remove the file to begin again on {here}."
+        )
 
 
 def _restore(state: State, tensors: dict[str, Tensor], meta: dict[str, Any], where: str) -> None:
@@ -174,7 +196,9 @@ def _restore(state: State, tensors: dict[str, Tensor], meta: dict[str, Any], whe
     state.pl_mean.copy_(tensors["pl_mean"])
     state.images, state.step, state.seconds = int(meta["images"]), int(meta["step"]), float(meta["seconds"])
     state.ada.load_state_dict(meta["ada"])
-    state.ticks[:] = [Tick(**t) for t in meta["ticks"]]
+    # those of earlier versions are in the header
+    ticks = json.loads(tensors["ticks"].numpy().tobytes()) if "ticks" in tensors else meta["ticks"]
+    state.ticks[:] = [Tick(**t) for t in ticks]
     terms = {name: [*values.to(state.pl_mean.device)] for name, values in part("interval.").items()}
     begun = meta.get("interval", {"images": state.images})  # states of earlier versions end with a tick
     state.interval = Interval(**begun, terms=terms)

@@ -47,17 +47,17 @@ def train(
     step; `on_tick` is called after each log interval, `on_step` after each step. Raises ConfigError when the batch
     cannot be shared out, MethodError when a loss or a weight is not finite.
     """
-    cfg = method.settings(cfg.model_copy(update={"augment": method.augment or cfg.augment}))
+    given, cfg = cfg, method.settings(cfg.model_copy(update={"augment": method.augment or cfg.augment}))
     per_round = images_per_round(cfg, nets.cfg.mbstd_group, dist.world())
     device = nets.g.mapping.w_avg.device
     source = freeze_copy(nets.g_ema)
     data = torch.from_numpy(np.array(reals))  # a copy: a mapped file is not writable
-    extra = checked(method.prepare(nets, data, Streams(*seed, "prepare", device=device).method), method.name, device)
+    extra = prepared(nets, data, method, cfg, Streams(*seed, "prepare", device=device).method)
     g_params, d_params = trainable(nets, method, extra)
     g_scale, d_scale = method.lr_scale()
     state = State(
         nets,
-        adam(g_params, cfg.lr_g * g_scale, cfg.pl_every if cfg.pl_weight else None),
+        adam(g_params, cfg.lr_g * g_scale, cfg.pl_every if given.pl_weight or cfg.pl_weight else None),
         adam(d_params, cfg.lr_d * d_scale, cfg.r1_every if cfg.r1_gamma else None),
         Streams(*seed, dist.rank(), device=device),
         Ada(target=cfg.ada_target, kimg=cfg.ada_kimg),
@@ -90,11 +90,11 @@ def train(
                 z = method.latents(turn, usual := latents(nets.g, len(x), state.streams.latents))
                 plain, psi = z is usual, method.truncation
                 fakes, _ = generate(nets.g, z, labels, cfg, state.streams, tracks_w and plain, plain, psi)
-                pseudo, terms = fakes.detach(), {}
+                pseudo, seen, terms = fakes.detach(), augmented(fakes, cfg, state), {}
                 if method.adversarial:
-                    logits = method.judge(turn, augmented(fakes, cfg, state), labels)
+                    logits = method.judge(turn, seen, labels)
                     terms["g_adversarial"] = losses.generator_adversarial(logits)
-                step = GeneratorStep(nets, source, z, labels, fakes, rng, state.images, extra, state.step)
+                step = GeneratorStep(nets, source, z, labels, fakes, rng, state.images, extra, state.step, seen)
                 terms |= extra_terms(method, method.generator_loss(step), terms)
                 log.add(terms)
                 (total(terms) / cfg.accumulate).backward()
@@ -153,6 +153,46 @@ def train(
     return state
 
 
+def prepared(nets: Nets, reals: Tensor, method: Method, cfg: TrainConfig, rng: torch.Generator) -> Extra:
+    """What the method remembers and trains besides the networks, as it leaves them before the first step.
+
+    g begins with the average's anchor noise and centre of W: the average copies them back after each step, and those
+    of the source, which losses are about, would be lost.
+    """
+    torch._foreach_copy_(list(nets.g.buffers()), list(nets.g_ema.buffers()))
+    if steps := method.warm_up():
+        warm_up_head(nets, reals, steps, cfg, rng)
+    return checked(method.prepare(nets, reals, rng), method.name, nets.g.mapping.w_avg.device)
+
+
+def warm_up_head(nets: Nets, reals: Tensor, steps: int, cfg: TrainConfig, rng: torch.Generator) -> None:
+    """Train D's epilogue, in place, on fakes of the average and on the reals, uint8 [N, 3, R, R].
+
+    With the loop's batch, learning rate and lazy R1; without its augmentation. All processes of a training do the same.
+    """
+    lazy_every = cfg.r1_every if cfg.r1_gamma else None
+    head = [p.requires_grad_(True) for p in nets.d.b4.parameters()]
+    optimiser = adam(head, cfg.lr_d, lazy_every)
+    rounds = cfg.accumulate * cfg.ranks
+    n = cfg.batch // rounds
+    for step in range(steps):
+        chosen = torch.randint(len(reals), (rounds, n), generator=rng, device=rng.device).to(reals.device)
+        batches = [reals[some].to(rng.device) / 127.5 - 1 for some in chosen]
+        for x in batches:
+            z = torch.randn(n, nets.cfg.z_dim, generator=rng, device=rng.device)
+            with torch.no_grad():
+                fakes = nets.g_ema(z, rng=rng)
+            (losses.discriminator_adversarial(nets.d(x), nets.d(fakes)) / rounds).backward(inputs=head)
+        optimiser.step()
+        optimiser.zero_grad()
+        if lazy_every and step % lazy_every == 0:
+            for x in batches:
+                penalty = losses.r1(nets.d(x.requires_grad_(True)), x).mean()
+                (penalty * (cfg.r1_gamma / 2 * lazy_every / rounds)).backward(inputs=head)
+            optimiser.step()
+            optimiser.zero_grad()
+
+
 def trainable(nets: Nets, method: Method, extra: Extra) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Parameters that train with G and with D. Outside of their phases no parameter requires gradients.
 
@@ -200,7 +240,7 @@ def active(
     return lists[0], lists[1]
 
 
-def adam(parameters: list[nn.Parameter], lr: float, lazy_every: int | None) -> Adam:
+def adam(parameters: Sequence[Tensor], lr: float, lazy_every: int | None) -> Adam:
     """Adam with betas (0, 0.99), corrected for a regulariser every `lazy_every` steps (Karras et al. 2020, app. B)."""
     ratio = lazy_every / (lazy_every + 1) if lazy_every else 1.0
     return Adam(parameters, lr=lr * ratio, betas=(0.0, 0.99**ratio))

@@ -18,9 +18,11 @@ from benchmark.errors import ConfigError, DataError, UnknownName, WeightsError
 from benchmark.registry import find_method
 from benchmark.results import ResultStore, RunRecord
 from benchmark.running.make_record import ZeroStep
+from benchmark.running.resume import weights_path
 from benchmark.running.weights import stored_generator
 from benchmark.sources import find_source, load_source
 from benchmark.stylegan2 import Generator, Noise
+from benchmark.system.folder import Folder
 from benchmark.system.random_streams import generator
 
 NOISES = ("method", "anchor", "random", "none")
@@ -225,7 +227,12 @@ def method_of(record: RunRecord, plugins: Sequence[str] = ()) -> Method:
 def stored_weights(out: Path, record: RunRecord, cfg: NetConfig) -> Generator:
     """The generator that the record measured, float32 on the CPU; `cfg` is its source's architecture.
 
-    WeightsError where its file is missing, or not what was stored.
+    WeightsError where its file is missing, is not what was stored, or lies behind a link: the folder may be somebody
+    else's.
     """
     at = None if record.weights_kimg == record.timing.kimg else record.weights_kimg
+    try:
+        Folder(out).plain(weights_path(out, record.train_key, at).relative_to(out).as_posix())
+    except OSError as error:
+        raise WeightsError(f"weights in {out} cannot be used: {error}.") from None
     return stored_generator(out, record.train_key, cfg, at)

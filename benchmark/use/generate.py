@@ -18,6 +18,8 @@ from benchmark.results import ResultStore
 from benchmark.use.adapted import Adapted
 from benchmark.use.pictures import write_grid, write_picture
 
+CPU = "CPU "
+"""Names of devices in records begin so where it was no GPU."""
 AT_ONCE = 64
 """Seeds whose images are in memory together, where each has a file of its own."""
 
@@ -86,7 +88,8 @@ def label_of(net: Adapted, control: Control) -> str:
 def evaluated_images(net: Adapted, count: int, control: Control = None) -> np.ndarray:
     """uint8 [count, 3, R, R], the first images that the evaluation of the record measured, bit for bit.
 
-    Raises DataError for a network without a record, or where the evaluation drew fewer.
+    Raises DataError for a network without a record, or where the evaluation drew fewer, or drew on a GPU: its random
+    noise is another, and all networks here are on the CPU.
     """
     record = net.record
     if record is None:
@@ -96,6 +99,12 @@ def evaluated_images(net: Adapted, count: int, control: Control = None) -> np.nd
     except ValidationError:
         said = "does not say how it was evaluated, in words of this version"
         raise DataError(f"record {record.record_key} {said}.") from None
+    device = str(record.environment.get("device", CPU))
+    if not device.startswith(CPU):
+        raise DataError(
+            f"record {record.record_key[:12]} was measured on {device}, whose random noise a CPU does not draw; leave "
+            "out --evaluated, or look at the strips in samples/."
+        )
     if count > cfg.pairs:
         raise DataError(f"{count} images asked for; of the evaluation the first {cfg.pairs} can be drawn again.")
     streams = (record.source_sha256, record.domain_digest, record.seed)

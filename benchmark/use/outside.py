@@ -21,9 +21,9 @@ from benchmark.metrics.doctor import examine, verdict
 from benchmark.metrics.paired import CLUSTERED
 from benchmark.metrics.pooled import POOLED
 from benchmark.registry import catalogue
-from benchmark.registry.composition import described
+from benchmark.registry.composition import described, overrides
 from benchmark.results import RunRecord, Timing
-from benchmark.running.job import evaluate, run_job, write_rows
+from benchmark.running.job import evaluate, run_job, wants_pictures, write_rows
 from benchmark.running.make_record import make_record
 from benchmark.running.plan import PROTOCOL, Job
 from benchmark.running.selection import Counted
@@ -154,6 +154,8 @@ def of_network(path: Path, run: Run, name: str, like: str | None) -> list[RunRec
     """Records of a checkpoint's averaged generator, one for each value of the control."""
     g, said = network_of(path, run)
     method = Outside() if like is None else next(job.method for job in run.jobs if job.method is not None)
+    if overrides(method, "finalize"):
+        require_same_shapes(g, run.nets.g_ema, path.name, like)
     job = job_of(run, named(method, name), digest_of(g.state_dict()), said)
     noted = [UNKNOWN, *([f"Evaluated with the noise and the control of {like}."] if like else [])]
     run, weights = replace(run, remarks=(*run.remarks, *noted)), Counted(g.to(run.device))
@@ -168,15 +170,28 @@ def network_of(path: Path, run: Run) -> tuple[Generator, str]:
     """
     checkpoint = read_checkpoint(path)
     nets, wanted = convert(checkpoint, (), path.name).nets, run.nets.cfg
-    for what in ("resolution", "z_dim", "c_dim"):
+    other_suite = "choose a suite of that size, or draw pictures with it and evaluate their folder"
+    sizes = dict.fromkeys(("resolution", "z_dim", "c_dim"), other_suite)
+    if wants_pictures(zero_step(run)):
+        sizes["w_dim"] = "pictures found in the source's w mean nothing to it; add --set eval.translate=false"
+    for what, remedy in sizes.items():
         here, there = getattr(nets.cfg, what), getattr(wanted, what)
         if here != there:
-            raise WeightsError(
-                f"{path.name} has {what} {here}, and the source of this suite {there}: choose a suite of that "
-                "size, or draw pictures with it and evaluate their folder."
-            )
+            raise WeightsError(f"{path.name} has {what} {here}, and the source of this suite {there}: {remedy}.")
     said = f"{path.name} ({checkpoint.format}), sha256 {sha256_of(path)[:12]}"
     return nets.g_ema.eval().requires_grad_(False), said
+
+
+def require_same_shapes(g: Generator, source: Generator, file: str, like: str | None) -> None:
+    """WeightsError where a method would join the weights of two generators that do not fit each other."""
+    theirs, ours = ({name: list(t.shape) for name, t in net.state_dict().items()} for net in (g, source))
+    for name in {**ours, **theirs}:
+        here, there = theirs.get(name, "missing"), ours.get(name, "missing")
+        if here != there:
+            raise WeightsError(
+                f"{file}: {name} is {here}, that of the suite's source {there}, and --as {like} joins the weights of "
+                "the two; leave it out."
+            )
 
 
 def named(method: Method, name: str) -> Method:

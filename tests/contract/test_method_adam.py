@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from benchmark.methods.adam import AdAM, Modulation, kernels
-from small_nets import rng
+from small_nets import at_the_source, rng
 from torch import Tensor
 from torch.nn.utils import parametrize
 
@@ -53,7 +53,7 @@ def test_modulation_starts_as_nothing_and_holds_what_is_important() -> None:
 def test_fisher_information_is_the_squared_slope_along_each_kernel() -> None:
     """A row's unit changes its kernel by itself, as long as columns are 1: the slope is the sum of W dL/dW. As long as
     rows are 0, columns have no slope."""
-    found = AdAM(probe_steps=0, fisher_samples=1).probe(toy_source().copy(), reals(), rng(1))
+    found = AdAM(probe_steps=0, fisher_samples=1).probe(at_the_source(), reals(), rng(1))
     plain, draw = toy_source().copy(), rng(1)
     z = torch.randn(1, NETS.z_dim, generator=draw)
     real = reals()[torch.randint(16, (1,), generator=draw)] / 127.5 - 1
@@ -81,7 +81,7 @@ def test_the_share_of_modulated_kernels_is_what_the_quantile_leaves_in_each_netw
 
 
 def test_probing_adapts_and_depends_on_the_reals_but_leaves_the_networks() -> None:
-    source = toy_source().copy()
+    source = at_the_source()
     before = state_of(source.g, source.g_ema, source.d)
     copies = source.copy()
     one = QUICK.model_copy(update={"probe_decay": 0.0}).probe(copies, reals(), rng(1))
@@ -136,12 +136,12 @@ def test_a_training_that_was_interrupted_ends_the_same(tmp_path: Path) -> None:
 def test_the_columns_of_a_layer_add_their_mean_to_each_of_its_kernels_and_the_averages_are_probed() -> None:
     """Against a probing that is written out: two steps, averages with decay 1/2, Fisher of rows and columns."""
     method = AdAM(probe_steps=2, fisher_samples=1, probe_decay=0.5, probe_lr=0.05)
-    found = method.probe(nets := toy_source().copy(), reals(), rng(1))
+    found = method.probe(nets := at_the_source(), reals(), rng(1))
     modules = [m.parametrizations.weight[0] for m, _ in kernels(nets)]  # type: ignore[union-attr, index]
     assert all(len(m.columns.unique()) > 1 for m in modules)  # columns have left 1, but less far than in two steps
     assert all(m.columns.sub(1).abs().max() < 0.1 * 0.75 + 0.01 for m in modules)
     fisher = torch.cat([f.flatten() for f in found[0]])
-    rows_alone = AdAM(probe_steps=0, fisher_samples=1).probe(toy_source().copy(), reals(), rng(1))
+    rows_alone = AdAM(probe_steps=0, fisher_samples=1).probe(at_the_source(), reals(), rng(1))
     assert not fisher.equal(torch.cat([f.flatten() for f in rows_alone[0]]))
     plain, draw = toy_source().copy(), rng(1)
     last = plain.d.b4.out.weight.requires_grad_(True)

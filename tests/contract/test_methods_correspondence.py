@@ -46,7 +46,7 @@ def d_step(nets: Nets, reals: Tensor) -> DiscriminatorStep:
 
 def turn_of(method: RelaxedRealism, index: int) -> Turn:
     nets = toy_source().copy()
-    return Turn(nets, method.prepare(nets, torch.zeros(0), rng(1)), rng(2), index)
+    return Turn(nets, method.prepare(nets, torch.zeros(10), rng(1)), rng(2), index)
 
 
 def adapt(method: Method, cfg: TrainConfig = LONG) -> State:
@@ -189,6 +189,18 @@ def test_near_the_anchors_nothing_is_mixed_and_w_avg_rests() -> None:
     assert averages[0].equal(before) and not averages[1].equal(before)
 
 
+def test_there_are_as_many_anchors_as_training_images_unless_a_number_is_given() -> None:
+    """CDC's train.py: init_z = torch.randn(args.n_train, args.latent); with ten images, what ten anchors were."""
+    for count, method in ((10, CDC()), (13, CDC()), (10, CDC(anchors=10)), (3, CDC(anchors=3))):
+        nets = toy_source().copy()
+        images = torch.zeros(13 if method.anchors is None and count == 13 else 10, 3, 32, 32, dtype=torch.uint8)
+        anchors = method.prepare(nets, images, rng(1)).get_buffer("anchors")
+        assert anchors.equal(torch.randn(count, NETS.z_dim, generator=rng(1)))
+        turn = Turn(nets, method.prepare(nets, images, rng(1)), rng(2), 0)
+        z = method.model_copy(update={"anchor_std": 0.0}).latents(turn, normal(400, NETS.z_dim))
+        assert len(z.unique(dim=0)) == count
+
+
 def test_the_anchors_are_the_same_for_both_methods_and_a_map_that_does_not_fit_is_refused() -> None:
     one, two = (turn_of(method, 0).extra.get_buffer("anchors") for method in (CDC(), RSSA()))
     assert one.equal(two) and one.shape == (10, NETS.z_dim)
@@ -201,7 +213,7 @@ def test_the_anchors_are_the_same_for_both_methods_and_a_map_that_does_not_fit_i
 def test_in_a_composition_the_latents_and_the_judge_of_its_part_count() -> None:
     both = composed([CDC, DCL])()
     nets = toy_source().copy()
-    extra = both.prepare(nets, torch.zeros(0), rng(1))
+    extra = both.prepare(nets, torch.zeros(10), rng(1))
     assert extra is not None
     z, images = normal(4, NETS.z_dim), normal(4, 3, 32, 32)
     near, patches = Turn(nets, extra, rng(2), 0), Turn(nets, extra, rng(2), 1)

@@ -13,13 +13,14 @@ from pydantic import ValidationError
 from small_nets import generator_step
 from torch import Tensor, nn
 
-from benchmark.api import Extra, Generator, feature_matching
+from benchmark.api import Extra, Generator, GeneratorStep, feature_matching
 from benchmark.conformity.stand_ins import vgg, with_stand_ins
-from benchmark.conformity.trial import toy_source
+from benchmark.conformity.trial import TRAIN, toy_reals, toy_source
 from benchmark.registry import find_method
 from benchmark.report.lines import taught_by
 from benchmark.stylegan2 import ops
 from benchmark.system.random_streams import generator
+from benchmark.training.train import train
 
 
 def rgb_sums(g: Generator, z: Tensor) -> dict[int, np.ndarray]:
@@ -120,6 +121,25 @@ def test_matching_rgb_leaves_no_hooks_and_holds_the_layers_to_rgb() -> None:
     for g in (nets.g, toy_source().g_ema):
         assert all(not block._forward_hooks for block in g.synthesis.blocks.values())
     assert all(block.torgb.weight.grad is not None for block in nets.g.synthesis.blocks.values())
+
+
+def test_the_loss_and_control_0_share_an_anchor_where_g_and_its_average_have_two() -> None:
+    """As in rosinality's files, whose noise maps are drawn for each network."""
+    nets, anchors = toy_source().copy(), []
+
+    class Watched(FixNoise):
+        def generator_loss(self, step: GeneratorStep) -> dict[str, Tensor]:
+            anchors.append(self.noise(step.source, 1, 0.0, step.rng))
+            return super().generator_loss(step)
+
+    for name, buffer in nets.g.named_buffers():
+        if name.endswith("noise_const"):
+            buffer.copy_(torch.randn(buffer.shape, generator=generator("other", name)))
+    train(nets, toy_reals(), Watched(), TRAIN, ("anchor", 0))
+    evaluated = FixNoise().noise(nets.g_ema, 1, 0.0, generator("unused"))
+    trained_at = anchors[-1]
+    assert isinstance(evaluated, dict) and isinstance(trained_at, dict)
+    assert all(evaluated[layer].equal(trained_at[layer]) for layer in evaluated)
 
 
 def torchvisions_vgg(state: Mapping[str, Tensor]) -> nn.Sequential:

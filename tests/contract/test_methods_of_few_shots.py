@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from benchmark.methods.adafm import AdaFM
+from benchmark.methods.adam import AdAM
 from benchmark.methods.finetune_augmented import FinetuneAugmented
 from benchmark.methods.genda import GenDA
 from benchmark.methods.lfs_gan import LFSGAN, mode_seeking
@@ -20,11 +21,13 @@ from scipy.special import softmax
 from small_nets import CFG, TRAIN, count, generator_step, moved, prepared, reals, rng, source, trained
 from torch import Tensor, nn
 
-from benchmark.api import DiscriminatorStep, GeneratorStep, Method, Turn, added, fisher_information
+from benchmark.api import DiscriminatorStep, Extra, GeneratorStep, Method, Nets, Turn, added, fisher_information
 from benchmark.errors import ConfigError, MethodError
 from benchmark.registry import find_method
+from benchmark.running.plan import budgeted
 from benchmark.stylegan2 import Generator
 from benchmark.stylegan2.networks import minibatch_std
+from benchmark.suites import load_suites
 from benchmark.training.train import train
 
 SMALL_RICK = RICK(warmup_steps=2, samples=4, every=2, quantile=0.6, prune=0.1)
@@ -69,6 +72,19 @@ def test_loras_change_is_of_low_rank_in_each_weight(rank: int) -> None:
             assert change.ne(0).any(), name
             ranks = torch.linalg.matrix_rank(flat, atol=1e-5 * float(old.abs().max()), rtol=0.0)  # float32 is rounded
             assert ranks.max() <= rank, name  # also at every place of a kernel
+
+
+def test_loras_change_is_alpha_b_a_in_stored_weights_of_mapping_layers_too() -> None:
+    """`LoRAFC` of model_colorgan.py: w + lora_alpha_fc * lora_B lora_A^T, before the layer's gain."""
+    nets, _, _, _ = prepared(LoRA(rank=2, alpha=0.5))
+    for name in ("fc0", "fc1"):
+        layer, old = (g.mapping.get_submodule(name) for g in (nets.g, source().g_ema))
+        made = layer.parametrizations.weight[0]
+        assert old.weight.square().mean().sqrt() > 50, "stored a hundred times larger than used"
+        with torch.no_grad():
+            made.b.normal_(generator=rng(2))
+        expected = 0.5 * made.b.double() @ made.a.double().t()
+        torch.testing.assert_close((layer.weight - old.weight).double(), expected, rtol=1e-3, atol=1e-3)
 
 
 def test_loras_parameters_are_those_of_color_gan() -> None:
@@ -293,7 +309,6 @@ def fates(net: nn.Module) -> list[Tensor]:
 def test_rick_decides_by_the_quantiles_of_fisher_information_in_each_group() -> None:
     nets, extra, _, _ = prepared(SMALL_RICK)
     plain = source().copy()
-    plain.d.b4.load_state_dict(nets.d.b4.state_dict())  # warmed up
     for net in (plain.g_ema, plain.d):
         net.requires_grad_(True)
     g, d = plain.g_ema.synthesis, plain.d
@@ -380,12 +395,49 @@ def test_rick_prunes_for_good_and_again_in_every_estimate() -> None:
             assert layer.get_parameter(name)[fate.eq(2)].eq(0).all()
 
 
-def test_ricks_warm_up_trains_ds_head_alone() -> None:
-    cold, warm = (prepared(SMALL_RICK.model_copy(update={"warmup_steps": n}))[0].d for n in (0, 3))
-    raw = {n.replace("parametrizations.", "").removesuffix(".original"): p for n, p in warm.named_parameters()}
-    same = {n for n, p in source().d.named_parameters() if p.equal(raw[n])}
-    assert same == {n for n, _ in source().d.named_parameters() if not n.startswith("b4.")}
-    assert all(p.equal(q) for p, q in zip(cold.b4.parameters(), source().d.b4.parameters(), strict=True))
+def test_rick_decides_first_after_ds_head_was_warmed_up_with_r1() -> None:
+    """In the authors' code R1 acts in the warm-up: without it D would soon be sure, and pruned filters stay zero."""
+    heads: list[dict[str, Tensor]] = []
+
+    class Watched(RICK):
+        def decide(self, nets: Nets, extra: Extra) -> None:
+            heads.append({n: p.clone() for n, p in nets.d.b4.named_parameters()})
+            super().decide(nets, extra)
+
+    once = {"kimg": 0.004, "r1_gamma": 10.0, "r1_every": 1}
+    for steps, changes in ((0, {}), (3, {}), (3, {"r1_gamma": 0.0})):
+        fields = dict(SMALL_RICK) | {"warmup_steps": steps}
+        cfg = TRAIN.model_copy(update=once | changes)
+        train(source().copy(), reals(), Watched.model_validate(fields), cfg, ("rick", 0))
+    cold, warm, bold = heads
+    assert all(p.equal(cold[n]) for n, p in source().d.b4.named_parameters())
+    assert not any(warm[n].equal(cold[n]) for n in cold) and not bold["fc.weight"].equal(warm["fc.weight"])
+
+
+# AdAM, AdaFM
+
+
+@pytest.mark.parametrize("method", [AdaFM(g_blocks=1), AdAM(probe_steps=1, fisher_samples=1)], ids=lambda m: m.name)
+def test_what_neither_is_reparametrised_nor_held_starts_at_the_sources_average_too(method: Method) -> None:
+    nets, _, _, _ = prepared(method)
+    z = torch.randn(2, CFG.z_dim, generator=rng(4))
+    assert nets.g(z, noise="const").equal(source().g_ema(z, noise="const"))
+    assert not source().g(z, noise="const").equal(source().g_ema(z, noise="const"))
+
+
+# All of them in the suites of the field
+
+
+def test_the_average_forgets_the_source_within_every_budget_of_the_few_shot_suites() -> None:
+    """Of a training that is shorter than three half-lives of the average, more than an eighth would be the source."""
+    found = {}
+    names = ("fewshot", "fewshot-ffhq", "fewshot-church")
+    for suite, methods in (pair for name in names for pair in load_suites(name)):
+        assert {"minegan", "rick", "jojogan", "cdc"} <= set(suite.methods), suite.name
+        for method in methods:
+            cfg = method.training().settings(budgeted(suite, method).train)
+            found[suite.name, method.name] = cfg.kimg / cfg.ema_kimg
+    assert len(found) > 100 and {key for key, lives in found.items() if lives < 3} == set()
 
 
 # Fine-tuning with an augmentation of its own

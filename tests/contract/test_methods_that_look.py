@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +15,19 @@ from benchmark.methods.jojogan import JoJoGAN, features
 from benchmark.methods.projected import Projected, discriminator
 from benchmark.methods.stylegan_nada import StyleGANNADA
 from benchmark.methods.vision_aided import VisionAided
-from small_nets import CFG, generator_step, prepared, reals, rng, source, trained
+from small_nets import CFG, TRAIN, generator_step, prepared, reals, rng, source, trained
 from torch import Tensor, nn
 
 from benchmark.api import ClipImages, DiscriminatorStep, EfficientNetLite0, Extra, Method, Nets, Turn
 from benchmark.api.needed import given, needed
 from benchmark.config import NetConfig
 from benchmark.conformity.stand_ins import clip, with_stand_ins, write_stand_in
-from benchmark.errors import MethodError
+from benchmark.errors import ConfigError, MethodError
 from benchmark.metrics.networks.features import load_feature_network
 from benchmark.metrics.networks.weight_files import WEIGHT_FILES, locate
 from benchmark.registry import find_method
 from benchmark.stylegan2 import Discriminator
+from benchmark.training.train import train
 
 JOJO, NADA = JoJoGAN(references=3, inversion_steps=3), StyleGANNADA(images=6)
 PROJECTED, AIDED = Projected(px=64, width=4), VisionAided(px=64)
@@ -61,6 +63,36 @@ def test_without_an_adversary_d_and_the_mapping_stay_and_g_follows_the_loss_alon
     assert not nets.g.synthesis.b8.conv0.weight.equal(source().g_ema.synthesis.b8.conv0.weight)
     still = trained(method.model_copy(update={"weight": 0.0})) if "weight" in type(method).model_fields else None
     assert still is None or same(still.g, source().g_ema), "no loss, no change"
+
+
+@pytest.mark.parametrize("method", [JOJO, NADA], ids=lambda m: m.name)
+def test_without_an_adversary_there_is_no_average_and_no_path_length(method: Method) -> None:
+    """predict.py and ZSSGAN/train.py have neither: what is evaluated is what was trained."""
+    suite = TRAIN.model_copy(update={"pl_weight": 2.0, "pl_every": 1, "ema_kimg": 1.25})
+    own = method.settings(suite)
+    assert own == suite.model_copy(update={"pl_weight": 0.0, "ema_kimg": own.ema_kimg}) == method.settings(own)
+    nets = source().copy()
+    state = train(nets, reals(), method, suite, ("without", 0))
+    assert set(state.ticks[-1].losses) == {method.name if method is JOJO else "direction"}
+    assert all(a.equal(b) for a, b in zip(nets.g.parameters(), nets.g_ema.parameters(), strict=True))
+    assert not same(nets.g, source().g_ema)
+
+
+@pytest.mark.parametrize(
+    ("name", "hook"),
+    [
+        ("jojogan+lecam", "discriminator_loss"),
+        ("cdc+jojogan", "judge, latents"),
+        ("stylegan_nada+projected", "judge"),
+        ("finetune_augmented+jojogan", "augment"),
+        ("genda+stylegan_nada", "truncation"),
+    ],
+)
+def test_without_an_adversary_nothing_about_judgement_can_be_added(name: str, hook: str) -> None:
+    alone = "stylegan_nada" if "nada" in name else "jojogan"
+    (other,) = set(name.split("+")) - {alone}
+    with pytest.raises(ConfigError, match=rf"{alone} trains without an adversary, so what {other} does .*\({hook}\)"):
+        find_method(name)
 
 
 def test_a_composition_is_adversarial_only_if_all_its_parts_are() -> None:
@@ -291,6 +323,9 @@ def test_vision_aided_adds_a_second_judge_in_both_updates() -> None:
     assert loss.item() == pytest.approx(np.log1p(np.exp(-fake)).mean(), rel=1e-4)
     (gradient,) = torch.autograd.grad(loss, step.images)
     assert gradient.ne(0).any()
+    augmented = replace(step, images=reals_, judged=step.images)  # as the first discriminator saw them
+    assert AIDED.generator_loss(augmented)["g_vision"].equal(AIDED.generator_loss(step)["g_vision"])
+    assert not AIDED.generator_loss(replace(step, images=reals_))["g_vision"].equal(loss)
     assert len(d) == len([*nets.d.parameters()]) + len([*extra.d.parameters()])
 
 

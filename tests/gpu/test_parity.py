@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from benchmark.api import Method
-from benchmark.config import NetConfig, TrainConfig
+from benchmark.config import EvalConfig, NetConfig, TrainConfig
+from benchmark.metrics.sampling import Sampler
 from benchmark.stylegan2 import Nets
 from benchmark.stylegan2.augment import Draw, draw, transform
 from benchmark.training import losses
@@ -26,8 +27,8 @@ PHASES = ("generator", "path_length", "discriminator", "r1")
 
 
 @pytest.fixture(autouse=True)
-def full_precision() -> Iterator[None]:
-    """TF32 off: fp32 means fp32 here."""
+def no_tf32() -> Iterator[None]:
+    """TF32 off: fp32 means fp32 here, in training, which may allow it (`train.tf32`)."""
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     yield
@@ -77,6 +78,23 @@ def test_images_features_and_logits() -> None:
         results.append([t.cpu() for t in (images, *features.values(), nets.d(images))])
     for cpu, gpu in zip(*results, strict=True):
         torch.testing.assert_close(gpu, cpu, rtol=1e-4, atol=1e-4)
+
+
+def test_evaluated_images_are_the_cpus_whatever_tf32_is_set_to() -> None:
+    """cuDNN allows TF32 by default: factors of 10 bits would move one pixel in twenty by a level."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    cfg = EvalConfig(metrics=("consistency_anchor_randconv", "distance_averaged_l1"), samples=16, pairs=8, batch=8)
+    drawn, averaged = [], []
+    for device in ("cpu", DEVICE):
+        g = networks().g.to(device).eval()
+        sampler = Sampler(g, cfg, ("gpu",))
+        samples, _ = sampler(g, lambda n, rng: "const")
+        drawn.append(np.concatenate([samples.fakes, samples.sources]).astype(int))
+        averaged.append(sampler.at(g, g.mapping(sampler.z).detach(), lambda n, rng: "const")[1])
+    assert torch.backends.cuda.matmul.allow_tf32 and torch.backends.cudnn.allow_tf32
+    np.testing.assert_allclose(averaged[1], averaged[0], rtol=1e-4, atol=1e-4)
+    off = np.abs(drawn[1] - drawn[0])
+    assert off.max() <= 1 and (off > 0).mean() < 0.005
 
 
 @pytest.mark.parametrize("phase", PHASES)

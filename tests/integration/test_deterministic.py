@@ -12,11 +12,22 @@ from typing import Any
 
 import pytest
 from fixed_training import STORED, verdict
+from rich.console import Console
 
 from benchmark.config import TrainConfig
+from benchmark.engines.engine import Work
+from benchmark.engines.queueing import ask
+from benchmark.engines.request import write_request
+from benchmark.engines.settings import Chosen, EngineSettings
 from benchmark.errors import ConfigError
 from benchmark.results import ResultStore
+from benchmark.running.launch import Launch
+from benchmark.running.setup import Request, prepare
+from benchmark.running.suite import run_suites
+from benchmark.sources import find_source, load_source
+from benchmark.stylegan2 import save
 from benchmark.training.determinism import PINNED, require_pinned
+from benchmark.use.outside import measure
 
 SCRIPT = Path(__file__).parents[1] / "helpers" / "fixed_training.py"
 ROOT = SCRIPT.parents[2]
@@ -78,6 +89,45 @@ def test_the_command_line_holds_the_libraries_by_itself(tmp_path: Path) -> None:
     (record,) = [r for r in ResultStore(tmp_path / "made").read_all()[0] if not r.zero_step]
     train = record.settings["train"]
     assert isinstance(train, dict) and train["deterministic"] is True and train["precision"] == "fp32"
+
+
+QUICK = (
+    "train.deterministic=true",
+    "train.kimg=0.016",
+    "eval.samples=8",
+    "eval.pairs=4",
+    "eval.metrics=[kid_randconv]",
+)
+
+
+def test_so_does_the_command_of_an_engines_task(tmp_path: Path) -> None:
+    """On a machine that got none of the variables of the command which queued it."""
+    overrides = {"domains": ["toy-rings"], "methods": ["finetune"]}
+    request, out = Request("smoke", QUICK, overrides, "cpu", tmp_path / "cache", 1), tmp_path / "out"
+    chosen = Chosen(EngineSettings())
+    work = Work([prepare(request, out, Console(quiet=True))], Console(quiet=True), Launch(1), False, chosen)
+    asked = ask(work, "local")
+    write_request(out, asked)
+    (number,) = [number for number, task in enumerate(asked.tasks) if task.method]
+    command = [sys.executable, "-m", "benchmark", "work", "out", str(number)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-2000:]
+    (record,) = ResultStore(out).read_all()[0]
+    assert record.status == "done" and record.settings["train"]["deterministic"] is True  # type: ignore[index,call-overload]
+
+
+def test_only_who_trains_needs_the_libraries_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network from elsewhere is measured by such a suite in any process."""
+    for name in PINNED:
+        monkeypatch.delenv(name, raising=False)
+    weights = tmp_path / "theirs.safetensors"
+    save(weights, load_source(find_source("smoke-32", tmp_path))[0])
+    request = Request("smoke", QUICK, {"domains": ["toy-rings"]}, "cpu", tmp_path / "cache", 1)
+    records = measure(weights, request, Console(quiet=True), tmp_path / "out", name="theirs")
+    assert [record.status for record in records] == ["done"]
+    with pytest.raises(ConfigError, match="ATEN_CPU_CAPABILITY=avx2"):
+        run_suites([prepare(request, tmp_path / "trained", Console(quiet=True))], Console(quiet=True))
+    assert not (tmp_path / "trained").exists()
 
 
 def test_what_cannot_be_deterministic_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import builtins
+import json
 import re
 import subprocess
 import sys
@@ -15,6 +17,9 @@ from reader import BLOCK, User, commands
 from waiting import PATIENCE
 
 import benchmark
+from benchmark.sources import find_source, load_source
+from benchmark.sources.importing import import_source
+from benchmark.stylegan2 import Nets, save
 
 ENGINE = Path(benchmark.__file__).parent
 ROOT = ENGINE.parent
@@ -52,6 +57,9 @@ def user(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> User:
 
 @pytest.mark.slow(twin="tests/integration/test_docs_site.py::test_the_suite_of_the_page_can_be_run")
 def test_the_tutorial_works_from_top_to_bottom(user: User) -> None:
+    shape = load_source(find_source("smoke-32"))[0].cfg
+    save(user.folder / "portraits.safetensors", Nets.create(shape, seed=1))
+    import_source(user.folder / "portraits.safetensors", "my-source", user.cache)
     printed: dict[str, str] = {}
     for language, _, text in BLOCK.findall((DOCS / "your-pictures.md").read_text()):
         for command in commands(language, text):
@@ -66,6 +74,8 @@ def test_the_tutorial_works_from_top_to_bottom(user: User) -> None:
     assert "stored already" in seeds, "seed 0 was trained again"
     charcoal = next(text for command, text in printed.items() if "medium" in command)
     assert "share of the way" in (out / "mine-charcoal" / "tables.md").read_text(), charcoal
+    told = {json.loads(path.read_text())["source"] for path in (out / "mine-charcoal" / "records").iterdir()}
+    assert told == {"my-source"}
 
 
 def test_the_suite_of_the_page_can_be_run(user: User) -> None:
@@ -74,6 +84,22 @@ def test_the_suite_of_the_page_can_be_run(user: User) -> None:
             (user.folder / file).write_text(text)
         for command in commands(language, text):
             assert "fixnoise[match=all]" in user.does(command)
+
+
+@pytest.mark.parametrize("page", ["use.md", "translate.md"])
+def test_a_block_of_python_has_all_that_it_names(page: str) -> None:
+    """So that whoever copies one can run it."""
+    blocks = [text for language, _, text in BLOCK.findall((DOCS / page).read_text()) if language == "python"]
+    assert blocks
+    for text in blocks:
+        nodes = list(ast.walk(ast.parse(text)))
+        names = [node for node in nodes if isinstance(node, ast.Name)]
+        imported = {(a.asname or a.name) for node in nodes if isinstance(node, ast.Import) for a in node.names}
+        made = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+        made |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+        made |= {name.id for name in names if isinstance(name.ctx, ast.Store)}
+        used = {name.id for name in names if isinstance(name.ctx, ast.Load)}
+        assert used <= imported | made | set(dir(builtins)), text
 
 
 def test_the_messages_in_troubleshooting_are_those_of_the_code() -> None:

@@ -16,6 +16,8 @@ from PIL import Image
 import benchmark
 from benchmark.config import EvalConfig
 from benchmark.metrics.sampling import Sampler, to_uint8
+from benchmark.sources import find_source, load_source
+from benchmark.stylegan2 import Nets, save
 
 Command = Callable[..., Done]
 AGAINST = ("--against", "smoke", "--domain", "toy-rings", *QUICK[2:])
@@ -204,8 +206,6 @@ def test_a_picture_of_another_shape_is_named(command: Command, tmp_path: Path) -
 
 
 def test_networks_that_do_not_fit_are_refused_in_a_line(command: Command, tmp_path: Path, cache: Path) -> None:
-    from benchmark.sources import find_source
-
     (tmp_path / "broken.pkl").write_bytes(b"\x80\x02no network")
     for file, said in (("none.pt", "does not exist"), ("broken.pkl", "broken.pkl")):
         done = command("evaluate", file, *AGAINST, "--out", "res")
@@ -213,3 +213,22 @@ def test_networks_that_do_not_fit_are_refused_in_a_line(command: Command, tmp_pa
     larger = find_source("open-peeps-64", cache).path
     done = command("evaluate", str(larger), *AGAINST, "--name", "larger", "--out", "res")
     assert done.code == 2 and "has resolution 64, and the source of this suite 32" in done.err, done.err
+
+
+def test_networks_of_other_widths_are_measured_or_refused_in_a_line(
+    command: Command, tmp_path: Path, cache: Path
+) -> None:
+    source = load_source(find_source("smoke-32", cache))[0].cfg
+    for name, change in (("wide", {"channel_max": 2 * source.channel_max}), ("deep", {"w_dim": source.w_dim + 1})):
+        save(tmp_path / f"{name}.safetensors", Nets.create(source.model_copy(update=change), seed=3))
+        as_it_is = command("evaluate", f"{name}.safetensors", *AGAINST, "--out", "res")
+        assert as_it_is.code == 0 and f"{name} (outside)" in as_it_is.out, as_it_is.err
+        for method in ("layer_swap", "layer_swap+freezed"):
+            done = command("evaluate", f"{name}.safetensors", *AGAINST, "--as", method, "--out", "swapped")
+            assert done.code == 2 and "joins the weights of the two; leave it out" in done.err, done.err
+            assert len(done.err.strip().splitlines()) == 1 and f"error: {name}.safetensors: " in done.err
+    pictures = ("--set", "eval.translate=true", "--out", "translated")
+    done = command("evaluate", "deep.safetensors", *AGAINST, *pictures)
+    assert done.code == 2 and f"has w_dim {source.w_dim + 1}, and the source" in done.err, done.err
+    assert len(done.err.strip().splitlines()) == 1 and "eval.translate=false" in done.err
+    assert not [*tmp_path.glob("swapped/records/*.json"), *tmp_path.glob("translated/records/*.json")]

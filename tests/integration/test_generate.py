@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 from command_line import Done, Finished
 from PIL import Image
+
+from benchmark.results import ResultStore
 
 Command = Callable[..., Done]
 
@@ -46,6 +49,18 @@ def test_evaluated_images_are_those_of_the_record(
     px = strip.shape[0]
     for i in range(4):
         assert (pixels(tmp_path / f"drawn/seed{i:04d}.png") == strip[:, i * px : (i + 1) * px]).all()
+
+
+def test_what_a_gpu_measured_is_not_drawn_again_here(finished: Finished, command: Command, tmp_path: Path) -> None:
+    """Its random noise is another, so these would be other pictures."""
+    shutil.copytree(finished.out, tmp_path / "copy")
+    store = ResultStore(tmp_path / "copy")
+    for record in store.read_all()[0]:
+        store.write(record.model_copy(update={"environment": {**record.environment, "device": "NVIDIA H200"}}))
+    done = command("generate", "copy", "--method", "fixnoise", "--seeds", "0-3", "--evaluated", "--out", "drawn")
+    assert done.code == 2 and not (tmp_path / "drawn").exists()
+    assert "was measured on NVIDIA H200" in done.err and len(done.err.strip().splitlines()) == 1, done.err
+    assert command("generate", "copy", "--method", "fixnoise", "--seeds", "0", "--out", "drawn").code == 0
 
 
 def test_a_grid_has_a_row_for_each_value_and_one_of_real_images(
@@ -102,8 +117,6 @@ def test_bad_input_is_one_line_that_names_what_there_is(
 
 
 def test_damaged_weights_draw_nothing(finished: Finished, command: Command, tmp_path: Path) -> None:
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(finished.out, copy)
     for file in (copy / "checkpoints").glob("*.safetensors"):
@@ -112,3 +125,13 @@ def test_damaged_weights_draw_nothing(finished: Finished, command: Command, tmp_
         file.write_bytes(data)
     done = command("generate", str(copy), "--method", "fixnoise", "--out", "drawn")
     assert done.code == 2 and "damaged" in done.err and not (tmp_path / "drawn").exists(), done.err
+
+
+def test_weights_behind_a_link_are_not_read(finished: Finished, command: Command, tmp_path: Path) -> None:
+    """The folder may be somebody else's; the right weights lie there, so nothing else can be the reason."""
+    shutil.copytree(finished.out, tmp_path / "copy")
+    (tmp_path / "copy/checkpoints").rename(tmp_path / "elsewhere")
+    (tmp_path / "copy/checkpoints").symlink_to(tmp_path / "elsewhere")
+    done = command("generate", "copy", "--method", "finetune", "--seeds", "0", "--out", "drawn")
+    assert done.code == 2 and "lies behind checkpoints, which is a link" in done.err, done.err
+    assert not (tmp_path / "drawn").exists()

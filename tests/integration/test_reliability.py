@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import Done, environment, process, start
+from command_line import Done, environment, process, python, start
 from namespaces import in_namespace, may_mount
 from waiting import PATIENCE, comes
 
@@ -211,6 +211,15 @@ def test_moved_folders_are_as_good_and_verified(quiet: Path, cache: Path, tmp_pa
     for command in ("info", "verify", "prune"):
         done = process(("cache", command), tmp_path / "moved" / "cache", tmp_path)
         assert done.code == 0 and not done.err, done
+
+
+def test_names_of_folders_that_are_no_utf8_cost_nothing(cache: Path, tmp_path: Path) -> None:
+    out = os.fsdecode(b"r\xe9sultats")
+    done = python((*RUN, "--out", out, "--set", "train.kimg=0.008"), cache, tmp_path)
+    assert done.code == 0 and "Traceback" not in done.err, done
+    found = [json.loads(path.read_bytes()) for path in (tmp_path / out / "records").glob("*.json")]
+    assert [record["status"] for record in found] == ["done", "done"]
+    assert all(r"--out 'r\udce9sultats'" in record["environment"]["command"] for record in found)
 
 
 def test_the_user_is_not_in_the_records(quiet: Path, cache: Path, tmp_path: Path) -> None:

@@ -119,6 +119,7 @@ def test_sources_that_no_run_can_use(call: Command, own_cache: Path, tmp_path: P
     write(tmp_path / "labels.pkl", Nets.create(CFG.model_copy(update={"c_dim": 3}), seed=3))
     good(call("sources", "import", "labels.pkl"))
     assert "differ by at most" in good(call("sources", "verify", "labels"))
+    assert "b4.conv1 0 " in good(call("sources", "show", "labels")).replace(",", " ")
     assert "labels is conditional on 3 classes" in bad(call(*RUN, "--source", "labels"))
     assert "has no labels" in bad(call("sources", "export", "labels", "--to", "rosinality"))
     assert not Path("labels-rosinality.pt").exists() and not Path("res").exists()

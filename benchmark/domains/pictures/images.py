@@ -20,7 +20,7 @@ import PIL
 from PIL import Image, UnidentifiedImageError
 
 from benchmark.domains.pictures.archives import Archive, Skipped, printable
-from benchmark.domains.pictures.pixels import check_size, to_square
+from benchmark.domains.pictures.pixels import VERSION, check_size, to_square
 from benchmark.domains.prepared import LABELS, PROVENANCE
 from benchmark.errors import DataError
 from benchmark.system.file_kinds import HEAD, other_kind, picture_format
@@ -66,7 +66,7 @@ class UserImages:
     def recipe(self) -> dict[str, Any]:
         """All that pixels and reasons depend on; the path is not part of it."""
         files = [(digest, printable(name)) for digest, name in self._files]
-        return {"files": files, "skipped": sorted(self.skipped), "pillow": PIL.__version__}
+        return {"files": files, "skipped": sorted(self.skipped), "pillow": PIL.__version__, "pixels": VERSION}
 
     def draw(self, start: int, stop: int) -> Iterator[tuple[str, np.ndarray | str]]:
         """Yields (file, uint8 [3,R,R]), or (file, reason) for a file that cannot be decoded."""

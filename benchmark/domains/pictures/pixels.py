@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageOps
 
+VERSION = 2
+"""Raise it when any picture becomes other pixels, here, in `faces` or by a filter of `prepare`: images of users and
+prepared sets that were kept are made again then. Keys of results follow the pixels themselves."""
 BITS, INVERTED, PLANES, SAMPLES = 258, 262, 284, 339
 """TIFF tags: bits per sample; 0 where white is zero; 2 where planes are apart; 1 (or 4: not said) where unsigned."""
 

@@ -27,7 +27,7 @@ class Raw:
 
     archive: int
     file: str
-    name: str  # in notes, and what splits are made by
+    name: str  # in notes; of a face that of its aligned image
     split: Split = "train"
     label: int | None = None
     face: Face | None = None
@@ -121,16 +121,15 @@ def _different(
 ) -> list[Raw]:
     """The images without those whose bytes are another one's, which go to `skipped`; in order.
 
-    The one that stays is a listed shot, else of the test split, else the first. A file is read only where another one
-    has its size and, in ZIPs, its checksum.
+    The one that stays is a shot, else of the test split, else the first. A file is read only where another one has its
+    size and, in ZIPs, its checksum.
     """
-    listed = set(few.names or ()) if few else set()
     alike = [numbers for same in _groups(images, lambda i: archives[i.archive].size(i.file), range(len(images)))
              for numbers in _groups(images, lambda i: archives[i.archive].checksum(i.file), same)]  # fmt: skip
     left = set[int]()
     for numbers in alike:
         seen = set[tuple[bytes, Face | None]]()
-        for number in sorted(numbers, key=lambda n: (_base(images[n]) not in listed, images[n].split != "test", n)):
+        for number in sorted(numbers, key=lambda n: (not _shot(images[n], few), images[n].split != "test", n)):
             image = images[number]
             content = _content(archives[image.archive], image.file), image.face  # a photograph may have several faces
             if content[0] and content in seen:
@@ -156,6 +155,11 @@ def _content(archive: Archive, file: str) -> bytes:
             return hashlib.file_digest(stream, "sha256").digest()
     except Exception:  # damaged members make `zipfile` raise nearly anything
         return b""
+
+
+def _shot(image: Raw, few: FewShot | None) -> bool:
+    """Whether it is one of a few to train on: of those that are listed, or of all that are not for testing."""
+    return few is not None and image.split == "train" and (few.names is None or _base(image) in few.names)
 
 
 def _base(image: Raw) -> str:
@@ -215,7 +219,9 @@ def _shots(name: str, few: FewShot, images: list[Raw]) -> tuple[tuple[Raw, ...],
 
 
 def _by_name(images: Sequence[Raw], share: float) -> tuple[Raw, ...]:
-    return tuple(replace(image, split="test" if held_out_by_name(image.name, share) else "train") for image in images)
+    """Held out by the hashes of files' names, so that all faces of one picture lie on the same side."""
+    held_out = [held_out_by_name(printable(image.file), share) for image in images]
+    return tuple(replace(image, split="test" if h else "train") for image, h in zip(images, held_out, strict=True))
 
 
 def _labels(archive: Archive) -> dict[str, int]:

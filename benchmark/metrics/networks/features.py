@@ -190,12 +190,17 @@ def load_feature_network(network: str, paths: Mapping[str, Path]) -> FeatureNetw
     return net.eval().requires_grad_(False)
 
 
-def fingerprint(net: FeatureNetwork, hashes: list[str]) -> str:
-    """Text that identifies the features: class, preprocessing version, and the hashes of files or of own weights."""
+def fingerprint(network: str, net: FeatureNetwork, hashes: list[str]) -> str:
+    """Text that identifies the features: class, preprocessing version, and the hashes of files or of own weights.
+
+    Names of classes are unique among our networks only: of a package's, name and module are part of it, too.
+    """
     if not hashes:
         content = b"".join(tensor.cpu().numpy().tobytes() for tensor in net.state_dict().values())
         hashes = [hashlib.sha256(content).hexdigest()]
-    return "/".join([type(net).__name__, str(net.preprocessing), *hashes])
+    kind = type(net)
+    whose = [network, kind.__module__, kind.__qualname__] if network in OWN_NETWORKS else [kind.__name__]
+    return "/".join([*whose, str(net.preprocessing), *hashes])
 
 
 def images_to_features(
@@ -237,11 +242,22 @@ def images_in(device: str, px: int) -> int:
 
 @contextlib.contextmanager
 def full_precision() -> Iterator[None]:
-    """No gradients, no autocast, no TF32: a score must not depend on the training's speed settings."""
-    with (
-        torch.inference_mode(),
-        torch.autocast("cpu", enabled=False),
-        torch.autocast("cuda", enabled=False),
-        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
-    ):
+    """`float32_products` without gradients: measured images are drawn in it, and networks look at them in it."""
+    with torch.inference_mode(), float32_products():
         yield
+
+
+@contextlib.contextmanager
+def float32_products() -> Iterator[None]:
+    """No autocast, no TF32, which cuDNN allows by default: a score must not depend on the training's speed settings."""
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        with (
+            torch.autocast("cpu", enabled=False),
+            torch.autocast("cuda", enabled=False),
+            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
+        ):
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before

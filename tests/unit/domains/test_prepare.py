@@ -17,7 +17,7 @@ from PIL import Image
 
 from benchmark.domains.assets import Asset, Lock, target_folder
 from benchmark.domains.pictures.archives import Archive
-from benchmark.domains.pictures.pixels import to_square
+from benchmark.domains.pictures.pixels import VERSION, to_square
 from benchmark.domains.pictures.raw_images import raw_set, raw_target
 from benchmark.domains.prepare import Made, prepare, prepare_target
 from benchmark.domains.prepared import PreparedPictures, Provenance, read_provenance
@@ -197,6 +197,16 @@ def test_what_is_there_is_kept_until_files_or_settings_change(folder: Path, tmp_
     assert made_of(folder, out)[32].new and made_of(folder, out)[32].images == 10
 
 
+def test_a_set_is_prepared_again_when_pixels_are_treated_in_another_way(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    before = note_of(made_of(folder, out)[32].path)
+    monkeypatch.setattr("benchmark.domains.prepare.VERSION", 1 + VERSION)
+    again = made_of(folder, out)[32]
+    assert again.new and note_of(again.path).digest == before.digest  # keys of results follow the pixels
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_file_replaced_by_one_of_the_same_name_size_and_date_is_noticed(tmp_path: Path, packed: bool) -> None:
     """In a folder and in a ZIP; a copy with the same bytes and another date changes nothing."""
@@ -366,6 +376,32 @@ def test_faces_are_cut_out_by_the_list_and_dead_links_recorded(tmp_path: Path) -
     assert len(note.digest) == 64
 
 
+def test_faces_of_one_picture_are_on_one_side(tmp_path: Path) -> None:
+    """Two faces of each of 30 pictures, under names of their own: none is tested on beside one that is trained on."""
+    raw = target_folder(tmp_path, "cats").raw
+    for number in range(30):
+        saved(raw / "images" / f"art_{number}.png", picture(number, (60, 60)))
+    eyes = {"eye_left": [20, 20], "eye_right": [40, 20], "mouth_left": [22, 40], "mouth_right": [38, 40]}
+    smaller = {**eyes, "mouth_left": [24, 36], "mouth_right": [36, 36]}
+    faces = {
+        f"{number + 30 * second:05}.png": {
+            "image_url": f"http://x/{number}",
+            "raw_name": f"art_{number}.png",
+            "landmarks": smaller if second else eyes,
+        }
+        for number in range(30)
+        for second in (0, 1)
+    }
+    (raw / "faces.json").write_text(json.dumps(faces))
+    files = [{"name": "faces.json", "url": "http://x/faces.json"}]
+    layout = {"images": ["images/*"], "landmarks": "faces.json"}
+    about = {"files": files, "layout": layout, "splits": {"rule": "by_name_hash", "share": 0.3}}
+    found = raw_target(card(**about), tmp_path).images
+    sides = {file: {image.split for image in found if image.file == file} for file in {i.file for i in found}}
+    assert len(found) == 60 and len(sides) == 30 and all(len(side) == 1 for side in sides.values())
+    assert {split for (split,) in sides.values()} == {"train", "test"}
+
+
 def prepared_numbers(tmp_path: Path, count: int = 40, copies: int = 0) -> Path:
     root = tmp_path / "set"
     for number in range(count):
@@ -398,19 +434,29 @@ def test_with_nothing_held_out_all_images_count_copies_too(tmp_path: Path) -> No
     assert len(different) == 40 and {reason for _, reason in ours.skipped} == {"same pixels as another image"}
 
 
-@pytest.mark.parametrize(("rule", "kept"), [("few_shot", "cats/1.png"), ("official", "test/1.png")])
-def test_shots_among_the_test_images_are_kept_apart(tmp_path: Path, rule: str, kept: str) -> None:
-    """A shot stays a shot; but an official test split is the same for everybody."""
+SHOTS: dict[str, dict[str, Any]] = {
+    "folder": {"few_shot": {"shots": 2}},
+    "list": {"few_shot": {"shots": 2, "names": ["0.png", "1.png"]}},
+    "official": {},
+}
+
+
+@pytest.mark.parametrize("packed", [0, 6])
+@pytest.mark.parametrize("rule", SHOTS)
+def test_shots_among_the_test_images_are_kept_apart(tmp_path: Path, rule: str, packed: int) -> None:
+    """A shot stays a shot, whether the test image has its bytes or its pixels alone; but an official test split is the
+    same for everybody."""
     raw = zipped(tmp_path, ["cats/0.png", "test/3.png"])
     saved(raw / "cats" / "1.png", picture(1))
     (raw / "test").mkdir()
-    picture(1).save(raw / "test" / "1.png", compress_level=0)
+    picture(1).save(raw / "test" / "1.png", compress_level=packed)
+    assert ((raw / "test/1.png").read_bytes() == (raw / "cats/1.png").read_bytes()) == (packed == 6)
     about = {"layout": {"images": ["cats/*"], "test": ["test/*"]}, "splits": {"rule": "official"}}
-    few = {"few_shot": {"shots": 2}} if rule == "few_shot" else {}
+    few, kept = SHOTS[rule], "test/1.png" if rule == "official" else "cats/1.png"
     path = prepare_target(card(**about, **few), tmp_path, [16], workers=1)[16].path
     found, names = drawn(path, 99, 99)
     assert set(names) == {"cats/0.png", "test/3.png", kept} and len(found.skipped) == 1
-    assert found.held_out == (1 if rule == "few_shot" else 2)
+    assert found.held_out == (2 if rule == "official" else 1)
 
 
 @pytest.mark.parametrize("what", ["pixels", "cut", "note"])

@@ -427,9 +427,10 @@ def test_ten_pictures_of_which_seven_train_are_told(tmp_path: Path) -> None:
     root = folder_of(tmp_path / "ten", map(smooth, range(10)))
     for train in (2000, 10):
         assert "7 images to train on and 3 held out, of 10 different ones" in told(load(root, tmp_path, train))
-        assert "--set split.test=0 trains on all" in told(load(root, tmp_path, train))
-    assert told(load(root, tmp_path, 10, 0)) == "" and len(load(root, tmp_path, 10, 0).train) == 10
-    assert told(load(root, tmp_path, 6, 4)) == ""
+        assert "to train on all: --set split.test=0" in told(load(root, tmp_path, train))
+    assert len(load(root, tmp_path, 10, 0).train) == 10
+    assert told(load(root, tmp_path, 10, 0)) == "10 images to train on and none held out"
+    assert told(load(root, tmp_path, 7, 3)) == "7 images to train on and 3 held out", "as the suite `own` asks"
 
 
 def test_a_folder_with_the_name_of_a_standard_set_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

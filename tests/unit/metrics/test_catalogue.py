@@ -17,7 +17,6 @@ OLD = {name: info for name, info in OWN.items() if info.kind not in PICTURED}
 def test_kinds_say_what_names_said_before() -> None:
     """Records have no kinds: reports of old ones must go on treating each metric as its name was read."""
     for name, info in OLD.items():
-        assert (info.scale == 1000) == name.startswith("kid"), name
         assert (info.kind in DISTANCES) == name.startswith(("consistency", "lpips", "st_lpips")), name
         assert (info.kind == "step") == name.startswith("step"), name
         assert info.any_count == name.startswith(("kid", "consistency", "lpips", "st_lpips")), name
@@ -31,7 +30,7 @@ def test_every_metric_says_what_it_is_counted_in() -> None:
 def test_a_stand_in_is_shown_like_what_it_stands_in_for() -> None:
     for name, info in OWN.items():
         stand_in = METRICS.get(f"standin_{name}", info)
-        assert (stand_in.kind, stand_in.scale, stand_in.any_count) == (info.kind, info.scale, info.any_count)
+        assert (stand_in.kind, stand_in.units, stand_in.any_count) == (info.kind, info.units, info.any_count)
 
 
 @pytest.mark.parametrize(

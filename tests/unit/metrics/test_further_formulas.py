@@ -14,11 +14,13 @@ from scipy.stats import wasserstein_distance
 from benchmark.config import EvalConfig, NetConfig
 from benchmark.errors import DataError
 from benchmark.metrics import Evaluator, Samples
+from benchmark.metrics.catalogue import find_metric
 from benchmark.metrics.formulas.clip_mmd import features_to_cmmd
 from benchmark.metrics.formulas.path_length import EPSILON, lengths_to_score, path_lengths
 from benchmark.metrics.formulas.sliced import features_to_mind, squared_transport
 from benchmark.metrics.formulas.vendi import features_to_vendi
 from benchmark.metrics.networks.perceptual import load_perceptual_network
+from benchmark.metrics.pooled import features_to_scores
 from benchmark.metrics.sampling import Sampler
 from benchmark.stylegan2 import Generator, Nets, Noise
 
@@ -94,6 +96,18 @@ def test_vendi_counts_different_images() -> None:
     assert features_to_vendi(np.repeat(np.eye(6), 3, axis=0)) == pytest.approx(6)
     with pytest.raises(DataError, match="image 1 has features of 0"):
         features_to_vendi(np.array([[1.0, 0], [0, 0]]))
+
+
+def test_vendis_note_compares_equal_numbers() -> None:
+    """The score grows with the number: 40 images of one distribution score more than 10 of them."""
+    info = find_metric("vendi_randconv")
+    drawn, real = normal(40, 6, 30).astype(np.float32), normal(10, 6, 31).astype(np.float32)
+    for fakes, held_out in ((drawn, real), (real, drawn)):
+        score = features_to_scores([info], fakes, held_out)[info.name]
+        own, generated = features_to_vendi(held_out[:10]), features_to_vendi(fakes[:10])
+        assert score.note == f"at N=10: held-out images' own {own:.4g}, generated ones {generated:.4g}"
+        assert score.value == features_to_vendi(fakes) and score.n == len(fakes)
+    assert features_to_vendi(drawn) > features_to_vendi(real) + 0.3
 
 
 # CMMD

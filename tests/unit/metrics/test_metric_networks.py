@@ -19,13 +19,14 @@ from benchmark.metrics.formulas.frechet import features_to_gaussian, frechet_dis
 from benchmark.metrics.networks.features import (
     EfficientNetLite0,
     FeatureNetwork,
+    fingerprint,
     images_to_features,
     load_feature_network,
 )
 from benchmark.metrics.networks.perceptual import Lpips, PerceptualNetwork, images_to_distances, load_perceptual_network
 from benchmark.metrics.networks.resizing import resize
 from benchmark.metrics.networks.torchvision_guard import declare_missing_operators
-from benchmark.metrics.networks.weight_files import WEIGHT_FILES, locate
+from benchmark.metrics.networks.weight_files import OWN_NETWORKS, WEIGHT_FILES, locate
 
 
 def mosaics(n: int, seed: int) -> np.ndarray:
@@ -140,6 +141,22 @@ def require_least_size(net: PerceptualNetwork) -> None:
         assert all(x.isfinite().all() for x in net.features(images))
         with pytest.raises(RuntimeError):
             net.features(images[..., :-1, :-1])
+
+
+def test_features_are_kept_by_whose_network_made_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two packages may each have a class `Net` without parameters; marks of our networks are those of kept files."""
+
+    def marked(name: str, package: str) -> str:
+        made = type("Net", (FeatureNetwork,), {"dim": 3, "preprocessing": 1, "__module__": package})
+        monkeypatch.setitem(OWN_NETWORKS, name, made)
+        return fingerprint(name, load_feature_network(name, {}), [])
+
+    marks = [marked("colour", "lab"), marked("colour", "other_lab"), marked("edges", "lab")]
+    assert len(set(marks)) == 3 and marked("colour", "lab") == marks[0]
+    ours = load_feature_network("randconv", {})
+    weights = hashlib.sha256(b"".join(w.numpy().tobytes() for w in ours.state_dict().values())).hexdigest()
+    assert fingerprint("randconv", ours, []) == f"RandConv/1/{weights}"
+    assert fingerprint("randconv", ours, ["a", "b"]) == "RandConv/1/a/b"
 
 
 ALEX = {0: (64, 3, 11), 3: (192, 64, 5), 6: (384, 192, 3), 8: (256, 384, 3), 10: (256, 256, 3)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -153,6 +153,38 @@ def test_averaged_images_share_what_equal_noises_have_in_common(
     draws = [(g(sampler.z[:7], noise=noise(7, rng)) * 0.5 + 0.5).clamp(0, 1) for _ in range(DRAWS)]
     assert samples.translations is not None
     np.testing.assert_array_equal(samples.translations.adapted, (sum(draws) / DRAWS).detach().numpy())
+
+
+@pytest.fixture
+def tf32() -> Iterator[None]:
+    """TF32 allowed in all products; monkeypatch cannot take back what is no plain attribute."""
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    yield
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+
+
+@pytest.mark.usefixtures("tf32")
+def test_evaluated_images_are_drawn_in_full_precision_whatever_is_set() -> None:
+    """In every pass of either generator: cuDNN's default is TF32, and somebody may leave autocast or TF32 on."""
+    seen: list[tuple[bool, ...]] = []
+
+    def settings() -> tuple[bool, ...]:
+        allowed = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+        return (*allowed, torch.is_autocast_enabled("cpu"), torch.is_grad_enabled())
+
+    names = (*EVAL.metrics, *LEGACY.metrics, "distance_averaged_l1", "ppl_randconv")
+    source, g = copy.deepcopy(network(0)), copy.deepcopy(network(1))
+    for net in (source, g):
+        net.synthesis.register_forward_pre_hook(lambda module, args: seen.append(settings()))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        before = settings()
+        sampler = Sampler(source, EVAL.model_copy(update={"metrics": names}), SEED)
+        samples, _ = sampler(g, random_noise, before=sampler.pairs(g, random_noise))
+        sampler.at(g, network(1).mapping(sampler.z).detach().float(), random_noise)
+        assert samples.paths is not None and len(list(samples.paths)) > 0
+        assert settings() == before == (True, True, True, True)
+    assert len(seen) > 20 and set(seen) == {(False,) * 4}
 
 
 LEGACY = EVAL.model_copy(update={"metrics": ("legacy_uniform_z_independent_noise_randconv",)})

@@ -10,7 +10,7 @@ import pytest
 from benchmark.metrics import Evaluator, Samples
 from benchmark.metrics.base import Answers, Translations
 from benchmark.metrics.catalogue import find_metric
-from benchmark.metrics.translation import NO_TRANSLATIONS, TRANSLATED, translations_to_scores
+from benchmark.metrics.translation import NO_TRANSLATIONS, TRANSLATED, translation_error, translations_to_scores
 
 N, R = 20, 32
 NAMES = ("distance_averaged_l1", "translation_error_l1", "share_of_the_way_l2", "identity_retrieval_edges")
@@ -87,6 +87,22 @@ def test_grain_that_averages_away_counts_for_little() -> None:
     grainy = np.mean([RIGHT + rng.normal(0, 0.1, RIGHT.shape) for _ in range(8)], axis=0)
     found = score(grainy)
     assert found["translation_error_l1"] < 0.025 and found["identity_retrieval_edges"] == 1
+
+
+def test_the_floor_is_a_second_set_of_right_answers_and_no_lower_bound() -> None:
+    """Eight draws of grain in each: without any the error is 1/sqrt(2) of the floor, with one for all 3/sqrt(2)."""
+    rng = np.random.default_rng(4)
+
+    def averaged() -> np.ndarray:
+        return (RIGHT + rng.normal(0, 0.1 / 8**0.5, RIGHT.shape)).astype(np.float32)
+
+    answers = Answers(averaged(), averaged(), uint8(RIGHT), uint8(RIGHT))
+    one = RIGHT + rng.normal(0, 0.1, RIGHT.shape[1:]).astype(np.float32)
+    clean, again, alike = (translation_error(adapted, SOURCE, answers) for adapted in (RIGHT, averaged(), one))
+    assert clean.floor is not None and clean.value is not None
+    assert again.value == pytest.approx(clean.floor, rel=0.05)
+    assert clean.value / clean.floor == pytest.approx(2**-0.5, rel=0.05)
+    assert alike.value / clean.floor == pytest.approx(3 * 2**-0.5, rel=0.1)
 
 
 def test_standard_errors_cover_the_spread_over_images() -> None:

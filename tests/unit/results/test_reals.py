@@ -40,8 +40,12 @@ def test_what_is_written_is_read_and_verified(tmp_path: Path) -> None:
     assert any(path.name in line for line in verify_results(tmp_path).bad)
     problems: list[str] = []
     assert read_reals(tmp_path, problems) == [] and "is not what was stored" in problems[0]
+    damaged = path.read_bytes()
     assert len(set_damaged_aside(tmp_path)) == 1 and not path.exists()
     assert set_damaged_aside(tmp_path) == []
+    path.write_text("damaged again")
+    assert f"it is now {path.name}.2.unusable" in set_damaged_aside(tmp_path)[0]
+    assert path.with_name(f"{path.name}.unusable").read_bytes() == damaged, "what was set aside before stays"
 
 
 def test_nothing_is_read_through_a_linked_folder(tmp_path: Path) -> None:

@@ -114,6 +114,14 @@ def test_undecodable_bytes_in_a_reason_do_not_cost_the_record(store: ResultStore
     assert problems == [] and (records[0].reason or "").startswith("cannot read caf")
 
 
+def test_undecodable_bytes_anywhere_in_settings_do_not_cost_it_either(store: ResultStore) -> None:
+    text = os.fsdecode(b"caf\xe9")
+    for name in ("fields", "environment", "settings", "architecture"):
+        store.write(make(**{name: {text: [text, {"deep": text}], "plain": 1}}))
+        (record,), problems = store.read_all()
+        assert problems == [] and getattr(record, name) == {"caf?": ["caf?", {"deep": "caf?"}], "plain": 1}
+
+
 def hostile(store: ResultStore) -> dict[str, bytes]:
     good = to_json(make(OTHER))
     plain = json.loads(good)

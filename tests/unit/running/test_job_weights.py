@@ -26,7 +26,7 @@ from benchmark.results.verify import verify_results
 from benchmark.running.plan import Job, make_job
 from benchmark.running.resume import Progress
 from benchmark.running.setup import Request, Run
-from benchmark.running.weights import stored_generator, trained
+from benchmark.running.weights import MOST_TICKS, seconds_at, stored_generator, thinned, trained
 from benchmark.sources import SourceCard
 from benchmark.stylegan2 import Nets
 from benchmark.stylegan2.weights import digest_of, load_generator, read_tensors, write_tensors
@@ -88,7 +88,7 @@ def tensors(run: Run) -> list[torch.Tensor]:
     return [*read_tensors(path)[0].values(), *load_generator(snapshot).state_dict().values()]
 
 
-def interrupt(run: Run, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+def interrupt(run: Run, monkeypatch: pytest.MonkeyPatch, step: int, job: Job = JOB) -> None:
     """End the training after a step, as SIGTERM does."""
     whole = Progress.on_step
 
@@ -98,7 +98,7 @@ def interrupt(run: Run, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
 
     with monkeypatch.context() as patch, pytest.raises(Stopped):
         patch.setattr(Progress, "on_step", on_step)
-        trained(JOB, run)
+        trained(job, run)
 
 
 @pytest.fixture(scope="module")
@@ -143,16 +143,21 @@ def test_an_interrupted_training_goes_on_or_begins_anew_to_the_same_weights(
 
 def test_it_does_not_begin_anew_where_it_can_go_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     interrupt(run, monkeypatch, step=4)
-    steps: list[int] = []
-    whole = Progress.on_step
+    steps = counted_steps(monkeypatch)
+    trained(JOB, run)
+    assert steps == [5, 6]
+
+
+def counted_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The steps of all trainings from now on."""
+    steps, whole = list[int](), Progress.on_step
 
     def on_step(self: Progress, state: object) -> None:
         steps.append(state.step)  # type: ignore[attr-defined]
         whole(self, state)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Progress, "on_step", on_step)
-    trained(JOB, run)
-    assert steps == [5, 6]
+    return steps
 
 
 def test_what_a_killed_write_left_is_gone_afterwards(run: Run) -> None:
@@ -231,6 +236,95 @@ def test_a_state_that_is_damaged_or_foreign_is_set_aside_and_the_training_begins
     assert all(a.equal(b) for a, b in zip(tensors(run), expected, strict=True))
     assert sum("begins again" in line for line in said.lines) == 1
     assert paths(run)[2].with_name(f"{paths(run)[2].name}.unusable").is_file()
+
+
+def test_what_is_set_aside_replaces_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    aside = [paths(run)[2].with_name(f"{paths(run)[2].name}{number}.unusable") for number in ("", ".2", ".3")]
+    for n, file in enumerate(aside):
+        interrupt(run, monkeypatch, step=4)
+        paths(run)[2].write_text(f"hello {n}")
+        interrupt(run, monkeypatch, step=2)
+        assert file.read_text() == f"hello {n}"
+    assert [file.read_text() for file in aside] == ["hello 0", "hello 1", "hello 2"]
+
+
+def of_a_gpu(path: Path, told: bool) -> None:
+    """Make of a state what a training on a GPU would have left; versions before did not tell the device."""
+    tensors, meta = read_tensors(path)
+    for name in ("noise", "augment", "method"):
+        tensors[f"streams.{name}"] = torch.zeros(16, dtype=torch.uint8)
+    device = {"device": "cuda"} if told else {}
+    write_tensors(path, tensors, {k: v for k, v in meta.items() if k not in ("device", "schema")} | device)
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told", "of an earlier version"])
+def test_a_state_of_another_kind_of_device_is_refused_and_stays(
+    run: Run, monkeypatch: pytest.MonkeyPatch, told: bool
+) -> None:
+    interrupt(run, monkeypatch, step=4)
+    state = paths(run)[2]
+    of_a_gpu(state, told)
+    before = state.read_bytes()
+    with pytest.raises(WeightsError, match=r"left by a training on cuda.* \(--device cuda\), or remove the file"):
+        trained(JOB, run)
+    assert state.read_bytes() == before and [p.name for p in state.parent.iterdir() if "unusable" in p.name] == []
+
+
+def with_snapshots(*kimg: float) -> Job:
+    """The same training, of which other weights are asked for."""
+    suite = SUITE.model_copy(update={"train": TRAIN.model_copy(update={"snapshot_kimg": kimg})})
+    job = make_job(suite, Finetune(), DOMAIN, 0, "sha")
+    assert job.train_key == JOB.train_key
+    return job
+
+
+def test_a_state_beyond_a_moment_that_was_not_kept_is_not_lost(
+    run: Run, expected: list[torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt(run, monkeypatch, step=4)
+    state, said = paths(run)[2].read_bytes(), Said()
+    trained(with_snapshots(0.004, 0.008), replace(run, bars=said))
+    (line,) = [line for line in said.lines if "begins again" in line]
+    assert "beyond 0.004 kimg" in line and "leave 0.004 out of train.snapshot_kimg" in line
+    aside = paths(run)[2].with_name(f"{paths(run)[2].name}.unusable")
+    assert aside.name in line and aside.read_bytes() == state
+    assert all(a.equal(b) for a, b in zip(tensors(run), expected, strict=True))
+    paths(run)[0].unlink()
+    steps = counted_steps(monkeypatch)
+    aside.replace(paths(run)[2])
+    trained(JOB, run)
+    assert steps == [5, 6], "as the line says, it can be gone on from"
+
+
+def test_weights_of_a_moment_are_made_for_a_finished_training_and_all_others_stay(
+    finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, other = with_snapshots(0.008, 0.012), run_in(tmp_path / "other")
+    trained(job, other)
+    kept = [*paths(finished)[:2], finished.store.out / "logs" / f"{JOB.train_key}.jsonl"]
+    before = [(path.stat().st_mtime_ns, path.read_bytes()) for path in kept]
+    with monkeypatch.context() as patch:
+        interrupt(finished, patch, step=2, job=job)
+    steps, said = counted_steps(monkeypatch), Said()
+    found = trained(job, replace(finished, bars=said))
+    assert steps == [3], "it goes on, and not beyond what is wanted"
+    (line,) = [line for line in said.lines if "repeating" in line]
+    assert "its weights at 0.012 kimg are not there" in line and "the finished weights stay" in line
+    assert [(path.stat().st_mtime_ns, path.read_bytes()) for path in kept] == before
+    made, whole = (load_generator(trained(job, r).snapshots[0.012]).state_dict() for r in (finished, other))
+    assert digest_of(made) == digest_of(whole) and [*found.snapshots] == [0.008, 0.012]
+    verified = verify_results(with_records(finished))
+    assert (verified.bad, verified.gone, verified.unhashed) == ((), (), ()) and not paths(finished)[2].exists()
+    trained(JOB, finished)
+    assert steps == [3] and verify_results(finished.store.out).unhashed == ()
+
+
+def test_many_ticks_fit_into_a_header_and_tell_the_same_seconds() -> None:
+    ticks = [(8 * n, 0.5 + n % 7) for n in range(1, 123_457)]
+    few = thinned(ticks)
+    assert len(few) <= MOST_TICKS and thinned(ticks[:MOST_TICKS]) == ticks[:MOST_TICKS] and thinned([]) == []
+    lengths = [images / 1000 for images, _ in few]
+    assert seconds_at(few, lengths) == pytest.approx(seconds_at(ticks, lengths)) and lengths[-1] == ticks[-1][0] / 1000
 
 
 def test_a_header_that_was_changed_is_noticed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

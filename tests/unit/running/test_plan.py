@@ -112,6 +112,15 @@ def test_snapshots_change_the_records_that_measure_them_and_no_weights() -> None
     assert differ(job(chosen[0], FixNoise()), job(other, FixNoise())) == (False, True)  # the first metric chooses
 
 
+@pytest.mark.parametrize("way", ["selected", "legacy_best_on_test"])
+def test_the_metric_that_chooses_changes_the_records_also_where_a_curve_shows_it(way: str) -> None:
+    metrics = ("kid_randconv", "fd_randconv")
+    suites = [with_evaluation(snapshot=way, curve_metrics=metrics, metrics=names) for names in (metrics, metrics[::-1])]
+    assert differ(job(suites[0], FixNoise()), job(suites[1], FixNoise())) == (False, True)
+    last = [with_evaluation(curve_metrics=metrics, metrics=names) for names in (metrics, metrics[::-1])]
+    assert keys(job(last[0], FixNoise())) == keys(job(last[1], FixNoise())), "none chooses"
+
+
 def test_images_set_apart_for_selection_are_not_trained_on_and_change_the_keys() -> None:
     images = np.arange(20, dtype=np.uint8).repeat(3 * 4 * 4).reshape(20, 3, 4, 4)
     whole = replace(domain(), train=images)
@@ -199,6 +208,8 @@ def test_keys_of_suites_without_the_newer_settings_are_what_they_were() -> None:
     assert keys(job())[0] == "fb18ea1d235ebbe3a06de6db615f3776"
     trained, records = keys(job(method=Finetune()))
     assert (trained, records[None]) == ("16441da8476c9d7c9e25b87db20c4a5c", "1a8db6aaef4f0981c33b7274068a3d7b")
+    curve = with_evaluation(curve_metrics=("kid_randconv", "fd_randconv"))
+    assert keys(job(curve, Finetune()))[1][None] == "97301fecdfca6b71a8892634b21a7a9e"
 
 
 def test_memorisation_wants_held_out_images() -> None:

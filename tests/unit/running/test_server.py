@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
+import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +16,12 @@ import pytest
 from rich.console import Console
 from waiting import PATIENCE, all_end
 
+from benchmark.running.job import run_job
+from benchmark.running.launch import store_failure
 from benchmark.running.order import Order, keys_of
 from benchmark.running.setup import Request, Run, prepare
-from benchmark.running.supervisor import Limits, Supervisor
+from benchmark.running.supervisor import Limits, Supervisor, Work
+from benchmark.system.claims import claimed
 from benchmark.system.devices import Seat, cpu_seats
 from benchmark.system.progress import Bars
 
@@ -68,6 +74,68 @@ def test_jobs_prepare_themselves_where_the_server_cannot(run: Run, tmp_path: Pat
     for key, record in warm.items():
         cold = other.store.has(key)
         assert record is not None and cold is not None and cold.metrics == record.metrics
+
+
+class Clock:
+    """The time that the supervisor sees; it goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    sleep = staticmethod(time.sleep)
+
+
+def test_waiting_for_another_command_takes_none_of_a_jobs_time(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither where the other has the job, nor where it trains for it; the job's own time counts as ever."""
+    clock, failures, said = Clock(), list[str](), list[str]()
+    monkeypatch.setattr("benchmark.running.supervisor.time", clock)
+    (number,) = [number for number, job in enumerate(run.jobs) if job.method]
+    job = run.jobs[number]
+    for kept in (next(iter(job.record_keys.values())), job.train_key):
+        supervisor, held = supervised(run, "cpu", failures, cpu_seats(1, 1)), ExitStack()
+        supervisor.limits = Limits(seconds=100)
+        supervisor.waiting = [number]
+
+        def say(text: str, held: ExitStack = held, supervisor: Supervisor = supervisor) -> None:
+            if "another process is" in text:
+                said.append(text)
+                clock.now += 1000
+                supervisor._look()  # when it would be ended
+                held.close()
+
+        monkeypatch.setattr(supervisor.bars, "say", say)
+        held.enter_context(claimed(run.store.out / "locks" / kept))
+        with held:
+            supervisor.do()
+        assert failures == [] and run.store.has(next(iter(job.record_keys.values())))
+        shutil.rmtree(run.store.out)
+    assert len(said) == 2 and "running it" in said[0] and "training it" in said[1]
+
+
+def test_a_jobs_own_time_counts_before_and_after_it_waited(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("benchmark.running.supervisor.time", clock)
+    work = Work(cpu_seats(1, 1)[0], since=clock.now)
+    for begins, goes_on, seconds in ((False, 5, 5), (True, 100, 5), (False, 3, 8), (True, 7, 8), (False, 1, 9)):
+        work.wait(begins)
+        clock.now += goes_on
+        assert work.seconds == seconds
+
+
+def test_a_failure_is_stored_where_nobody_else_does_the_job_and_nothing_finished_is_lost(run: Run) -> None:
+    (job,) = [job for job in run.jobs if job.method]
+    (key,) = job.record_keys.values()
+    with claimed(run.store.out / "locks" / key):
+        assert store_failure(job, run, "timed-out", "too long")[key].status == "timed-out"
+        assert run.store.read(key) is None
+    store_failure(job, run, "failed", "by nothing")
+    stored = run.store.read(key)
+    assert stored is not None and (stored.status, stored.reason) == ("failed", "by nothing")
+    run_job(job, run)
+    assert store_failure(job, run, "failed", "again") == {} and run.store.has(key)
 
 
 def test_a_server_that_is_killed_costs_the_job_in_hand(run: Run) -> None:

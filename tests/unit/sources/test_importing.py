@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 import resource
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -350,6 +351,50 @@ def test_files_of_expected_images_that_are_none(
         assert str(error.value).isprintable(), name
     with pytest.raises(WeightsError, match="expected images come as"):
         list(verify(source, pickle))
+
+
+@contextlib.contextmanager
+def memory_for(more: int) -> Iterator[None]:
+    """This process cannot take so many bytes more in this block."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + more, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def bomb(path: Path, arrays: dict[str, tuple[int, ...]], mib: int) -> Path:
+    """An `.npz` whose arrays declare these shapes of float32; each has so many MiB of zeros, packed to a hundredth."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, shape in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(entry, header)
+                for _ in range(mib):
+                    entry.write(bytes(2**20))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("arrays", "mib", "said"),
+    [
+        ({"z": (2**21, 12), "images": (2**13, 3, 32, 32)}, 96, "images with .* this network needs"),
+        ({"z": (2**21 * 3 // 2, 8), "images": (2**21 * 3 // 2, 8)}, 96, "images are .*, the network makes"),
+        ({"z": (3, 8), "images": (3, 3, 8, 8)}, 96, "z.npy is not as long as its header says"),
+        ({"z": (10**9, 8), "images": (10**9, 3, 8, 8)}, 1, "z.npy is not as long as its header says"),
+        ({"images": (3 * 2**23,)}, 96, "must hold z and images; found images"),
+        ({"z": (3, 8), "images": (3, 3, 8, 8), "c": (1,)}, 350, "more than 1,073,741,824 bytes"),
+    ],
+)
+def test_a_packed_file_is_measured_before_it_is_unpacked(
+    arrays: dict[str, tuple[int, ...]], mib: int, said: str, pickle: Path, cache: Path, tmp_path: Path
+) -> None:
+    source, path = import_source(pickle, "a", cache), bomb(tmp_path / "bomb.npz", arrays, mib)
+    with memory_for(2**26), pytest.raises(WeightsError, match=said) as error:
+        list(verify(source, path))
+    assert "bomb.npz" in str(error.value) and path.stat().st_size < 2**23
 
 
 # --- export

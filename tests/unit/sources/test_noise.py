@@ -20,8 +20,8 @@ from benchmark.stylegan2 import Generator, Nets
 NETS = NetConfig(resolution=32, z_dim=8, w_dim=8, mapping_layers=2, channel_base=128, channel_max=8)
 
 
-def listening(strength: float) -> Generator:
-    g = Nets.create(NETS, seed=3).g_ema
+def listening(strength: float, classes: int = 0) -> Generator:
+    g = Nets.create(NETS.model_copy(update={"c_dim": classes}), seed=3).g_ema
     for name in g.synthesis.layer_names:
         torch.nn.init.constant_(g.synthesis.get_submodule(name).get_parameter("noise_strength"), strength)
     return g.eval()
@@ -51,6 +51,14 @@ def test_a_card_warns_where_there_is_nothing_to_act_on(tmp_path: Path) -> None:
     assert "caution" not in loud and loud["noise"].startswith("b4.conv1 0.") and "ST-LPIPS" in loud["noise moves"]
 
 
+@pytest.mark.parametrize("classes", [3, 20])
+def test_a_network_of_classes_has_a_card_too(classes: int, tmp_path: Path) -> None:
+    facts = noise_facts(listening(0.3, classes), tmp_path)
+    assert facts["noise"].startswith("b4.conv1 0.") and "of another latent and noise" in facts["noise moves"]
+    shares = [noise_shares(listening(strength, classes))["b8.conv1"] for strength in (0.1, 0.3)]
+    assert 0 < shares[0] < shares[1]
+
+
 def test_rows_whose_control_acts_on_noise_say_so_where_it_cannot() -> None:
     both = composed([FixNoise, FreezeD])()
     for method in (FixNoise(), both):
@@ -61,5 +69,5 @@ def test_rows_whose_control_acts_on_noise_say_so_where_it_cannot() -> None:
         ]
     assert len(noise_notes(Finetune(), {"b4.conv1": 0.001})) == 1
     assert noise_notes(Finetune(), {}, (0.0081, 0.22))[1:] == [
-        "Two noises of the source differ by 0.008 in ST-LPIPS, two latents by 0.220."
+        "Two noises of the source differ by 0.008 in ST-LPIPS, another latent and noise by 0.220."
     ]

@@ -16,7 +16,7 @@ from torch import Tensor
 from benchmark.config import NetConfig
 from benchmark.errors import WeightsError
 from benchmark.stylegan2 import Nets, load, save
-from benchmark.stylegan2.weights import read_tensors, write_tensors
+from benchmark.stylegan2.weights import MAX_HEADER, read_tensors, write_tensors
 
 CFG = NetConfig(resolution=8, z_dim=4, w_dim=4, mapping_layers=1, channel_base=32, channel_max=4, c_dim=2)
 
@@ -193,6 +193,13 @@ def test_a_full_disk_leaves_the_old_file_and_no_temporary_one(file: Path) -> Non
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert file.read_bytes() == before
     assert [p.name for p in file.parent.iterdir()] == [file.name]
+
+
+def test_a_header_that_nobody_could_read_is_not_written(file: Path) -> None:
+    before = file.read_bytes()
+    with pytest.raises(WeightsError, match="16777216 at most can be read"):
+        write_tensors(file, {"x": torch.zeros(3)}, {"log": "x" * MAX_HEADER})
+    assert file.read_bytes() == before and [p.name for p in file.parent.iterdir()] == [file.name]
 
 
 def test_a_failing_rename_leaves_no_temporary_file(tmp_path: Path) -> None:

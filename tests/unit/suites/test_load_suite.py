@@ -68,7 +68,7 @@ def test_a_rehearsal_scales_lengths_and_numbers_and_says_so() -> None:
     whole, _ = load_suite("fewshot-ffhq-photos")
     small, _ = load_suite("fewshot-ffhq-photos", ["scale=0.1"])
     assert small.name == "fewshot-ffhq-photos-scale-0.1" and small.is_rehearsal
-    lengths = {"cdc": 0.4, "rssa": 0.8, "fsgan": 3, "adam": 0.6, "rick": 0.35, "jojogan": 0.08, "lfs_gan": 1.2}
+    lengths = {"cdc": 0.4, "rssa": 0.8, "fsgan": 3, "adam": 0.6, "rick": 0.6, "jojogan": 0.08, "lfs_gan": 1.2}
     assert small.train.kimg == 2 and small.budgets == lengths
     assert small.train.snapshot_kimg == (0.1, 0.2, 0.4, 0.6, 1, 1.5) and small.train.ema_kimg == 0.125
     assert (small.eval.samples, small.eval.pairs, small.eval.curve_samples) == (500, 50, 100)

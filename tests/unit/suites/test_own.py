@@ -89,3 +89,4 @@ def test_a_suite_that_was_tuned_to_other_networks_says_so_and_its_records_too(pi
         console,
     )
     assert quiet.remarks == ()
+    assert "mine: 8 images to train on and 4 held out" in console.export_text()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmark.errors import DataError
 from benchmark.system.folder import Folder, NotPlain
 
 LIMIT = 100
@@ -118,3 +120,34 @@ def test_linked_folders_are_found_at_any_depth(folder: Folder) -> None:
     assert folder.linked(["sub"]) == "sub/away", "links to files are harmless: they are replaced"
     (folder.root / "sub/away").unlink()
     assert folder.linked(["none", "sub"]) is None
+
+
+@contextlib.contextmanager
+def nobody() -> Iterator[None]:
+    """Somebody who may not open the folders of this test."""
+    mine = os.geteuid()
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(mine)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_a_closed_folder_is_told_on_one_line(folder: Folder) -> None:
+    folder.root.chmod(0o700)
+    with nobody():
+        with pytest.raises(DataError, match=r"cannot write .*given/sub: Permission denied; choose another folder"):
+            folder.linked(["sub"])
+        with pytest.raises(PermissionError):
+            folder.read("sub/good", LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("a" * 300, "File name too long"), ("file", "Not a directory"), ("loop", "symbolic links")]
+)
+def test_what_cannot_be_a_folder_is_told_on_one_line(folder: Folder, name: str, said: str) -> None:
+    (folder.root / "file").touch()
+    (folder.root / "loop").symlink_to("loop")
+    with pytest.raises(DataError, match=rf"cannot write .*/sub: .*{said}.*; choose another folder with --out"):
+        Folder(folder.root / name).linked(["sub"])

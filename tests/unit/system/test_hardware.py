@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def test_an_environment_says_what_was_run_and_holds_no_variable(monkeypatch: pyt
         ("--out=/home/ann/res", "'--out=~/res'"),
         ("/mnt/home/ann/x", "/mnt/home/ann/x"),
         ("$(touch x); rm -rf", "'$(touch x); rm -rf'"),
+        (os.fsdecode(b"r\xe9sultats"), r"'r\udce9sultats'"),
     ],
 )
 def test_home_is_shortened_and_shell_characters_are_quoted(

@@ -168,6 +168,55 @@ def test_a_method_says_what_d_sees_whatever_the_suite_says() -> None:
     assert both.augment == "diffaug" and same(own, state_of(both))
 
 
+@pytest.mark.parametrize("augment", ["none", "diffaug"])
+def test_a_method_gets_the_images_as_d_judged_them(augment: str) -> None:
+    seen: list[tuple[Tensor, Tensor]] = []
+
+    class Looks(Method):
+        name = "looks"
+
+        def judge(self, turn: Turn, images: Tensor, c: Tensor | None) -> Tensor:
+            if images.requires_grad and not any(p.requires_grad for p in turn.nets.d.parameters()):
+                asked.append(images)
+            return super().judge(turn, images, c)
+
+        def generator_loss(self, step: GeneratorStep) -> dict[str, Tensor]:
+            assert step.judged is asked[-1]
+            seen.append((step.images, step.judged))
+            return {"seen": step.judged.mean()}
+
+    asked: list[Tensor] = []
+    state_of(Looks(), CFG.model_copy(update={"augment": augment}))
+    assert len(seen) == 4 and all(a.equal(b) == (augment == "none") for a, b in seen)
+    assert all(b.requires_grad for _, b in seen)
+
+
+def test_a_method_can_have_d_warmed_up_before_it_prepares() -> None:
+    class Warm(Method):
+        name = "warm"
+
+        def warm_up(self) -> int:
+            return 2
+
+        def prepare(self, nets: Nets, reals: Tensor, rng: torch.Generator) -> None:
+            prepared_with.append({n: p.clone() for n, p in nets.d.named_parameters()})
+
+    class Warmer(Warm):
+        name = "warmer"
+
+        def warm_up(self) -> int:
+            return 3
+
+    prepared_with: list[dict[str, Tensor]] = []
+    cold = dict(Nets.create(NETS, 0).d.named_parameters())
+    for method in (Warm(), Warmer(), composed([Warm, Warmer])()):
+        state_of(method, CFG.model_copy(update={"kimg": 0.004}))
+    two, three, both, again = prepared_with
+    assert {n for n in cold if not cold[n].equal(two[n])} == {n for n in cold if n.startswith("b4.")}
+    assert all(both[n].equal(three[n]) and again[n].equal(three[n]) for n in cold)
+    assert not two["b4.fc.weight"].equal(three["b4.fc.weight"])
+
+
 def test_one_part_of_a_composition_can_say_what_d_sees_and_how_fakes_are_truncated() -> None:
     class AlsoAugmented(Method):
         name = "also"

@@ -20,11 +20,12 @@ from benchmark.api import DiscriminatorStep, GeneratorStep, Method
 from benchmark.config import NetConfig, TrainConfig
 from benchmark.errors import ConfigError, MethodError, WeightsError
 from benchmark.stylegan2 import Nets
+from benchmark.stylegan2.weights import read_tensors, write_tensors
 from benchmark.system.random_streams import Streams, derive_seed, generator
 from benchmark.training import losses
 from benchmark.training.batches import images_per_round, real_batches, resident, to_device
-from benchmark.training.state import State, restore_state, save_state
-from benchmark.training.train import adam, train, update_average
+from benchmark.training.state import State, Tick, restore_state, save_state
+from benchmark.training.train import adam, train, update_average, warm_up_head
 
 NETS = NetConfig(resolution=16, z_dim=8, w_dim=8, mapping_layers=2, channel_base=64, channel_max=8)
 EVERYTHING = TrainConfig(
@@ -148,6 +149,25 @@ def test_a_state_of_another_training_is_refused(tmp_path: Path) -> None:
         restore_state(path, state, "key")
 
 
+def test_a_long_log_does_not_keep_a_training_from_going_on(tmp_path: Path) -> None:
+    path, state = tmp_path / "state", run(PLAIN)
+    names = ("g_adversarial", "d_adversarial", "r1", "path_length", "own")
+    state.ticks[:] = [Tick(8 * n, 1 / (n + 1), 1 / 3, {name: n / 7 for name in names}, 0.1) for n in range(100_000)]
+    save_state(path, state, "key")
+    other = run(PLAIN)
+    assert restore_state(path, other, "key") and other.ticks == state.ticks
+
+
+def test_the_log_in_a_state_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    path, state = tmp_path / "state", run(EVERYTHING)
+    save_state(path, state, "key")
+    tensors, meta = read_tensors(path)
+    del tensors["ticks"], meta["schema"], meta["device"]
+    write_tensors(path, tensors, {**meta, "ticks": [asdict(tick) for tick in state.ticks]})
+    other = run(PLAIN.model_copy(update={"augment": "ada"}))
+    assert restore_state(path, other, "key") and other.ticks == state.ticks and len(state.ticks) == 3
+
+
 def test_a_methods_draws_do_not_shift_the_streams_that_all_methods_share() -> None:
     """Paired comparisons: whatever a method draws, the latents, images and augmentations are those of the others."""
 
@@ -231,6 +251,31 @@ def test_anchor_noise_and_all_other_buffers_but_w_avg_are_kept() -> None:
     assert len(before) > 20
     assert [k for k, t in before.items() if not nets.state_dict()[k].equal(t)] == []
     assert nets.g_ema.mapping.w_avg.equal(nets.g.mapping.w_avg)
+
+
+@pytest.mark.parametrize("hold_mapping", [False, True])
+def test_the_average_keeps_the_sources_anchor_noise_where_g_has_another(hold_mapping: bool) -> None:
+    """In rosinality's files the noise maps of g and of its average may be two draws; so may the centres of W be."""
+
+    class Holds(Method):
+        name = "holds"
+
+        def frozen(self, nets: Nets) -> Iterable[nn.Parameter]:
+            return nets.g.mapping.parameters() if hold_mapping else ()
+
+    nets = networks()
+    rng = torch.Generator().manual_seed(5)
+    for g in (nets.g, nets.g_ema):
+        for name, buffer in g.named_buffers():
+            if name.endswith(("noise_const", "w_avg")):
+                buffer.copy_(torch.randn(buffer.shape, generator=rng))
+    anchor = {name: noise.clone() for name, noise in nets.g_ema.synthesis.anchor_noise().items()}
+    centre = nets.g_ema.mapping.w_avg.clone()
+    assert any(not noise.equal(anchor[name]) for name, noise in nets.g.synthesis.anchor_noise().items())
+    run(PLAIN, Holds(), nets)
+    for g in (nets.g, nets.g_ema):
+        assert all(noise.equal(anchor[name]) for name, noise in g.synthesis.anchor_noise().items())
+        assert g.mapping.w_avg.equal(centre) == hold_mapping
 
 
 def test_the_source_that_methods_see_never_changes() -> None:
@@ -357,6 +402,67 @@ def test_lazy_regularisation_corrects_learning_rate_and_betas() -> None:
     state = run(PLAIN.model_copy(update={"pl_weight": 2.0, "r1_gamma": 0.0}))
     assert state.opt_g.lr == pytest.approx(0.0025 * 4 / 5)
     assert state.opt_d.lr == 0.0025
+
+
+def test_a_method_that_leaves_out_path_length_trains_at_the_rate_of_the_others() -> None:
+    class Without(Method):
+        name = "without"
+
+        def settings(self, train: TrainConfig) -> TrainConfig:
+            return train.model_copy(update={"pl_weight": 0.0})
+
+    for weight, ratio in ((2.0, 4 / 5), (0.0, 1.0)):
+        cfg = PLAIN.model_copy(update={"pl_weight": weight})
+        one, other = (run(cfg, method).opt_g for method in (Without(), Plain()))
+        assert one.lr == other.lr == pytest.approx(0.0025 * ratio) and one.betas == other.betas
+
+
+def head_of(nets: Nets) -> dict[str, Tensor]:
+    return {name: p.detach().clone() for name, p in nets.d.b4.named_parameters()}
+
+
+def warmed_up(steps: int, **settings: float) -> Nets:
+    nets = networks(mbstd_group=1)
+    cfg = PLAIN.model_copy(update={"lr_d": 0.01, **settings})
+    warm_up_head(nets, torch.from_numpy(pictures()), steps, cfg, generator("warm-up"))
+    return nets
+
+
+def test_a_warm_up_trains_the_last_layers_of_d_with_the_suites_batch_rate_and_lazy_r1() -> None:
+    before, moved = networks(mbstd_group=1), warmed_up(1, batch=8, r1_gamma=3.0, r1_every=4)
+    assert [n for n in before.state_dict() if not before.state_dict()[n].equal(moved.state_dict()[n])] == [
+        f"d.b4.{name}" for name in head_of(before)
+    ]
+    rng = generator("warm-up")
+    chosen = torch.randint(10, (8,), generator=rng)
+    x, z = torch.from_numpy(pictures())[chosen] / 127.5 - 1, torch.randn(8, 8, generator=rng)
+    head = [p.requires_grad_(True) for p in before.d.b4.parameters()]
+    optimiser = adam(head, 0.01, 4)
+    with torch.no_grad():
+        fakes = before.g_ema(z, rng=rng)
+    losses.discriminator_adversarial(before.d(x), before.d(fakes)).backward(inputs=head)
+    optimiser.step(), optimiser.zero_grad()
+    (losses.r1(before.d(x.requires_grad_(True)), x).mean() * 3 / 2 * 4).backward(inputs=head)
+    optimiser.step()
+    for name, p in head_of(moved).items():
+        torch.testing.assert_close(p, before.d.b4.get_parameter(name).detach())
+    without = head_of(warmed_up(1, batch=8, r1_gamma=0.0))
+    assert not without["fc.weight"].equal(head_of(moved)["fc.weight"])
+
+
+def test_a_warm_up_in_rounds_is_that_of_the_whole_batch() -> None:
+    seen = []
+    for rounds in (1, 2):
+        nets = networks(mbstd_group=1)
+        for block in nets.g_ema.synthesis.blocks.values():
+            for layer in block.layers:  # fakes differ by their latents alone, and with one image all are the same
+                block.get_submodule(layer).noise_strength.data.zero_()
+        nets.g_ema.mapping.fc1.weight.data.zero_()
+        cfg = PLAIN.model_copy(update={"accumulate": rounds, "r1_gamma": 3.0})
+        warm_up_head(nets, torch.from_numpy(pictures(1)), 3, cfg, generator("warm-up"))
+        seen.append(head_of(nets))
+    for name in seen[0]:
+        torch.testing.assert_close(seen[0][name], seen[1][name], rtol=1e-3, atol=1e-4)
 
 
 def test_bfloat16_points_the_same_way() -> None:
