@@ -109,7 +109,7 @@ def check(
     held = [m.name for m in methods for part in part_kinds(type(m.training())).values() if part.needs_pretrained_d]
     if new_discriminator and held:
         raise ConfigError(
-            f"{held[0]} keeps parts of the source's discriminator, and that of {suite.source} is not its file's: it "
+            f"{held[0]} relies on the source's discriminator, and that of {suite.source} is not its file's: it "
             "was allowed to start new at import. Leave the method out, or import a file that has a discriminator."
         )
     images_per_round(suite.train, nets.mbstd_group, suite.train.ranks)

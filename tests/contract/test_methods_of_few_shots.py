@@ -396,7 +396,7 @@ def test_rick_prunes_for_good_and_again_in_every_estimate() -> None:
 
 
 def test_rick_decides_first_after_ds_head_was_warmed_up_with_r1() -> None:
-    """In the authors' code R1 acts in the warm-up: without it D would soon be sure, and pruned filters stay zero."""
+    """In the authors' code R1 acts in the warm-up, too."""
     heads: list[dict[str, Tensor]] = []
 
     class Watched(RICK):

@@ -91,7 +91,7 @@ class DrawsNothing(Method):
 def kept(path: Path, told: Callable[[], int | None] = lambda: None) -> tuple[str, list[float]]:
     """How a training that keeps its states beside `path` after each step ends, and the images that it told of."""
     images: list[float] = []
-    progress = Progress(JOB, path, None, images.append, told)
+    progress = Progress(JOB, path, {}, None, images.append, told)
     hooks = {"restore": progress.restore, "on_tick": progress.on_tick, "on_step": progress.on_step}
     try:
         run(JOB.training, **hooks)

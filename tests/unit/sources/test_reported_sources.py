@@ -69,7 +69,7 @@ def test_methods_that_hold_parts_of_the_discriminator_refuse_a_new_one(tmp_path:
     surplus = part.card.origin.model_copy(update={"notes": ("allowed: d.b4.extra is unexpected",)})
     good = Source("good", part.card.model_copy(update={"origin": surplus}), part.folder)
     for source in (whole, part):
-        with pytest.raises(ConfigError, match="keeps parts of the source's discriminator"):
+        with pytest.raises(ConfigError, match="relies on the source's discriminator"):
             checked(source, "finetune", method)
         checked(source, "finetune", "fixnoise")
     checked(good, "finetune", "freezed[layers=1]")
