@@ -77,7 +77,7 @@ def test_methods_that_hold_parts_of_the_discriminator_refuse_a_new_one(tmp_path:
 
 def test_a_part_of_a_discriminator_that_is_new_counts_too(tmp_path: Path) -> None:
     source = imported(tmp_path, lambda name: name == "D.b8.fromrgb.weight", "d.b8.fromrgb.weight")
-    with pytest.raises(ConfigError, match="freezed keeps parts"):
+    with pytest.raises(ConfigError, match="freezed relies on"):
         checked(source, "freezed")
 
 
