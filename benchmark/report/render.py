@@ -160,13 +160,17 @@ def _points(table: Table) -> float:
     """About the width of a table in LaTeX's ``small``, in pt: deviations are printed smaller, marks hang above."""
     texts = [[f"{c.name} {c.detail}", *(row.cells[i].text for row in table.rows)] for i, c in enumerate(table.columns)]
     labels = [table.head, *(row.label for row in table.rows)]
-    columns = [max(map(_length, own)) for own in (labels, *texts)]
-    return LETTER * sum(columns) + GAP * len(columns)
+    first, *widths = (LETTER * max(map(_length, own)) + GAP for own in (labels, *texts))
+    groups = dict.fromkeys((c.group for c in table.columns), 0.0)
+    for column, width in zip(table.columns, widths, strict=True):
+        groups[column.group] += width
+    return first + sum(max(LETTER * _length(name) + GAP, width) for name, width in groups.items())
 
 
 def _length(text: str) -> float:
+    """In letters; a capital is half as wide again."""
     mean, sign, rest = text.partition(" ± ")
-    return len(mean) + (2 + 0.75 * len(rest) if sign else 0)
+    return len(mean) + 0.5 * sum(map(str.isupper, mean)) + (2 + 0.75 * len(rest) if sign else 0)
 
 
 def _markdown() -> jinja2.Environment:
