@@ -15,7 +15,6 @@ from functools import cache, cached_property
 from pathlib import Path
 
 from torch import Tensor
-from torch.nn.modules.module import register_module_forward_hook
 
 from benchmark.api import Control, Generator, Method
 from benchmark.conformity import trial
@@ -24,7 +23,6 @@ from benchmark.registry.composition import HOOKS, TRAINING_HOOKS, described, ove
 from benchmark.registry.plugins import unfit
 from benchmark.registry.variants import base_name
 from benchmark.stylegan2 import load, save
-from benchmark.stylegan2.networks import DiscriminatorBlock
 from benchmark.system.files import key
 from benchmark.system.process_state import ProcessState
 
@@ -181,21 +179,10 @@ def holds_what_it_froze(case: Case) -> None:
     held = [name for name in case.first.frozen if name.startswith("d.")]
     if held and not any(part.needs_pretrained_d for part in part_kinds(type(training)).values()):
         _expect(
-            not asks_d(training),
+            not trial.asks_d(training),
             f"it holds {held[0]} of the source's discriminator and looks through it, which makes no sense where the "
             "source's file had none; write needs_pretrained_d = True, and such sources are refused.",
         )
-
-
-def asks_d(method: Method) -> bool:
-    """Whether a trial of the method shows images to the discriminator of the source, or to a copy of it."""
-    asked: list[bool] = []
-    hook = register_module_forward_hook(lambda module, *_: asked.append(isinstance(module, DiscriminatorBlock)))
-    try:
-        trial.run_trial(method)
-    finally:
-        hook.remove()
-    return any(asked)
 
 
 def leaves_global_random_state(case: Case) -> None:

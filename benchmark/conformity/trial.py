@@ -17,6 +17,7 @@ import torch
 from numpy.random import get_state
 from pydantic import ValidationError
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 
 from benchmark.api import Control, DiscriminatorStep, Extra, Generator, GeneratorStep, Method, Nets
 from benchmark.api.extra import checked
@@ -24,6 +25,7 @@ from benchmark.config import NetConfig, TrainConfig
 from benchmark.conformity.stand_ins import with_stand_ins
 from benchmark.domains.toys import ToyPictures
 from benchmark.registry.composition import part_kinds
+from benchmark.stylegan2.networks import DiscriminatorBlock
 from benchmark.system.process_state import ProcessState
 from benchmark.system.random_streams import generator
 from benchmark.training.train import train, trainable
@@ -169,6 +171,17 @@ def run_trial(method: Method) -> Trial:
     trial.trainable = sum(p.numel() for opt in (state.opt_g, state.opt_d) for p in opt.parameters)
     look_at(trial, held, extras)
     return trial
+
+
+def asks_d(method: Method) -> bool:
+    """Whether a trial of the method shows images to the discriminator of the source, or to a copy of it."""
+    asked: list[bool] = []
+    hook = register_module_forward_hook(lambda module, *_: asked.append(isinstance(module, DiscriminatorBlock)))
+    try:
+        run_trial(method)
+    finally:
+        hook.remove()
+    return any(asked)
 
 
 @contextmanager

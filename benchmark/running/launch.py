@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
@@ -55,7 +55,8 @@ def run_all(run: Run, bars: Bars, launch: Launch, order: Callable[[tuple[Seat, .
     todo = [sum(finished(job, key, run) is None for key in job.record_keys.values()) for job in jobs]
     stored = sum(len(job.record_keys) for job in jobs) - sum(todo)
     changed = [key for job in jobs for key in job.record_keys.values() if store.changed(key)]
-    for record in (record for job in jobs for key in job.record_keys.values() if (record := store.has(key))):
+    there = {key: record for job in jobs for key in job.record_keys.values() if (record := store.has(key))}
+    for record in there.values():
         store.note_hashes(record)
     if damaged := set_damaged_aside(store.out):
         for line in damaged:
@@ -65,7 +66,7 @@ def run_all(run: Run, bars: Bars, launch: Launch, order: Callable[[tuple[Seat, .
                 keep_reals(job, run)
     if changed:
         bars.say(f"{len(changed)} records are not what was stored and are made again: {', '.join(changed[:3])}")
-    for line in measured_since(run):
+    for line in measured_since(run, there):
         bars.say(line)
     bars.say(f"{len(jobs)} jobs, {sum(todo)} records to make" + (f", {stored} stored already" if stored else ""))
     bars.jobs(sizes(jobs, todo))
@@ -94,12 +95,14 @@ def run_all(run: Run, bars: Bars, launch: Launch, order: Callable[[tuple[Seat, .
     ]
 
 
-def measured_since(run: Run) -> list[str]:
-    """Lines about records that lack what can be measured now: those that are measured again, and those that stay."""
+def measured_since(run: Run, there: Mapping[str, RunRecord]) -> list[str]:
+    """Lines about stored records, by key, that lack what can be measured now: those that are measured again, and those
+    that stay.
+    """
     again, stay, metrics = list[str](), list[str](), dict[str, None]()
     for job in run.jobs:
         for key in job.record_keys.values():
-            record = run.store.has(key)
+            record = there.get(key)
             if record and (lacking := lacks(record, run)):
                 (again if are_there(job, run) else stay).append(key)
                 metrics |= dict.fromkeys(lacking)

@@ -10,7 +10,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -29,6 +29,20 @@ def prepare_torch(threads: int | None = None) -> None:
     torch.set_flush_denormal(True)
     if threads is not None:
         torch.set_num_threads(threads)
+
+
+@contextlib.contextmanager
+def cuda_arithmetic(tf32: bool, benchmark: bool, deterministic: bool = False) -> Iterator[None]:
+    """Whether GPUs may use TF32, and how cuDNN chooses its kernels; as before afterwards, without effect on a CPU."""
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    try:
+        with torch.backends.cudnn.flags(
+            enabled=True, benchmark=benchmark, deterministic=deterministic, allow_tf32=tf32
+        ):
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
 
 
 def pick_device(wanted: str) -> str:

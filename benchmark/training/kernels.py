@@ -15,6 +15,7 @@ from torch import nn
 from benchmark.config import TrainConfig
 from benchmark.errors import ConfigError
 from benchmark.stylegan2 import Nets
+from benchmark.system.hardware import cuda_arithmetic
 from benchmark.training.determinism import deterministic, require_pinned
 
 
@@ -30,13 +31,8 @@ def held(cfg: TrainConfig, nets: Nets) -> Iterator[None]:
 @contextmanager
 def kernels(cfg: TrainConfig) -> Iterator[None]:
     """`cudnn_benchmark` and `tf32` of the settings inside, as before afterwards; without effect on a CPU."""
-    before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = cfg.tf32
-    try:
-        with torch.backends.cudnn.flags(enabled=True, benchmark=cfg.cudnn_benchmark, allow_tf32=cfg.tf32):
-            yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = before
+    with cuda_arithmetic(cfg.tf32, benchmark=cfg.cudnn_benchmark):
+        yield
 
 
 class Arithmetic:

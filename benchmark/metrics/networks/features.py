@@ -26,6 +26,7 @@ from benchmark.metrics.networks.resizing import CLIP, IMAGENET, clean_resize, re
 from benchmark.metrics.networks.shift_tolerant import ShiftTolerantVgg
 from benchmark.metrics.networks.vit import VisionTransformer, clip_state, dinov2_state
 from benchmark.metrics.networks.weight_files import OWN_NETWORKS
+from benchmark.system.hardware import cuda_arithmetic
 
 
 class FeatureNetwork(nn.Module):
@@ -250,14 +251,9 @@ def full_precision() -> Iterator[None]:
 @contextlib.contextmanager
 def float32_products() -> Iterator[None]:
     """No autocast, no TF32, which cuDNN allows by default: a score must not depend on the training's speed settings."""
-    before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = False
-    try:
-        with (
-            torch.autocast("cpu", enabled=False),
-            torch.autocast("cuda", enabled=False),
-            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
-        ):
-            yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = before
+    with (
+        torch.autocast("cpu", enabled=False),
+        torch.autocast("cuda", enabled=False),
+        cuda_arithmetic(tf32=False, benchmark=False, deterministic=True),
+    ):
+        yield

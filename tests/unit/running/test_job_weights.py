@@ -13,7 +13,7 @@ import pytest
 import torch
 from benchmark.methods.finetune import Finetune
 from benchmark.methods.minegan import MineGAN
-from rich.console import Console
+from said import Said
 
 from benchmark.config import NetConfig, TrainConfig
 from benchmark.domains import Domain
@@ -31,7 +31,6 @@ from benchmark.sources import SourceCard
 from benchmark.stylegan2 import Nets
 from benchmark.stylegan2.weights import digest_of, load_generator, read_tensors, write_tensors
 from benchmark.suites import load_suite
-from benchmark.system.progress import Bars
 from benchmark.system.signals import Stopped
 
 NETS = NetConfig(resolution=16, z_dim=8, w_dim=8, mapping_layers=1, channel_base=64, channel_max=8)
@@ -188,17 +187,6 @@ def foreign(**meta: object) -> Callable[[Path], None]:
         write_tensors(path, {"x": torch.zeros(3)}, meta)
 
     return put
-
-
-class Said(Bars):
-    """Bars that keep what was said."""
-
-    def __init__(self) -> None:
-        super().__init__(Console(quiet=True))
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
 
 
 @pytest.mark.parametrize("hashes", [True, False], ids=["with hashes", "without"])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from said import Said
 
 from benchmark.metrics import Evaluator
 from benchmark.metrics.base import STAND_IN
@@ -21,7 +22,6 @@ from benchmark.running import weights
 from benchmark.running.launch import Launch, run_all
 from benchmark.running.setup import Request, Run, prepare
 from benchmark.running.shortages import WANTED
-from benchmark.system.progress import Bars
 
 FD = "fd_effnetlite0_128"
 QUICK = (
@@ -29,17 +29,6 @@ QUICK = (
     *("eval.curve_samples=8", f"eval.metrics=[{FD},kid_randconv,recall_randconv]", f"eval.curve_metrics=[{FD}]"),
     *("split.train=8", "split.test=4"),
 )
-
-
-class Said(Bars):
-    """Bars that keep what was said."""
-
-    def __init__(self) -> None:
-        super().__init__(Console(quiet=True))
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
 
 
 def without_files(patch: pytest.MonkeyPatch) -> None:

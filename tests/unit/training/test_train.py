@@ -24,8 +24,9 @@ from benchmark.stylegan2.weights import read_tensors, write_tensors
 from benchmark.system.random_streams import Streams, derive_seed, generator
 from benchmark.training import losses
 from benchmark.training.batches import images_per_round, real_batches, resident, to_device
+from benchmark.training.start import adam, warm_up_head
 from benchmark.training.state import State, Tick, restore_state, save_state
-from benchmark.training.train import adam, train, update_average, warm_up_head
+from benchmark.training.train import train, update_average
 
 NETS = NetConfig(resolution=16, z_dim=8, w_dim=8, mapping_layers=2, channel_base=64, channel_max=8)
 EVERYTHING = TrainConfig(
