@@ -116,9 +116,8 @@ def test_the_engine_never_mentions_a_method() -> None:
     """But a loss that methods share may be called like one of them, an optimiser too, and help texts give examples."""
     engine = Path(benchmark.__file__).parent
     taboo = {*NAMES, *(find_method(name).__name__ for name in NAMES)}
-    shared = {name: {"feature_matching"} for name in ("api/losses.py", "api/matches_source.py", "api/__init__.py")} | {
-        "training/train.py": {"adam"}
-    }
+    shared = {name: {"feature_matching"} for name in ("api/losses.py", "api/matches_source.py", "api/__init__.py")}
+    shared |= {f"training/{name}.py": {"adam"} for name in ("start", "train")}
     helps = ("app", "run", "methods", "use", "evaluate", "export", "translate")
     shared |= {f"cli/{name}.py": {"fixnoise", "freezed", "layer_swap"} for name in helps}
     files = sorted(p for p in engine.rglob("*.py") if p.stem not in NAMES)
