@@ -19,6 +19,7 @@ from benchmark.checkpoints.tensors import MAX_NETWORK, MAX_TENSORS, Storage
 from benchmark.checkpoints.torch_stream import TORCH_MAGIC, read_torch_stream, storage_id
 from benchmark.errors import WeightsError
 from benchmark.system.file_kinds import HEAD, other_kind, picture_format
+from benchmark.system.files import in_utf8
 
 MAX_ENTRIES = 20_000
 """Of a ZIP; networks with their optimisers have about 3,000."""
@@ -206,12 +207,12 @@ def read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """({name: tensor}, architecture where this suite wrote the file); the library runs nothing."""
     with path.open("rb") as raw:
         header_bytes = int.from_bytes(raw.read(8), "little")
-    if header_bytes > MAX_LISTING or path.stat().st_size > NETWORKS * MAX_NETWORK:
-        raise ValueError("its header or its weights are larger than those of any StyleGAN2")
-    with safe_open(path, framework="pt") as file:
-        if len(file.keys()) > NETWORKS * MAX_TENSORS:
-            raise ValueError("it has more tensors than any StyleGAN2")
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        header = json.loads((file.metadata() or {}).get("json", "{}"))
+        if header_bytes > MAX_LISTING or path.stat().st_size > NETWORKS * MAX_NETWORK:
+            raise ValueError("its header or its weights are larger than those of any StyleGAN2")
+        with safe_open(in_utf8(path, raw.fileno()), framework="pt") as file:
+            if len(file.keys()) > NETWORKS * MAX_TENSORS:
+                raise ValueError("it has more tensors than any StyleGAN2")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            header = json.loads((file.metadata() or {}).get("json", "{}"))
     architecture = header.get("architecture") if isinstance(header, dict) else None
     return tensors, architecture if isinstance(architecture, dict) else {}

@@ -28,6 +28,7 @@ from benchmark.engines.states import JobState, Looks, counts, in_words
 from benchmark.errors import ConfigError, UnknownName
 from benchmark.registry.variants import base_name
 from benchmark.results.verify import tidy_results
+from benchmark.running.job import finished
 from benchmark.running.launch import Launch
 from benchmark.running.plan import Job
 from benchmark.running.setup import Request, Run
@@ -124,7 +125,8 @@ def asking(work: Work, engine: str, queued: Callable[[Path], Mapping[int, Queued
         log_of(out, 0).parent.mkdir(parents=True, exist_ok=True)
         cancelled(out).unlink(missing_ok=True)
         states = Looks(out, asked).states(waiting)
-        numbers = sorted({state.task for state in states if wanted(state, work.launch.which)} - waiting.keys())
+        wanting = {state.task for state in states if wanted(state, work.launch.which)} | measured_again(work, asked)
+        numbers = sorted(wanting - waiting.keys())
         found = f"{len(states)} jobs in {len(asked.tasks)} tasks, of which {len(numbers)} are to be queued"
         work.console.print(found, markup=False, soft_wrap=True)
         yield asked, numbers
@@ -168,6 +170,15 @@ def wanted(state: JobState, which: str) -> bool:
     if state.state not in ("lost", "waiting", "failed"):
         return False
     return which == "all" or (state.state == "failed") == (which == "failed")
+
+
+def measured_again(work: Work, asked: Asked) -> set[int]:
+    """Tasks with stored records that lack what can be measured by now; they did not fail, so "failed" wants none."""
+    if work.launch.which == "failed":
+        return set()
+    pairs = ((run, job, key) for run in work.ready for job in run.jobs for key in job.record_keys.values())
+    keys = {key for run, job, key in pairs if run.store.has(key) and finished(job, key, run) is None}
+    return {number for number, task in enumerate(asked.tasks) for one in task.jobs if keys.intersection(one.records)}
 
 
 def prepare_shared(work: Work) -> None:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from benchmark.config import NetConfig
 from benchmark.errors import MethodError, WeightsError
 from benchmark.stylegan2.networks import Discriminator, Generator
-from benchmark.system.files import new_file
+from benchmark.system.files import in_utf8, new_file
 
 SCHEMA = 1
 MAX_HEADER = 16 * 2**20
@@ -163,7 +163,7 @@ def _read(path: Path, content: Callable[[Any], T]) -> tuple[T, dict[str, object]
     try:
         if _header_size(path) > MAX_HEADER:
             raise ValueError("its header is larger than any network's")
-        with path.open("rb") as raw, safe_open(_in_utf8(path, raw.fileno()), framework="pt") as f:
+        with path.open("rb") as raw, safe_open(in_utf8(path, raw.fileno()), framework="pt") as f:
             meta = json.loads((f.metadata() or {}).get("json", "{}"))
             digest = meta.pop("digest", None) if isinstance(meta, dict) else None
             json.dumps(meta, sort_keys=True)  # as the digest needs it
@@ -176,15 +176,6 @@ def _read(path: Path, content: Callable[[Any], T]) -> tuple[T, dict[str, object]
     if not isinstance(meta, dict) or meta.get("schema") != SCHEMA:
         raise WeightsError(f"weights file {path} has no header of schema {SCHEMA}; it was not written by this suite.")
     return found, meta, digest
-
-
-def _in_utf8(path: Path, descriptor: int) -> str:
-    """A path to the open file: safetensors takes no bytes that are no UTF-8, and folders can have such names."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return f"/dev/fd/{descriptor}"
-    return str(path)
 
 
 def shapes_of(cfg: NetConfig) -> dict[str, torch.Size]:

@@ -80,6 +80,15 @@ def reserve(path: Path) -> None:
             os.posix_fallocate(file.fileno(), 0, max(path.stat().st_size, 1))
 
 
+def in_utf8(path: Path, descriptor: int) -> str:
+    """A path to the open file: safetensors takes no bytes that are no UTF-8, and folders can have such names."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return f"/dev/fd/{descriptor}"
+    return str(path)
+
+
 def sha256_of(path: Path) -> str:
     """Hex digest of a file's content."""
     with path.open("rb") as file:

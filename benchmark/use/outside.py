@@ -23,7 +23,7 @@ from benchmark.metrics.pooled import POOLED
 from benchmark.registry import catalogue
 from benchmark.registry.composition import described, overrides
 from benchmark.results import RunRecord, Timing
-from benchmark.running.job import evaluate, run_job, wants_pictures, write_rows
+from benchmark.running.job import evaluate, lacks, run_job, wants_pictures, write_rows
 from benchmark.running.make_record import make_record
 from benchmark.running.plan import PROTOCOL, Job
 from benchmark.running.selection import Counted
@@ -159,8 +159,14 @@ def of_network(path: Path, run: Run, name: str, like: str | None) -> list[RunRec
     job = job_of(run, named(method, name), digest_of(g.state_dict()), said)
     noted = [UNKNOWN, *([f"Evaluated with the noise and the control of {like}."] if like else [])]
     run, weights = replace(run, remarks=(*run.remarks, *noted)), Counted(g.to(run.device))
-    found = {control: run.store.has(key) for control, key in job.record_keys.items()}
+    found = {control: stored(key, run) for control, key in job.record_keys.items()}
     return [record or evaluate(job, control, weights, {}, run) for control, record in found.items()]
+
+
+def stored(key: str, run: Run) -> RunRecord | None:
+    """The stored record `key`, unless it lacks what can be measured now."""
+    record = run.store.has(key)
+    return None if record and lacks(record, run) else record
 
 
 def network_of(path: Path, run: Run) -> tuple[Generator, str]:
@@ -256,8 +262,8 @@ def of_pictures(what: Path | Draw, run: Run, name: str, pairs: Path | bool | Non
     job = job_of(run, named(Pictures(), name), content, f"{said}, sha256 {content[:12]}")
     assert job.method is not None
     (record_key,) = job.record_keys.values()
-    if stored := run.store.has(record_key):
-        return stored
+    if there := stored(record_key, run):
+        return there
     run = replace(run, remarks=(*run.remarks, UNKNOWN))
     record = make_record(job, None, job.method, run, scores_of(fakes, sources, run, base), Timing())
     write_rows(run.store.samples_path(record_key), fakes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import os
 import pickle
 import struct
 import sys
@@ -290,6 +291,9 @@ def test_files_of_this_suite(changes: dict[str, Any], tmp_path: Path) -> None:
     nets = shaken_nets(**changes)
     save(tmp_path / "x.safetensors", nets)
     assert_same(imported(tmp_path / "x.safetensors").nets, nets)
+    unreadable = tmp_path / os.fsdecode(b"r\xe9seaux.safetensors")
+    (tmp_path / "x.safetensors").rename(unreadable)
+    assert_same(imported(unreadable).nets, nets)
 
 
 # --- tensors of every kind, as PyTorch itself reads them

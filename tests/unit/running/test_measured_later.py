@@ -7,10 +7,16 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from rich.console import Console
 from said import Said
 
+from benchmark.engines.engine import Work
+from benchmark.engines.queueing import asking
+from benchmark.engines.settings import Chosen
+from benchmark.engines.slurm import SlurmSettings
 from benchmark.metrics import Evaluator
 from benchmark.metrics.base import STAND_IN
 from benchmark.metrics.catalogue import METRICS
@@ -22,6 +28,7 @@ from benchmark.running import weights
 from benchmark.running.launch import Launch, run_all
 from benchmark.running.setup import Request, Run, prepare
 from benchmark.running.shortages import WANTED
+from benchmark.use.outside import measure
 
 FD = "fd_effnetlite0_128"
 QUICK = (
@@ -36,11 +43,16 @@ def without_files(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(weight_files, "_usual_places", lambda file, cache: iter(()))
 
 
+def prepared(folder: Path) -> Run:
+    """The command, ready to begin."""
+    request = Request("smoke", QUICK, {"domains": ["toy-rings"], "methods": ["fixnoise"]}, "cpu", folder / "cache", 1)
+    return prepare(request, folder / "out", Console(quiet=True))
+
+
 def run(folder: Path, which: str = "all") -> tuple[Run, list[str]]:
     """The command once, in this process: the run, and the lines that it said."""
     said = Said()
-    request = Request("smoke", QUICK, {"domains": ["toy-rings"], "methods": ["fixnoise"]}, "cpu", folder / "cache", 1)
-    made = replace(prepare(request, folder / "out", Console(quiet=True)), bars=said)
+    made = replace(prepared(folder), bars=said)
     launch = Launch(which=which)  # type: ignore[arg-type]
     records = run_all(made, said, launch, lambda seats: pytest.fail("no processes"))  # type: ignore[arg-type,return-value]
     assert all(record.status == "done" for record in records), [r.reason for r in records]
@@ -104,6 +116,40 @@ def test_it_is_not_trained_again_for_a_metric_and_what_to_do_is_said(lacking: Pa
     assert line.startswith(f"{len(names)} records stay without {FD}") and any(name in line for name in names)
     measured = times(made)
     assert times(run(lacking)[0]) == measured
+
+
+def test_so_are_a_network_and_pictures_from_elsewhere(lacking: Path) -> None:
+    (network,) = (lacking / "out" / "checkpoints").glob("*[0-9a-f].safetensors")
+    pictures = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
+    (lacking / "pictures").mkdir()
+    for number, picture in enumerate(pictures):
+        Image.fromarray(picture).save(lacking / "pictures" / f"{number}.png")
+    request = Request("smoke", QUICK, {"domains": ["toy-rings"]}, "cpu", lacking / "cache", 1)
+    for what in (network, lacking / "pictures"):
+        with pytest.MonkeyPatch.context() as patch:
+            without_files(patch)
+            (before,) = measure(what, request, Console(quiet=True), lacking / "outside", name=what.stem[:9])
+        (after,) = measure(what, request, Console(quiet=True), lacking / "outside", name=what.stem[:9])
+        assert before.metrics[FD].value is None and after.metrics[FD].value is not None
+        assert after.record_key == before.record_key
+        (again,) = measure(what, request, Console(quiet=True), lacking / "outside", name=what.stem[:9])
+        assert again == after
+
+
+def test_an_engine_queues_their_tasks_again(lacking: Path) -> None:
+    def queued(which: str) -> list[int]:
+        launch = Launch(which=which)  # type: ignore[arg-type]
+        work = Work([made], Console(quiet=True), launch, False, Chosen(SlurmSettings()))
+        with asking(work, "slurm", lambda out: {}) as (asked, numbers):
+            assert len(asked.tasks) == 2
+            return list(numbers)
+
+    with pytest.MonkeyPatch.context() as patch:
+        without_files(patch)
+        made, _ = run(lacking)
+        assert queued("all") == []
+    made = prepared(lacking)
+    assert queued("all") == queued("missing") == [0, 1] and queued("failed") == []
 
 
 def test_it_did_not_fail(lacking: Path) -> None:
