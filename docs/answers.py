@@ -234,10 +234,10 @@ def _less(kind: Kind) -> str:
 
 def main(folders: Sequence[str]) -> None:
     """Print the verdicts."""
-    found = [p for p in (of_suite(Path(folder), SUITE) for folder in folders) if p is not None]
-    if not found:
-        sys.exit(f"There are no records of the suite {SUITE} in {', '.join(folders) or 'no folder'}.")
     try:
+        found = [p for p in (of_suite(Path(folder), SUITE) for folder in folders) if p is not None]
+        if not found:
+            sys.exit(f"There are no records of the suite {SUITE} in {', '.join(folders) or 'no folder'}.")
         g = pooled(found)
     except ConfigError as error:
         sys.exit(f"These records do not make one run: {error}")

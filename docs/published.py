@@ -46,12 +46,15 @@ def every(suite: str, published: Path = PUBLISHED) -> tuple[Published, ...]:
 
 
 def of_suite(folder: Path, suite: str) -> Published | None:
-    """The records of one suite in a folder, if it has any; they must be of one source."""
+    """The records of one suite in a folder, if it has any; ConfigError where they are of several sources."""
     own = [r for r in _records(folder) if r.suite == suite]
     if not own:
         return None
-    (one,) = groups(own)
-    return Published(folder, group_of(one, read_reals(folder)))
+    found = groups(own)
+    if len(found) > 1:
+        sources = ", ".join(f"{one[0].source} ({one[0].source_sha256[:12]})" for one in found)
+        raise ConfigError(f"{folder} has records of several sources: {sources}.")
+    return Published(folder, group_of(found[0], read_reals(folder)))
 
 
 def pooled(parts: Sequence[Published]) -> Group:
@@ -60,12 +63,15 @@ def pooled(parts: Sequence[Published]) -> Group:
     For what is paired within a domain and seed, so that each such pair must be of one folder and one kind of machine.
     Another folder may have been computed in another precision; ConfigError where anything else differs.
     """
-    whose: dict[tuple[str, int], str] = {}
+    whose: dict[tuple[str, int], Path] = {}
     for p in parts:
         for place in {(r.domain, r.seed) for r in p.group.records}:
-            if whose.setdefault(place, p.folder.name) != p.folder.name:
-                raise ConfigError(f"{place[0]}, seed {place[1]} is in {whose[place]} and in {p.folder.name}.")
+            if whose.setdefault(place, p.folder) != p.folder:
+                raise ConfigError(f"{place[0]}, seed {place[1]} is in {whose[place]} and in {p.folder}.")
     records = [r for p in parts for r in p.group.records]
+    sources = {r.source_sha256: f"{r.source} ({r.source_sha256[:12]})" for r in records}
+    if len(sources) > 1:
+        raise ConfigError(f"the records are of several sources: {', '.join(sources.values())}.")
     check_comparable([_of_any_precision(r) for r in records])
     found = group_of(records, [x for p in parts for x in read_reals(p.folder)])
     if found.mixed:
@@ -81,7 +87,11 @@ def _of_any_precision(record: RunRecord) -> RunRecord:
 
 @lru_cache(maxsize=32)
 def _records(folder: Path) -> tuple[RunRecord, ...]:
-    return tuple(ResultStore(folder).read_all()[0])
+    """The folder's records; ConfigError where a file is none."""
+    records, problems = ResultStore(folder).read_all()
+    if problems:
+        raise ConfigError(f"{folder}: {'; '.join(problems[:3])}")
+    return tuple(records)
 
 
 def _ended(g: Group) -> str:

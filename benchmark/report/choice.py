@@ -27,6 +27,7 @@ from benchmark.results.reals import read_reals
 
 Format = Literal["text", "md", "tex", "csv", "html"]
 FORMATS: tuple[Format, ...] = get_args(Format)
+ALONE = "Ranks, marks and tests are among these rows alone; methods of the folder that were left out by choice: {}."
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ def chosen(results: Path, choice: Choice, format: Format = "text", width: int = 
         return csv_text([frame.columns, *frame.itertuples(index=False)])
     reals = read_reals(results)
     tables = [table for group in groups(kept) for table in _tables(group_of(group, reals), metrics)]
+    left = len(_methods(records) - _methods(kept))
+    tables = [replace(table, caption=(*table.caption, ALONE.format(left))) for table in tables] if left else tables
     if not tables:
         raise DataError(f"none of {', '.join(metrics)} has a value in {results}: the records say why (tables.csv)")
     return _written(tables, format, width)
@@ -79,6 +82,11 @@ def _written(tables: Sequence[Table], format: Format, width: int) -> str:
         "html": lambda: html_tables("Results", tables),
     }
     return writers[format]()
+
+
+def _methods(records: Sequence[RunRecord]) -> set[str]:
+    """The rows' names, without the source."""
+    return {r.method_label or r.method for r in records if not r.zero_step}
 
 
 def _names(records: Sequence[RunRecord]) -> list[str]:

@@ -20,7 +20,6 @@ from benchmark.report.lines import (
     lines,
     metric_names,
     of_steps,
-    primary_metric,
     taught_by,
     value_of,
 )
@@ -34,6 +33,12 @@ ERRORS: tuple[Kind, ...] = ("translation_error_l1", "translation_error")
 PRESERVATION: tuple[Kind, ...] = ("consistency_anchor", "consistency", "distance_averaged")
 WAY: tuple[Kind, ...] = ("share_of_the_way", "distance_averaged", *PRESERVATION)
 VARIETY: tuple[Kind, ...] = ("recall", "intra")
+FIDELITY: tuple[Kind, ...] = (
+    *("kid", "fd", "fd_infinity", "cmmd", "mind", "precision", "recall", "density", "coverage"),
+    *("own", "unknown"),
+)
+"""Kinds that compare generated images with real ones. In all others a generator may be best that has learned nothing.
+"""
 SHORT: dict[Kind, str] = {
     "kid": "KID",
     "fd": "FD",
@@ -178,10 +183,13 @@ class Group:
 
     @cached_property
     def fidelity(self) -> str | None:
-        """The metric that methods are ordered by: the first kernel distance, else the first that has a value."""
+        """The metric that methods are ordered by, of those with a value: the first kernel distance, else the first of
+        another kind that compares with real images; None where no such metric has any.
+        """
         measured = {name for _, name in self.adapted}
-        kinds = ((name, info_of(name).kind) for name in self.metrics if name in measured)
-        return next((name for name, kind in kinds if kind == "kid"), None) or primary_metric(self.records)
+        kinds = {name: info_of(name).kind for name in self.metrics if name in measured}
+        fit = [name for name, kind in kinds.items() if kind in FIDELITY]
+        return min(fit, key=lambda name: kinds[name] != "kid", default=None)
 
     def preservation(self, domain: str) -> str | None:
         """The error against the right answer where that is known, else the distance to the source."""

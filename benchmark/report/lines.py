@@ -92,13 +92,6 @@ def metric_names(records: Iterable[RunRecord]) -> list[str]:
     return list(dict.fromkeys(name for record in records for name in record.metrics))
 
 
-def primary_metric(records: Iterable[RunRecord]) -> str | None:
-    """The first metric, in the suite's order, that any adapted generator has a value of."""
-    adapted = [r for r in records if not r.zero_step]
-    valued = {name for r in adapted if r.status == "done" for name, m in r.metrics.items() if m.value is not None}
-    return next((name for name in metric_names(adapted) if name in valued and not of_steps(name)), None)
-
-
 def metric_of(records: Iterable[RunRecord], *kinds: Kind) -> str | None:
     """The records' first metric of these kinds, in the suite's order."""
     return next((name for name in metric_names(records) if info_of(name).kind in kinds), None)

@@ -16,7 +16,7 @@ from benchmark.report.tables.headline import headline
 from benchmark.report.tables.metrics import metric_table, unavailable
 from benchmark.report.tables.smoothness import smoothness_table
 from benchmark.report.tables.table import Table
-from benchmark.report.tables.trade_off import aggregate_table, equal_fidelity_table
+from benchmark.report.tables.trade_off import aggregate_table, equal_fidelity_tables
 from benchmark.results import RunRecord
 
 
@@ -58,7 +58,7 @@ class Section:
 def section_of(records: Sequence[RunRecord] | Group) -> Section:
     """The tables of records of one suite and source."""
     group = records if isinstance(records, Group) else group_of(records)
-    compared = (pairs_table(group), equal_fidelity_table(group), aggregate_table(group))
+    compared = (pairs_table(group), *equal_fidelity_tables(group), aggregate_table(group))
     curves = control_table(group)
     return Section(
         group,

@@ -9,19 +9,20 @@ from benchmark.report.tables.differences import comparisons, detectable_text
 from benchmark.report.tables.metrics import competition
 from benchmark.report.tables.ranking import ranking
 from benchmark.report.tables.table import number
-from benchmark.report.tables.trade_off import equal_fidelity, scores
+from benchmark.report.tables.trade_off import ALONG, equal_fidelity, scores, stopped_earlier
 from benchmark.report.tables.ways import Curve, changes, little, measures, still, unevenness, ways
 
 MANY, STRAIGHT = 4, 0.9
 MOST = 8
 LEAST_BLOCKS = 3
 """Of a comparison that is worth a sentence."""
+NOTHING = "No method has a number yet."
 
 
 def sentences(group: Group) -> tuple[str, ...]:
     """At most seven; the same records give the same words."""
     if group.fidelity is None:
-        return ("No method has a number yet.",)
+        return ("No metric that compares with real images has a value." if group.adapted else NOTHING,)
     makers = (_verdict, _certain, _ranks, _kept, _equal, _controls, _cost)
     return tuple(text for make in makers if (text := make(group)))
 
@@ -55,10 +56,10 @@ def winners(group: Group) -> dict[str, tuple[Line, float]]:
 
 
 def _means(group: Group, domain: str, metric: str | None) -> list[tuple[float, Line]]:
-    """The mean of each method that competes, of those with at least half of the most seeds: one of many is no mean."""
+    """The mean of each method that competes, of those with the most seeds: means of other seeds are not comparable."""
     able = _competing(group, domain, metric)
     most = max((len(v) for _, v in able), default=0)
-    return [(sum(v.values()) / len(v), x) for x, v in able if 2 * len(v) >= most]
+    return [(sum(v.values()) / len(v), x) for x, v in able if len(v) == most]
 
 
 def _competing(group: Group, domain: str, metric: str | None) -> list[tuple[Line, dict[int, float]]]:
@@ -100,24 +101,32 @@ def _winner(group: Group, found: dict[str, tuple[Line, float]]) -> str:
 def _told(group: Group, domains: list[str], untold: list[str], name: str) -> str:
     """Who is significantly better than all others, and where a few are not significantly apart."""
     base = {line.label: line.base for line in group.shown}
-    won, even = dict[str, list[str]](), dict[str, list[str]]()
+    won, even, short = dict[str, list[str]](), dict[str, list[str]](), dict[str, list[str]]()
     for domain in domains:
         tie, rivals = competition(group, domain, group.fidelity or ""), len(_competing(group, domain, group.fidelity))
-        if tie is not None and len(tie.marked) == 1:
+        if tie is None:
+            continue
+        told = rivals - len(tie.untold)
+        if len(tie.marked) == 1 and told > 1:
             won.setdefault(base[tie.best], []).append(domain)
-        elif tie is not None and len(tie.marked) <= min(rivals - 1, MANY - 1):
+        elif len(tie.marked) <= min(told - 1, MANY - 1):
             even.setdefault(listed(sorted(base[label] for label in tie.marked)), []).append(domain)
+        if tie.untold:
+            short.setdefault(listed(sorted(base[label] for label in tie.untold)), []).append(domain)
+    enough = " with enough seeds" if short else ""
     parts = [
-        f"{who} has a significantly better {name} than every other on {_where(group, d)}" for who, d in won.items()
+        f"{who} has a significantly better {name} than every other{enough} on {_where(group, d)}"
+        for who, d in won.items()
     ]
     parts += [
-        f"{who} are not significantly apart on {_where(group, d)}, all others are significantly worse"
+        f"{who} are not significantly apart on {_where(group, d)}, all others{enough} are significantly worse"
         for who, d in even.items()
     ]
     rest = [d for d in domains if not any(d in own for own in (*won.values(), *even.values()))]
     parts += [f"no significant lead on {_where(group, rest)}"] if rest else []
     parts += [f"too few seeds or methods to tell on {_where(group, untold)}"] if untold else []
-    whole = won and not (even or rest or untold)
+    parts += [f"too few seeds of {who} to tell on {_where(group, d)}" for who, d in short.items()]
+    whole = won and not (even or rest or untold or short)
     lead = "Clear winner" if whole else "No clear winner" if not won else "Winner of some domains"
     return f"{lead}: {'; '.join(parts)}. "
 
@@ -171,7 +180,7 @@ def _certain(group: Group) -> str:
     even = sum(p > 0.05 for p in corrected.values())
     parts += [f"{even} of {len(corrected)} differences from {other} are not significant"] if even else []
     text = "; ".join([*parts, *([shown] if shown else [])])
-    return f"{text[:1].upper()}{text[1:]}."
+    return f"{text[:1].upper()}{text[1:]}{'.' * bool(text)}"
 
 
 def _first(names: list[str]) -> str:
@@ -188,7 +197,9 @@ def _where(group: Group, domains: list[str]) -> str:
 
 def _ranks(group: Group) -> str:
     order = ranking(group)
-    if order is None or order.test.difference is None or (order.test.p_value or 1) > order.test.alpha:
+    if order is None or order.test.difference is None:
+        return ""
+    if order.test.p_value is None or order.test.p_value > order.test.alpha:
         return ""
     ranks, width = order.test.ranks, order.test.difference
     pairs: dict[tuple[str, ...], list[str]] = {}
@@ -207,37 +218,43 @@ def _ranks(group: Group) -> str:
 
 
 def _kept(group: Group) -> str:
-    """Whose images are nearest to the right answers, where these are known."""
+    """Whose images are nearest to the right answers, where these are known, and whether that can be told."""
     parts = []
     for domain in group.domains if len(group.domains) <= MANY else []:
         metric = group.preservation(domain)
         means = _means(group, domain, metric)
         if means and metric and len(means) > 1 and short_title(metric) == "error":
             (value, line), (following, other) = sorted(means, key=lambda pair: pair[0])[:2]
-            parts.append(f"{line.base} on {domain} ({value:.3g}; next {other.base}, {following:.3g})")
-    return f"Nearest to the right answers: {'; '.join(parts)}." if parts else ""
+            tie = competition(group, domain, metric)
+            apart = ", not significantly apart" if tie is not None and other.label in tie.marked else ""
+            parts.append(f"{line.base} on {domain} ({value:.3g}; next {other.base}, {following:.3g}{apart})")
+    mean = " (mean)" if len(group.seeds) > 1 else ""
+    return f"Lowest error to the right answers{mean}: {'; '.join(parts)}." if parts else ""
 
 
 def _equal(group: Group) -> str:
-    """The most one-sided comparison at equal fidelity with the plain method and with each control."""
-    parts, name = [], short_title(group.fidelity or "")
-    for path, by_method in equal_fidelity(group).items():
-        told = [
-            (who, to, own)
-            for who, found in by_method.items()
-            for to, values in (("the right answers", found.errors), ("the source", found.distances))
-            if len(own := [d for d in values if d]) >= LEAST_BLOCKS
-        ]
-        if told:
-            who, to, own = max(told, key=lambda p: abs(2 * sum(d < 0 for d in p[2]) - len(p[2])))
-            nearer = sum(d < 0 for d in own)
-            side = nearer * 2 >= len(own)
-            first, second = (who, path) if side else (path, who)
-            count = nearer if side else len(own) - nearer
-            parts.append(f"{first} is nearer to {to} than {second} in {count} of {len(own)}")
+    """How often each method is nearer at equal fidelity: than the plain method stopped earlier, where its training was
+    measured; else, of the methods with a control, how often that is nearer than the plain method.
+    """
+    if group.plain is None:
+        return ""
+    plain, stopped = group.plain.base, stopped_earlier(group.plain)
+    found = equal_fidelity(group)
+    if stopped in found:
+        rival, compared, sign = stopped, found[stopped], 1
+    else:
+        own = {path.removesuffix(ALONG): by[plain] for path, by in found.items() if plain in by}
+        rival, compared, sign = plain, own, -1
+    said = []
+    for what, kind in (("the right answers", "errors"), ("the source", "distances")):
+        blocks = {who: getattr(at, kind) for who, at in compared.items() if len(getattr(at, kind)) >= LEAST_BLOCKS}
+        texts = [f"{who} in {sum(sign * d < 0 for d in own)} of {len(own)}" for who, own in blocks.items()]
+        said += [f"to {what} {_first(texts)}"] if texts else []
+    over = "" if sign > 0 else ", somewhere along its control,"
     return (
-        f"At equal {name}, counted over the (domain, seed) blocks where the two differ: {'; '.join(parts[:2])}."
-        if parts
+        f"Nearer{over} than {rival} at equal {short_title(group.fidelity or '')}, counted over (domain, seed) blocks: "
+        f"{'; '.join(said)}."
+        if said
         else ""
     )
 
@@ -248,15 +265,18 @@ def _controls(group: Group) -> str:
     for (base, _), own in ways(group).items():
         grouped.setdefault(base, []).extend(own)
     quiet = [base for base, own in grouped.items() if still(own)]
-    found, turning = dict[str, float](), []
+    found, counts, turning = dict[str, float](), dict[str, int](), []
     for base, own in grouped.items():
         moving = [curve for curve in own if not curve.still]
-        sizes = [v for curve in moving if (v := unevenness(changes(curve))) is not None]
+        several = [way for curve in moving if len(way := changes(curve)) > 1]
+        sizes = [v for way in several if (v := unevenness(way)) is not None]
         found |= {base: sum(sizes) / len(sizes)} if sizes else {}
+        counts |= {base: len(several[0])} if sizes else {}
         direct = [v for curve in moving if (v := measures(curve)["directness"]) is not None]
         turning += [base] if direct and sum(direct) / len(direct) < STRAIGHT else []
     order = sorted(found.items(), key=lambda p: p[1])[:MANY]
-    steps = ", ".join(f"{base} {size:.2f}" for base, size in order)
+    alike = len(set(counts.values())) == 1
+    steps = ", ".join(f"{base} {size:.2f}{'' if alike else f' ({counts[base]} steps)'}" for base, size in order)
     said = [f"ratio of the largest to the mean step (1 is perfectly even): {steps}"] if steps else []
     said += [f"{listed(turning)} {'turn' if len(turning) > 1 else 'turns'} back on the way"] if turning else []
     has = "the controls of {} move" if len(quiet) > 1 else "the control of {} moves"
@@ -270,7 +290,7 @@ def _cost(group: Group) -> str:
     means = {label: sum(v) / len(v) for label, v in group.ratios.items()}
     own = {x.label: x for x in group.shown}
     trained = {k: v for k, v in means.items() if not any(r.timing.reused_training for r in own[k].records)}
-    if len(trained) < 2:
+    if len(trained) < 2 or max(trained.values()) - min(trained.values()) < 0.005:
         return ""
     low, high = min(trained, key=trained.__getitem__), max(trained, key=trained.__getitem__)
     several = max(map(len, group.ratios.values())) > 1

@@ -16,9 +16,7 @@ from benchmark.api import Method
 from benchmark.config import EvalConfig, NetConfig, Suite
 from benchmark.domains import Domain, load_domain, set_apart
 from benchmark.domains.answers import KnownAnswer, known_answer
-from benchmark.domains.assets import list_targets
 from benchmark.domains.cards import list_cards
-from benchmark.domains.pictures.archives import count_files
 from benchmark.errors import ConfigError
 from benchmark.metrics import Evaluator, list_metrics
 from benchmark.metrics.base import STAND_IN
@@ -26,17 +24,15 @@ from benchmark.metrics.catalogue import find_metric
 from benchmark.metrics.networks.weight_files import Handed, for_methods, stood_in
 from benchmark.metrics.sampling import Drawn, Sampler
 from benchmark.results import Doctor, ResultStore
+from benchmark.running.derived import derived_settings, shape_of
 from benchmark.running.forecast import GIB, memory_gib
 from benchmark.running.plan import Job, check, plan
 from benchmark.running.shortages import require_choice, size_notes
 from benchmark.sources import SourceCard, find_source, list_sources, load_source
 from benchmark.sources.inverted import Inverted
 from benchmark.sources.noise import noise_distances, noise_shares
-from benchmark.sources.source import Source
 from benchmark.stylegan2 import Nets
-from benchmark.stylegan2.weights import architecture_of
-from benchmark.suites import derived, load_suite, members
-from benchmark.suites.own import WIDE
+from benchmark.suites import load_suite, members
 from benchmark.system.claims import claimed
 from benchmark.system.hardware import pick_device, pick_precision, prepare_torch
 from benchmark.system.progress import Bars, Stages
@@ -67,19 +63,10 @@ class Request:
         """The suite asked for and its methods, not yet suited to a device. Errors are those of `load_suite`."""
         suite, methods = load_suite(self.suite_name, self.settings, self.overrides, self.plugins)
         if suite.derived:
-            overrides = {**self._derived(suite), **{k: v for k, v in self.overrides.items() if v is not None}}
+            given = {name: value for name, value in self.overrides.items() if value is not None}
+            overrides = {**derived_settings(suite, self.cache), **given}
             suite, methods = load_suite(self.suite_name, self.settings, overrides, self.plugins)
         return with_stand_ins(suite, self.stand_ins), methods
-
-    def _derived(self, suite: Suite) -> dict[str, Any]:
-        """What follows from the source and the images of a suite that is derived from them."""
-        shape = shape_of(find_source(suite.source, self.cache))
-        known = {*list_cards(), *list_targets("target")}
-        own = [name for name in suite.domains if name not in known and Path(name).exists()]
-        asked = suite.split.train + suite.split.test
-        images = min((count_files(Path(name)) for name in own), default=asked)
-        fields = suite.fields | (suite.narrow_fields if shape.channels(4) < WIDE else {})
-        return derived(suite.name, shape.resolution, images) | {"fields": fields}
 
 
 @dataclass(frozen=True)
@@ -217,11 +204,6 @@ def tuned_to_another(request: Request, suite: Suite, have: NetConfig) -> str | N
         f"{have.resolution} px and {have.channels(4)} channels: its length, weights of losses and regularisation are "
         "not meant for that. --suite own derives them from your source and images."
     )
-
-
-def shape_of(source: Source) -> NetConfig:
-    """The architecture of a source, from its card or its file's header."""
-    return source.card.networks or architecture_of(source.path)
 
 
 def folder_name(asked: str, suites: Sequence[str]) -> str:

@@ -10,19 +10,21 @@ WIDE = 512
 """Channels for which papers state their weights of losses; with fewer, a suite's `narrow_fields` count."""
 
 
-def derived(kind: str, resolution: int, images: int) -> dict[str, Any]:
-    """The sections of the suite `own` or `own-fewshot` for a source of `resolution` px and a folder of `images`.
+def derived(kind: str, resolution: int, images: int, held_out: int | None = None) -> dict[str, Any]:
+    """The sections of a suite that is derived as `kind`, own or fewshot, for a source of `resolution` px and `images`.
+
+    Of these, `held_out` are not trained on: by default a third and at most 1,000; with fewshot none.
 
     - batch, learning rate, R1 and average as in stylegan2-ada-pytorch's configuration `auto` for one GPU, above all
       gamma = 0.0002 resolution^2 / batch (Karras et al. 2020, arXiv 2006.06676);
-    - `own`: half as many kimg as there are training images, 20 to 1,000 (that repository's advice for transfer; for
-      FixNoise it is 2,000 on 1,336 images); `own-fewshot`: 10 kimg, between AdAM's 6 and CDC's 20. Less below 256 px,
-      by the area of an image;
+    - own: half as many kimg as there are training images, 20 to 1,000 (that repository's advice for transfer; for
+      FixNoise it is 2,000 on 1,336 images); fewshot: 10 kimg, between AdAM's 6 and CDC's 20. Less below 256 px, by the
+      area of an image;
     - ADA, faster in a shorter training, and flips: both serve small sets;
     - metrics that such a number of images can carry.
     """
-    few = kind == "own-fewshot"
-    test = 0 if few else min(1000, images // 3)
+    few = kind == "fewshot"
+    test = 0 if few else min(1000, images // 3) if held_out is None else held_out
     area = min(1.0, (resolution / FULL_PX) ** 2)
     whole = 10.0 if few else min(max((images - test) / 2, 20.0), 1000.0)
     kimg = float(f"{max(whole * area, 1.0):.3g}")
@@ -40,11 +42,11 @@ def derived(kind: str, resolution: int, images: int) -> dict[str, Any]:
         "ada_kimg": min(100.0, kimg / 5),
         "mirror": True,
         "tick_kimg": max(kimg / 100, batch / 1000),
-        "snapshot_kimg": [] if few else [kimg / 4, kimg / 2, kimg * 3 / 4],
+        "snapshot_kimg": [kimg / 4, kimg / 2, kimg * 3 / 4] if test else [],
     }
-    samples = 5000 if test == 1000 and resolution >= 128 else 1000
+    samples = 5000 if test >= 1000 and resolution >= 128 else 1000
     measured = {"metrics": metrics(test), "samples": samples, "pairs": 200}
-    if not few:
+    if test:
         measured |= {"curve_metrics": ["kid_effnetlite0_128"]}
     return {
         "resolution": resolution,

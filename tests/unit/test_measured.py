@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from made_records import SETTINGS, kid, make
 
 from benchmark.errors import ConfigError
+from benchmark.report.group import group_of
 from benchmark.results import MetricValue, ResultStore, RunRecord
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -119,7 +121,20 @@ def test_folders_are_taken_together_if_nothing_but_the_precision_differs(tmp_pat
 
     first = part("a", 0)
     assert published.pooled([first, part("b", 1, precision="bf16")]).seeds == [0, 1]
-    with pytest.raises(ConfigError, match=r"d, seed 0 is in a and in c"):
+    with pytest.raises(ConfigError, match=r"d, seed 0 is in \S+/a and in \S+/c"):
         published.pooled([first, part("c", 0, precision="bf16")])
     with pytest.raises(ConfigError, match=r"train\.kimg is 4 and 8"):
         published.pooled([first, part("e", 1, kimg=8)])
+    elsewhere = part("f", 1)
+    other = [r.model_copy(update={"source_sha256": "cd" * 32}) for r in elsewhere.group.records]
+    with pytest.raises(ConfigError, match="several sources: src"):
+        published.pooled([first, replace(elsewhere, group=group_of(other))])
+    for record in other:
+        ResultStore(tmp_path / "a").write(record.model_copy(update={"record_key": record.record_key[::-1]}))
+    published._records.cache_clear()
+    with pytest.raises(ConfigError, match="several sources: src"):
+        published.of_suite(tmp_path / "a", "smoke")
+    (tmp_path / "a" / "records" / f"{'0' * 32}.json").write_text("{", "utf-8")
+    published._records.cache_clear()
+    with pytest.raises(ConfigError, match=r"000\.json"):
+        published.of_suite(tmp_path / "a", "smoke")

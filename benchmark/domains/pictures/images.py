@@ -36,7 +36,7 @@ class UserImages:
 
     ``skipped`` holds (file, reason) for all that the first look refused: files that are no images, images that are
     too small or too large, links that lead out of the folder. ``labelled``: there are labels, which are not used.
-    Raises `DataError` for a path that cannot be used.
+    ``enlarged``: so many pictures are smaller than the resolution. Raises `DataError` for a path that cannot be used.
     """
 
     def __init__(
@@ -53,9 +53,9 @@ class UserImages:
             raise DataError(f"{self.kind} {str(path)!r} holds no files; give one with images")
         looks = progress(_in_batches(self._examine, names), len(names), f"read {self.path.name}")
         seen = dict(zip(names, looks, strict=True))
-        self.skipped += [(printable(name), reason) for name, (good, reason) in seen.items() if not good]
-        self._files = sorted((digest, name) for name, (good, digest) in seen.items() if good)
-        self.count = len(self._files)
+        self.skipped += [(printable(name), reason) for name, (side, reason) in seen.items() if not side]
+        self._files = sorted((digest, name) for name, (side, digest) in seen.items() if side)
+        self.count, self.enlarged = len(self._files), sum(0 < side < resolution for side, _ in seen.values())
 
     @property
     def title(self) -> str:
@@ -73,16 +73,17 @@ class UserImages:
         names = [name for _, name in self._files[start:stop]]
         yield from zip(map(printable, names), _in_batches(self._decode, names), strict=True)
 
-    def _examine(self, name: str) -> tuple[bool, str]:
-        """(True, sha256 of the bytes), or (False, reason): looks at an image's header only."""
+    def _examine(self, name: str) -> tuple[int, str]:
+        """(shorter side in px, sha256 of the bytes), or (0, reason): looks at an image's header only."""
         try:
             with self._archive.stream(name) as stream:
                 with Image.open(stream, formats=FORMATS) as image:
                     check_size(image.size, self.resolution)
+                    side = min(image.size)
                 stream.seek(0)
-                return True, hashlib.file_digest(stream, "sha256").hexdigest()
+                return side, hashlib.file_digest(stream, "sha256").hexdigest()
         except Exception as error:  # damaged files make the decoders raise nearly anything
-            return False, reason_of(error, self._archive, name)
+            return 0, reason_of(error, self._archive, name)
 
     def _decode(self, name: str) -> np.ndarray | str:
         try:
@@ -90,6 +91,21 @@ class UserImages:
                 return to_square(image, self.resolution)
         except Exception as error:  # as above
             return reason_of(error, self._archive, name)
+
+
+def count_pictures(path: Path, resolution: int) -> int:
+    """How many files of a folder or ZIP are usable pictures by their headers; DataError for a path that is neither."""
+    archive = Archive(path)
+
+    def usable(name: str) -> bool:
+        try:
+            with archive.stream(name) as stream, Image.open(stream, formats=FORMATS) as image:
+                check_size(image.size, resolution)
+        except Exception:  # as above
+            return False
+        return True
+
+    return sum(_in_batches(usable, archive.names([])))
 
 
 def read_picture(path: Path, resolution: int) -> np.ndarray:

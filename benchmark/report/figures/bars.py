@@ -7,7 +7,7 @@ from benchmark.report.figures.drawing import Drawing, cut
 from benchmark.report.figures.scatter import method_styles
 from benchmark.report.group import Group, short_title
 from benchmark.report.lines import device_of
-from benchmark.report.tables.differences import comparisons, p_text, reference
+from benchmark.report.tables.differences import comparisons, p_text, reach, reach_words, reference
 from benchmark.report.tables.ranking import ordered
 from benchmark.report.tables.table import spread
 
@@ -60,18 +60,21 @@ def _bars(group: Group, words: str, device: str, values: dict[str, tuple[list[fl
 
 def difference_ranges(group: Group, domain: str) -> Drawing | None:
     """A row per method: its mean paired difference from the reference, and the interval or range; None without any."""
-    tests = {label: t for (label, d), t in comparisons(group).items() if d == domain}
+    every = comparisons(group)
+    tests = {label: t for (label, d), t in every.items() if d == domain}
     other = reference(group, domain)
     if not tests or other is None or group.fidelity is None:
         return None
     shown = [line for line in ordered(group) if line.label in tests]
-    ends = [v for t in tests.values() for v in (t.difference, *(t.interval or ()))]
+    reaches = {line.label: reach(group, domain, line) for line in shown}
+    ends = [v for label, t in tests.items() for v in (t.difference, *(reaches[label] or ()))]
     drawing = Drawing(
         WIDTH, 24 + ROW * len(shown) + 38, f"Chart: differences from {other.base} on {domain}, in the table"
     )
     panel = Panel(drawing, scale_of([0.0, *ends]), scale_of([0, 1]), LABEL, 24, 10)
     name = short_title(group.fidelity)
-    _rows_frame(panel, domain, cut(f"{name} minus that of {other.base}", 300, 10.5))
+    lines = f"; line: {reach_words(every, domain)}" if any(reaches.values()) else ""
+    _rows_frame(panel, domain, cut(f"{name} minus that of {other.base}{lines}", 300, 10.5))
     zero = panel.at(0, 0)[0]
     drawing.line([(zero, panel.top), (zero, panel.top + panel.height)], width=1.2, opacity=0.7)
     drawn = method_styles(group)
@@ -79,8 +82,8 @@ def difference_ranges(group: Group, domain: str) -> Drawing | None:
         test, y = tests[line.label], panel.top + ROW * i + ROW / 2
         drawing.open(line.base)
         drawing.text(LABEL - 6, y + 3.5, cut(line.base, LABEL - 12, 10), 10, "end")
-        if test.interval:
-            drawing.line([(panel.at(v, 0)[0], y) for v in test.interval], drawn[line.base].colour, 2)
+        if wide := reaches[line.label]:
+            drawing.line([(panel.at(v, 0)[0], y) for v in wide], drawn[line.base].colour, 2)
         p = f", p = {p_text(test.p_value)}" if test.p_value is not None else ""
         drawing.marker(
             panel.at(test.difference, 0)[0], y, drawn[line.base], 4, title=f"{line.base}: {test.difference:+.3g}{p}"

@@ -42,9 +42,12 @@ def metric_curves(group: Group) -> list[MetricCurves]:
         frame = _points(group, domain)
         if frame.empty:
             continue
-        kinds = {name: m for r in own for p in r.curve for name, m in p.metrics.items() if m.value is not None}
+        measured = [(name, m) for r in own for p in r.curve for name, m in p.metrics.items() if m.value is not None]
+        kinds = dict(sorted(measured, key=lambda pair: pair[1].n))
         kinds = {name: kinds[name] for name in list(dict.fromkeys(frame["metric"]))[:MAX_PANELS]}
+        frame, others = _of_one_size(frame, kinds)
         source, notes = _source(own, kinds)
+        notes += others
         devices = sorted({device_of(r) for r in own if r.curve and not r.zero_step})
         if len(devices) > 1:
             frame["seconds"] = math.nan
@@ -59,9 +62,9 @@ def metric_curves(group: Group) -> list[MetricCurves]:
 
 def _points(group: Group, domain: str) -> pd.DataFrame:
     """One row per method, seed, point and metric that has a value; what was measured last where a point is twice."""
-    columns = ["method", "seed", "kimg", "seconds", "metric", "value"]
+    columns = ["method", "seed", "kimg", "seconds", "metric", "value", "n"]
     rows = [
-        (line.base, r.seed, point.kimg, point.seconds, name, m.value)
+        (line.base, r.seed, point.kimg, point.seconds, name, m.value, m.n)
         for line in group.shown
         for r in group.at(line, domain)
         if r.status == "done"
@@ -71,6 +74,18 @@ def _points(group: Group, domain: str) -> pd.DataFrame:
     ]
     frame = pd.DataFrame(rows, columns=columns).astype({"kimg": float, "seconds": float, "value": float})
     return frame.drop_duplicates(["method", "seed", "kimg", "metric"], keep="last")
+
+
+def _of_one_size(frame: pd.DataFrame, kinds: dict[str, MetricValue]) -> tuple[pd.DataFrame, list[str]]:
+    """Without points of fewer images than ``kinds`` have, where a metric depends on their number; who lost any."""
+    sizes = frame["metric"].map({name: kind.n for name, kind in kinds.items() if not info_of(name).any_count})
+    fits = sizes.isna() | (frame["n"] == sizes)
+    left = frame[~fits].groupby("metric", sort=True)["n"].unique()
+    notes = [
+        f"{name}: points on N={' or '.join(map(str, sorted(n)))} are left out beside those on N={kinds[str(name)].n}."
+        for name, n in left.items()
+    ]
+    return frame[fits], notes
 
 
 def _source(records: Sequence[RunRecord], kinds: dict[str, MetricValue]) -> tuple[dict[str, float], list[str]]:

@@ -62,12 +62,16 @@ class Adjusted:
 
 @dataclass(frozen=True)
 class Ties:
-    """``marked``: the best mean and all that is not significantly worse. ``p_values``: against the best, after Holm."""
+    """``marked``: the best mean and all that is not significantly worse. ``p_values``: against the best, after Holm.
+
+    ``untold``: those with too few values of their own to be worse, in a column where others could be; not marked.
+    """
 
     best: str
     marked: frozenset[str]
     p_values: Mapping[str, float]
     note: str | None = None
+    untold: frozenset[str] = frozenset()
 
 
 def smallest_p(seeds: int) -> float:
@@ -132,7 +136,8 @@ def ties_with_best(values: Mapping[str, Values], better: Better, alpha: float = 
 
     ``values``: method -> [seeds], position i of all being the same seed; NaN where a method has no value. The best is
     the best mean among the methods with the most values. The others are compared with it at the seeds that both have,
-    Holm-corrected over these comparisons. A method without any value is not marked.
+    Holm-corrected over these comparisons. A method without any value is not marked; nor is one that shares so few
+    seeds with the best that it could not be worse, where one with all seeds could.
 
     As the best is picked by looking, the chance that some of k equal methods loses its mark is above ``alpha``;
     simulated at 0.05: 6 % for k = 3, 9 % for k = 8. For each single one of them, the truly best, it was below 3 %.
@@ -154,9 +159,15 @@ def ties_with_best(values: Mapping[str, Values], better: Better, alpha: float = 
     corrected = holm({name: t.p_value for name, t in tests.items()}).p_values
     worse = {name for name, p in corrected.items() if p <= alpha and tests[name].favours == "b"}
     partial = [n for n in table if n != best and (n not in tests or tests[n].n < counts[best])]
+    least = seeds_needed(alpha, max(1, len(corrected)))
+    short = {n for n in partial if n not in tests or tests[n].n < least} if counts[best] >= least else set()
     notes = [unreachable(tests, alpha, "bold marks the whole tie")] if tests else []
-    notes += [f"{', '.join(partial)}: compared with {best} only at the seeds that both have"] if partial else []
-    return Ties(best, frozenset(table.keys() - worse), corrected, "; ".join(filter(None, notes)) or None)
+    compared = [n for n in partial if n not in short]
+    notes += [f"{', '.join(compared)}: compared with {best} only at the seeds that both have"] if compared else []
+    notes += [f"{', '.join(sorted(short))}: too few seeds shared with {best} for a test"] if short else []
+    untold = frozenset(short - worse)
+    marked = frozenset(table.keys() - worse - untold)
+    return Ties(best, marked, corrected, "; ".join(filter(None, notes)) or None, untold)
 
 
 def _bootstrap(differences: Floats, slack: float) -> tuple[float, float]:

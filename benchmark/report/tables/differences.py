@@ -156,13 +156,27 @@ def _cells(
         each = _differences(group, line, other, domain)
         keys = tuple(r.record_key for x in (line, other) for r in group.at(x, domain) if r.seed in each)
         p = corrected.get(_name(line.label, domain))
-        interval = MISSING if test.interval is None else interval_text(test.interval, digits)
-        if 1 < test.n < RANGE:
-            interval = interval_text((min(each.values()), max(each.values())), digits)
+        ends = reach(group, domain, line)
+        interval = MISSING if ends is None else interval_text(ends, digits)
         texts = (interval, p_text(test.p_value), p_text(p), str(test.n))
         first = Cell(f"{test.difference:+,.{digits}f}", p is not None and p <= ALPHA, keys=keys)
         rows.append((first, *(Cell(text, keys=keys) for text in texts)))
     return rows
+
+
+def reach(group: Group, domain: str, line: Line) -> tuple[float, float] | None:
+    """How far a difference may be: its interval, of few seeds their smallest and largest; None for one seed."""
+    test, other = comparisons(group).get((line.label, domain)), reference(group, domain)
+    if test is None or other is None or test.interval is None:
+        return None
+    each = [*_differences(group, line, other, domain).values()]
+    return (min(each), max(each)) if test.n < RANGE else test.interval
+
+
+def reach_words(tests: Tests, domain: str) -> str:
+    """What `reach` is on a domain: of all its rows an interval, or a range, or some of both."""
+    few = {t.n < RANGE for (_, d), t in tests.items() if d == domain}
+    return "interval or range" if len(few) > 1 else COLUMNS[0] if False in few else "range of seeds"
 
 
 def interval_text(interval: tuple[float, float], digits: int) -> str:
@@ -178,14 +192,8 @@ def p_text(p: float | None) -> str:
 
 def _columns(group: Group, domain: str, other: Line | None, tests: Tests) -> list[Column]:
     name = "difference" if group.plain or other is None else f"difference from {other.base}"
-    words = (_width(tests, domain), *COLUMNS[1:])
+    words = (reach_words(tests, domain), *COLUMNS[1:])
     return [Column(domain, name, ARROWS[group.better(group.fidelity or "")]), *(Column(domain, text) for text in words)]
-
-
-def _width(tests: Tests, domain: str) -> str:
-    """The title of the column that says how far the differences of a domain spread."""
-    few = {t.n < RANGE for (_, d), t in tests.items() if d == domain}
-    return "interval or range" if len(few) > 1 else COLUMNS[0] if False in few else "range of seeds"
 
 
 def _caption(group: Group, tests: Tests, tested: int) -> tuple[str, ...]:

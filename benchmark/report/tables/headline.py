@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from benchmark.metrics.catalogue import info_of
 from benchmark.report.cautions import cautions
 from benchmark.report.group import Group, short_title
 from benchmark.report.lines import Line, device_of
-from benchmark.report.tables.metrics import BEST_POSSIBLE, column_digits, marks, method_rows, metric_cells
+from benchmark.report.tables.metrics import BEST_POSSIBLE, column_digits, method_rows, metric_cells
 from benchmark.report.tables.ranking import Ranking, ranking, tabled
 from benchmark.report.tables.table import (
     ARROWS,
@@ -39,6 +41,8 @@ MEANING = {
 """Title of a column -> what it is, for a reader who has never seen it."""
 SAID = (" to the source", " to the right answer", " both")
 """What titles of metrics repeat of these meanings."""
+Marked = tuple[str, str, bool, str]
+"""A column: domain, metric, whether anything in it is marked, and what has to be said of its marks."""
 OUTSIDE = (
     "Rows marked (outside) were measured here and trained elsewhere: what their training cost, its seed and its images "
     "are unknown; they are neither ranked nor marked."
@@ -53,14 +57,14 @@ def headline(group: Group) -> Table:
     notes, order = Footnotes(), ranking(group)
     shown = tabled(group)
     domains = group.domains if len(group.domains) <= MANY_DOMAINS else []
-    columns, cells, remarks, floors = [], [], [], []
+    columns, cells, marked, floors = [], [], [], []
     for domain in domains:
         for metric in _metrics(group, domain):
             name = "result" if metric is None else short_title(metric)
             columns.append(Column(domain, name, ARROWS[group.better(metric)] if metric else ""))
             column, remark = metric_cells(group, domain, metric or "", shown, notes, noted=False)
             cells.append(column)
-            remarks += [remark] if remark and metric == group.fidelity else []
+            marked.append((domain, metric or "", any(cell.best for cell in column), remark))
             best = group.best_possible.get((domain, metric or ""))
             digits = column_digits(group, domain, metric) if metric else 0
             floors.append(MISSING if best is None else number(best, digits))
@@ -71,7 +75,7 @@ def headline(group: Group) -> Table:
     if any(text != MISSING for text in floors):
         rows.append(Row(BEST_POSSIBLE, tuple(Cell(text) for text in (*floors, *(MISSING for _ in further)))))
     return Table(
-        title(group), tuple(columns), tuple(rows), tuple(notes), caption(group, order, remarks), legend=legend(group)
+        title(group), tuple(columns), tuple(rows), tuple(notes), caption(group, order, marked), legend=legend(group)
     )
 
 
@@ -122,7 +126,7 @@ def _cost_columns(group: Group, shown: list[Line]) -> list[tuple[Column, list[Ce
     return found
 
 
-def caption(group: Group, order: Ranking | None, remarks: list[str]) -> tuple[str, ...]:
+def caption(group: Group, order: Ranking | None, marked: Sequence[Marked]) -> tuple[str, ...]:
     """Network, N and units once, then what is marked and why not."""
     seeds, said = len(group.seeds), []
     spread = f"Mean ± standard deviation of {seeds} training seeds" if seeds > 1 else "One seed: no ±"
@@ -131,7 +135,7 @@ def caption(group: Group, order: Ranking | None, remarks: list[str]) -> tuple[st
         ordered = f", at default controls, ordered by mean rank in {short_title(order.metric)}"
         ordered += f" over {order.test.blocks} (domain, seed) blocks"
     said.append(f"{spread}{ordered}.")
-    said.append(_marks_words(group, remarks))
+    said.append(_marks_words(group, marked))
     said += [OUTSIDE] if any(line.outside for line in group.lines) else []
     if len(group.domains) > MANY_DOMAINS:
         said.append(f"{len(group.domains)} domains: each has its column in the tables of the metrics.")
@@ -188,13 +192,18 @@ def _range(group: Group) -> str:
     return f"; uncertain: single runs of {base[label]} range from {min(own):.2f} to {max(own):.2f}"
 
 
-def _marks_words(group: Group, remarks: list[str]) -> str:
+def _marks_words(group: Group, columns: Sequence[Marked]) -> str:
+    """What bold means, if anything is, and of whom too few seeds are there; else why nothing is marked."""
     if len(group.seeds) < 2:
         return "Nothing is marked: one seed cannot tell a difference from chance."
-    marked = [d for d in group.domains if group.fidelity and marks(group, d, group.fidelity)[0]]
-    if marked:
+    if any(marked for _, _, marked, _ in columns):
+        notes = [
+            f" {short_title(metric)} on {d}: {remark}." for d, metric, marked, remark in columns if marked and remark
+        ]
         return (
             "Bold: the best and what is not significantly worse (exact sign-flip test of paired differences, "
             "Holm-corrected in the column, 0.05); distances to the source are not marked: doing nothing is best there."
+            f"{''.join(notes)}"
         )
-    return f"Nothing is marked: {'; '.join(dict.fromkeys(remarks)) or 'nothing was compared'}."
+    why = dict.fromkeys(remark for _, metric, _, remark in columns if remark and metric == group.fidelity)
+    return f"Nothing is marked: {'; '.join(why) or 'nothing was compared'}."

@@ -35,7 +35,7 @@ from benchmark.results import RunRecord
 MANY_NOTES = 6
 """More different notes than this in a column are not printed one by one."""
 SHARES = ("precision", "recall", "coverage", "memorisation", "authenticity", "identity_retrieval")
-UNMARKED = (*DISTANCES, "distance_averaged")
+UNMARKED = (*DISTANCES, "distance_averaged", "identity_retrieval", "memorisation")
 """Kinds of metrics in which doing nothing is best: nothing of them is marked."""
 BEST_POSSIBLE = "best possible images"
 
@@ -155,16 +155,17 @@ def marks(group: Group, domain: str, metric: str) -> tuple[frozenset[str], str]:
     """Labels of the rows to mark, and a sentence where there are none although there are several seeds.
 
     Marked are the best mean and what is not significantly worse, among methods at their default control that are not
-    the untouched source; nothing where that would be all of them, and nothing in distances to the source, in which
-    doing nothing is best.
+    the untouched source; nothing where that would be all of them that can be told, and nothing in distances to the
+    source, identity and memorisation, in which doing nothing is best.
     """
     ties = competition(group, domain, metric)
     if ties is None or info_of(metric).kind in UNMARKED:
         return frozenset(), ""
     rivals = [line for line in group.shown if group.competes(line, domain, metric)]
-    if len(rivals) > 1 and len(ties.marked) < len(rivals):
+    if len(rivals) > 1 and len(ties.marked | ties.untold) < len(rivals):
         return ties.marked, ties.note or ""
-    seeds, needed = len(group.seeds), seeds_needed(0.05, max(1, len(rivals) - 1))
+    seeds = max((len(group.values(line, domain, metric)) for line in rivals), default=0)
+    needed = seeds_needed(0.05, max(1, len(rivals) - 1))
     if seeds < needed:
         return frozenset(), f"with {seeds} seeds none can be significantly worse than the best ({needed} are needed)"
     return frozenset(), "no method is significantly worse than the best"

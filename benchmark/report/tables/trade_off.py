@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +17,7 @@ from benchmark.report.statistics.paired import Floats
 from benchmark.report.statistics.trade_off import Point, distance_at, dominated_share
 from benchmark.report.tables.ranking import ordered
 from benchmark.report.tables.table import MANY_DOMAINS, MISSING, Cell, Column, Row, Table, mean_text, number
+from benchmark.report.tables.ways import still, ways
 from benchmark.results.reals import gap_closed
 
 FARTHEST = 0.5
@@ -23,6 +25,10 @@ FARTHEST = 0.5
 PROFILED = (0.25, 0.5, 0.75)
 LEAST_MOVE = 0.05
 """A control that changes fidelity by less than this share of it is no path to a fidelity."""
+ALONG = " along its control"
+"""How the path of a control is called, after the method."""
+SAME = 1e-4
+"""Two points that differ by less than this share in both numbers are one network, measured twice."""
 LEAST_DOMAINS = 5
 """Performance profiles over fewer domains are steps without meaning."""
 
@@ -36,13 +42,10 @@ class AtEqual:
     distances: tuple[float, ...]
     """To the source, elsewhere."""
 
-    @property
-    def differences(self) -> tuple[float, ...]:
-        return (*self.errors, *self.distances)
 
-    @property
-    def nearer(self) -> int:
-        return sum(d < 0 for d in self.differences)
+def nearer(differences: tuple[float, ...]) -> int:
+    """In how many blocks the method is nearer than the path."""
+    return sum(d < 0 for d in differences)
 
 
 def corner(group: Group, domain: str, metric: str | None = None) -> Point | None:
@@ -101,20 +104,26 @@ def training_path(group: Group, line: Line, domain: str) -> dict[int, list[Point
 def equal_fidelity(group: Group) -> dict[str, dict[str, AtEqual]]:
     """{path: {method: comparison}}: each method's default point against paths that reach the same fidelity.
 
-    Paths are the plain method stopped earlier and the controls of the other methods, where these move fidelity at all.
-    A block (domain and seed) counts where the path reaches the method's fidelity; a path does not stand against its own
-    method.
+    Paths are the plain method stopped earlier and the controls of the other methods, where these move the images and
+    their fidelity at all. A block (domain and seed) counts where the path reaches the method's fidelity by another
+    network; a path does not stand against its own method.
     """
     domains, found = group.domains, dict[str, dict[str, AtEqual]]()
     if group.plain is not None:
         stopped = {(d, s): p for d in domains for s, p in training_path(group, group.plain, d).items()}
         metrics = {d: course_metric(group, d) for d in domains}
-        found |= _against_all(group, f"{group.plain.base} stopped earlier", group.plain.base, stopped, metrics)
+        found |= _against_all(group, stopped_earlier(group.plain), group.plain.base, stopped, metrics)
     metrics = {d: group.preservation(d) for d in domains}
     for base in group.controlled:
-        own = {(d, s): p for d in domains for s, p in points(group, base, d).items() if _moves(p)}
-        found |= _against_all(group, f"{base} along its control", base, own, metrics)
+        moved = [d for d in domains if not still(ways(group).get((base, d), []))]
+        own = {(d, s): p for d in moved for s, p in points(group, base, d).items() if _moves(p)}
+        found |= _against_all(group, f"{base}{ALONG}", base, own, metrics)
     return found
+
+
+def stopped_earlier(plain: Line) -> str:
+    """How the path of the plain method's training is called."""
+    return f"{plain.base} stopped earlier"
 
 
 def _moves(path: list[Point]) -> bool:
@@ -135,35 +144,49 @@ def _against_all(
             far = group.values(line, domain, kept)
             for seed, y in group.values(line, domain, group.fidelity).items():
                 path = blocks.get((domain, seed))
-                other = distance_at(path, y) if path and seed in far and not group.is_source(line, domain) else None
+                if not path or seed not in far or group.is_source(line, domain):
+                    continue
+                other = None if _is_on(path, (far[seed], y)) else distance_at(path, y)
                 differences += [] if other is None else [far[seed] - other]
         if line.base != owner and (errors or distances):
             found[line.base] = AtEqual(tuple(errors), tuple(distances))
     return {name: found} if found else {}
 
 
-def equal_fidelity_table(group: Group) -> Table | None:
-    """Rows: methods at their default control. Columns: paths. Cells: mean difference (blocks in which it is nearer)."""
-    found = equal_fidelity(group)
-    if not found or group.fidelity is None:
-        return None
+def _is_on(path: list[Point], point: Point) -> bool:
+    """Whether a point is one of the path's: the same network, whose numbers differ by rounding."""
+    return any(all(math.isclose(a, b, rel_tol=SAME) for a, b in zip(own, point, strict=True)) for own in path)
+
+
+def equal_fidelity_tables(group: Group) -> list[Table]:
+    """One for errors to the right answer, one for distances to the source.
+
+    Rows: methods at their default control. Columns: paths. Cells: mean difference (blocks in which it is nearer).
+    """
+    measured = (("error to the right answer", "errors"), ("distance to the source", "distances"))
+    return [table for what, kind in measured if (table := _equal_table(group, what, kind)) is not None]
+
+
+def _equal_table(group: Group, what: str, kind: str) -> Table | None:
+    found = {name: {who: getattr(own, kind) for who, own in by.items()} for name, by in equal_fidelity(group).items()}
+    paths = [name for name, by in found.items() if any(by.values())]
     rows = []
     for line in ordered(group):
         texts = []
-        for name in found:
-            own = found[name].get(line.base)
-            mean = sum(own.differences) / len(own.differences) if own else 0.0
-            texts.append(f"{mean:+.3f} ({own.nearer} of {len(own.differences)})" if own else MISSING)
-        if set(texts) != {MISSING}:
+        for name in paths:
+            own = found[name].get(line.base, ())
+            texts.append(f"{sum(own) / len(own):+.3f} ({nearer(own)} of {len(own)})" if own else MISSING)
+        if set(texts) - {MISSING}:
             rows.append(Row(line.base, tuple(map(Cell, texts)), method=line.base))
-    name = short_title(group.fidelity)
+    if not rows:
+        return None
+    name = short_title(group.fidelity or "")
     caption = (
-        f"The method's distance or error minus that of the other way to the same {name}, in the same domain and seed "
+        f"The method's {what} minus that of the other way to the same {name}, in the same domain and seed "
         "(linear between measured points); in brackets the blocks in which the method is nearer. Blocks count where "
         f"the other way reaches the method's {name}; blocks of one domain are not independent.",
     )
-    columns = tuple(Column("", path) for path in found)
-    return Table(f"Preservation at equal {name}", columns, tuple(rows), (), caption)
+    return Table(f"At equal {name}: {what}", tuple(Column("", path) for path in paths), tuple(rows), (), caption)
 
 
 def scores(group: Group, line: Line) -> list[Floats]:

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from benchmark.report.figures.bars import difference_ranges
 from benchmark.report.group import group_of
 from benchmark.report.statistics.power import detectable_difference
-from benchmark.report.tables.differences import detectable, pairs_table
+from benchmark.report.tables.differences import detectable, pairs_table, reach
 from benchmark.report.tables.table import MISSING, Table
 from benchmark.results import MetricValue, RunRecord
 
@@ -64,6 +65,18 @@ def test_against_the_plain_method_by_hand() -> None:
     assert shown["same"][0] == "+0.00029" and shown["same"][3] == "1" and PLAIN not in shown
     assert "Holm-corrected over the 2 tests" in " ".join(table.caption)
     assert table.rows[0].cells[0].keys == tuple(r.record_key for m in ("better", PLAIN) for r in runs({m: BASE}))
+
+
+@pytest.mark.parametrize(("seeds", "words"), [(5, "range of seeds"), (7, "95 % interval")])
+def test_the_chart_shows_the_range_or_interval_of_the_table(seeds: int, words: str) -> None:
+    better = [v - 0.001 * (s + 1) for s, v in enumerate(BASE)]
+    group = group_of(runs({"better": better[:seeds], PLAIN: BASE[:seeds]}))
+    drawing = difference_ranges(group, "d")
+    table = pairs_table(group)
+    assert drawing is not None and table is not None and f"line: {words}" in str(drawing.svg())
+    low, high = reach(group, "d", next(x for x in group.shown if x.base == "better")) or (0, 0)
+    assert table.rows[0].cells[1].text == f"{low:+.5f} to {high:+.5f}"
+    assert (low == pytest.approx(-0.005)) == (seeds == 5)
 
 
 def test_the_correction_goes_over_all_domains_of_the_table() -> None:

@@ -20,6 +20,7 @@ from benchmark.report.render import latex, latex_tables
 from benchmark.report.section import Section, section_of
 from benchmark.report.sentences import sentences
 from benchmark.report.tables.headline import headline
+from benchmark.report.tables.metrics import metric_table
 from benchmark.report.tables.table import MISSING, Cell, Column, Row, Table, narrow
 from benchmark.results import MetricValue, ResultStore, RunRecord, Timing
 from benchmark.results.reals import RealScores, write_reals
@@ -151,7 +152,8 @@ def test_the_sentences_say_who_is_best_and_what_seeds_could_show() -> None:
         and "in KID from tune would be found by 80 % of runs with 2 seeds" in text
         for text in said
     )
-    assert any(text.startswith("Nearest to the right answers: fix on e (0.1; next ") for text in said)
+    lowest = "Lowest error to the right answers (mean): fix on e (0.1; next half, 0.2, not significantly apart)."
+    assert lowest in said
     assert said[-1].startswith("Training time per image: tune 1.00 (1.00 to 1.00) to fix 1.50 (1.50 to 1.50) times")
     one = sentences(group_of(groups(records(1))[0]))
     assert one[0].startswith("No winner can be named: with one seed no difference can be told from chance. Lowest KID:")
@@ -296,6 +298,7 @@ def test_one_table_can_be_asked_for_in_every_format(folder: Path) -> None:
     asked = Choice(metrics=("kid",), domains=("d",), methods=("tune",))
     text = chosen(folder, asked)
     assert "tune" in text and "0.80" in text and "fix" not in text and SOURCE in text
+    assert "left out by choice: 2." in " ".join(text.split())
     assert "| tune | 0.80" in chosen(folder, asked, "md") and r"\begin{table*}" in chosen(folder, asked, "tex")
     rows = chosen(folder, asked, "csv").splitlines()
     assert len(rows) == 1 + 2 * 2 and all(",kid_net," in row for row in rows[1:])
@@ -356,11 +359,123 @@ def test_a_lucky_seed_is_no_lowest_mean_and_a_domain_without_rivals_is_not_won()
     lucky = make("c", "e", 0, metrics=kid(0.01), fields={"w": 2})
     kept = [lucky if r.record_key == lucky.record_key else gone.get(r.record_key, r) for r in found]
     said = sentences(group_of(groups(kept)[0]))[0]
-    assert "b has a significantly better KID than every other on d" in said and "on d, e" not in said
+    assert "b has a significantly better KID than every other with enough seeds on d; no" in said
+    assert "too few seeds of c to tell on e. Lowest KID (mean): b on both domains" in said
     without = [gone.get(r.record_key, r) for r in found]
     alone = sentences(group_of(groups(without)[0]))[0]
     assert alone.startswith("Winner of some domains: b has a significantly better KID than every other on d; too few ")
     assert "Lowest KID (mean): b on both domains" in said
+
+
+def failing(found: list[RunRecord], method: str, seeds: set[int]) -> list[RunRecord]:
+    """The same, but this method failed at these seeds."""
+    gone = {"status": "failed", "metrics": {}}
+    return [r.model_copy(update=gone) if r.method == method and r.seed in seeds else r for r in found]
+
+
+def test_a_method_with_too_few_seeds_for_a_test_is_neither_marked_nor_even() -> None:
+    found = failing(rivals({"d": {"a": 0.5, "b": 1, "c": 9}}), "c", {*range(3, 9)})
+    table = table_of(found)
+    marked = {row.label: row.cells[0].best for row in table.rows}
+    assert marked == {"a": True, "b": False, "c": False}
+    assert any("KID on d: c: too few seeds shared with a for a test." in text for text in table.caption)
+    said = sentences(group_of(groups(found)[0]))[0]
+    assert said.startswith("Winner of some domains: a has a significantly better KID than every other with enough")
+    assert "too few seeds of c to tell on d" in said
+
+
+def test_a_method_that_failed_where_it_is_hard_has_no_lowest_mean() -> None:
+    """Its mean over the easy seeds is lowest; on each of them another is better."""
+    hard = {*range(5, 9)}
+    values = {m: {s: v + 1.0 * (s in hard) for s in range(9)} for m, v in (("a", 0.5), ("b", 0.7))}
+    found = [make(m, "d", s, metrics=kid(v), fields={"w": m}) for m, own in values.items() for s, v in own.items()]
+    said = sentences(group_of(groups(failing(found, "b", hard))[0]))[0]
+    assert "Lowest KID (mean): a on d (" in said
+
+
+def test_bold_is_explained_where_only_another_column_than_fidelity_has_any() -> None:
+    answers = {"a": 0.1, "b": 0.3}
+    found = [
+        make(m, "d", s, metrics=measured(1 + s / 10 + (-1) ** (s + i) / 50, 0.2, error + s / 1000), fields={"w": m})
+        for i, (m, error) in enumerate(answers.items())
+        for s in range(8)
+    ]
+    table = table_of(found)
+    assert any(cell.best for row in table.rows for cell in row.cells)
+    assert any(text.startswith("Bold: the best and") for text in table.caption)
+    assert not any("Nothing is marked" in text for text in table.caption)
+
+
+def test_fidelity_is_never_a_metric_in_which_learning_nothing_is_best() -> None:
+    """As where the file of LPIPS is there and that of FID is not."""
+    away = {"kid_net": kid(None)["kid_net"]}
+    found = [
+        make(m, "d", s, metrics=away | {"consistency_net": MetricValue(value=v, n=9)}, fields={"w": m})
+        for m, v in (("hardly", 0.01), ("tune", 0.5))
+        for s in range(8)
+    ]
+    group = group_of(groups(found)[0])
+    assert group.fidelity is None
+    assert sentences(group) == ("No metric that compares with real images has a value.",)
+    section = section_of(groups(found)[0])
+    assert not any(cell.best for table in section.tables for row in table.rows for cell in row.cells)
+
+
+@pytest.mark.parametrize("kind", ["identity_retrieval_edges", "memorisation_net", "distance_averaged_l1"])
+def test_nothing_is_marked_where_doing_nothing_is_best(kind: str) -> None:
+    better = "higher" if kind.startswith("identity") else "lower"
+    lazy = {"lazy": 0.95, "tune": 0.5} if better == "higher" else {"lazy": 0.01, "tune": 0.5}
+    found = [
+        make(
+            m, "d", s, metrics=kid(1.0) | {kind: MetricValue(value=v + s / 1000, n=100, better=better)}, fields={"w": m}
+        )
+        for m, v in lazy.items()
+        for s in range(8)
+    ]
+    table = metric_table(group_of(groups(found)[0]), kind)
+    assert table is not None and not any(cell.best for row in table.rows for cell in row.cells)
+
+
+def test_a_domain_with_fewer_seeds_says_how_many_it_has() -> None:
+    found = rivals({"d": {"a": 1, "b": 0.5}}) + rivals({"e": {"a": 1, "b": 0.5}}, seeds=3)
+    table = metric_table(group_of(groups(found)[0]), "kid_net")
+    assert table is not None
+    assert any("e: with 3 seeds none can be significantly worse" in text.lower() for text in table.caption)
+
+
+def test_one_method_alone_makes_no_empty_sentence() -> None:
+    said = sentences(group_of(groups(rivals({"d": {"a": 1}}))[0]))
+    assert said[0].startswith("Lowest KID (mean): a on d") and all(len(text) > 1 for text in said)
+
+
+def test_equal_costs_are_not_a_range_and_a_tiny_p_value_is_one() -> None:
+    means = {d: {f"m{i:02}": 1.0 + i for i in range(30)} for d in "abcdefgh"}
+    found = [r.model_copy(update={"timing": cost(10)}) for r in rivals(means, seeds=15)]
+    said = sentences(group_of(groups(found)[0]))
+    assert any(text.startswith("Mean ranks in KID that differ") for text in said), "p is 0 in float64"
+    assert not any(text.startswith("Training time") for text in said)
+
+
+def test_controls_of_unlike_numbers_of_steps_say_so_and_one_step_is_no_evenness() -> None:
+    def swept(method: str, far: list[float]) -> list[RunRecord]:
+        last = len(far) - 1
+        return [
+            make(
+                method,
+                "d",
+                s,
+                float(i),
+                metrics=measured(1.0 + s / 100, x),
+                is_default_control=i == last,
+                fields={"w": method},
+            )
+            for i, x in enumerate(far)
+            for s in range(2)
+        ]
+
+    found = [*swept("two", [0.0, 0.4]), *swept("three", [0.0, 0.1, 0.4]), *swept("four", [0.0, 0.1, 0.2, 0.4])]
+    (said,) = [text for text in sentences(group_of(groups(found)[0])) if text.startswith("Controls")]
+    assert "four 1.50 (3 steps), three 1.50 (2 steps)" in said and "two" not in said
 
 
 def test_long_lists_say_how_much_they_leave_out() -> None:

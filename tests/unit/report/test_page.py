@@ -482,6 +482,19 @@ def test_a_source_measured_on_another_number_of_images_is_left_out_where_that_ma
     assert all("stroke-dasharray" in str(panel.svg()) for panel in drawn.panels)
 
 
+def test_points_of_fewer_images_are_left_out_where_their_number_matters() -> None:
+    def seed(number: int, name: str, n: int, value: float) -> RunRecord:
+        point = CurvePoint(kimg=1, metrics={name: MetricValue(value=value, n=n)})
+        return make("a", seed=number, curve=(point,))
+
+    (drawn,) = curves_of([seed(0, "fd_net", 2000, 400.0), seed(1, "fd_net", 200, 900.0)])
+    assert [cell.text for cell in drawn.table.rows[0].cells] == ["1", "–", "400.0"]
+    assert "(N=2000)" in repr(drawn.table.columns[-1])
+    assert drawn.table.caption[-1] == "fd_net: points on N=200 are left out beside those on N=2000."
+    (drawn,) = curves_of([seed(0, "kid_net", 2000, 0.4), seed(1, "kid_net", 200, 0.6)])
+    assert drawn.table.rows[0].cells[-1].text.startswith("0.5000")
+
+
 def test_seconds_of_several_devices_stand_in_no_chart() -> None:
     devices = [make(m, environment={"device": m}, **course(3)) for m in ("gpu", "cpu")]
     (drawn,) = curves_of(devices)

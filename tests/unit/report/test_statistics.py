@@ -270,8 +270,10 @@ def test_missing_values_are_compared_at_shared_seeds() -> None:
     apart = ties_with_best({"a": [1.0, 2.0, NAN, NAN], "b": [NAN, NAN, 3.0, 4.0]}, "lower")
     assert apart.marked == {"a", "b"} and apart.note is not None and apart.note.startswith("b: ")
     single = ties_with_best({"a": np.arange(6.0), "b": np.arange(6.0) + 9, "c": [9.0] + [NAN] * 5}, "lower")
-    assert single.marked == {"a", "c"} and single.p_values == {"b": 2 / 2**6}  # one shared seed is no test
-    assert single.note == "c: compared with a only at the seeds that both have"  # nor one of two comparisons
+    assert single.marked == {"a"} and single.p_values == {"b": 2 / 2**6}  # one shared seed is no test
+    assert single.untold == {"c"} and single.note == "c: too few seeds shared with a for a test"
+    few = ties_with_best({"a": np.arange(3.0), "b": [9.0, 9.0, NAN]}, "lower")
+    assert few.marked == {"a", "b"} and not few.untold, "nobody's seeds are enough"
     with pytest.raises(DataError, match="none has a value"):
         ties_with_best({"a": [NAN], "b": [NAN]}, "lower")
     with pytest.raises(DataError, match="no method"):

@@ -26,7 +26,8 @@ from benchmark.report.tables.trade_off import (
     aggregate_table,
     corner,
     equal_fidelity,
-    equal_fidelity_table,
+    equal_fidelity_tables,
+    nearer,
     scores,
 )
 from benchmark.results import CurvePoint, MetricValue, RunRecord, Timing
@@ -66,13 +67,13 @@ def test_the_least_distance_at_a_fidelity_is_linear_between_points() -> None:
 
 def test_each_method_meets_early_stopping_and_the_other_controls_at_its_own_fidelity() -> None:
     found = equal_fidelity(group(records()))
-    near = {path: own["near"].differences for path, own in found.items()}
+    near = {path: own["near"].distances for path, own in found.items()}
     assert near["tune stopped earlier"] == pytest.approx((-0.05,) * 3)
     assert near["swap along its control"] == pytest.approx((0.0,) * 3, abs=1e-12)
-    assert found["tune stopped earlier"]["near"].nearer == 3 and "tune" not in found["tune stopped earlier"]
+    assert nearer(near["tune stopped earlier"]) == 3 and "tune" not in found["tune stopped earlier"]
     assert "swap" not in found["swap along its control"], "a path does not stand against its own method"
-    table = equal_fidelity_table(group(records()))
-    assert table is not None
+    (table,) = equal_fidelity_tables(group(records()))
+    assert table.title == "At equal KID: distance to the source"
     rows = {row.label: [c.text for c in row.cells] for row in table.rows}
     assert rows["near"][0] == "-0.050 (3 of 3)"
 
@@ -81,6 +82,24 @@ def test_a_control_that_changes_nothing_is_no_path() -> None:
     still = [make("fix", seed=s, control=c, metrics=both(1.0 + c / 100, 0.2), is_default_control=c == 1.0)
              for s in range(3) for c in (0.0, 1.0)]  # fmt: skip
     assert "fix along its control" not in equal_fidelity(group([*records(), *still]))
+
+
+def test_a_control_whose_images_stay_is_no_path_whatever_its_fidelity_does() -> None:
+    def fix(far: float) -> list[RunRecord]:
+        return [make("fix", seed=s, control=c, metrics=both(1.0 + 0.4 * (c == 0), far * c + 0.2, std_error=0.01),
+                     is_default_control=c == 1.0) for s in range(3) for c in (0.0, 1.0)]  # fmt: skip
+
+    assert "fix along its control" in equal_fidelity(group([*records(), *fix(0.1)]))
+    assert "fix along its control" not in equal_fidelity(group([*records(), *fix(1e-4)]))
+
+
+def test_a_network_is_not_compared_with_itself() -> None:
+    """As fine-tuning is with weight interpolation at share 1: other code, other rounding."""
+    points = {0.5: (1.1, 0.2), 1.0: (0.8 * (1 + 1e-7), 0.3 * (1 - 1e-7))}
+    ends = [make("half", seed=s, control=c, metrics=both(*point), is_default_control=c < 1)
+            for s in range(3) for c, point in points.items()]  # fmt: skip
+    found = equal_fidelity(group([*records(), *ends]))["half along its control"]
+    assert "tune" not in found and "near" in found
 
 
 def dominated(found: list[RunRecord]) -> dict[str, str]:
@@ -188,9 +207,23 @@ def test_errors_and_distances_are_counted_apart_and_draws_not_at_all() -> None:
     whole = group([*records(), *(other_key(answered(r)) for r in records() if not r.curve)])
     own = equal_fidelity(whole)["swap along its control"]["near"]
     assert len(own.errors) == len(own.distances) == 3, "a domain of each kind"
-    said = " ".join(sentences(whole))
-    assert "near is nearer to the source than tune stopped earlier in 3 of 3" in said
-    assert "swap along its control" not in said, "all its blocks are draws"
+    assert [table.title for table in equal_fidelity_tables(whole)] == [
+        "At equal KID: error to the right answer",
+        "At equal KID: distance to the source",
+    ]
+    (said,) = [text for text in sentences(whole) if text.startswith("Nearer")]
+    blocks = (
+        "Nearer than tune stopped earlier at equal KID, counted over (domain, seed) blocks: to the source near in 3"
+    )
+    assert said == f"{blocks} of 3.", "swap ends as tune does, and near on the known domain meets no curve"
+
+
+def test_without_curves_the_controls_are_counted_against_the_plain_method() -> None:
+    found = [r.model_copy(update={"curve": ()}) for r in records()]
+    higher = [r.model_copy(update={"metrics": both(0.9, 0.35)}) if r.method == "tune" else r for r in found]
+    (said,) = [text for text in sentences(group(higher)) if text.startswith("Nearer")]
+    assert said.startswith("Nearer, somewhere along its control, than tune at equal KID")
+    assert said.endswith("blocks: to the source swap in 3 of 3.")
 
 
 def test_of_methods_without_fields_the_one_that_trains_most_is_the_plain_one() -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 
+import PIL
 import pytest
 from image_files import folder_of, noise
+from PIL import Image
 from rich.console import Console
 
+from benchmark.domains.assets import target_folder
+from benchmark.domains.prepared import Entry, new_prepared, png
 from benchmark.errors import UnknownName
 from benchmark.running.setup import Request, prepare
 from benchmark.suites.own import derived
@@ -27,13 +33,13 @@ def test_length_follows_the_number_of_images_and_the_area() -> None:
     at = {n: derived("own", 256, n)["train"]["kimg"] for n in (30, 1500, 20_000)}
     assert at == {30: 20, 1500: 500, 20_000: 1000}
     assert derived("own", 64, 20_000)["train"]["kimg"] == 62.5
-    assert derived("own-fewshot", 256, 10)["train"]["kimg"] == 10
-    assert derived("own-fewshot", 256, 10)["train"]["batch"] == 4
+    assert derived("fewshot", 256, 10)["train"]["kimg"] == 10
+    assert derived("fewshot", 256, 10)["train"]["batch"] == 4
 
 
 def test_held_out_images_decide_what_is_measured() -> None:
     few, small, large = (
-        derived("own-fewshot", 256, 10),
+        derived("fewshot", 256, 10),
         derived("own", 256, 60),
         derived("own", 256, 3000),
     )
@@ -47,7 +53,7 @@ def test_fixnoise_has_its_published_weight_on_wide_networks(tmp_path: Path, monk
     request = Request("own", (), {"source": "smoke-32", "domains": ["toy-rings"]}, "cpu", tmp_path)
     weights = []
     for wide in (512, 4):  # smoke-32 lies between
-        monkeypatch.setattr("benchmark.running.setup.WIDE", wide)
+        monkeypatch.setattr("benchmark.running.derived.WIDE", wide)
         weights.append({m.name: m.model_dump().get("weight") for m in request.load()[1]}["fixnoise"])
     assert weights == [0.2, 0.05]
 
@@ -69,6 +75,50 @@ def test_a_folder_and_a_source_are_enough_and_what_is_set_counts(pictures: str, 
     assert at["freezed"]["up_to_px"] == 8 and at["layer_swap"]["swap_at_px"] == 16
     few, _ = asked("own-fewshot", pictures, tmp_path).load()
     assert (few.split.train, few.split.test, few.train.batch) == (12, 0, 4)
+
+
+@pytest.mark.parametrize("more", [{"scale": 0.5}, {"name": "birds-10"}])
+def test_a_rehearsal_or_a_copy_is_derived_in_the_same_way(more: dict[str, object], pictures: str, tmp_path: Path) -> None:
+    request = asked("own-fewshot", pictures, tmp_path)
+    suite, _ = replace(request, overrides={**request.overrides, **more}).load()
+    assert suite.name != "own-fewshot"
+    assert (suite.split.train, suite.split.test, suite.train.batch) == (12, 0, 4)
+    assert suite.train.r1_gamma == pytest.approx(0.0002 * 32**2 / 4) and suite.train.snapshot_kimg == ()
+
+
+def test_only_usable_pictures_count(pictures: str, tmp_path: Path) -> None:
+    for number in range(20):
+        (Path(pictures) / f"{number}.txt").write_text("a caption", "utf-8")
+    Image.new("RGB", (2, 2)).save(Path(pictures) / "tiny.png")
+    suite, _ = asked("own", pictures, tmp_path).load()
+    assert (suite.split.train, suite.split.test) == (8, 4)
+
+
+def test_all_pictures_train_where_none_is_to_be_held_out(pictures: str, tmp_path: Path) -> None:
+    run = prepare(asked("own", pictures, tmp_path, "split.test=0"), tmp_path / "out", Console(quiet=True))
+    suite = run.jobs[0].suite
+    assert (suite.split.train, suite.split.test, suite.train.batch) == (12, 0, 32)
+    assert len(run.domains[next(iter(run.domains))].train) == 12
+    assert not any(name.startswith(("kid", "memorisation")) for name in suite.eval.metrics)
+
+
+def test_a_prepared_set_has_its_own_numbers(tmp_path: Path) -> None:
+    """MetFaces at 32 px with 9 images, of which 2 are held out; unprepared it has those of its card."""
+    own = Request("own", (), {"source": "smoke-32", "domains": ["metfaces"]}, "cpu", tmp_path, threads=1)
+    card, _ = own.load()
+    assert (card.split.train, card.split.test) == (1336 - 445, 445)
+    shots, _ = replace(own, overrides={**own.overrides, "domains": ["raphael-10"]}).load()
+    assert (shots.split.train, shots.split.test) == (10, 0)
+    splits = ["test"] * 2 + ["train"] * 7
+    facts = {"name": "metfaces", "resolution": 32, "filter": "lanczos", "rule": "by_name_hash", "request": "0" * 64}
+    with new_prepared(target_folder(tmp_path, "metfaces").prepared(32, "lanczos")) as writer:
+        for number, split in enumerate(splits):
+            pixels = noise(number)
+            entry = Entry(file=f"{number}.png", split=split, sha256=hashlib.sha256(pixels.tobytes()).hexdigest())
+            writer.add(entry, png(pixels), None)
+        writer.finish({**facts, "pillow": PIL.__version__})
+    suite, _ = own.load()
+    assert (suite.split.train, suite.split.test) == (7, 2) and "fid" not in suite.eval.metrics
 
 
 def test_a_misspelt_domain_gets_its_hint(tmp_path: Path) -> None:
