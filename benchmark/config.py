@@ -139,7 +139,9 @@ class TrainConfig(Settings):
     pl_every: int = Field(4, ge=1, description="lazy regularisation interval of G, steps")
     style_mixing: float = Field(0.9, ge=0, le=1)
     ema_kimg: float = Field(2.0, gt=0, description="half-life of the weight average")
-    ema_rampup: float | None = Field(None, description="limit the half-life to this share of the progress; None = off")
+    ema_rampup: float | None = Field(
+        None, gt=0, description="limit the half-life to this share of the progress; None = off"
+    )
     augment: Augmentation = Field(
         "none",
         description="of what D sees: adaptive (ADA), fakes among the reals, adaptively too (APA), or colour, "
@@ -251,7 +253,9 @@ class Suite(Settings):
     budgets: dict[str, Annotated[float, Field(gt=0)]] = Field(
         {}, description="train.kimg of those trainings whose papers state another, by method; without, all are equal"
     )
-    derived: bool = Field(False, description="lengths and the like follow from the source and the number of images")
+    derived: Literal["own", "fewshot"] | None = Field(
+        None, description="lengths and the like follow from the source and the number of images, many or few"
+    )
     narrow_fields: dict[str, dict[str, Any]] = Field(
         {}, description="where derived, as `fields`, for sources of fewer channels than the papers' 512"
     )

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmark.api import DiscriminatorStep, Field, GeneratorStep, Method
+from benchmark.api import DiscriminatorStep, Field, GeneratorStep, Method, feature_maps
 
 
 class DCL(Method):
@@ -43,7 +43,7 @@ class DCL(Method):
         anchor = step.source.synthesis.anchor_noise()
         with torch.no_grad():
             images = [g.synthesis(g.mapping(z), anchor)[0] for g in (step.nets.g, step.source)]
-        _, maps = step.nets.d.features(torch.cat([*images, reals]))
+        maps = feature_maps(step.nets.d, torch.cat([*images, reals]))
         split = [x.tensor_split((len(z), 2 * len(z))) for x in maps.values()]
         terms = [contrast(ours, theirs, self.temperature, others) for ours, theirs, others in split]
         return {"discriminator_contrast": self.discriminator_weight * torch.stack(terms).mean()}

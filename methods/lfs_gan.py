@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmark.api import Extra, Field, GeneratorStep, Nets, RelaxedRealism, added, all_but, reparametrise
+from benchmark.api import Extra, Field, GeneratorStep, Nets, RelaxedRealism, added, all_but, feature_maps, reparametrise
 
 
 class Factors(nn.Module):
@@ -65,7 +65,7 @@ class LFSGAN(RelaxedRealism):
         reals = step.extra.get_buffer("reals")
         chosen = torch.randperm(len(reals), generator=step.rng, device=reals.device).repeat(self.centres)
         with torch.no_grad():
-            seen = [step.nets.d.features(x)[1].values() for x in (image, reals[chosen[: self.centres]] / 127.5 - 1)]
+            seen = [feature_maps(step.nets.d, x).values() for x in (image, reals[chosen[: self.centres]] / 127.5 - 1)]
             unit = [[F.normalize(m, dim=1).flatten(1) / m.shape[-1] for m in maps] for maps in seen]
             nearest = torch.cdist(torch.cat(unit[0], dim=1), torch.cat(unit[1], dim=1)).argmin(dim=1)
         return {"mode_seeking": self.weight * mode_seeking(z, ws[:, 0], [*features.values()], image, nearest)}

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmark.api import Discriminator, DiscriminatorStep, Field, GeneratorStep, Method
+from benchmark.api import Discriminator, DiscriminatorStep, Field, GeneratorStep, Method, judgeable
 
 
 class MixDL(Method):
@@ -39,8 +39,7 @@ class MixDL(Method):
         z = torch.randn(n, g.cfg.z_dim, generator=step.rng, device=step.z.device)
         # exponential variables over their sum are Dirichlet(1, ..., 1)
         shares = F.normalize(-torch.rand(n, n, generator=step.rng, device=z.device).clamp_min(1e-9).log(), p=1, dim=1)
-        ws = g.mapping(z)
-        return shares, ws, torch.einsum("nm,mlw->nlw", shares, ws)
+        return shares, (ws := g.mapping(z)), torch.einsum("nm,mlw->nlw", shares, ws)
 
     def generator_loss(self, step: GeneratorStep) -> dict[str, Tensor]:
         if not self.acts(step):
@@ -65,9 +64,10 @@ def dense(d: Discriminator, images: Tensor) -> Tensor:
     """What D's first dense layer makes of images, [N, C]."""
     made: list[Tensor] = []
     hook = d.b4.fc.register_forward_hook(lambda layer, inputs, output: made.append(output))
-    d(images)
+    for some in judgeable(d, images):
+        d(some)
     hook.remove()
-    return made[0]
+    return torch.cat(made)
 
 
 def similarities(mixed: Tensor, parts: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from pydantic import Field
 from benchmark.api.backbones import STAGE_CHANNELS, ClipImages, EfficientNetLite0, Vgg16, held
 from benchmark.api.extra import Extra, build
 from benchmark.api.fisher import fisher_information
+from benchmark.api.judgeable import feature_maps, judgeable
 from benchmark.api.losses import adversarial_gradients, feature_matching
 from benchmark.api.matches_source import MatchesSource
 from benchmark.api.method import Control, DiscriminatorStep, GeneratorStep, Method, Turn, copy_of, refuse
@@ -48,9 +49,11 @@ __all__ = [
     "baked",
     "build",
     "copy_of",
+    "feature_maps",
     "feature_matching",
     "fisher_information",
     "held",
+    "judgeable",
     "refuse",
     "reparametrise",
     "scaled_px",

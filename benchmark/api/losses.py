@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmark.api.judgeable import judgeable
 from benchmark.stylegan2 import Nets
 
 
@@ -29,6 +30,7 @@ def adversarial_gradients(
     """
     z = torch.randn(n, nets.cfg.z_dim, generator=rng, device=rng.device)
     chosen = torch.randint(len(reals), (n,), generator=rng, device=rng.device).to(reals.device)
-    fake, real = nets.d(nets.g(z, rng=rng)), nets.d(reals[chosen].to(z.device) / 127.5 - 1)
+    images = nets.g(z, rng=rng), reals[chosen].to(z.device) / 127.5 - 1
+    fake, real = (torch.cat([nets.d(some) for some in judgeable(nets.d, x)]) for x in images)
     by_g = torch.autograd.grad(F.softplus(-fake).mean(), inputs[0], retain_graph=True) if inputs[0] else ()
     return [*by_g, *torch.autograd.grad((F.softplus(fake) + F.softplus(-real)).mean(), inputs[1])]

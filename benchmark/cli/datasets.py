@@ -181,7 +181,8 @@ def prepare(
             made = prepare_target(target, cache, resolutions, how, workers, bars.over)
     for px, one in made.items():
         skipped = f", {one.skipped} skipped (named in the ZIP's provenance)" if one.skipped else ""
-        echo(f"{px} px: {one.images} images{skipped} in {one.path}" + ("" if one.new else " (already there)"))
+        enlarged = f", {one.enlarged} of them smaller and enlarged" if one.enlarged else ""
+        echo(f"{px} px: {one.images} images{enlarged}{skipped} in {one.path}" + ("" if one.new else " (already there)"))
 
 
 @datasets.command(epilog="\b\nExample:\n  python -m benchmark datasets verify metfaces")

@@ -77,6 +77,25 @@ def engine_options(command: Any) -> Any:
     return command
 
 
+def require_local(devices: str | None, device: str | None, fail_fast: bool) -> None:
+    """ConfigError where an option that only this machine can follow is given with an engine that queues."""
+    from benchmark.errors import ConfigError
+
+    name = click.get_current_context().meta[f"{META}.engine"]
+    own = {"--devices": devices, "--device": device if device and device.startswith("cuda:") else None}
+    given = next((f"{option} {value}" for option, value in own.items() if value), None)
+    if name != "local" and given:
+        raise ConfigError(
+            f"{given} names devices of this machine, and with --engine {name} the jobs run elsewhere. Leave it out, "
+            "and say what a task takes: --engine-set gpus=1."
+        )
+    if name != "local" and fail_fast:
+        raise ConfigError(
+            f"--fail-fast has no effect with --engine {name}: its tasks know nothing of each other. Leave it out; "
+            "python -m benchmark cancel ends them all."
+        )
+
+
 def chosen_engine(methods: Sequence[Method]) -> tuple[Engine, Chosen, bool]:
     """The engine asked for, its settings, and --detach; errors are those of `find_engine` and `chosen`."""
     from benchmark.engines.engine import find_engine, own_settings

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 from click.core import ParameterSource
 
-from benchmark.cli.engines import chosen_engine, engine_options
+from benchmark.cli.engines import chosen_engine, engine_options, require_local
 from benchmark.cli.options import FiniteRange, cache_option, comma, echo, paths, plugin_option, wide_console
 from benchmark.system.places import RUNS
 
@@ -244,6 +244,7 @@ def launch_of(
     from benchmark.system.startup import require_one_process
 
     require_one_process()
+    require_local(devices, device, fail_fast)
     typed = click.get_current_context().get_parameter_source("workers") is not ParameterSource.ENVIRONMENT
     workers = workers if typed or not devices else None  # what is typed counts, not BENCHMARK_JOBS
     device, gpus = placed(device, devices, workers)

@@ -133,6 +133,14 @@ def import_(
     echo(f"imported; use it with: python -m benchmark run --source {source.name}")
 
 
+CHECKPOINTS = "checkpoints"
+"""The folder of a run that holds what was trained."""
+AS_TRAINED = (
+    "these are the weights as trained; where a method joins them with the source's, or changes them, the network of "
+    "its row is written by: python -m benchmark export RUN --method NAME --format rosinality (or safetensors)"
+)
+
+
 def find_or_file(name: str, cache: Path) -> Any:
     """A source by name, or a safetensors file of this suite (an adapted network) by its path."""
     from benchmark.sources import file_source, find_source, list_sources
@@ -191,6 +199,8 @@ def export(name: str, layout: str, out: Path | None, cache: Path) -> None:
     path = out or Path(f"{source.name}-{layout}{SUFFIXES[layout]}")
     for note in export_source(source, layout, path):
         echo(f"note: {note}")
+    if Path(name).parent.name == CHECKPOINTS and source.path == Path(name):
+        echo(f"note: {AS_TRAINED}")
     echo(f"written: {path}")
 
 

@@ -64,6 +64,18 @@ def network_options(command: Any) -> Any:
     return command
 
 
+def refuse(where: str, *names: str) -> None:
+    """ConfigError where the command line gives one of these options, which would change nothing there."""
+    context = click.get_current_context()
+    given = [
+        option.opts[0]
+        for option in context.command.params
+        if option.name in names and context.get_parameter_source(option.name) is not ParameterSource.DEFAULT
+    ]
+    if given:
+        raise ConfigError(f"{' and '.join(given)} would change nothing {where}; leave it out.")
+
+
 def network(
     run: Path | None,
     method: str | None,
@@ -81,9 +93,28 @@ def network(
     if (run is None) == (source is None):
         raise ConfigError("name a results folder, such as results/runs/avatars, or a network with --source NAME.")
     if source is not None:
+        refuse("beside --source, which names a network by itself", "method", "domain", "training_seed")
         return untouched(source, cache)
     assert run is not None
     return from_run(run, cache, method or only_method(run), domain, training_seed, plugins)
+
+
+def refuse_unused(source: str | None, seeds: list[int], asked: list[Any], evaluated: bool, video: str) -> None:
+    """ConfigError for options of `generate` that the others leave without effect; `video`: what moves in it, if any."""
+    if not video:
+        refuse("without --video", "walk", "seconds", "fps")
+    else:
+        refuse("beside --video, a file of the generator's images alone", "reals", "evaluated", "out")
+    if video == "control":
+        refuse("in a video of the control, which goes through all its values (--walk latents holds it)", "asked")
+    elif video and len(asked) > 1:
+        raise ConfigError("--control: a video of latents holds one value of the control; give one.")
+    if evaluated:
+        refuse("beside --evaluated, which draws as the evaluation did", "psi", "noise", "label")
+        if seeds != [*range(len(seeds))]:
+            raise ConfigError("--seeds: --evaluated draws the evaluation's first images; say how many with --n.")
+    if source is not None:
+        refuse("beside --source, which has no domain", "reals")
 
 
 def checked(net: Adapted, asked: list[Any]) -> list[Control]:
@@ -167,6 +198,7 @@ def generate(
     from benchmark.use.walk import control_walk, latent_walk
 
     seeds = first(seeds, count)
+    refuse_unused(source, seeds, asked, evaluated, walk if video else "")
     if video is not None:
         check_video(video, fps)
     net = network(run, method, domain, training_seed, source, plugins, cache)
@@ -174,7 +206,7 @@ def generate(
     if video is not None:
         length = max(2, round(seconds * fps))
         frames = (
-            control_walk(net, seeds, length, psi, label)
+            control_walk(net, seeds, length, psi, noise, label)
             if walk == "control"
             else latent_walk(net, seeds, length, psi, values[0], noise, label)
         )

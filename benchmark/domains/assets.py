@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import zipfile
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -37,6 +38,14 @@ def safe_name(name: str) -> str:
     if not name or path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or "\0" in name:
         raise ValueError(f"{name!r} is no path inside a folder")
     return name
+
+
+def is_safe(name: str) -> bool:
+    """Whether a file of this name on somebody's disk can be kept, and noted in a lock."""
+    try:
+        return bool(safe_name(name).encode())
+    except ValueError:
+        return False
 
 
 SafeName = Annotated[str, AfterValidator(safe_name)]
@@ -88,6 +97,7 @@ class Splits(Frozen):
 
     rule: Literal["official", "by_name_hash"]
     share: float = Field(0.0, ge=0, lt=1, description="by_name_hash: the held-out share of the names")
+    group: re.Pattern[str] | None = Field(None, description="of names without ending: equal in its group, on one side")
     published: str = Field("", description="what published tables take for the reference")
 
 
@@ -131,6 +141,8 @@ class Asset(Frozen):
         for wanted in (self.layout.landmarks, self.layout.checksums):
             if wanted is not None and wanted not in names:
                 raise ValueError(f"layout names {wanted}, which is none of the files")
+        if self.splits.group and self.splits.group.groups != 1:
+            raise ValueError("splits.group needs one pair of parentheses, around what is equal")
         if self.splits.rule == "official" and not self.layout.test:
             raise ValueError("an official split needs layout.test")
         if self.few_shot and self.few_shot.names and len(self.few_shot.names) != self.few_shot.shots:
@@ -174,7 +186,7 @@ class TargetFolder:
 
     def prepared(self, resolution: int, filter_name: str) -> Path:
         """The prepared ZIP at `resolution` px; `filter_name` is how it was resized, such as lanczos."""
-        return self.path / "prepared" / f"{self.name}-{resolution}-{filter_name}.zip"
+        return prepared_path(self.path / "prepared", self.name, resolution, filter_name)
 
     def read_lock(self) -> Lock:
         """The lock, empty before the first fetch; DataError for a damaged one."""
@@ -192,6 +204,11 @@ class TargetFolder:
         """Replace the lock."""
         with new_file(self.lock) as temporary:
             temporary.write_text(json.dumps(lock.model_dump(by_alias=True), indent=1, sort_keys=True) + "\n", "utf-8")
+
+
+def prepared_path(folder: Path, name: str, resolution: int, filter_name: str) -> Path:
+    """Where a prepared set lies."""
+    return folder / f"{name}-{resolution}-{filter_name}.zip"
 
 
 def target_folder(cache: Path, name: str) -> TargetFolder:

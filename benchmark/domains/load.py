@@ -32,7 +32,7 @@ from benchmark.domains.media import in_medium
 from benchmark.domains.packaged import package_domain, package_domains
 from benchmark.domains.pictures.looks import remarks
 from benchmark.domains.prepared import PreparedPictures, Wanted, open_target
-from benchmark.domains.split import held_out_images, split_told
+from benchmark.domains.split import enlarged_told, held_out_images, split_told
 from benchmark.domains.stored import About, pixel_digest, pixel_hash, read_entry
 from benchmark.errors import ConfigError, DataError, UnknownName
 from benchmark.system.files import SCRATCH, clear_temporaries, new_file, reserve
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
 LAYOUT = 1  # version of the splits and of the cache files; raise it when either changes
-LOOKS = 2  # version of the remarks on sets that were not drawn here
+LOOKS = 3  # version of the remarks on sets that were not drawn here
 DRAWN = ("dicebear", "toy")
 UNKNOWN = {"creator": "unknown", **dict.fromkeys(("licence", "attribution"), "unknown; the user's own data")}
 
@@ -181,6 +181,7 @@ def clean_drawings(card: Card, resolution: int, count: int) -> np.ndarray:
 
 def _said_of(user: UserImages, title: str, path: str) -> Iterator[str]:
     """What is to be told of a folder or ZIP before its pictures are looked at."""
+    yield from enlarged_told(user.enlarged, user.count, user.resolution)
     if user.labelled:
         yield "the labels of dataset.json are not used: these generators know no classes"
     if title in list_targets("target"):

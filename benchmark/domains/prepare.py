@@ -13,13 +13,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import PIL
 from PIL import Image
 
 from benchmark.config import Filter
-from benchmark.domains.assets import Asset, target_folder
+from benchmark.domains.assets import Asset, prepared_path, target_folder
 from benchmark.domains.pictures.archives import Archive
 from benchmark.domains.pictures.faces import align
 from benchmark.domains.pictures.images import FORMATS, reason_of
@@ -49,6 +49,8 @@ class Made:
     images: int
     skipped: int
     new: bool
+    enlarged: int = 0
+    """Of the images: how many were smaller."""
 
 
 def prepare(
@@ -58,12 +60,13 @@ def prepare(
     filter: Filter = "lanczos",
     workers: int | None = None,
     progress: Progress | None = None,
+    may_replace: bool = False,
 ) -> dict[int, Made]:
     """Write ``out/NAME-RESOLUTION-FILTER.zip`` for each resolution; by resolution what became of it.
 
     A ZIP made from the same files with the same settings is kept. ``workers`` processes, default: all cores.
     A ZIP appears when it is whole. Raises ConfigError for settings that make no sense, DataError where no image is
-    usable or nothing can be written.
+    usable, nothing can be written, or a ZIP there is of files that are not in the set (unless it ``may_replace`` that).
     """
     if filter not in RESAMPLING:
         raise ConfigError(f"--filter {filter}: expected {', '.join(get_args(Filter))}.")
@@ -81,6 +84,8 @@ def prepare(
                 if there:
                     made[px] = there
                 else:
+                    if not may_replace:
+                        _require_same_set(path, raw)
                     wanted.append(px)
                     clear_temporaries(out, f"{path.name}.")  # of a process that was killed: we hold the lock
             if wanted:
@@ -100,12 +105,7 @@ def prepare_target(
 ) -> dict[int, Made]:
     """`prepare` a target's fetched files to where domains look for them: `target_folder(cache, NAME).prepared(...)`."""
     out = target_folder(cache, target.name).prepared(resolutions[0] if resolutions else 0, filter).parent
-    return prepare(raw_target(target, cache), resolutions, out, filter, workers, progress)
-
-
-def prepared_path(folder: Path, name: str, resolution: int, filter: str) -> Path:
-    """Where a prepared set lies."""
-    return folder / f"{name}-{resolution}-{filter}.zip"
+    return prepare(raw_target(target, cache), resolutions, out, filter, workers, progress, may_replace=True)
 
 
 def _kept(path: Path, request: str) -> Made | None:
@@ -115,7 +115,22 @@ def _kept(path: Path, request: str) -> Made | None:
         return None  # it is prepared again
     if note is None or note.request != request:
         return None
-    return Made(path, len(note.images), len(note.skipped), new=False)
+    return Made(path, len(note.images), len(note.skipped), new=False, enlarged=note.enlarged)
+
+
+def _require_same_set(path: Path, raw: RawSet) -> None:
+    """DataError where the ZIP at `path` holds files that `raw` lacks: folders in two places may have one name."""
+    try:
+        note = read_provenance(path)
+    except DataError:
+        return  # it is prepared again
+    here = {*(image.name for image in raw.images), *(file for file, _ in raw.skipped)}
+    other = [image.file for image in note.images if image.file not in here] if note else []
+    if other:
+        raise DataError(
+            f"{path} has {len(other)} images that are not in {raw.name}, the first: {other[0]}; is it of another "
+            "folder? Remove it, or choose another --out."
+        )
 
 
 def _request(raw: RawSet, filter: str) -> str:
@@ -155,14 +170,15 @@ def _make(
                 if isinstance(square, str):
                     writer.skipped.append((image.name, square))
                 else:
-                    writer.add(Entry(file=image.name, split=image.split, sha256=square[1]), square[0], image.label)
+                    writer.add(Entry(file=image.name, split=image.split, sha256=square.sha256), square.png, image.label)
+                    writer.enlarged += square.enlarged
         for px, writer in writers.items():
             writer.skipped = sorted([*raw.skipped, *writer.skipped])
             _require_images(raw, px, writer)
-            writer.finish({**facts, "resolution": px})
+            writer.finish({**facts, "resolution": px, "enlarged": writer.enlarged})
     return {
-        px: Made(prepared_path(out, raw.name, px, filter), len(writer.entries), len(writer.skipped), new=True)
-        for px, writer in writers.items()
+        px: Made(prepared_path(out, raw.name, px, filter), len(w.entries), len(w.skipped), True, w.enlarged)
+        for px, w in writers.items()
     }
 
 
@@ -174,8 +190,16 @@ def _require_images(raw: RawSet, px: int, writer: Writer) -> None:
     require_shots(raw.name, writer.entries, raw.shots, why)
 
 
-Squared = tuple[bytes, str] | str
-"""An image as PNG and the hash of its pixels, or why it is skipped."""
+class Square(NamedTuple):
+    """An image at one resolution."""
+
+    png: bytes
+    sha256: str  # of its pixels
+    enlarged: bool
+
+
+Squared = Square | str
+"""The image, or why it is skipped."""
 
 
 @dataclass(frozen=True)
@@ -212,7 +236,7 @@ def _image_squares(archive: Archive, raw: Raw, resolutions: Sequence[int], filte
     try:
         with archive.stream(raw.file) as stream, Image.open(stream, formats=FORMATS) as image:
             check_size(image.size, 0)
-            picture = upright(image)
+            picture = upright(image, turned=raw.face is None)  # the landmarks are of the picture as it is stored
         if raw.face:
             picture = align(picture, raw.face)
         square = picture if filter == "squash_bilinear" else cropped(picture)
@@ -228,7 +252,7 @@ def _square(square: Image.Image, px: int, size: tuple[int, int], filter: Filter)
     except ValueError as error:
         return str(error)
     pixels = scaled(square, px, RESAMPLING[filter])
-    return png(pixels), hashlib.sha256(pixels.tobytes()).hexdigest()
+    return Square(png(pixels), hashlib.sha256(pixels.tobytes()).hexdigest(), min(size) < px)
 
 
 def _why(error: Exception, archive: Archive, name: str) -> str:

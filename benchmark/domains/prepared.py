@@ -10,6 +10,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import re
 import struct
 import zipfile
 import zlib
@@ -27,6 +28,7 @@ from benchmark.config import Filter, Frozen
 from benchmark.domains.assets import Asset, raw_folder, target_folder
 from benchmark.domains.cards import Card
 from benchmark.domains.pictures.archives import Archive
+from benchmark.domains.split import enlarged_told
 from benchmark.errors import DataError
 from benchmark.system.files import new_file
 
@@ -57,6 +59,7 @@ class Provenance(Frozen):
     pillow: str = Field(description="version of the library that decoded and resized")
     images: tuple[Entry, ...]
     skipped: tuple[tuple[str, str], ...] = Field(description="(file, reason)")
+    enlarged: int = Field(0, ge=0, description="of the images: how many were smaller")
 
     @property
     def digest(self) -> str:
@@ -76,6 +79,7 @@ class Writer:
         self.entries: list[Entry] = []
         self.labels: list[int | None] = []
         self.skipped: list[tuple[str, str]] = []
+        self.enlarged = 0
 
     def add(self, entry: Entry, png: bytes, label: int | None) -> None:
         """The next image."""
@@ -190,13 +194,22 @@ class PreparedPictures:
 
 def name_hash(file: str) -> tuple[str, str]:
     """What images are put in order by: the hash of the file's name without folder and ending, then the whole name."""
+    return hashlib.sha256(stem_of(file).encode()).hexdigest(), file
+
+
+def stem_of(file: str, group: re.Pattern[str] | None = None) -> str:
+    """A file's name without folder and ending; of that what the pattern `group` captures, where it fits."""
     stem = file.rpartition("/")[2].rpartition(".")[0] or file
-    return hashlib.sha256(stem.encode()).hexdigest(), file
+    found = group.fullmatch(stem) if group else None
+    return found[1] if found else stem
 
 
-def held_out_by_name(file: str, share: float) -> bool:
-    """Whether our own split holds out the image: so by its name that further images change nothing for this one."""
-    return int(name_hash(file)[0][:8], 16) < share * 2**32
+def held_out_by_name(file: str, share: float, group: re.Pattern[str] | None = None) -> bool:
+    """Whether our own split holds out the image: so by its name that further images change nothing for this one.
+
+    Images whose names agree in `group` (see `stem_of`) are on one side.
+    """
+    return int(hashlib.sha256(stem_of(file, group).encode()).hexdigest()[:8], 16) < share * 2**32
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -263,10 +276,11 @@ def open_target(target: Asset, wanted: Wanted, cache: Path) -> tuple[Card, Prepa
     about |= {"creator": target.creator, "attribution": target.creator}
     about |= {"licence": target.licence, "licence_url": target.licence_url}
     about |= {"notes": f"{SPLITS[note.rule]}; resized with {resized}"}
+    remarks = enlarged_told(note.enlarged, len(note.images), px)
     if target.count not in (None, len(note.images)):
         said = f"{len(note.images):,} images, published were {target.count:,}: its published numbers are of another set"
-        about |= {"whole": False, "remarks": (said,)}
-    return Card.model_validate(about), pictures
+        remarks, about["whole"] = (said, *remarks), False
+    return Card.model_validate({**about, "remarks": remarks}), pictures
 
 
 def state(target: Asset, cache: Path) -> str:

@@ -1,4 +1,4 @@
-"""The size of the held-out split, and the split of a user's own set that is smaller than a suite asks for."""
+"""The size of the held-out split, the split of a user's own set that is smaller than a suite asks for, and remarks."""
 
 from __future__ import annotations
 
@@ -38,6 +38,13 @@ def split_told(found: int, held_out: int, train: int, test: int, user: bool) -> 
             f"{here} images to train on and {held_out or 'none'} held out{of}"
             + (all_of_them if test and here < train else "")
         )
+
+
+def enlarged_told(enlarged: int, count: int, resolution: int) -> tuple[str, ...]:
+    """A remark on pictures smaller than the ``resolution`` in px, if there are any."""
+    if not enlarged:
+        return ()
+    return (f"{enlarged:,} of {count:,} pictures are smaller than {resolution} px and were enlarged",)
 
 
 def held_out_images(name: str, found: int, train: int, test: int, user: bool, skipped: list[tuple[str, str]]) -> int:

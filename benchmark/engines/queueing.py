@@ -48,10 +48,17 @@ def settings_of(chosen: Chosen, method: str | None) -> EngineSettings:
 
 
 def ask(work: Work, engine: str) -> Asked:
-    """The request of a run: the arguments that each task begins with, and the jobs in tasks."""
-    gpus = any(settings_of(work.chosen, name).gpus for name in (None, *work.chosen.methods))
+    """The request of a run: the arguments that each task begins with, and the jobs in tasks.
+
+    Which jobs are wanted was decided when a task is queued, so it does all of its own: a later command with another
+    choice must not change what it does. Raises ConfigError where a task could not do its jobs.
+    """
+    for name in (None, *work.chosen.methods):
+        require_places(work, settings_of(work.chosen, name).task_gpus, engine)
+    gpus = any(settings_of(work.chosen, name).task_gpus for name in (None, *work.chosen.methods))
     requests = [portable(run, gpus, engine) for run in work.ready]
-    launch = replace(work.launch, workers=1 if work.launch.workers is None else work.launch.workers)
+    workers = 1 if work.launch.workers is None else work.launch.workers
+    launch = replace(work.launch, workers=workers, which="all")
     tasks = [task for number, run in enumerate(work.ready) for task in tasks_of(number, run.jobs, work.chosen)]
     return Asked(
         schema=1,
@@ -65,8 +72,27 @@ def ask(work: Work, engine: str) -> Asked:
     )
 
 
+def require_places(work: Work, gpus: int, engine: str) -> None:
+    """ConfigError where the ranks of a job have no place in a task with so many GPUs; 0: none that is known of."""
+    for run in work.ready:
+        ranks = run.jobs[0].suite.train.ranks if run.jobs else 1
+        if ranks > 1 and work.launch.workers == 0:
+            raise ConfigError(
+                f"train.ranks={ranks}: a job of several ranks needs a process of its own, and --jobs 0 allows none. "
+                "Leave --jobs out."
+            )
+        if run.request.device != "cpu" and 0 < gpus < ranks:
+            raise ConfigError(
+                f"--engine {engine}: train.ranks={ranks} (--ranks-per-job) takes {ranks} GPUs for a job, and a task "
+                f"has {gpus}. Add --engine-set gpus={ranks}, or ask for fewer ranks."
+            )
+
+
 def portable(run: Run, gpus: bool, engine: str) -> Request:
-    """The arguments with what depends on this machine written out; ConfigError where only the other machine knows."""
+    """The arguments with what depends on this machine written out; ConfigError where only the other machine knows.
+
+    `gpus`: whether tasks have some.
+    """
     suite = run.request.load()[0]
     precision = run.jobs[0].suite.train.precision if run.jobs else suite.train.precision
     if suite.train.precision == "auto" and gpus and run.device == "cpu":

@@ -22,6 +22,8 @@ from benchmark.system.folder import Folder
 FILE = "engine/request.json"
 MAX_BYTES = 1 << 30
 """Of the file; 100,000 jobs have 40 MB."""
+SAME = ("requests", "tasks", "folder", "launch", "tensorboard")
+"""What a task reads when it begins, which must stay as it was while tasks are queued."""
 
 
 class Piece(Frozen):
@@ -66,7 +68,7 @@ class Asked(Frozen):
 
     def same_work(self, other: Asked) -> bool:
         """Whether both ask for the same jobs in the same tasks, done in the same way."""
-        return (self.requests, self.tasks, self.folder) == (other.requests, other.tasks, other.folder)
+        return all(getattr(self, what) == getattr(other, what) for what in SAME)
 
     def find(self, key: str) -> list[tuple[int, Piece]]:
         """The jobs, with the number of their task, of a training or record whose key begins so; UnknownName."""

@@ -41,6 +41,11 @@ class EngineSettings(Settings):
     group: int = Field(1, ge=1, description="trainings of a task, one after the other")
     requeue: int = Field(10, ge=0, description="how often a task that was stopped goes back to the queue")
 
+    @property
+    def task_gpus(self) -> int:
+        """How many GPUs a task has, by whichever setting; 0 where none says that it has one."""
+        return self.gpus or 0
+
 
 @dataclass(frozen=True)
 class Chosen:
@@ -67,7 +72,7 @@ def chosen(
     A method's own stand in the file under `methods`, or are written METHOD.NAME=VALUE. `others` are the kinds of
     settings of all engines by name, to say whose a name is.
     """
-    from benchmark.suites.load import validated  # torch, which `status` does without
+    from benchmark.suites.validated import validated  # torch, which `status` does without
 
     raw = _read(file) if file else {}
     own = raw.pop("methods", {})

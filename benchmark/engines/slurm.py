@@ -35,6 +35,10 @@ ENDED = (
     *("COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "BOOT_FAIL", "DEADLINE", "OUT_OF_MEMORY"),
     *("PREEMPTED", "REVOKED"),
 )
+OPTION = re.compile(r"--(gres|gpus(?:-per-(?:node|socket|task))?)[= ]+(\S+)")
+"""An option of sbatch that asks for GPUs."""
+SHARED = ("mps", "shard")
+"""Names in --gres for a share of one GPU."""
 
 
 class SlurmSettings(EngineSettings):
@@ -49,6 +53,15 @@ class SlurmSettings(EngineSettings):
     setup: Lines = Field((), description="shell lines before the job, such as module load cuda")
     python: Line = Field(sys.executable, description="Python of the tasks")
     extra: Lines = Field((), description="further options of sbatch, such as --exclusive")
+
+    @property
+    def task_gpus(self) -> int:
+        """Those of `gpus`, of `gres`, or of such options in `extra`."""
+        asked = [self.gres] if self.gres else []
+        for line in self.extra:
+            if found := OPTION.fullmatch(line.strip()):
+                asked.append(found[2] if found[1] == "gres" else f"gpu:{found[2]}")
+        return self.gpus or sum(map(gpus_of, asked))
 
 
 class Slurm:
@@ -220,6 +233,18 @@ def resources(settings: SlurmSettings) -> list[str]:
 def escaped(path: Path) -> str:
     """A path in an option of a script: Slurm replaces what follows a %, and reads quotes and blanks as a shell."""
     return shlex.quote(str(path).replace("%", "%%"))
+
+
+def gpus_of(gres: str) -> int:
+    """GPUs in what follows --gres: 2 for "gpu:a100:2,license:5", 1 for "gpu" and for a share of one."""
+    count = 0
+    for part in gres.split(","):
+        name, *more = part.partition("(")[0].split(":")
+        if name == "gpu":
+            count += int(more[-1]) if more and more[-1].isdecimal() else 1
+        elif name in SHARED:
+            count += 1
+    return count
 
 
 def ranges(numbers: Sequence[int]) -> str:

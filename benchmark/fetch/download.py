@@ -24,6 +24,7 @@ from benchmark.errors import DataError
 from benchmark.fetch.http import (
     FOR_NOW,
     GONE,
+    REFUSED,
     Session,
     content_length,
     content_range,
@@ -32,7 +33,7 @@ from benchmark.fetch.http import (
     retry_after,
     version_of,
 )
-from benchmark.fetch.limits import Absent, TooMuch, limited, require_space
+from benchmark.fetch.limits import Absent, Gone, TooMuch, limited, require_space
 from benchmark.system.files import new_file, sha256_of
 from benchmark.system.progress import Advance
 
@@ -127,8 +128,13 @@ def download(file: RemoteFile, path: Path, line: Line, stage: Stage = silent, sh
     later = next((error for error in failures if isinstance(error, ForNow)), None)
     if later is not None:
         raise ForNow(said, later.wait)
-    kinds = {type(error) for error in failures}
-    raise (kinds.pop() if len(kinds) == 1 else DataError)(said)
+    raise _common_kind(failures)(said)
+
+
+def _common_kind(failures: list[DataError]) -> type[DataError]:
+    """The nearest kind that all of them are."""
+    kinds = (kind for kind in type(failures[0]).__mro__ if issubclass(kind, DataError))
+    return next(kind for kind in kinds if all(isinstance(error, kind) for error in failures))
 
 
 def _from(url: str, file: RemoteFile, path: Path, line: Line, stage: Stage, sha256: str | None) -> Got:
@@ -217,7 +223,8 @@ class _Transfer:
         if status in FOR_NOW:
             raise ForNow(f"{self.url}: HTTP {status}", retry_after(response))
         if status not in (200, 206):
-            raise (Absent if status in GONE else DataError)(f"{self.url}: HTTP {status} {response.reason}".rstrip())
+            kind = Gone if status in GONE else Absent if status in REFUSED else DataError
+            raise kind(f"{self.url}: HTTP {status} {response.reason}".rstrip())
         if "text/html" in response.headers.get("Content-Type", "") and not self.file.name.endswith((".html", ".htm")):
             raise Absent(f"{self.url}: a web page instead of {self.file.name}; a login or a quota?")
         require_plain(response)

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from benchmark.domains.assets import IMAGE_SUFFIXES, Asset, Layout
-from benchmark.domains.pictures.archives import Archive, Skipped
+from benchmark.domains.assets import IMAGE_SUFFIXES, Asset, Layout, is_safe
+from benchmark.domains.pictures.archives import UNSAFE, Archive, Skipped, printable
 from benchmark.domains.pictures.faces import read_face_list
 from benchmark.errors import DataError
 from benchmark.fetch.limits import require_space
@@ -38,7 +38,7 @@ def fitting(
         found = list(_in_folder(card, given, layouts, skipped))
     else:
         raise DataError(f"--from {given}: no such file or folder; check the path")
-    notes = [f"{len(skipped)} left out, the first: {min(skipped)[0]} ({min(skipped)[1]})"] if skipped else []
+    notes = left_out(skipped)
     if not found:
         wanted = [file.name for file in card.files] + [pattern for layout in layouts for pattern in layout.images]
         raise DataError(
@@ -46,6 +46,11 @@ def fitting(
             f"Rename the folder or the files so, or give the ZIP as it was downloaded{''.join(f'; {n}' for n in notes)}"
         )
     return found, [f"note: --from {given}: {note}" for note in notes]
+
+
+def left_out(skipped: Skipped) -> list[str]:
+    """A line about files that are left out, if there are any."""
+    return [f"{len(skipped)} left out, the first: {min(skipped)[0]} ({min(skipped)[1]})"] if skipped else []
 
 
 def _name_of(card: Asset, given: Path, raw: Path) -> str:
@@ -64,6 +69,15 @@ def _name_of(card: Asset, given: Path, raw: Path) -> str:
 
 def _in_folder(card: Asset, folder: Path, layouts: tuple[Layout, ...], skipped: Skipped) -> Iterator[tuple[Path, str]]:
     """(file, path in raw/) of what belongs to the card; links that lead out, and the like, go to `skipped`."""
+    for path, name in _belonging(card, folder, layouts, skipped):
+        if is_safe(name):
+            yield path, name
+        else:
+            skipped.append((printable(name), UNSAFE))
+
+
+def _belonging(card: Asset, folder: Path, layouts: tuple[Layout, ...], skipped: Skipped) -> Iterator[tuple[Path, str]]:
+    """The same, whatever the files are called."""
     names = {file.name for file in card.files}
     title, files = folder.resolve().name, Archive(folder).names(skipped)
     listed = _listed(card, folder, files)

@@ -17,7 +17,7 @@ from urllib3.util import parse_url
 
 from benchmark.errors import DataError
 
-GONE = (401, 403, 404, 410, 451)
+GONE, REFUSED = (404, 410, 451), (401, 403)
 EMBEDDING = tuple(map(ipaddress.IPv6Network, ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96")))
 """Networks whose last four bytes are an address of IPv4: compatible, mapped, and translated ones (RFC 7915, 6052)."""
 UNICAST = ipaddress.IPv6Network("2000::/3")

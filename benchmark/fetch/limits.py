@@ -19,7 +19,11 @@ STARTS = {".zip": (b"PK\x03\x04", b"PK\x05\x06"), ".pkl": (b"\x80",), ".pt": (b"
 
 
 class Absent(DataError):
-    """The server says that there is no such file, or gives something else instead of it."""
+    """The server does not give the file to us, or gives something else instead of it."""
+
+
+class Gone(Absent):
+    """The server says that there is no such file."""
 
 
 class TooMuch(DataError):

@@ -11,13 +11,14 @@ from benchmark.domains.assets import (
     Asset,
     RemoteFile,
     TargetFolder,
+    is_safe,
     md5_of_stream,
     owner,
     raw_folder,
     require_same,
     target_folder,
 )
-from benchmark.domains.pictures.archives import Archive
+from benchmark.domains.pictures.archives import UNSAFE, Archive, Skipped, printable
 from benchmark.domains.pictures.raw_images import raw_target
 from benchmark.domains.prepared import PreparedPictures, read_provenance, require_shots
 from benchmark.errors import DataError
@@ -29,7 +30,16 @@ ALL = 1 << 40
 
 
 def raw_files(folder: TargetFolder) -> list[str]:
-    """Paths of the fetched files below raw/, without parts of unfinished ones, in order."""
+    """Paths of the fetched files below raw/, without parts of unfinished ones and `unsafe_files`, in order."""
+    return [name for name in _files(folder) if is_safe(name)]
+
+
+def unsafe_files(folder: TargetFolder) -> Skipped:
+    """(path below raw/, reason) of the files there that cannot be used because of their names."""
+    return [(printable(name), UNSAFE) for name in _files(folder) if not is_safe(name)]
+
+
+def _files(folder: TargetFolder) -> list[str]:
     found = (path for path in folder.raw.rglob("*") if path.is_file() and not path.name.startswith("."))
     return sorted(path.relative_to(folder.raw).as_posix() for path in found)
 

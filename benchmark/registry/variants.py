@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -15,10 +16,15 @@ from benchmark.errors import ConfigError, UnknownName
 from benchmark.system.text.lists import split_names
 from benchmark.system.text.plain_yaml import NotPlainYaml, plain_yaml
 
+WORD = re.compile(r"[\w./-]+")
+"""A text that needs no quotes, unless YAML reads it as something else."""
+ESCAPED = {ord(letter): f"\\u{ord(letter):04x}" for letter in "[],"}
+"""Of a text in quotes, what would end a name's part."""
+
 
 def base_name(name: str) -> str:
-    """The method that a variant's name begins with; any other name as it is."""
-    return name.partition("[")[0]
+    """The name without the fields that it gives, those of each part: "a+b" for "a[x=1]+b"."""
+    return "+".join(part.partition("[")[0] for part in split_names(name, "+"))
 
 
 def given_fields(name: str) -> dict[str, Any]:
@@ -55,17 +61,19 @@ def variant(kind: type[Method], given: Mapping[str, Any]) -> type[Method]:
         raise ConfigError(
             f"method {kind.name}: {'.'.join(map(str, first['loc']))} = {first['input']!r}: {first['msg']}."
         ) from None
-    return _variant(kind, tuple(sorted((field, getattr(values, field)) for field in given)))
+    return _variant(kind, json.dumps(values.model_dump(mode="json", include=set(given)), sort_keys=True))
 
 
 @cache
-def _variant(kind: type[Method], given: tuple[tuple[str, Any], ...]) -> type[Method]:
-    fields: Any = {}
-    for field, value in given:
+def _variant(kind: type[Method], given: str) -> type[Method]:
+    """`given`: the fields as JSON, the same for the same values."""
+    plain = json.loads(given)
+    values, fields = kind.model_validate(plain), dict[str, Any]()
+    for field in plain:
         info = copy.copy(kind.model_fields[field])
-        info.default = value
+        info.default = getattr(values, field)
         fields[field] = (info.annotation, info)
-    said = ",".join(f"{field}={_text(value)}" for field, value in given)
+    said = ",".join(f"{field}={_text(value)}" for field, value in plain.items())
     made = create_model(kind.__name__, __base__=kind, __module__=kind.__module__, __doc__=kind.__doc__, **fields)
     made.name = f"{kind.name}[{said}]"
     made.title = f"{kind.title or kind.name} ({said})"
@@ -73,9 +81,19 @@ def _variant(kind: type[Method], given: tuple[tuple[str, Any], ...]) -> type[Met
 
 
 def _text(value: Any) -> str:
-    """A value as YAML on one line, the same for the same value."""
-    if isinstance(value, tuple):
+    """A plain value as YAML on one line, the same for the same value; it reads back as that value."""
+    if isinstance(value, list):
         return f"[{','.join(map(_text, value))}]"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return brief if float(brief := f"{value:g}") == value else repr(value)
+    if isinstance(value, str):
+        return value if WORD.fullmatch(value) and _read(value) == value else json.dumps(value).translate(ESCAPED)
+    return json.dumps(value)
+
+
+def _read(text: str) -> Any:
+    """What YAML reads a text as; None where it cannot."""
+    try:
+        return plain_yaml(text)
+    except NotPlainYaml:
+        return None

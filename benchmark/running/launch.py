@@ -48,6 +48,14 @@ class Launch:
     which: Literal["all", "missing", "failed"] = "all"
     """Jobs that have no finished record: all of them, those never tried, or those that failed."""
 
+    def __post_init__(self) -> None:
+        """ConfigError where nobody would keep to the limits: a process cannot end itself and go on."""
+        if self.workers == 0 and self.limits != Limits():
+            raise ConfigError(
+                "--jobs 0: the jobs are done in this process, so --time-limit and --memory-limit could end none of "
+                "them. Give --jobs 1, or leave the limits out."
+            )
+
 
 def run_all(run: Run, bars: Bars, launch: Launch, order: Callable[[tuple[Seat, ...]], Order]) -> list[RunRecord]:
     """Records of all jobs, failed ones included; `order` is what to tell workers that have these seats."""

@@ -19,13 +19,14 @@ from benchmark.config import NetConfig
 from benchmark.errors import WeightsError
 from benchmark.results.hashes import CHANGED, MAX_HASHED, set_aside
 from benchmark.running.plan import Job
-from benchmark.stylegan2.weights import architecture_of, read_header, read_tensors, save_generator
+from benchmark.stylegan2.weights import architecture_of, read_tensors, save_generator
 from benchmark.system.folder import Folder
 from benchmark.system.progress import Advance
 from benchmark.system.signals import Stopped
 from benchmark.training import dist
 from benchmark.training.log import TrainingLog
-from benchmark.training.state import OtherDevice, State, restore_state, save_state
+from benchmark.training.state import OtherDevice, State, restore_state
+from benchmark.training.together import next_of, save_together, stored
 
 MISSING = "is missing"
 SAVE = 1
@@ -56,7 +57,7 @@ class Progress:
         told: Callable[[], int | None],
     ) -> None:
         self.cfg, self.key, self.log, self.advance, self.told = job.suite.train, job.train_key, log, advance, told
-        self.path, self.next = state_files(path, dist.rank())
+        self.path, _ = state_files(path, dist.rank())
         self.files, self.kept = again or snapshot_files(job, path), set[float]()
         self.end = max(again, default=math.inf)
         self.saved = time.monotonic()
@@ -69,8 +70,8 @@ class Progress:
         """
         found, why = dict[int, Path](), ""
         try:
-            found = self._stored()
-        except UnusableState as error:
+            found = stored(self.path)
+        except WeightsError as error:
             why = str(error)
         if common := dist.in_all(found):
             try:
@@ -79,19 +80,6 @@ class Progress:
                 why = str(error)
         if dist.largest(int(bool(why))):
             raise UnusableState(why or "Another rank's training state cannot be used.")
-
-    def _stored(self) -> dict[int, Path]:
-        """This rank's states by the images that they have seen."""
-        found = {}
-        for path in (self.path, self.next):
-            if path.is_symlink() or not path.is_file():
-                continue
-            try:
-                images = read_header(path).get("images")
-            except WeightsError as error:
-                raise UnusableState(str(error)) from error
-            found[images if isinstance(images, int) else 0] = path
-        return found
 
     def _resume(self, state: State, path: Path, images: int) -> None:
         passed = {kimg for kimg in self.files if kimg * 1000 <= images}
@@ -128,21 +116,12 @@ class Progress:
         due = dist.rank() == 0 and time.monotonic() - self.saved >= self.cfg.checkpoint_minutes * 60
         told = dist.largest(self.told() or (SAVE if due else 0))
         if told:
-            self._save(state)
+            save_together(self.path, state, self.key)
             self.saved = time.monotonic()
         if told > SAVE:
             raise Stopped(told)
         if state.images >= self.end * 1000:
             raise Repeated
-
-    def _save(self, state: State) -> None:
-        """Store the state. With several ranks it replaces the one before once all have stored theirs."""
-        if dist.world() == 1:
-            save_state(self.path, state, self.key)
-            return
-        save_state(self.next, state, self.key)
-        dist.largest(0)  # all are here
-        self.next.replace(self.path)
 
 
 def weights_path(out: Path, train_key: str, kimg: float | None = None) -> Path:
@@ -153,8 +132,8 @@ def weights_path(out: Path, train_key: str, kimg: float | None = None) -> Path:
 
 def state_files(path: Path, rank: int) -> tuple[Path, Path]:
     """Where a rank's state lies, and the next one until all ranks have theirs; `path` is that of the weights."""
-    name = f"{path.stem}{f'-rank{rank}' if rank else ''}.progress"
-    return path.with_name(name), path.with_name(f"{name}.next")
+    state = path.with_name(f"{path.stem}{f'-rank{rank}' if rank else ''}.progress")
+    return state, next_of(state)
 
 
 def remove_states(path: Path, ranks: int) -> None:

@@ -24,15 +24,15 @@ from benchmark.metrics.catalogue import find_metric
 from benchmark.metrics.networks.weight_files import Handed, for_methods, stood_in
 from benchmark.metrics.sampling import Drawn, Sampler
 from benchmark.results import Doctor, ResultStore
-from benchmark.running.derived import derived_settings, shape_of
 from benchmark.running.forecast import GIB, memory_gib
 from benchmark.running.plan import Job, check, plan
 from benchmark.running.shortages import require_choice, size_notes
-from benchmark.sources import SourceCard, find_source, list_sources, load_source
+from benchmark.sources import Source, SourceCard, find_source, list_sources, load_source
 from benchmark.sources.inverted import Inverted
 from benchmark.sources.noise import noise_distances, noise_shares
 from benchmark.stylegan2 import Nets
-from benchmark.suites import load_suite, members
+from benchmark.stylegan2.weights import architecture_of
+from benchmark.suites import derived_settings, load_suite, members
 from benchmark.system.claims import claimed
 from benchmark.system.hardware import pick_device, pick_precision, prepare_torch
 from benchmark.system.progress import Bars, Stages
@@ -64,7 +64,8 @@ class Request:
         suite, methods = load_suite(self.suite_name, self.settings, self.overrides, self.plugins)
         if suite.derived:
             given = {name: value for name, value in self.overrides.items() if value is not None}
-            overrides = {**derived_settings(suite, self.cache), **given}
+            shape = shape_of(find_source(suite.source, self.cache))
+            overrides = {**derived_settings(suite, shape, self.cache), **given}
             suite, methods = load_suite(self.suite_name, self.settings, overrides, self.plugins)
         return with_stand_ins(suite, self.stand_ins), methods
 
@@ -204,6 +205,11 @@ def tuned_to_another(request: Request, suite: Suite, have: NetConfig) -> str | N
         f"{have.resolution} px and {have.channels(4)} channels: its length, weights of losses and regularisation are "
         "not meant for that. --suite own derives them from your source and images."
     )
+
+
+def shape_of(source: Source) -> NetConfig:
+    """The architecture of a source, from its card or its file's header."""
+    return source.card.networks or architecture_of(source.path)
 
 
 def folder_name(asked: str, suites: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import gc
 import os
 import signal
 import sys
@@ -110,22 +111,37 @@ def attempt(job: Job, run: Run) -> tuple[str, ...]:
     from benchmark.running.job import run_job
 
     try:
-        try:
-            run_job(job, run)
-        except torch.OutOfMemoryError:
+        if not fits(job, run):
             smaller = replace(job, parts=2 * job.parts)
             parts = smaller.training.accumulate
             run.bars.say(
                 f"{job.label}: out of memory: once more; what is still to be trained, with train.accumulate={parts}"
             )
-            traceback.print_exc()
             run.samplers.clear()
+            gc.collect()
             torch.cuda.empty_cache()
             run_job(smaller, run)
     except Exception as error:  # whatever a method does must not take down the others
         traceback.print_exc()
         return failure(error)
     return ("done",)
+
+
+def fits(job: Job, run: Run) -> bool:
+    """Do the job; False where the device was too small.
+
+    The error holds the frames of the attempt, with its networks and graph: it must be gone before the next begins.
+    """
+    import torch
+
+    from benchmark.running.job import run_job
+
+    try:
+        run_job(job, run)
+    except torch.OutOfMemoryError:
+        traceback.print_exc()
+        return False
+    return True
 
 
 def failure(error: Exception) -> tuple[str, str, str]:

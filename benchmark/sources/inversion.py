@@ -25,8 +25,11 @@ CANDIDATES, COARSE_PX = 200, 8
 """Latents drawn to begin from the best, and the size at which they are compared with the picture."""
 RAMP_UP, RAMP_DOWN = 0.05, 0.25
 """Shares of the steps in which the learning rate rises and falls, as in StyleGAN2's projector."""
-PIXELS_AT_ONCE = 16 * 64**2
-"""Of pictures that are optimised together; each by itself gives the same up to rounding."""
+PIXELS_AT_ONCE, CANDIDATE_PIXELS_AT_ONCE = 16 * 64**2, 20 * 64**2
+"""Of pictures that are optimised together, and of candidates that are drawn together, of which no gradients are kept;
+each by itself gives the same up to rounding."""
+CANDIDATES_WORTH = CANDIDATES / 3
+"""Steps for one picture that take as long as drawing all candidates: a step draws, and goes back at twice the cost."""
 
 
 @dataclass(frozen=True)
@@ -116,9 +119,13 @@ def invert(
     begun = time.perf_counter()
     many = max(1, PIXELS_AT_ONCE // px**2)
     targets = torch.from_numpy(np.array(pictures)).to(g.mapping.w_avg.device).split(many)
+    worth = len(pictures) / (CANDIDATES_WORTH + search.steps * len(pictures))  # of a step for one picture, in pictures
     with float32_products():
-        starts = torch.cat(list(nearest(g, targets))).split(many)
-        found = [_descend(g, *pair, perceptual, search, tick) for pair in zip(targets, starts, strict=True)]
+        starts = torch.cat(list(nearest(g, targets, lambda share: tick(share * CANDIDATES_WORTH * worth)))).split(many)
+        found = [
+            _descend(g, *pair, perceptual, search, lambda steps: tick(steps * worth))
+            for pair in zip(targets, starts, strict=True)
+        ]
     codes, images, distances = zip(*found, strict=True)
     drawn = np.concatenate([to_uint8(image) for image in images])
     error = np.square(drawn.astype(np.float64) - pictures).mean(axis=(1, 2, 3))
@@ -132,11 +139,19 @@ def invert(
 
 
 @torch.no_grad()
-def nearest(g: Generator, targets: Sequence[Tensor]) -> Iterator[Tensor]:
-    """For each batch of pictures the drawn latents whose images are nearest at COARSE_PX, float32 [N, z_dim]."""
+def nearest(
+    g: Generator, targets: Sequence[Tensor], tick: Callable[[float], None] = lambda share: None
+) -> Iterator[Tensor]:
+    """For each batch of pictures the drawn latents whose images are nearest at COARSE_PX, float32 [N, z_dim].
+
+    `tick(share)` is called after each share of the candidates was drawn.
+    """
     z = torch.randn(CANDIDATES, g.cfg.z_dim, generator=generator("inversion")).to(g.mapping.w_avg.device)
-    anchor = g.synthesis.anchor_noise()
-    seen = torch.cat([coarse(grey(g(part, noise=anchor))) for part in z.split(20)])
+    anchor, drawn = g.synthesis.anchor_noise(), []
+    for part in z.split(min(20, max(1, CANDIDATE_PIXELS_AT_ONCE // g.cfg.resolution**2))):
+        drawn.append(coarse(grey(g(part, noise=anchor))))
+        tick(len(part) / CANDIDATES)
+    seen = torch.cat(drawn)
     for target in targets:
         gaps = (coarse(target.float())[:, None] - seen[None]).square().mean((2, 3, 4))
         yield z[gaps.argmin(1)]
@@ -150,7 +165,7 @@ def _descend(
     search: Search,
     tick: Callable[[float], None],
 ) -> tuple[Code, Tensor, Tensor]:
-    """Code, image and distance of one batch."""
+    """Code, image and distance of one batch; `tick(k)` after each step, for k pictures."""
     point, maps = Point(g, z, search.space), noise_maps(g, len(z), search.grain)
     features, levels = perceptual.features(target), pyramid(target.float())
     free = [point.moved, *(m for m in maps.values() if m.requires_grad)]
@@ -166,7 +181,7 @@ def _descend(
             tensor.grad = slope
         optimiser.step()
         normalise(free[1:])
-        tick(len(target) / search.steps)
+        tick(len(target))
     with torch.no_grad():
         code = point.code()
         image = code.draw(g, maps)

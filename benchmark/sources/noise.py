@@ -10,6 +10,7 @@ from torch import Tensor
 
 from benchmark.metrics.networks.perceptual import load_perceptual_network
 from benchmark.metrics.networks.weight_files import NETWORK_FILES, WEIGHT_FILES, locate
+from benchmark.metrics.sampling import to_uint8
 from benchmark.sources.check import labels
 from benchmark.stylegan2 import Generator
 from benchmark.stylegan2.ops import SQRT2
@@ -67,7 +68,7 @@ def noise_distances(g: Generator, cache: Path, n: int = 32) -> tuple[float, floa
     for start in range(0, n, 8):
         part, classes = z[start : start + 8], None if c is None else c[start : start + 8]
         noises = [g.synthesis.random_noise(len(part), rng) for _ in range(2)]
-        one, other = (net.features(_uint8(g(part, classes, noise)).cpu()) for noise in noises)
+        one, other = (net.features(torch.from_numpy(to_uint8(g(part, classes, noise)))) for noise in noises)
         turned = [x.roll(1, 0) for x in one]
         for at, compared in enumerate((other, turned)):
             both[at] = np.append(both[at], net.distance(one, compared).numpy())
@@ -83,7 +84,3 @@ def noise_facts(g: Generator, cache: Path) -> dict[str, str]:
     if max(shares.values()) < LEAST_SHARE:
         facts["caution"] = "it hardly listens to its noise: a control that acts on noise has nothing to act on"
     return facts
-
-
-def _uint8(images: Tensor) -> Tensor:
-    return (images * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)

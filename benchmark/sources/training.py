@@ -12,14 +12,15 @@ from torch import nn
 
 from benchmark.api import Field, Method
 from benchmark.domains import load_domain
-from benchmark.errors import ConfigError
+from benchmark.errors import ConfigError, WeightsError
 from benchmark.sources.source import NoiseStart, Recipe, find_source, list_sources, load_source
 from benchmark.stylegan2 import Generator, Nets, save
 from benchmark.system.files import write_atomic
 from benchmark.system.hardware import prepare_torch
 from benchmark.training import dist
 from benchmark.training.kernels import held
-from benchmark.training.state import State, restore_state, save_state
+from benchmark.training.state import State, restore_state
+from benchmark.training.together import save_together, stored
 from benchmark.training.train import train
 
 
@@ -59,8 +60,13 @@ def _train_phase(name: str, recipe: Recipe, out: Path, cache: Path, device: str,
     out.mkdir(parents=True, exist_ok=True)
 
     def restore(state: State) -> None:
-        if restore_state(state_path, state, key):
+        """Resume from the last state that all processes have stored."""
+        found = stored(state_path)
+        common = dist.in_all(found)
+        if common and restore_state(found[max(common)], state, key):
             say(f"resuming at {state.images / 1000:g} kimg")
+        elif dist.largest(len(found)):
+            raise WeightsError(f"{out}: the processes have no stored state of one step in common: remove them all.")
 
     def on_tick(state: State) -> None:
         if dist.rank() == 0:
@@ -71,7 +77,7 @@ def _train_phase(name: str, recipe: Recipe, out: Path, cache: Path, device: str,
             every = round(recipe.snapshot_kimg * 1000)
             if state.images // every > last // every:
                 save(out / f"snapshot-{state.images // 1000:05d}.safetensors", nets, {"kimg": state.images / 1000})
-        save_state(state_path, state, key)
+        save_together(state_path, state, key)
 
     method = SourceTraining(held_to_px=recipe.noise.held_to_px if recipe.noise else 0)
     with held(recipe.train, nets):

@@ -2,44 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import re
-import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import Any
 
 from benchmark.api import Method
 from benchmark.config import Collection, Suite
 from benchmark.errors import ConfigError, UnknownName
 from benchmark.metrics.catalogue import OF_PICTURES
 from benchmark.registry import find_method
-from benchmark.registry.composition import described, part_kinds
-from benchmark.registry.variants import base_name, given_fields
+from benchmark.suites.fields import chosen_fields, configured, require_different, trained_lengths
+from benchmark.suites.validated import SHORTEN, names_of, validated
 from benchmark.system.packages import offers
 from benchmark.system.text.plain_yaml import NotPlainYaml, plain_yaml, short
 
-T = TypeVar("T", bound=BaseModel)
 SHELF = Path(__file__).parent
 GROUP = "benchmark.suites"
 """Entry points of packages with suites of their own: name -> the path of a YAML file, or a function that gives it."""
 MAX_BYTES = 1 << 18
 SECTIONS = ("train", "eval", "split")
-SHORTEN = reprlib.Repr()
-SHORTEN.maxlevel = 2
-
 LEAST_SAMPLES, LEAST_PAIRS, LEAST_STEPS = 32, 8, 2
 """Of a rehearsal."""
-
-SAID = {
-    "missing": "is missing",
-    "tuple_type": "expected a list such as [a, b]",
-    "model_type": "expected a mapping such as {kimg: 4}",
-    "invalid_key": "names of settings are words",
-}
-"""pydantic's words where ours are plainer, by type of error."""
 
 
 def suite_names() -> list[str]:
@@ -76,18 +60,18 @@ def members(
 ) -> list[tuple[str, Sequence[str], Mapping[str, Any]]]:
     """The first three arguments of `load_suite` for each member of a collection, or for the suite itself.
 
+    A collection's settings change its members, `overrides` change that, and `settings` both.
     Raises UnknownName, ConfigError.
     """
     whole = find_collection(name)
     if whole is None:
         return [(name, settings, overrides)]
+    given = {what for what, value in overrides.items() if value is not None}
     for what in ("source", "domains"):
-        if overrides.get(what) is not None:
+        if what in given:
             raise ConfigError(f"--{what}: the suites of {name} have their own; choose one: {', '.join(whole.members)}.")
-    return [
-        (member, (*whole.settings, *settings), {**overrides, "name": f"{member}{whole.suffix}"})
-        for member in whole.members
-    ]
+    own = [text for text in whole.settings if re.split("[.=]", text)[0].strip() not in given]
+    return [(member, (*own, *settings), {**overrides, "name": f"{member}{whole.suffix}"}) for member in whole.members]
 
 
 def find_collection(name: str) -> Collection | None:
@@ -117,46 +101,15 @@ def load_suite(
         _apply(text, raw, fields)
     suite = validated(Suite, raw, f"suite {short(name)}")
     kinds = [find_method(method, plugins) for method in suite.methods]
-    suite = suite.model_copy(update={"methods": tuple(kind.name for kind in kinds)})  # "b+a" is "a+b"
+    names, budgets = tuple(kind.name for kind in kinds), trained_lengths(suite.budgets, plugins)
+    suite = suite.model_copy(update={"methods": names, "budgets": budgets})  # "b+a" is "a+b"
     _check_lists(suite)
     suite = with_pictures(suite) if suite.eval.translate else suite
     suite = rehearsal(suite) if suite.is_rehearsal else suite
-    parts = {name for kind in kinds for name in part_kinds(kind)}
-    plain = {base_name(part) for part in parts}
-    for method in suite.budgets:
-        find_method(method, plugins)
-    for method in (*fields, *suite.fields):
-        kind = find_method(method, plugins)  # a misspelt name gets its hint
-        if method in plain:
-            continue
-        if len(part_kinds(kind)) > 1:
-            raise ConfigError(
-                f"setting {method}.*: fields belong to a part. Set those of {' or '.join(part_kinds(kind))}."
-            )
-        if method in fields:
-            raise ConfigError(
-                f"--set {method}.*: {method} is not among the methods of this run ({', '.join(suite.methods)}); "
-                "add it with --methods or leave the setting out."
-            )
-    chosen = {part: _fields(part, suite.fields) | _fields(part, fields) for part in parts}
-    chosen_methods = [_configured(kind, chosen).fitted(suite.resolution) for kind in kinds]
-    _check_different(chosen_methods)
+    chosen = chosen_fields(suite, fields, kinds, plugins)
+    chosen_methods = [configured(kind, chosen).fitted(suite.resolution) for kind in kinds]
+    require_different(chosen_methods)
     return suite, chosen_methods
-
-
-def _fields(part: str, given: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    """What is given for a method; a variant keeps what its name says."""
-    own = given_fields(part)
-    return {name: value for name, value in given.get(base_name(part), {}).items() if name not in own}
-
-
-def _check_different(methods: Sequence[Method]) -> None:
-    """Refuse two rows that would show the same method."""
-    seen: dict[str, str] = {}
-    for method in methods:
-        same = seen.setdefault(json.dumps(described(method), sort_keys=True), method.name)
-        if same != method.name:
-            raise ConfigError(f"{same} and {method.name} are the same method with the same fields. Leave one out.")
 
 
 def rehearsal(suite: Suite) -> Suite:
@@ -189,12 +142,6 @@ def with_pictures(suite: Suite) -> Suite:
     """The suite with the metrics of translated pictures added to its own."""
     names = dict.fromkeys((*suite.eval.metrics, *OF_PICTURES))
     return suite.model_copy(update={"eval": suite.eval.model_copy(update={"metrics": tuple(names)})})
-
-
-def _configured(kind: type[Method], chosen: Mapping[str, dict[str, Any]]) -> Method:
-    """A method with its chosen fields; a composition from its parts' ones."""
-    parts = {name: validated(part, chosen[name], f"settings of {name}") for name, part in part_kinds(kind).items()}
-    return parts[kind.name] if kind.name in parts else kind.model_validate(parts)
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -241,10 +188,10 @@ def _apply(text: str, raw: dict[str, Any], fields: dict[str, dict[str, Any]]) ->
     if not equals or not all(path) or len(path) > 2:
         raise ConfigError(f"--set {short(text)}: expected NAME=VALUE such as train.kimg=8 or METHOD.FIELD=0.1.")
     parsed = _yaml(value, f"--set {short(text)}")
-    if len(path) == 1 and path[0] in _settings_of(Suite):
+    if len(path) == 1 and path[0] in names_of(Suite):
         raw[path[0]] = parsed
     elif len(path) == 1:
-        known = [*_settings_of(Suite), *(f"{section}.*" for section in SECTIONS), "METHOD.FIELD"]
+        known = [*names_of(Suite), *(f"{section}.*" for section in SECTIONS), "METHOD.FIELD"]
         raise UnknownName("setting", short(path[0]), known)
     elif path[0] in SECTIONS:
         section = raw.get(path[0])
@@ -268,31 +215,3 @@ def _check_lists(suite: Suite) -> None:
         if not items or twice:
             found = f"{twice[0]!r} is named twice" if twice else "the list is empty"
             raise ConfigError(f"suite {suite.name}, {what}: {found}. Name at least one, and each once.")
-
-
-def validated(kind: type[T], raw: Mapping[str, Any], what: str) -> T:
-    """`raw` as a `kind`, or a ConfigError of one line: field, found value, what is allowed."""
-    try:
-        return kind.model_validate(raw)
-    except ValidationError as error:
-        problems = [_problem(kind, e["type"], e["loc"], e["input"], e["msg"]) for e in error.errors()[:4]]
-        raise ConfigError(f"{what}: {'; '.join(problems)}.".replace("?.", "?")) from None
-
-
-def _problem(kind: type[Any], error: str, place: tuple[int | str, ...], found: object, message: str) -> str:
-    """One complaint of pydantic in plain words."""
-    where = ".".join(short(str(part)) for part in place)
-    if error == "extra_forbidden":
-        return str(UnknownName("setting", where, _settings_of(kind, place[:-1]))).rstrip(".")
-    if error == "missing":
-        return f"{where} {SAID[error]}"
-    message = message.removeprefix("Value error, ")
-    return f"{where} = {short(SHORTEN.repr(found))}: {SAID.get(error) or message[:1].lower() + message[1:]}"
-
-
-def _settings_of(kind: type[Any], section: Sequence[int | str] = ()) -> list[str]:
-    """Names under which the fields of a (nested) object are set."""
-    for name in section:
-        kind = kind.model_fields[name].annotation
-    prefix = "".join(f"{name}." for name in section)
-    return [prefix + (field.alias or name) for name, field in kind.model_fields.items()]

@@ -76,6 +76,24 @@ def average_(tensors: Sequence[Tensor]) -> None:
         t.copy_(part.view_as(t))
 
 
+def share_(tensors: Iterable[Tensor]) -> None:
+    """Replace each tensor by that of rank 0; in place."""
+    for t in tensors if world() > 1 else ():
+        own = t.detach().flatten().clone()
+        with _together():
+            td.broadcast(own.view(torch.uint8), 0)  # whatever its type
+        t.detach().copy_(own.view(t.shape))
+
+
+def anywhere(flags: Tensor) -> list[bool]:
+    """Of each flag, bool [N] on the CPU, whether any process has set it."""
+    shared = flags.int()
+    if world() > 1 and len(flags):
+        with _together():
+            td.all_reduce(shared, td.ReduceOp.MAX)
+    return [bool(each) for each in shared.tolist()]
+
+
 def largest(value: int) -> int:
     """The largest of what the processes hold."""
     if world() == 1:
@@ -126,10 +144,8 @@ def average_gradients(parameters: Iterable[Tensor]) -> None:
     parameters = list(parameters)
     if world() == 1 or not parameters:
         return
-    reached = torch.tensor([float(p.grad is not None) for p in parameters])
-    with _together():
-        td.all_reduce(reached, td.ReduceOp.MAX)
-    for p, somewhere in zip(parameters, reached.tolist(), strict=True):
+    reached = anywhere(torch.tensor([p.grad is not None for p in parameters]))
+    for p, somewhere in zip(parameters, reached, strict=True):
         if somewhere and p.grad is None:
             p.grad = torch.zeros_like(p)
     average_([p.grad for p in parameters if p.grad is not None])

@@ -12,19 +12,25 @@ from benchmark.api.extra import Extra, checked
 from benchmark.api.optimiser import Adam
 from benchmark.config import TrainConfig
 from benchmark.stylegan2 import Nets
-from benchmark.training import losses
+from benchmark.training import dist, losses
+from benchmark.training.kernels import kernels
+from benchmark.training.together import tensors_of
 
 
 def prepared(nets: Nets, reals: Tensor, method: Method, cfg: TrainConfig, rng: torch.Generator) -> Extra:
     """What the method remembers and trains besides the networks, as it leaves them before the first step.
 
     g begins with the average's anchor noise and centre of W: the average copies them back after each step, and those
-    of the source, which losses are about, would be lost.
+    of the source, which losses are about, would be lost. All processes begin with what rank 0 has made: on a GPU the
+    last digits of what each computes for itself may differ.
     """
     torch._foreach_copy_(list(nets.g.buffers()), list(nets.g_ema.buffers()))
-    if steps := method.warm_up():
-        warm_up_head(nets, reals, steps, cfg, rng)
-    return checked(method.prepare(nets, reals, rng), method.name, nets.g.mapping.w_avg.device)
+    with kernels(cfg):
+        if steps := method.warm_up():
+            warm_up_head(nets, reals, steps, cfg, rng)
+        extra = checked(method.prepare(nets, reals, rng), method.name, nets.g.mapping.w_avg.device)
+    dist.share_(tensors_of(nets.g, nets.g_ema, nets.d, extra))
+    return extra
 
 
 def warm_up_head(nets: Nets, reals: Tensor, steps: int, cfg: TrainConfig, rng: torch.Generator) -> None:

@@ -22,6 +22,8 @@ from benchmark.stylegan2.weights import not_finite, read_tensors, write_tensors
 from benchmark.system.random_streams import Streams
 from benchmark.training import dist
 
+OF_D = "d/"
+"""Before the name of a method's loss of D, where it has one of G by that name, too."""
 CUDA_STATE = 16
 """Bytes of the state of a random generator of CUDA; that of a CPU has thousands."""
 
@@ -94,7 +96,9 @@ class Log:
 
     def close(self) -> None:
         """Turn the interval into a Tick; a loss or weight that is not finite ends the training."""
-        means = dist.means({name: torch.stack(values).float() for name, values in self.state.interval.terms.items()})
+        terms = dist.means({name: torch.stack(values).float() for name, values in self.state.interval.terms.items()})
+        plain = {name: name.removeprefix(OF_D) for name in terms}
+        means = {name if plain[name] in terms else plain[name]: value for name, value in terms.items()}
         bad = [f"{name} = {value}" for name, value in means.items() if not np.isfinite(value)]
         nets, extra = self.state.nets, self.state.extra
         parts = {"generator": nets.g, "generator's average": nets.g_ema, "discriminator": nets.d, "method's own": extra}

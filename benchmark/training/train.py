@@ -29,7 +29,11 @@ from benchmark.training.batches import images_per_round, real_batches, resident
 from benchmark.training.images import among_reals, augmented, generate, latents
 from benchmark.training.kernels import Arithmetic
 from benchmark.training.start import adam, prepared
-from benchmark.training.state import Log, State
+from benchmark.training.state import OF_D, Log, State
+from benchmark.training.together import after_step
+
+OWN_LOSSES = ("g_adversarial", "path_length", "d_adversarial", "r1")
+"""Names of the loop's own losses in the log."""
 
 
 def train(
@@ -96,7 +100,7 @@ def train(
                     logits = method.judge(turn, seen, labels)
                     terms["g_adversarial"] = losses.generator_adversarial(logits)
                 step = GeneratorStep(nets, source, z, labels, fakes, rng, state.images, extra, state.step, seen)
-                terms |= extra_terms(method, method.generator_loss(step), terms)
+                terms |= extra_terms(method, method.generator_loss(step))
                 log.add(terms)
                 (total(terms) / cfg.accumulate).backward()
 
@@ -123,7 +127,7 @@ def train(
                 fake, real = method.judge(turn, fakes, labels), method.judge(turn, x, labels)
                 terms = {"d_adversarial": losses.discriminator_adversarial(real, fake)}
                 step_d = DiscriminatorStep(nets, source, x, fakes, real, fake, rng, state.images, z, extra, state.step)
-                terms |= extra_terms(method, method.discriminator_loss(step_d), terms)
+                terms |= extra_terms(method, method.discriminator_loss(step_d), OF_D)
                 signs = signs + real.detach().sign().mean(dim=1).sum()
                 log.add(terms)
                 (total(terms) / cfg.accumulate).backward()
@@ -138,7 +142,7 @@ def train(
 
         state.images += cfg.batch
         state.step += 1
-        method.after_step(Turn(nets, extra, rng, state.step, state.images))
+        after_step(method, Turn(nets, extra, rng, state.step, state.images), cfg)
         update_average(nets, averaged, cfg, state.images)
         if cfg.augment in ("ada", "apa"):
             dist.average_([signs])
@@ -218,15 +222,15 @@ def phase(optimiser: Adam, parameters: list[nn.Parameter]) -> Iterator[None]:
     optimiser.zero_grad()
 
 
-def extra_terms(method: Method, extra: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A method's named losses, or a MethodError where one is no scalar or takes the name of the loop's own."""
+def extra_terms(method: Method, extra: dict[str, Tensor], mark: str = "") -> dict[str, Tensor]:
+    """A method's losses, `mark` before each name; MethodError where one is no scalar or has a name of the loop's."""
     for name, value in extra.items():
-        if name in own or not isinstance(value, Tensor) or value.numel() != 1:
+        if name in OWN_LOSSES or not isinstance(value, Tensor) or value.numel() != 1:
             raise MethodError(
                 f"{method.name} returned the loss {name!r} as {getattr(value, 'shape', type(value).__name__)}; "
-                f"a loss is a scalar tensor under a name other than {', '.join(own)}."
+                f"a loss is a scalar tensor under a name other than {', '.join(OWN_LOSSES)}."
             )
-    return {name: value.reshape([]) for name, value in extra.items()}
+    return {f"{mark}{name}": value.reshape([]) for name, value in extra.items()}
 
 
 def total(terms: dict[str, Tensor]) -> Tensor:

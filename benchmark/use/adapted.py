@@ -16,6 +16,8 @@ from benchmark.api import Control, Method
 from benchmark.config import NetConfig
 from benchmark.errors import ConfigError, DataError, UnknownName, WeightsError
 from benchmark.registry import find_method
+from benchmark.registry.composition import Composition
+from benchmark.registry.variants import base_name
 from benchmark.results import ResultStore, RunRecord
 from benchmark.running.make_record import ZeroStep
 from benchmark.running.resume import weights_path
@@ -208,12 +210,12 @@ def method_of(record: RunRecord, plugins: Sequence[str] = ()) -> Method:
     """The method with the fields that the record says. Raises UnknownName, MethodError, ConfigError."""
     kind = find_method(record.method, plugins)
     fields: dict[str, Any] = dict(record.fields)
-    if "+" in record.method:
+    if issubclass(kind, Composition):
         parts: dict[str, dict[str, Any]] = {}
         for name, value in fields.items():
             part, _, field = name.partition(".")
             parts.setdefault(part, {})[field] = value
-        fields = {name: parts.get(name.partition("[")[0], {}) for name in kind.model_fields}
+        fields = {name: parts.get(base_name(name), {}) for name in kind.model_fields}
     try:
         return kind.model_validate(fields)
     except ValidationError as error:

@@ -17,7 +17,7 @@ from benchmark.use.pictures import tiled
 
 
 def control_walk(
-    net: Adapted, seeds: Sequence[int], frames: int, psi: float, label: int | None = None
+    net: Adapted, seeds: Sequence[int], frames: int, psi: float, noise: str = "method", label: int | None = None
 ) -> Iterator[np.ndarray]:
     """uint8 [3, H, W] frames of one sheet of all seeds, while the control goes from its smallest value to its largest
     and back. Raises ConfigError for a method without a control that is a number.
@@ -28,7 +28,7 @@ def control_walk(
     low, high = min(grid), max(grid)
     for i in range(frames):
         share = (1 - math.cos(2 * math.pi * i / frames)) / 2
-        yield tiled([*to_uint8(net.images(seeds, low + (high - low) * share, psi, label=label))])
+        yield tiled([*to_uint8(net.images(seeds, low + (high - low) * share, psi, noise, label))])
 
 
 @torch.inference_mode()

@@ -114,6 +114,10 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "devices and a device": (("--devices", "cpu", "--device", "cpu"), "so does --device cpu: give one of them"),
     "ranks that share no batch": (("--gpus-per-job", "3", "--jobs", "1"), "train.batch=8 in 3 parts"),
     "ranks without a process": (("--ranks-per-job", "2", "--jobs", "0"), "train.ranks=2: .* --jobs 0 allows none"),
+    "devices of a task": (("--devices", "auto", "--engine", "slurm"), "--devices auto names devices of this machine"),
+    "a GPU of a task": (("--device", "cuda:1", "--engine", "ray"), "--device cuda:1 names .* --engine ray the jobs"),
+    "tasks to stop": (("--fail-fast", "--engine", "slurm"), "--fail-fast has no effect with --engine slurm"),
+    "limits for this process": (("--jobs", "0", "--time-limit", "5"), "--jobs 0: .* Give --jobs 1, or leave the lim"),
     "device that is not there": (("--device", "cuda:99"), r"--device cuda:99: PyTorch [\w.+]+ finds \d+ CUDA devices"),
 }  # fmt: skip
 

@@ -25,7 +25,7 @@ from benchmark.errors import DataError
 from benchmark.fetch import limits
 from benchmark.fetch.download import ForNow, Line, Patience, download
 from benchmark.fetch.http import PrivateAddress, content_length, content_range, require_public
-from benchmark.fetch.limits import Absent, TooMuch
+from benchmark.fetch.limits import Absent, Gone, TooMuch
 
 LONG = Patience(connect=120, stall=120, tries=3, first_wait=0.01, longest_wait=0.05)
 """Nobody here takes so long, but for those who stall."""
@@ -240,8 +240,10 @@ def test_an_encoding_that_was_not_asked_for_is_refused(encoding: str, site: Site
 
 REFUSED: dict[str, tuple[Answer, type[DataError], str, int]] = {
     "forbidden": (status(403), Absent, "HTTP 403 Forbidden", 1),
-    "not there": (status(404), Absent, "HTTP 404 Not Found", 1),
-    "gone": (status(410), Absent, "HTTP 410 Gone", 1),
+    "for members": (status(401), Absent, "HTTP 401 Unauthorized", 1),
+    "not there": (status(404), Gone, "HTTP 404 Not Found", 1),
+    "gone": (status(410), Gone, "HTTP 410 Gone", 1),
+    "forbidden by law": (status(451), Gone, "HTTP 451", 1),
     "another refusal": (status(418), DataError, "HTTP 418", 1),
     "broken for ever": (status(500), ForNow, "HTTP 500", 3),
     "busy for ever": (status(429, Retry_After="0"), ForNow, "HTTP 429", 3),
@@ -295,8 +297,11 @@ def test_mirrors_stand_in_for_each_other(site: Site, tmp_path: Path) -> None:
     (tmp_path / "set.zip").unlink()
     with pytest.raises(ForNow, match=r"dead.zip: HTTP 404.*busy.zip: HTTP 503"):  # one may work later
         get(tmp_path, dead, mirrors=(site.says("/busy.zip", status(503)),))
-    with pytest.raises(Absent, match=r"dead.zip: HTTP 404 Not Found$"):
+    with pytest.raises(Gone, match=r"dead.zip: HTTP 404 Not Found$"):
         get(tmp_path, dead, mirrors=(dead,))
+    with pytest.raises(Absent, match=r"dead.zip: HTTP 404.*no.zip: HTTP 403") as caught:
+        get(tmp_path, dead, mirrors=(site.says("/no.zip", status(403)),))
+    assert type(caught.value) is Absent
 
 
 def test_a_part_from_one_address_is_not_continued_from_another(site: Site, tmp_path: Path) -> None:

@@ -106,6 +106,18 @@ def test_videos_loop_and_have_the_frames_that_were_asked_for(
         (("--method", "finetune", "--video", "a.webp"), "no control that moves smoothly"),
         (("--method", "fixnoise", "--video", "a.avi"), "a name that ends in"),
         (("--method", "fixnoise", "--video", "a.gif", "--fps", "60"), "50 frames per second at most"),
+        (("--method", "fixnoise", "--video", "a.gif", "--control", "1"), "--control would change nothing in a video"),
+        (("--method", "fixnoise", "--video", "a.gif", "--walk", "latents", "--control", "0,1"), "give one"),
+        (("--method", "fixnoise", "--video", "a.gif", "--out", "b", "--reals"), "--out and --reals would change"),
+        (
+            ("--method", "fixnoise", "--video", "a.gif", "--evaluated"),
+            "--evaluated would change nothing beside --video",
+        ),
+        (("--method", "fixnoise", "--walk", "latents", "--fps", "9"), "--walk and --fps would change nothing without"),
+        (("--method", "fixnoise", "--evaluated", "--psi", "0.7"), "--psi would change nothing beside --evaluated"),
+        (("--method", "fixnoise", "--evaluated", "--noise", "none"), "--noise would change nothing beside --evaluated"),
+        (("--method", "fixnoise", "--evaluated", "--label", "1"), "--label would change nothing beside --evaluated"),
+        (("--method", "fixnoise", "--evaluated", "--seeds", "4-7"), "say how many with --n"),
     ],
 )
 def test_bad_input_is_one_line_that_names_what_there_is(
@@ -114,6 +126,31 @@ def test_bad_input_is_one_line_that_names_what_there_is(
     done = command("generate", str(finished.out), *arguments)
     assert done.code == 2 and said in done.err and len(done.err.strip().splitlines()) == 1, done.err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["--reals", "--method=fixnoise", "--domain=toy-rings", "--training-seed=0"])
+def test_what_belongs_to_a_run_is_refused_beside_a_source(command: Command, tmp_path: Path, option: str) -> None:
+    done = command("generate", "--source", "smoke-32", "--seeds", "0", option)
+    assert done.code == 2 and f"{option.partition('=')[0]} would change nothing beside --source" in done.err, done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_video_of_the_control_draws_with_the_noise_that_is_asked_for(
+    finished: Finished, command: Command, tmp_path: Path
+) -> None:
+    """Without noise there is nothing that this control could move."""
+    video = ("--method", "fixnoise", "--seconds", "0.5", "--fps", "8", "--seeds", "0,1")
+    still = {}
+    for noise in ("method", "none"):
+        done = command("generate", str(finished.out), *video, "--noise", noise, "--video", f"{noise}.webp")
+        assert done.code == 0, done.err
+        with Image.open(tmp_path / f"{noise}.webp") as image:
+            frames = []
+            for i in range(image.n_frames):
+                image.seek(i)
+                frames.append(np.asarray(image.convert("RGB")))
+        still[noise] = all(np.array_equal(frame, frames[0]) for frame in frames)
+    assert still == {"method": False, "none": True}
 
 
 def test_damaged_weights_draw_nothing(finished: Finished, command: Command, tmp_path: Path) -> None:

@@ -85,11 +85,13 @@ def test_from_a_pickle_to_an_adapted_network_elsewhere(call: Command, own_cache:
         assert record.source_origin_sha256 == digest
         assert "Source GAN: network-snapshot.pkl, a StyleGAN2 of 32 px (NVIDIA pickle)." in record.notes
 
-    good(call("sources", "export", "tiny", "--to", "nvidia"))
+    assert "as trained" not in good(call("sources", "export", "tiny", "--to", "nvidia"))
     (adapted,) = (tmp_path / "res" / "checkpoints").glob("*.safetensors")
     assert "weights " in good(call("sources", "verify", str(adapted)))
     notes = good(call("sources", "export", str(adapted), "--to", "rosinality", "--out", "adapted.pt"))
     assert "does not clamp" in notes and "groups of 4 (here: 8)" in notes and "written: adapted.pt" in notes
+    assert "note: these are the weights as trained; where a method joins them with the source's" in notes
+    assert "the network of its row is written by: python -m benchmark export RUN --method NAME" in notes
     for name, made_of, expected in (
         ("same", "tiny-nvidia.safetensors", nets.g_ema),
         ("adapted", "adapted.pt", load(adapted).g_ema),

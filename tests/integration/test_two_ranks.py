@@ -15,11 +15,13 @@ import torch.multiprocessing as mp
 from torch import Tensor, nn
 
 from benchmark.api import DiscriminatorStep, Extra, GeneratorStep, Method, Turn, build, reparametrise
-from benchmark.config import NetConfig, TrainConfig
+from benchmark.config import DomainConfig, NetConfig, TrainConfig
 from benchmark.errors import ConfigError, WeightsError
 from benchmark.running.forecast import Unseen
 from benchmark.running.plan import make_job
 from benchmark.running.resume import Progress, UnusableState, state_files
+from benchmark.sources import training
+from benchmark.sources.source import Recipe
 from benchmark.stylegan2 import Nets
 from benchmark.stylegan2.weights import read_tensors, write_tensors
 from benchmark.suites import load_suite
@@ -75,6 +77,26 @@ class Sometimes(Method):
         return {"own": step.extra.g(step.images.mean(dim=(2, 3))).square().mean()}
 
 
+class DrawsForItself(Method):
+    """What it makes differs between processes: digits of `prepare`, and what it draws after each step."""
+
+    name = "draws_for_itself"
+
+    def prepare(self, nets: Nets, reals: Tensor, rng: torch.Generator) -> Extra:
+        with torch.no_grad():
+            nets.d.b4.out.weight += dist.rank() * 1e-3
+        extra = Extra()
+        extra.register_buffer("drawn", torch.full([3], dist.rank() > 0))
+        return extra
+
+    def after_step(self, turn: Turn) -> None:
+        extra = turn.extra
+        if turn.index % 2:
+            extra.drawn = torch.rand(3, generator=turn.rng) < 0.5  # in place of the one before
+        else:
+            turn.nets.g.synthesis.b4.const.mul_(1 + 0.01 * torch.rand([], generator=turn.rng))
+
+
 class DrawsNothing(Method):
     """Latents from a table, of which each process takes its part; the source's noise has no strength."""
 
@@ -113,6 +135,29 @@ def keep_states(folder: Path, rank: int) -> list[tuple[str, list[float]]]:
         mine.write_bytes(mine.read_bytes()[:1000])
     ends.append(kept(path))
     return ends
+
+
+def source_resumes(folder: Path, rank: int) -> list[str]:
+    """What a source's training says that is resumed after it was killed while its states were stored."""
+    networks = NETS.model_copy(update={"resolution": 32})
+    about = {"domain": "toy-disks", "networks": networks, "split": DomainConfig(train=16, test=4)}
+    made = Recipe.model_validate({**about, "train": CFG.model_copy(update={"kimg": 0.016, "augment": "none"})})
+    training._recipe = lambda name, kimg: made
+    said: list[str] = []
+
+    def begin() -> None:
+        training.train_source("tiny", folder / "source", folder / f"cache{rank}", None, "cpu", said.append)
+
+    begin()
+    mine = folder / "source" / f"state.{rank}.safetensors"
+    if rank:
+        mine.rename(mine.with_name(f"{mine.name}.next"))  # the other process has replaced its own
+    begin()
+    if rank:
+        mine.with_name(f"{mine.name}.next").unlink()
+    with pytest.raises(WeightsError, match="no stored state of one step in common"):
+        begin()
+    return [text for text in said if "resuming" in text]
 
 
 def losses_without_draws() -> list[dict[str, float]]:
@@ -163,6 +208,8 @@ def one_rank(rank: int, port: int, folder: Path) -> None:
     save_state(folder / f"rank{rank}.rest", rest, "key")
 
     save_state(folder / f"rank{rank}.sometimes", run(CFG, Sometimes()), "key")
+    save_state(folder / f"rank{rank}.made", run(CFG, DrawsForItself()), "key")
+    (folder / f"rank{rank}.source").write_text(json.dumps(source_resumes(folder, rank)))
     write_shown_and_still(folder, f"rank{rank}")
     (folder / f"rank{rank}.kept").write_text(json.dumps(keep_states(folder, rank)))
     (folder / f"rank{rank}.losses").write_text(json.dumps(losses_without_draws()))
@@ -210,6 +257,19 @@ def test_what_only_one_process_reaches_in_a_step_is_shared_too(folder: Path) -> 
     moments = read_tensors(folder / "rank0.sometimes")[0]
     steps = {int(t) for name, t in moments.items() if name.startswith("opt_g.") and name.endswith(".step")}
     assert len(steps) > 1  # the method's own layer took part in fewer steps than the generator
+
+
+def test_what_a_method_makes_is_that_of_the_first_process(folder: Path) -> None:
+    assert_equal_but_for_own_draws(folder, "made")
+    means = [read_tensors(folder / f"rank{rank}.made")[0]["nets.g.mapping.w_avg"] for rank in (0, 1)]
+    assert not means[0].equal(means[1]), "what the method leaves alone stays each process's own"
+
+
+def test_a_source_goes_on_from_the_last_state_that_all_processes_stored(folder: Path) -> None:
+    assert [json.loads((folder / f"rank{rank}.source").read_text()) for rank in (0, 1)] == [
+        ["resuming at 0.016 kimg"],
+        ["resuming at 0.016 kimg"],
+    ]
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -22,6 +22,7 @@ FREE_ZIP_BYTES = 64 << 20  # no ratio is asked of a ZIP that unpacks to less
 
 ENCRYPTED = 1  # a bit of a ZIP member's flags
 REPLACED = "a later member of the ZIP has the same name"
+UNSAFE = "its name has a colon, a backslash or bytes that are no UTF-8; rename it"
 HIDDEN = "hidden: files that programs keep beside pictures are not read"
 KEPT_BY_PROGRAMS = frozenset(
     {
@@ -99,11 +100,6 @@ class Archive:
                 return stream.read(HEAD)
         except Exception:  # damaged members make `zipfile` raise nearly anything
             return b""
-
-
-def count_files(path: Path) -> int:
-    """How many files a folder or ZIP holds; DataError for a path that is neither."""
-    return len(Archive(path).names([]))
 
 
 def _folder_files(root: Path, skipped: Skipped) -> list[str]:

@@ -1,7 +1,8 @@
 """Remarks on a set of images as a whole, printed beside its numbers: near duplicates, and a range hardly used.
 
-Two pictures are near duplicates where their difference hashes [1] (256 bits) and their colours at 8 px hardly differ:
-copies that were saved again as JPEG, resized or brightened. They are counted, not removed.
+Two pictures are near duplicates where their difference hashes [1] (256 bits) and their colours at 8 px hardly differ,
+or would if one were mirrored: copies that were saved again as JPEG, resized, brightened or flipped, as trainings flip
+pictures, too. They are counted, not removed.
 
 [1] N. Krawetz, "Kind of like that", 2013 (dHash): each bit says whether a pixel is brighter than its left neighbour.
 """
@@ -9,6 +10,7 @@ copies that were saved again as JPEG, resized or brightened. They are counted, n
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -49,7 +51,7 @@ def _near_duplicates(images: np.ndarray, held_out: int) -> Iterator[str]:
     near = {number for pair in pairs for number in pair}
     leaks = {min(pair) for pair in pairs if min(pair) < held_out <= max(pair)}
     if near:
-        told = f"{len(near)} of {len(images)} images nearly equal another (saved again, resized?)"
+        told = f"{len(near)} of {len(images)} images nearly equal another (saved again, resized, mirrored?)"
         yield told + (
             f"; {len(leaks)} of the {held_out} held-out ones have such a copy among the training images"
             if leaks
@@ -58,23 +60,37 @@ def _near_duplicates(images: np.ndarray, held_out: int) -> Iterator[str]:
 
 
 def near_pairs(images: np.ndarray, first: int) -> list[tuple[int, int]]:
-    """Numbers (i, j), i < j, i < ``first``, of uint8 images [N,3,R,R] that look alike."""
-    if len(images) < 2:
+    """Numbers (i, j), i < j, i < ``first``, of uint8 images [N,3,R,R] that look alike, or like each other's mirror."""
+    if first < 1 or len(images) < 2:
         return []
-    small = [Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))) for image in images]
-    hashes = np.stack([_difference_hash(image) for image in small])
-    colours = np.stack([np.asarray(i.resize((COLOURS, COLOURS), Image.Resampling.BOX), np.float32) for i in small])
-    found = []
+    looks = [_looks(image) for image in images]
+    upright, mirrored = (_Looks(*map(np.stack, zip(*kind, strict=True))) for kind in zip(*looks, strict=True))
+    found = set[tuple[int, int]]()
     for at in range(0, first, ROWS):
         rows = slice(at, min(at + ROWS, first))
-        differing = (SIDE**2 - hashes[rows] @ hashes.T) / 2
-        for i, j in np.argwhere(differing <= MOST_BITS):
-            if at + i < j and np.abs(colours[at + i] - colours[j]).mean() <= MOST_LEVELS:
-                found.append((int(at + i), int(j)))
-    return found
+        for other in (upright, mirrored):
+            differing = (SIDE**2 - upright.hash[rows] @ other.hash.T) / 2
+            for i, j in np.argwhere(differing <= MOST_BITS):
+                if at + i < j and np.abs(upright.colours[at + i] - other.colours[j]).mean() <= MOST_LEVELS:
+                    found.add((int(at + i), int(j)))
+    return sorted(found)
 
 
-def _difference_hash(image: Image.Image) -> np.ndarray:
-    """float32 [256] of 1 and -1."""
-    grey = np.asarray(image.convert("L").resize((SIDE + 1, SIDE), Image.Resampling.BOX), np.int16)
+class _Looks(NamedTuple):
+    """What is compared of a picture, or of N of them."""
+
+    hash: np.ndarray  # float32 [256] of 1 and -1
+    colours: np.ndarray  # float32 [8,8,3]
+
+
+def _looks(image: np.ndarray) -> tuple[_Looks, _Looks]:
+    """Of a uint8 image [3,R,R] and of its mirror image."""
+    picture = Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0)))
+    grey = np.asarray(picture.convert("L").resize((SIDE + 1, SIDE), Image.Resampling.BOX), np.int16)
+    colours = np.asarray(picture.resize((COLOURS, COLOURS), Image.Resampling.BOX), np.float32)
+    return _Looks(_difference_hash(grey), colours), _Looks(_difference_hash(grey[:, ::-1]), colours[:, ::-1])
+
+
+def _difference_hash(grey: np.ndarray) -> np.ndarray:
+    """float32 [256] of 1 and -1, of grey levels [16,17]."""
     return np.where(grey[:, 1:] > grey[:, :-1], 1, -1).astype(np.float32).ravel()

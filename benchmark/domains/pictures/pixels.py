@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageOps
 
-VERSION = 2
+VERSION = 3
 """Raise it when any picture becomes other pixels, here, in `faces` or by a filter of `prepare`: images of users and
 prepared sets that were kept are made again then. Keys of results follow the pixels themselves."""
 BITS, INVERTED, PLANES, SAMPLES = 258, 262, 284, 339
@@ -21,15 +21,15 @@ def to_square(image: Image.Image, resolution: int) -> np.ndarray:
     return np.ascontiguousarray(scaled(cropped(upright(image)), resolution).transpose(2, 0, 1))
 
 
-def upright(image: Image.Image) -> Image.Image:
-    """RGB, turned as its EXIF says, on white where it is transparent.
+def upright(image: Image.Image, turned: bool = True) -> Image.Image:
+    """RGB, `turned` as its EXIF says (or as it is stored), on white where it is transparent.
 
     Of an animation the first frame; unsigned 12- and 16-bit values are scaled to 8 bits; colour profiles are ignored.
     Raises ValueError for pixels without a known range.
     """
     top, inverted = _range(image)
     _scale_key(image)
-    return _to_rgb(ImageOps.exif_transpose(image), top, inverted)
+    return _to_rgb(ImageOps.exif_transpose(image) if turned else image, top, inverted)
 
 
 def cropped(image: Image.Image) -> Image.Image:

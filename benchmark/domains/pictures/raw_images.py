@@ -9,16 +9,18 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmark.domains.assets import IMAGE_SUFFIXES, Asset, FewShot, raw_folder
-from benchmark.domains.pictures.archives import HIDDEN, Archive, Skipped, printable
+from benchmark.domains.assets import IMAGE_SUFFIXES, Asset, FewShot, Splits, is_safe, raw_folder
+from benchmark.domains.pictures.archives import HIDDEN, UNSAFE, Archive, Skipped, printable
 from benchmark.domains.pictures.faces import Face, read_face_list
-from benchmark.domains.prepared import LABELS, PROVENANCE, Rule, Split, held_out_by_name, name_hash
+from benchmark.domains.prepared import LABELS, PROVENANCE, Rule, Split, held_out_by_name, name_hash, stem_of
 from benchmark.errors import DataError
 
 HELD_OUT = 0.2
 """Share that our own split holds out of anybody's folder."""
 COPY = "copy of another file"
 """Why a file with the bytes of another one is left out."""
+BESIDE = "shows what a shot shows"
+"""Why a held-out image of a shot's group is left out."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +60,12 @@ def raw_set(path: Path, name: str | None = None, share: float = HELD_OUT) -> Raw
     """
     archive, skipped = Archive(path), list[tuple[str, str]]()
     files = [file for file in archive.names(skipped) if file not in (LABELS, PROVENANCE)]
-    labels = _labels(archive)
+    labels = _labels(archive, skipped)
     images = [Raw(0, file, printable(file), label=labels.get(file)) for file in files]
-    title = name or path.expanduser().resolve().stem
-    images = _different([archive], images, skipped)
-    return RawSet(title, (archive.path,), _by_name(images, share), "by_name_hash", tuple(skipped))
+    place = path.expanduser().resolve()
+    title = name or (place.stem if archive.kind == "zip" else place.name)
+    images, rule = _different([archive], images, skipped), Splits(rule="by_name_hash", share=share)
+    return RawSet(title, (archive.path,), _by_name(images, rule), "by_name_hash", tuple(skipped))
 
 
 def raw_target(target: Asset, cache: Path) -> RawSet:
@@ -89,7 +92,7 @@ def raw_target(target: Asset, cache: Path) -> RawSet:
     if not images:
         raise DataError(f"{lacking}{_instead(target, files)}" if files else lacking)
     images = _different(archives, images, skipped, target.few_shot)
-    split, rule = _split(target, images)
+    split, rule = _split(target, images, skipped)
     shots = target.few_shot.shots if target.few_shot else None
     return RawSet(target.name, tuple(archive.path for archive in archives), split, rule, tuple(skipped), shots)
 
@@ -104,7 +107,9 @@ def _found(raw: Path) -> tuple[list[Archive], list[Raw], Skipped]:
     """The folder and the ZIPs in it, and every file of these by its name; what is hidden is no part of a set."""
     skipped: Skipped = []
     folder = Archive(raw)
-    names = folder.names(skipped)
+    found = folder.names(skipped)
+    names = [name for name in found if is_safe(name)]
+    skipped += [(printable(name), UNSAFE) for name in found if not is_safe(name)]
     archives, files = [folder], [Raw(0, name, printable(name)) for name in names if _is_image(name)]
     for name in names:
         if name.lower().endswith(".zip"):
@@ -183,21 +188,21 @@ def _faces(listed: Path, files: Iterable[Raw], dead: dict[str, str]) -> tuple[li
     return images, missing
 
 
-def _split(target: Asset, images: list[Raw]) -> tuple[tuple[Raw, ...], Rule]:
+def _split(target: Asset, images: list[Raw], skipped: Skipped) -> tuple[tuple[Raw, ...], Rule]:
     """The images that count, with their splits, and who decided on these."""
     if target.few_shot and (target.few_shot.names or not target.layout.test):
-        return _shots(target.name, target.few_shot, images)
+        return _shots(target, target.few_shot, images, skipped)
     if target.few_shot:
         return tuple(images), "few_shot"
     if target.splits.rule == "official":
         return tuple(images), "official"
-    return _by_name(images, target.splits.share), "by_name_hash"
+    return _by_name(images, target.splits), "by_name_hash"
 
 
-def _shots(name: str, few: FewShot, images: list[Raw]) -> tuple[tuple[Raw, ...], Rule]:
+def _shots(target: Asset, few: FewShot, images: list[Raw], skipped: Skipped) -> tuple[tuple[Raw, ...], Rule]:
     """The listed shots to train on; without a list as many by the hashes of names, and no other set's test images.
 
-    Of the rest those of a test split are held out, or all where there is none.
+    Of the rest those of a test split are held out, or where there is none all that show something else than the shots.
     """
     train = [image for image in images if image.split == "train"]
     tests = [image for image in images if image.split == "test"]
@@ -210,24 +215,37 @@ def _shots(name: str, few: FewShot, images: list[Raw]) -> tuple[tuple[Raw, ...],
         absent = set(few.names) - {_base(image) for image in shots}
     if absent or len(shots) != few.shots:
         raise DataError(
-            f"{name} is a set of {few.shots} shots, and {len(shots)} different images were found for them"
+            f"{target.name} is a set of {few.shots} shots, and {len(shots)} different images were found for them"
             f"{f' ({min(absent)} is missing)' if absent else ''}; fetch the set again or check its version."
         )
-    order = set(shots)
-    rest = tests or [replace(image, split="test") for image in train if image not in order]
+    order, group = set(shots), target.splits.group
+    shown = {stem_of(image.name, group) for image in shots if group}
+    others = [image for image in train if image not in order] if not tests else []
+    skipped += [(image.name, BESIDE) for image in others if stem_of(image.name, group) in shown]
+    rest = tests or [replace(i, split="test") for i in others if stem_of(i.name, group) not in shown]
     return (*(image for image in train if image in order), *rest), rule
 
 
-def _by_name(images: Sequence[Raw], share: float) -> tuple[Raw, ...]:
+def _by_name(images: Sequence[Raw], splits: Splits) -> tuple[Raw, ...]:
     """Held out by the hashes of files' names, so that all faces of one picture lie on the same side."""
-    held_out = [held_out_by_name(printable(image.file), share) for image in images]
+    held_out = [held_out_by_name(printable(image.file), splits.share, splits.group) for image in images]
     return tuple(replace(image, split="test" if h else "train") for image, h in zip(images, held_out, strict=True))
 
 
-def _labels(archive: Archive) -> dict[str, int]:
-    """Class numbers of a `dataset.json` as NVIDIA's tool writes it; none where it is missing or something else."""
+def _labels(archive: Archive, skipped: Skipped) -> dict[str, int]:
+    """Class numbers of a `dataset.json` as NVIDIA's tool writes it; none where it has none, or others than these."""
     try:
         with archive.stream(LABELS) as stream:
-            return {str(file): int(label) for file, label in json.load(stream)["labels"]}
-    except (OSError, KeyError, ValueError, TypeError):
+            labels = json.load(stream)["labels"] or ()
+        return {str(file): _whole(label) for file, label in labels}
+    except (OSError, KeyError, ValueError, TypeError, RecursionError) as error:
+        if not isinstance(error, OSError | KeyError):  # there are none
+            skipped.append((LABELS, "its labels are no whole numbers; left out"))
         return {}
+
+
+def _whole(label: object) -> int:
+    """A class number as it is; ValueError for any other kind of label."""
+    if isinstance(label, bool) or not isinstance(label, int | float) or not float(label).is_integer():
+        raise ValueError(label)
+    return int(label)

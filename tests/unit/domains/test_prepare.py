@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,10 +15,12 @@ import numpy as np
 import pytest
 from image_files import noise
 from PIL import Image
+from pydantic import ValidationError
 
-from benchmark.domains.assets import Asset, Lock, target_folder
+from benchmark.domains.assets import Asset, Lock, list_targets, target_folder
 from benchmark.domains.pictures.archives import Archive
-from benchmark.domains.pictures.pixels import VERSION, to_square
+from benchmark.domains.pictures.faces import Face, align
+from benchmark.domains.pictures.pixels import VERSION, cropped, scaled, to_square
 from benchmark.domains.pictures.raw_images import raw_set, raw_target
 from benchmark.domains.prepare import Made, prepare, prepare_target
 from benchmark.domains.prepared import PreparedPictures, Provenance, read_provenance
@@ -177,6 +180,43 @@ def test_labels_of_the_source_come_along(folder: Path, tmp_path: Path) -> None:
     saved(folder / "unknown.png", picture(60))  # no label: then none for all, as NVIDIA's tool has it
     with zipfile.ZipFile(made_of(folder, tmp_path / "out")[32].path) as archive:
         assert json.loads(archive.read("dataset.json")) == {"labels": None}
+
+
+@pytest.mark.parametrize("label", [0.7, [0.2, 0.8], "1", True, None])
+def test_labels_that_are_no_whole_numbers_are_left_out_and_named(folder: Path, tmp_path: Path, label: Any) -> None:
+    labels = [[f"part{n % 2}/{n}.png", label if n == 3 else 1.0] for n in range(10)]
+    (folder / "dataset.json").write_text(json.dumps({"labels": labels}))
+    path = made_of(folder, tmp_path / "out")[32].path
+    with zipfile.ZipFile(path) as archive:
+        assert json.loads(archive.read("dataset.json")) == {"labels": None}
+    assert note_of(path).skipped == (("dataset.json", "its labels are no whole numbers; left out"),)
+    (folder / "dataset.json").write_text('{"labels": null}')
+    assert note_of(made_of(folder, tmp_path / "out")[32].path).skipped == ()
+
+
+def test_folders_whose_names_have_dots_do_not_share_a_zip(tmp_path: Path) -> None:
+    out, paths = tmp_path / "out", []
+    for number, name in enumerate(("faces.v1", "faces.v2")):
+        saved(tmp_path / name / "a.png", picture(number))
+        paths.append(made_of(tmp_path / name, out)[32].path.name)
+    assert paths == ["faces.v1-32-lanczos.zip", "faces.v2-32-lanczos.zip"]
+    with zipfile.ZipFile(tmp_path / "packed.v3.zip", "w") as archive:
+        archive.write(tmp_path / "faces.v1" / "a.png", "a.png")
+    assert made_of(tmp_path / "packed.v3.zip", out)[32].path.name == "packed.v3-32-lanczos.zip"
+
+
+def test_the_zip_of_another_folder_is_not_replaced(tmp_path: Path) -> None:
+    out, one, other = tmp_path / "out", tmp_path / "one" / "faces", tmp_path / "other" / "faces"
+    for number in range(4):
+        saved(one / f"{number}.png", picture(number))
+        saved(other / f"{number + 3}.png", picture(number + 3))
+    path = made_of(one, out)[32].path
+    before = path.read_bytes()
+    with pytest.raises(DataError, match=r"3 images that are not in faces, the first: 0.png; .*choose another --out"):
+        made_of(other, out, 16, 32)
+    assert path.read_bytes() == before and not list(out.glob("*-16-*"))
+    saved(one / "9.png", picture(9))
+    assert made_of(one, out)[32].images == 5, "a folder may grow"
 
 
 def test_a_prepared_set_prepares_to_itself(folder: Path, tmp_path: Path) -> None:
@@ -374,6 +414,66 @@ def test_faces_are_cut_out_by_the_list_and_dead_links_recorded(tmp_path: Path) -
         "4.png": "eyes and mouth make no face",
     }
     assert len(note.digest) == 64
+
+
+@pytest.mark.parametrize("turned", [1, 3, 6, 8])
+def test_faces_are_cut_out_of_pictures_as_they_are_stored(tmp_path: Path, turned: int) -> None:
+    """The authors' tool, whose landmarks these are, does not look at the EXIF turn."""
+    raw, exif = target_folder(tmp_path, "cats").raw, Image.Exif()
+    exif[0x0112] = turned
+    (raw / "images").mkdir(parents=True)
+    picture(0, (120, 100)).save(raw / "images" / "raw.png", exif=exif)
+    places = {"eye_left": [40, 40], "eye_right": [60, 40], "mouth_left": [42, 60], "mouth_right": [58, 60]}
+    listed = {"0.png": {"image_url": "http://x/0", "raw_name": "raw.png", "landmarks": places}}
+    (raw / "faces.json").write_text(json.dumps(listed))
+    files = [{"name": "faces.json", "url": "http://x/faces.json"}]
+    target = card(files=files, layout={"images": ["images/*"], "landmarks": "faces.json"})
+    (found,) = pictures(prepare_target(target, tmp_path, [16], workers=1)[16].path).values()
+    face = Face(*(complex(*place) for place in places.values()))
+    np.testing.assert_array_equal(found, scaled(cropped(align(picture(0, (120, 100)), face)), 16))
+
+
+GROUP = r"^(.*)-\d\d$"
+
+
+def paintings(cache: Path, count: int) -> None:
+    """Two faces of each."""
+    for number in range(2 * count):
+        name = f"{number // 2:05d}-{number % 2:02d}.png"
+        saved(target_folder(cache, "cats").raw / "cats" / name, picture(number, (32, 32)))
+
+
+def test_images_of_one_group_are_on_one_side(tmp_path: Path) -> None:
+    """Faces of one painting, as MetFaces names them."""
+    paintings(tmp_path, 30)
+    sides: dict[str, set[str]] = {}
+    for name, side in splits(card(splits={"rule": "by_name_hash", "share": 0.3, "group": GROUP}), tmp_path).items():
+        sides.setdefault(name.rpartition("-")[0], set()).add(side)
+    assert len(sides) == 30 and {len(side) for side in sides.values()} == {1}
+    assert {side for (side,) in sides.values()} == {"train", "test"}
+    with pytest.raises(ValidationError, match="one pair of parentheses"):
+        card(splits={"rule": "by_name_hash", "group": r"^.*-\d\d$"})
+    assert list_targets()["metfaces"].splits.group == re.compile(GROUP)
+
+
+def test_what_shows_the_same_as_a_shot_is_not_tested_on(tmp_path: Path) -> None:
+    paintings(tmp_path, 6)
+    about = {"splits": {"rule": "by_name_hash", "group": GROUP}, "few_shot": {"shots": 1, "names": ["00002-01.png"]}}
+    raw = raw_target(card(**about), tmp_path)
+    assert [i.name for i in raw.images if i.split == "train"] == ["cats/00002-01.png"] and len(raw.images) == 11
+    assert raw.skipped == (("cats/00002-00.png", "shows what a shot shows"),)
+
+
+def test_files_that_cannot_be_noted_are_named(tmp_path: Path) -> None:
+    raw = zipped(tmp_path, ["cats/1.png"])
+    for name in ("a:1.png", "a\\1.png"):
+        saved(raw / "cats" / name, picture(2))
+    found = raw_target(card(), tmp_path)
+    assert [image.name for image in found.images] == ["cats/1.png"]
+    assert [(name, reason.split(",")[0]) for name, reason in found.skipped] == [
+        ("cats/a:1.png", "its name has a colon"),
+        ("cats/a\\1.png", "its name has a colon"),
+    ]
 
 
 def test_faces_of_one_picture_are_on_one_side(tmp_path: Path) -> None:

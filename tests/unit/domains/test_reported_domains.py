@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import re
@@ -9,7 +10,7 @@ import struct
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from tiff import write_tiff
 
 from benchmark.domains import Domain, load_domain
 from benchmark.domains.assets import Asset, target_folder
-from benchmark.domains.pictures.looks import near_pairs
+from benchmark.domains.pictures.looks import near_pairs, remarks
 from benchmark.domains.pictures.pixels import upright
 from benchmark.domains.pictures.raw_images import raw_set, raw_target
 from benchmark.domains.prepare import prepare, prepare_target
@@ -103,6 +104,58 @@ def test_images_that_only_resemble_each_other_are_no_near_duplicates() -> None:
     assert near_pairs(flat, 12) == []
     assert near_pairs(np.concatenate([flat, flat[:2] + 1]), 14) == [(0, 12), (1, 13)]
     assert near_pairs(np.concatenate([flat, flat[:2] + 1]), 1) == [(0, 12)]
+
+
+def test_mirror_images_are_near_duplicates_and_leaks(tmp_path: Path) -> None:
+    """Trainings flip pictures, so the mirror image of a held-out one trains as a copy of it does."""
+    plain = [smooth(n, 64) for n in range(24)]
+    flipped = [image[:, ::-1] for image in plain[:6]]
+    images = np.stack([image.transpose(2, 0, 1) for image in (*plain, *flipped)])
+    assert near_pairs(images, 30) == [(n, 24 + n) for n in range(6)]
+    assert near_pairs(images, 2) == [(0, 24), (1, 25)]
+    (said,) = remarks(images, 4)
+    assert said.startswith("12 of 30 images nearly equal another (saved again, resized, mirrored?)")
+    assert said.endswith("4 of the 4 held-out ones have such a copy among the training images")
+    assert "12 of 30 images nearly" in told(load(folder_of(tmp_path / "both", [*plain, *flipped]), tmp_path))
+
+
+class OneByOne:
+    """Images that count, each time one is asked for, how many pictures of Pillow are held."""
+
+    def __init__(self, count: int) -> None:
+        self.count, self.most = count, 0
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for number in range(self.count):
+            self.most = max(self.most, sum(type(thing) is Image.Image for thing in gc.get_objects()))
+            yield smooth(number).transpose(2, 0, 1)
+
+
+def test_pictures_are_compared_without_a_second_copy_of_the_set() -> None:
+    held, images = sum(type(thing) is Image.Image for thing in gc.get_objects()), OneByOne(40)
+    assert near_pairs(images, 40) == [] and images.most <= held + 4  # type: ignore[arg-type]
+    untouched = OneByOne(40)
+    assert near_pairs(untouched, 0) == [] and untouched.most == 0, "nothing is to be compared"  # type: ignore[arg-type]
+
+
+def test_pictures_that_are_enlarged_are_told(tmp_path: Path) -> None:
+    sides = (20, 20, 31, 32, 32, 48)
+    root = folder_of(tmp_path / "small", (smooth(n, px) for n, px in enumerate(sides)))
+    assert "3 of 6 pictures are smaller than 32 px and were enlarged" in told(load(root, tmp_path))
+    assert "enlarged" not in told(load(root, tmp_path, px=16))
+    for _ in "again":  # a ZIP that is there already says the same
+        assert prepare(raw_set(root), (32,), tmp_path / "out", workers=1)[32].enlarged == 3
+    raw = target_folder(tmp_path, "faces").raw
+    pack(raw / "images.zip", [(f"images/{n}.png", png(smooth(n, px))) for n, px in enumerate(sides)])
+    prepare_target(card(), tmp_path, [32], workers=1)
+    about, _ = open_target(card(count=7), Wanted("faces", 32, 99, 0), tmp_path)
+    assert [remark.split(",")[0] for remark in about.remarks] == [
+        "6 images",
+        "3 of 6 pictures are smaller than 32 px and were enlarged",
+    ]
 
 
 # --- every picture once, and shots that are as many as they are called

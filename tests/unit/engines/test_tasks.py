@@ -43,6 +43,14 @@ def test_a_training_belongs_to_one_task_and_methods_do_not_mix(group: int) -> No
     assert {"finetune", "layer_swap", "weight_interpolation"} == {job.method for job in shared.jobs}
 
 
+def test_a_composition_with_a_variant_has_settings_of_its_own() -> None:
+    suite, methods = load_suite("smoke", (), {"methods": ["ewc", "ewc[weight=3]+freezed"], "domains": ["toy-rings"]})
+    planned = plan(suite, methods, {"toy-rings": Unseen("toy-rings")}, "unseen")
+    long = SETTINGS.model_copy(update={"cpus": 7})
+    tasks = tasks_of(0, planned, Chosen(SETTINGS, {"ewc": long}))
+    assert [(task.method, task.threads) for task in tasks] == [(None, None), ("ewc", 7), ("ewc+freezed", None)]
+
+
 def test_a_task_is_done_only_where_the_same_jobs_are_planned() -> None:
     planned = jobs()
     task = tasks_of(0, planned, Chosen(SETTINGS))[0]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from benchmark.api import Field, Method
 from benchmark.errors import BenchmarkError
 from benchmark.registry import find_method
 from benchmark.registry.composition import described
+from benchmark.registry.variants import base_name, given_fields, variant
 from benchmark.suites import load_suite
 
 
@@ -19,6 +21,11 @@ def test_a_variant_stands_beside_the_plain_method_with_its_own_fields() -> None:
     assert variant.name == "fixnoise[image_weight=3,match=all]" and "match=all" in variant.title
     assert variant.model_dump() == {**plain.model_dump(), "match": "all", "image_weight": 3.0}
     assert plain.model_dump()["weight"] == 0.3
+
+
+def test_the_name_of_the_method_is_that_of_its_parts() -> None:
+    names = {"cdc": "cdc", "cdc[weight=5e+02]": "cdc", "cdc[weight=1]+freezed": "cdc+freezed", "a+b[x=[1,2]]": "a+b"}
+    assert {name: base_name(name) for name in names} == names
 
 
 def test_what_a_name_gives_is_not_changed_by_settings() -> None:
@@ -42,6 +49,39 @@ def test_lists_and_booleans_can_be_given() -> None:
     assert swap.name == "layer_swap[grid=[8,16]]" and swap.controls == (8, 16)
     (normal,) = methods("fixnoise[normalise=true]")
     assert normal.name == "fixnoise[normalise=true]"
+
+
+@pytest.mark.parametrize(
+    ("asked", "name", "value"),
+    [
+        ("ewc[weight=500000000]", "ewc[weight=5e+08]", 5e8),
+        ("ewc[weight=0.12345678]", "ewc[weight=0.12345678]", 0.12345678),
+        ("ewc[weight=1234567.5]", "ewc[weight=1234567.5]", 1234567.5),
+        ("finetune_augmented[ada_kimg=null]", "finetune_augmented[ada_kimg=null]", None),
+        ("fixnoise[weight=0.20]", "fixnoise[weight=0.2]", 0.2),
+    ],
+)
+def test_a_name_says_its_values_and_reads_back(asked: str, name: str, value: object) -> None:
+    kind = find_method(asked)
+    (field,) = given_fields(name)
+    assert kind.name == name and find_method(name) is kind and getattr(kind(), field) == value
+    with_more_digits = find_method("ewc[weight=0.12345679]")
+    assert with_more_digits is not find_method("ewc[weight=0.12345678]")
+
+
+class Listed(Method):
+    """A plug-in's method may have fields of any kind."""
+
+    name = "listed"
+    parts: list[str] = Field(["a"])
+    sizes: dict[str, int] = Field({})
+
+
+@pytest.mark.parametrize("words", [["b", "c d"], ["1", "null"], ["x]", "y,z"], []])
+def test_fields_of_any_kind_can_be_given(words: list[str]) -> None:
+    kind = variant(Listed, {"parts": words, "sizes": {"a": 1}})
+    assert kind().model_dump() == {"parts": words, "sizes": {"a": 1}}
+    assert variant(Listed, given_fields(kind.name)) is kind
 
 
 def test_a_variant_can_be_a_part_of_a_composition() -> None:

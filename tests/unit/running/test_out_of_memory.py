@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from benchmark.api import Control, Generator, GeneratorStep, Method
+from benchmark.api import Control, Extra, Generator, GeneratorStep, Method
 from benchmark.running import job as job_module
 from benchmark.running.plan import Job, make_job
 from benchmark.running.setup import Request, Run, prepare
@@ -31,6 +32,24 @@ class TooLarge(Method):
         if len(step.z) > 4:
             raise torch.OutOfMemoryError("eight images")
         return {}
+
+
+class Holds(Method):
+    """Its first attempt holds something when the device turns out to be too small."""
+
+    name = "holds"
+
+    def generator_loss(self, step: GeneratorStep) -> dict[str, Tensor]:
+        large = Extra()
+        held.append(weakref.ref(large))
+        if len(step.z) > 4:
+            raise torch.OutOfMemoryError("eight images")
+        left.append(held[0]() is not None)
+        return {}
+
+
+held: list[weakref.ref[Extra]] = []
+left: list[bool] = []
 
 
 class Shares(Method):
@@ -79,6 +98,11 @@ def test_all_records_of_such_weights_say_so(run: Run) -> None:
     assert one.train_key == two.train_key
     assert attempt(one, run) == attempt(two, run) == ("done",)
     assert notes(run, one) == notes(run, two) == [NOTE]
+
+
+def test_the_second_attempt_begins_when_the_first_has_let_go(run: Run) -> None:
+    assert attempt(job_of(run, Holds()), run) == ("done",)
+    assert left and not any(left)
 
 
 def test_so_does_one_that_is_made_after_a_kill(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -203,6 +203,15 @@ def test_a_budget_is_the_length_of_that_training_and_of_no_other() -> None:
         assert keys(job(suite, method)) == keys(job(method=method))
 
 
+def test_a_budget_of_a_composition_is_that_of_no_part_and_its_variants_have_it() -> None:
+    names = ["ewc", "ewc[weight=3]", "ewc+freezed", "freezed+ewc[weight=3]"]
+    budgets = {"ewc": 0.5, "freezed+ewc": 0.25}
+    suite, chosen = load_suite("smoke", (), {"methods": names, "budgets": budgets})
+    assert [job(suite, method).suite.train.kimg for method in chosen] == [0.5, 0.5, 0.25, 0.25]
+    suite, chosen = load_suite("smoke", (), {"methods": names, "budgets": {"ewc": 0.5}})
+    assert [job(suite, method).suite.train.kimg for method in chosen] == [0.5, 0.5, 0.128, 0.128]
+
+
 def test_keys_of_suites_without_the_newer_settings_are_what_they_were() -> None:
     """Values of protocol 2."""
     assert keys(job())[0] == "fb18ea1d235ebbe3a06de6db615f3776"

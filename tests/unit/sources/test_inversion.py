@@ -108,6 +108,21 @@ def test_the_way_of_an_adapted_mapping_network_is_gone_along() -> None:
     torch.testing.assert_close(code.ws(moved), code.ws(source()) + way)
 
 
+@pytest.mark.parametrize(("px", "together"), [(16, 20), (64, 20), (128, 5)])
+def test_candidates_are_drawn_a_few_at_a_time_where_they_are_large(px: int, together: int) -> None:
+    g, drawn, ticks = Nets.create(CFG.model_copy(update={"resolution": px}), 3).g_ema.eval(), list[int](), list[float]()
+    g.register_forward_hook(lambda _, z, images: drawn.append(len(images)))
+    (z,) = nearest(g, [torch.zeros(2, 3, px, px)], ticks.append)
+    assert sum(drawn) == 200 and max(drawn) == together and z.shape == (2, CFG.z_dim)
+    assert len(ticks) == len(drawn) and sum(ticks) == pytest.approx(1)
+
+
+def test_the_bar_moves_from_the_first_candidates_on_to_all_pictures() -> None:
+    ticks = list[float]()
+    invert(source(), pictures(), distance(), replace(SEARCH, steps=7), ticks.append)
+    assert len(ticks) == 200 // 20 + 7 and min(ticks) > 0 and sum(ticks) == pytest.approx(3)
+
+
 @pytest.mark.parametrize(
     ("images", "said"),
     [

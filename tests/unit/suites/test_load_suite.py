@@ -57,6 +57,14 @@ def test_a_collection_is_its_members_with_its_settings() -> None:
             load_suites("paper", (), {what: ["x"]})
 
 
+def test_what_a_command_says_goes_before_a_collection_and_a_setting_before_both() -> None:
+    seeds = [suite.seeds for suite, _ in load_suites("paper-equal")]
+    assert set(seeds) == {(0, 1, 2)}
+    assert {suite.seeds for suite, _ in load_suites("paper-equal", (), {"seeds": "7", "methods": None})} == {(7,)}
+    both = load_suites("paper-equal", ["seeds=[9]"], {"seeds": "7"})
+    assert {(suite.seeds, suite.train.kimg) for suite, _ in both} == {((9,), 1000)}
+
+
 def test_an_equal_budget_has_one_length_for_every_method() -> None:
     for name in ("paper-equal", "afhq-equal", "fewshot-ffhq-equal", "fewshot-church-equal"):
         lengths = {(suite.train.kimg, *suite.budgets) for suite, _ in load_suites(name)}
@@ -119,6 +127,7 @@ def test_a_suite_is_frozen() -> None:
         ("methods=[finetun]", "did you mean finetune"),
         ("schema_version=1", "did you mean schema"),
         ("train.kimg=-1", r"train\.kimg = -1: .*greater than 0"),
+        ("train.ema_rampup=0", r"train\.ema_rampup = 0: .*greater than 0"),
         ("train.kimg=many", r"train\.kimg = 'many': .*number"),
         ("train.precision=fp8", "'auto', 'fp32' or 'bf16'"),
         ("eval.samples=1", "greater than or equal to 2"),
@@ -290,3 +299,25 @@ def test_a_suites_own_field_values_yield_to_set(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump(raw | {"fields": {"fixnoize": {"weight": 0.7}}}))
     with pytest.raises(UnknownName, match="fixnoise"):
         load_suite(str(path))
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "said"),
+    [
+        ("budgets", {"fixnoise[match=all]": 1}, "is a variant, .*: write fixnoise"),
+        ("budgets", {"layer_swap": 1}, "layer_swap has no training of its own; it uses that of finetune"),
+        ("budgets", {"freezed+ewc": 1, "ewc+freezed": 2}, r"ewc\+freezed is named twice"),
+        ("budgets", {"fixnoize": 1}, "did you mean fixnoise"),
+        ("budgets", {"ewc+freezd": 1}, "did you mean freezed"),
+        ("fields", {"fixnoise[match=all]": {"weight": 1}}, "is a variant, .*: write fixnoise"),
+        ("fields", {"fixnoise+freezed": {"weight": 1}}, "fields belong to a part"),
+        ("fields", {"ewc": {"wieght": 1}}, "did you mean weight"),
+        ("narrow_fields", {"fixnoize": {"weight": 1}}, "did you mean fixnoise"),
+        ("narrow_fields", {"fixnoise": {"weight": -1}}, "weight = -1"),
+    ],
+)
+def test_a_suite_names_no_method_without_effect(key: str, values: dict[str, Any], said: str) -> None:
+    """A method outside of the run may be named: it can be added with --methods."""
+    with pytest.raises((ConfigError, UnknownName), match=said):
+        load_suite("smoke", (), {key: values})
+    load_suite("smoke", (), {"budgets": {"ewc": 1}, "fields": {"ewc": {"weight": 1}}})

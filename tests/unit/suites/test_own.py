@@ -53,7 +53,7 @@ def test_fixnoise_has_its_published_weight_on_wide_networks(tmp_path: Path, monk
     request = Request("own", (), {"source": "smoke-32", "domains": ["toy-rings"]}, "cpu", tmp_path)
     weights = []
     for wide in (512, 4):  # smoke-32 lies between
-        monkeypatch.setattr("benchmark.running.derived.WIDE", wide)
+        monkeypatch.setattr("benchmark.suites.own.WIDE", wide)
         weights.append({m.name: m.model_dump().get("weight") for m in request.load()[1]}["fixnoise"])
     assert weights == [0.2, 0.05]
 
@@ -78,7 +78,9 @@ def test_a_folder_and_a_source_are_enough_and_what_is_set_counts(pictures: str, 
 
 
 @pytest.mark.parametrize("more", [{"scale": 0.5}, {"name": "birds-10"}])
-def test_a_rehearsal_or_a_copy_is_derived_in_the_same_way(more: dict[str, object], pictures: str, tmp_path: Path) -> None:
+def test_a_rehearsal_or_a_copy_is_derived_in_the_same_way(
+    more: dict[str, object], pictures: str, tmp_path: Path
+) -> None:
     request = asked("own-fewshot", pictures, tmp_path)
     suite, _ = replace(request, overrides={**request.overrides, **more}).load()
     assert suite.name != "own-fewshot"

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 
-from benchmark.api import Method
+from benchmark.api import Method, Turn
 from benchmark.config import NetConfig, Suite, TrainConfig
 from benchmark.errors import ConfigError
 from benchmark.running.plan import make_job
 from benchmark.stylegan2 import Nets
 from benchmark.training import kernels
 from benchmark.training.kernels import Arithmetic, require_compiler
+from benchmark.training.train import train
 
 CFG = NetConfig(resolution=8, z_dim=4, w_dim=4, mapping_layers=1, channel_base=64, channel_max=8)
 STEP = TrainConfig(kimg=0.008, batch=4, r1_every=2, pl_weight=2, pl_every=2, precision="fp32", lr_g=0.002, lr_d=0.002)
@@ -57,6 +59,32 @@ def test_without_a_compiler_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) 
         require_compiler("cpu")
     with pytest.raises(ConfigError, match="C"):
         Arithmetic(Nets.create(CFG, 0), STEP.model_copy(update={"compile": True}))
+
+
+@pytest.mark.parametrize("tf32", [True, False])
+def test_settings_of_the_gpu_hold_for_whatever_a_method_computes(tf32: bool) -> None:
+    """Before the first step, in the warm-up of D, and after each step."""
+    said: list[tuple[bool, bool]] = []
+
+    def look(*_: object) -> None:
+        said.append((torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32))
+
+    class Looks(Method):
+        name = "looks"
+
+        def warm_up(self) -> int:
+            return 1
+
+        def prepare(self, nets: Nets, reals: torch.Tensor, rng: torch.Generator) -> None:
+            look()
+
+        def after_step(self, turn: Turn) -> None:
+            look()
+
+    nets = Nets.create(CFG, 0)
+    nets.d.register_forward_hook(look)
+    train(nets, np.zeros((4, 3, 8, 8), np.uint8), Looks(), STEP.model_copy(update={"tf32": tf32}), ("looks",))
+    assert len(said) > 8 and set(said) == {(tf32, tf32)}
 
 
 def test_settings_of_the_gpu_hold_inside_and_end_after() -> None:

@@ -364,6 +364,35 @@ def test_a_methods_losses_keep_their_strength_however_they_are_accumulated(accum
     assert {"pull_g", "pull_d", "g_adversarial", "d_adversarial"} == set(state.ticks[0].losses)
 
 
+@pytest.mark.parametrize("name", ["g_adversarial", "d_adversarial", "r1", "path_length"])
+@pytest.mark.parametrize("hook", ["generator_loss", "discriminator_loss"])
+def test_a_loss_does_not_take_a_name_of_the_loops_own(hook: str, name: str) -> None:
+    class Takes(Method):
+        pass
+
+    Takes.name = "takes"
+    setattr(Takes, hook, lambda self, step: {name: torch.zeros([])})
+    with pytest.raises(MethodError, match=f"takes returned the loss {name!r}"):
+        run(PLAIN, Takes())
+
+
+def test_losses_of_one_name_in_both_phases_are_logged_apart(tmp_path: Path) -> None:
+    class Both(Method):
+        name = "both"
+
+        def generator_loss(self, step: GeneratorStep) -> dict[str, Tensor]:
+            return {"own": torch.tensor(1.0)}
+
+        def discriminator_loss(self, step: DiscriminatorStep) -> dict[str, Tensor]:
+            return {"own": torch.tensor(3.0), "alone": torch.tensor(5.0)}
+
+    file = tmp_path / "state"
+    state = run(PLAIN, Both(), on_step=lambda s: save_state(file, s, "k") if s.step == 1 else None)
+    resumed = run(PLAIN, Both(), restore=lambda s: restore_state(file, s, "k"))
+    for found in (state.ticks[0].losses, resumed.ticks[0].losses):
+        assert (found["own"], found["d/own"], found["alone"]) == (1, 3, 5) and "d/alone" not in found
+
+
 def test_no_phase_leaves_gradients_or_reaches_the_other_network() -> None:
     class Look(Method):
         name = "look"
