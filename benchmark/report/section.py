@@ -81,6 +81,11 @@ def with_pictures(section: Section, pictures: Sequence[str]) -> Section:
     return replace(section, pictures=tuple(pictures))
 
 
+def with_note(section: Section, note: Sequence[str]) -> Section:
+    """The section with sentences below its first table."""
+    return replace(section, headline=replace(section.headline, caption=(*section.headline.caption, *note)))
+
+
 def with_conditions(section: Section, further: Sequence[str]) -> Section:
     """The section with more sentences after its conditions."""
     return replace(section, conditions=(*section.conditions, *further))

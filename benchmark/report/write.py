@@ -20,10 +20,11 @@ from benchmark.report.group import group_of
 from benchmark.report.lines import flatten, groups, lines, tidy
 from benchmark.report.page import page
 from benchmark.report.render import latex, markdown
-from benchmark.report.section import Section, section_of, with_conditions, with_pictures
+from benchmark.report.section import Section, section_of, with_conditions, with_note, with_pictures
 from benchmark.report.spreadsheet import csv_text
 from benchmark.report.tables.table import ABSENT, brief, why_absent
 from benchmark.results import ResultStore, RunRecord
+from benchmark.results.note import read_note
 from benchmark.results.reals import read_reals
 from benchmark.system.files import write_atomic
 from benchmark.system.text.terminal import visible_line
@@ -75,7 +76,9 @@ def write_report(
         raise DataError(f"no usable records of this run in {results}: run the suite again")
     problems = [*problems, *left_out]
     reals = read_reals(Path(results), problems)
+    note = read_note(Path(results), problems)
     made = [with_conditions(section_of(group_of(group, reals)), left_out) for group in groups(records)]
+    made = [with_note(section, note) for section in made]
     paths: list[Path] = []
     sections, drawings = [], []
     for section in made:

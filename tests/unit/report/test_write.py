@@ -557,6 +557,19 @@ def test_the_report_of_a_run_says_what_it_leaves_out(tmp_path: Path) -> None:
         assert (tmp_path / file).read_text("utf-8").count("other records of suite smoke") >= 1, file
 
 
+def test_a_note_stands_below_the_first_table_of_every_report(tmp_path: Path) -> None:
+    ResultStore(tmp_path).write(make("a", metrics=kid(1.0)))
+    (tmp_path / "NOTE.md").write_text("**Unfinished:** one of `8` seeds.\n\n<script>50 % & \x1b[31m_more_\n", "utf-8")
+    assert not any("NOTE.md" in line for line in write_report(tmp_path).problems)
+    md, tex, html = ((tmp_path / name).read_text("utf-8") for name in ("tables.md", "tables.tex", "page.html"))
+    assert "Unfinished: one of 8 seeds." in md and "50 %" in md
+    assert r"50 \% \&" in tex and "<script>50" not in html and "&lt;script&gt;50 % &amp;" in html
+    assert "\x1b" not in md + tex + html
+    (tmp_path / "NOTE.md").unlink()
+    (tmp_path / "NOTE.md").symlink_to("/etc/hostname")
+    assert any(line.startswith("NOTE.md is left out: it ") for line in write_report(tmp_path).problems)
+
+
 def test_no_records_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no results in"):
         write_report(tmp_path)
