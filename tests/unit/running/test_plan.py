@@ -290,6 +290,8 @@ def test_what_a_method_changes_by_itself_enters_the_key_but_not_the_settings_tha
     said = changed_settings(light, suite.train)
     assert said == ["AffineLight+ trains with train.lr_g=0.02 (0.0025) by itself; in brackets, the suite's."]
     assert changed_settings(plain, suite.train) == []  # path length is off already
+    (augmented,) = load_suite("smoke", (), {"methods": ["finetune_augmented"]})[1]
+    assert "train.augment=ada (none)" in changed_settings(augmented, suite.train)[0]
     long = suite.model_copy(update={"train": suite.train.model_copy(update={"pl_weight": 2.0})})
     keys = {make_job(each, plain, domain, 0, "0" * 64).train_key for each in (suite, long)}
     assert len(keys) == 1  # freezefc switches it off in both
