@@ -9,11 +9,11 @@ from functools import lru_cache
 from typing import Literal
 
 from benchmark.report.group import Group
-from benchmark.report.sentences import listed
 from benchmark.report.statistics.paired import holm, paired
 from benchmark.report.statistics.power import detectable_difference
 from benchmark.report.tables.table import MISSING, Cell, Column, Row, Table, spread
 from benchmark.suites import load_suite
+from benchmark.system.text.lists import listed
 
 SEEDS = 8
 """So many are planned. From here on a seed is the unit of a test, before it a training on one domain."""

@@ -19,13 +19,14 @@ from benchmark.report.figures.grids import slug
 from benchmark.report.group import ERRORS, Group, row_label, short_title
 from benchmark.report.lines import Line, control_text, lengths, metric_of
 from benchmark.report.render import markdown_table
-from benchmark.report.sentences import listed, sentences
+from benchmark.report.sentences import sentences
 from benchmark.report.tables.headline import headline
 from benchmark.report.tables.metrics import column_digits, metric_cells
 from benchmark.report.tables.ranking import ordered
 from benchmark.report.tables.table import ARROWS, Cell, Column, Footnotes, Row, Table, mean_text
 from benchmark.report.tables.ways import way_title
 from benchmark.results.reals import read_reals
+from benchmark.system.text.lists import listed
 
 KNOWN: tuple[Kind, ...] = ("kid", "translation_error_l1", "share_of_the_way", "identity_retrieval")
 UNKNOWN: tuple[Kind, ...] = ("kid", "recall", "distance_averaged")

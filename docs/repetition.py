@@ -8,9 +8,9 @@ from chosen import both
 
 from benchmark.report.group import Group, short_title
 from benchmark.report.render import markdown_table
-from benchmark.report.sentences import listed
 from benchmark.report.tables.table import ARROWS, Column, Row, Table
 from benchmark.results import ResultStore, RunRecord
+from benchmark.system.text.lists import listed
 
 SHOWN = (
     "kid_effnetlite0_128",

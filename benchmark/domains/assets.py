@@ -21,7 +21,7 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationError, 
 
 from benchmark.config import Frozen
 from benchmark.domains.cards import card_shelf
-from benchmark.domains.pictures.archives import hidden_part
+from benchmark.domains.pictures.archives import hidden_part, safe_name
 from benchmark.errors import DataError, UnknownName
 from benchmark.system.files import new_file
 from benchmark.system.text.plain_yaml import plain_yaml
@@ -30,22 +30,6 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 Role = Literal["train", "test"]
 Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 Md5 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{32}$")]
-
-
-def safe_name(name: str) -> str:
-    """The relative path as it is; ValueError for one that leaves its folder."""
-    path = PurePosixPath(name)
-    if not name or path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or "\0" in name:
-        raise ValueError(f"{name!r} is no path inside a folder")
-    return name
-
-
-def is_safe(name: str) -> bool:
-    """Whether a file of this name on somebody's disk can be kept, and noted in a lock."""
-    try:
-        return bool(safe_name(name).encode())
-    except ValueError:
-        return False
 
 
 SafeName = Annotated[str, AfterValidator(safe_name)]

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from benchmark.domains.assets import IMAGE_SUFFIXES, Asset, Layout, is_safe
-from benchmark.domains.pictures.archives import UNSAFE, Archive, Skipped, printable
+from benchmark.domains.assets import IMAGE_SUFFIXES, Asset, Layout
+from benchmark.domains.pictures.archives import UNSAFE, Archive, Skipped, is_safe, printable
 from benchmark.domains.pictures.faces import read_face_list
 from benchmark.errors import DataError
 from benchmark.fetch.limits import require_space

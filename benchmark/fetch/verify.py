@@ -11,14 +11,13 @@ from benchmark.domains.assets import (
     Asset,
     RemoteFile,
     TargetFolder,
-    is_safe,
     md5_of_stream,
     owner,
     raw_folder,
     require_same,
     target_folder,
 )
-from benchmark.domains.pictures.archives import UNSAFE, Archive, Skipped, printable
+from benchmark.domains.pictures.archives import UNSAFE, Archive, Skipped, is_safe, printable
 from benchmark.domains.pictures.raw_images import raw_target
 from benchmark.domains.prepared import PreparedPictures, read_provenance, require_shots
 from benchmark.errors import DataError

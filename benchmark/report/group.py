@@ -34,11 +34,9 @@ PRESERVATION: tuple[Kind, ...] = ("consistency_anchor", "consistency", "distance
 WAY: tuple[Kind, ...] = ("share_of_the_way", "distance_averaged", *PRESERVATION)
 VARIETY: tuple[Kind, ...] = ("recall", "intra")
 FIDELITY: tuple[Kind, ...] = (
-    *("kid", "fd", "fd_infinity", "cmmd", "mind", "precision", "recall", "density", "coverage"),
-    *("own", "unknown"),
+    *("kid", "fd", "fd_infinity", "cmmd", "mind", "precision", "recall", "density", "coverage", "own", "unknown"),
 )
-"""Kinds that compare generated images with real ones. In all others a generator may be best that has learned nothing.
-"""
+"""Kinds that compare with real images. In all others a generator may be best that has learned nothing."""
 SHORT: dict[Kind, str] = {
     "kid": "KID",
     "fd": "FD",

@@ -11,9 +11,9 @@ from benchmark.report.tables.ranking import ranking
 from benchmark.report.tables.table import number
 from benchmark.report.tables.trade_off import ALONG, equal_fidelity, scores, stopped_earlier
 from benchmark.report.tables.ways import Curve, changes, little, measures, still, unevenness, ways
+from benchmark.system.text.lists import listed
 
-MANY, STRAIGHT = 4, 0.9
-MOST = 8
+MANY, MOST, STRAIGHT = 4, 8, 0.9
 LEAST_BLOCKS = 3
 """Of a comparison that is worth a sentence."""
 NOTHING = "No method has a number yet."
@@ -36,11 +36,6 @@ def question(group: Group) -> str:
         if len(methods) > 1
         else (f"{next(iter(methods), 'The source')} from {first.source} to {where}")
     )
-
-
-def listed(words: list[str]) -> str:
-    """``a, b and c``."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def winners(group: Group) -> dict[str, tuple[Line, float]]:

@@ -10,7 +10,7 @@ import os
 import re
 import zipfile
 import zlib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from benchmark.errors import DataError
@@ -34,6 +34,22 @@ KEPT_BY_PROGRAMS = frozenset(
 """Names in small letters of what systems, file managers and network drives put beside pictures, thumbnails included."""
 
 Skipped = list[tuple[str, str]]
+
+
+def safe_name(name: str) -> str:
+    """The relative path as it is; ValueError for one that leaves its folder."""
+    path = PurePosixPath(name)
+    if not name or path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or "\0" in name:
+        raise ValueError(f"{name!r} is no path inside a folder")
+    return name
+
+
+def is_safe(name: str) -> bool:
+    """Whether a file of this name on somebody's disk can be kept, and noted in a lock."""
+    try:
+        return bool(safe_name(name).encode())
+    except ValueError:
+        return False
 
 
 class Archive:

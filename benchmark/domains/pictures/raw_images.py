@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmark.domains.assets import IMAGE_SUFFIXES, Asset, FewShot, Splits, is_safe, raw_folder
-from benchmark.domains.pictures.archives import HIDDEN, UNSAFE, Archive, Skipped, printable
+from benchmark.domains.assets import IMAGE_SUFFIXES, Asset, FewShot, Splits, raw_folder
+from benchmark.domains.pictures.archives import HIDDEN, UNSAFE, Archive, Skipped, is_safe, printable
 from benchmark.domains.pictures.faces import Face, read_face_list
 from benchmark.domains.prepared import LABELS, PROVENANCE, Rule, Split, held_out_by_name, name_hash, stem_of
 from benchmark.errors import DataError

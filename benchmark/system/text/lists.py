@@ -17,6 +17,11 @@ def split_names(text: str, separator: str = ",") -> list[str]:
     return [part.strip() for part in parts]
 
 
+def listed(words: list[str]) -> str:
+    """``a, b and c``."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
 def split_paths(text: str) -> list[str]:
     """Names and paths between commas; a comma, or space at an end, belongs to a path that lies on the disk with it.
 
