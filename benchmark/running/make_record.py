@@ -18,6 +18,7 @@ from benchmark.running.setup import Run
 from benchmark.sources import SourceCard
 from benchmark.sources.noise import LEAST_SHARE
 from benchmark.system.hardware import environment, now
+from benchmark.training.start import settings_of
 
 
 class ZeroStep(Method):
@@ -116,8 +117,7 @@ def reals(domain: Domain) -> dict[str, int]:
 
 def changed_settings(method: Method, train: TrainConfig) -> list[str]:
     """Where the method trains otherwise than its suite says; the settings of its record are the suite's."""
-    trained = method.training()
-    own = trained.settings(train.model_copy(update={"augment": trained.augment or train.augment})).model_dump()
+    own = settings_of(method.training(), train).model_dump()
     said = [f"train.{name}={own[name]} ({value})" for name, value in train.model_dump().items() if own[name] != value]
     who = method.title or method.name
     return [f"{who} trains with {', '.join(said)} by itself; in brackets, the suite's."] if said else []

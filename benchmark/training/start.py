@@ -17,6 +17,11 @@ from benchmark.training.kernels import kernels
 from benchmark.training.together import tensors_of
 
 
+def settings_of(method: Method, cfg: TrainConfig) -> TrainConfig:
+    """The settings that a method trains with, from its suite's: with what it changes, its augmentation included."""
+    return method.settings(cfg.model_copy(update={"augment": method.augment or cfg.augment}))
+
+
 def prepared(nets: Nets, reals: Tensor, method: Method, cfg: TrainConfig, rng: torch.Generator) -> Extra:
     """What the method remembers and trains besides the networks, as it leaves them before the first step.
 

@@ -28,7 +28,7 @@ from benchmark.training import dist, losses
 from benchmark.training.batches import images_per_round, real_batches, resident
 from benchmark.training.images import among_reals, augmented, generate, latents
 from benchmark.training.kernels import Arithmetic
-from benchmark.training.start import adam, prepared
+from benchmark.training.start import adam, prepared, settings_of
 from benchmark.training.state import OF_D, Log, State
 from benchmark.training.together import after_step
 
@@ -52,7 +52,7 @@ def train(
     step; `on_tick` is called after each log interval, `on_step` after each step. Raises ConfigError when the batch
     cannot be shared out, MethodError when a loss or a weight is not finite.
     """
-    given, cfg = cfg, method.settings(cfg.model_copy(update={"augment": method.augment or cfg.augment}))
+    given, cfg = cfg, settings_of(method, cfg)
     per_round = images_per_round(cfg, nets.cfg.mbstd_group, dist.world())
     device = nets.g.mapping.w_avg.device
     source = freeze_copy(nets.g_ema)
