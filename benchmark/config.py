@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection as Names
 from typing import Annotated, Any, Literal
@@ -109,11 +110,17 @@ class NetConfig(Settings):
     mapping_layers: int = Field(8, ge=1, le=MAX_LAYERS)
     channel_base: int = Field(2048, ge=1, le=MAX_WIDTH * 1024, description="channels at resolution r: channel_base / r")
     channel_max: int = Field(128, ge=1, le=MAX_WIDTH, description="but never more than this")
-    conv_clamp: float | None = Field(256.0, description="clamp of convolution outputs; None = off")
+    conv_clamp: float | None = Field(256.0, gt=0, description="clamp of convolution outputs; None = off")
     mbstd_group: int = Field(4, ge=1, le=2**20, description="minibatch-std group size")
     miner_layers: int = Field(
         0, ge=0, le=MAX_LAYERS, description="layers of a miner in front of z; 0 = none, the usual case"
     )
+
+    @model_validator(mode="after")
+    def _maps_everywhere(self) -> NetConfig:
+        if self.channel_base < self.resolution:
+            raise ValueError(f"channel_base {self.channel_base} leaves no feature maps at {self.resolution} px")
+        return self
 
     def channels(self, px: int) -> int:
         """Feature maps at resolution ``px``."""
@@ -123,6 +130,11 @@ class NetConfig(Settings):
     def block_resolutions(self) -> tuple[int, ...]:
         """4, 8, ..., resolution."""
         return tuple(2**i for i in range(2, self.resolution.bit_length()))
+
+
+def images_of(kimg: float) -> int:
+    """The least whole number of images that make a length; 16.1 kimg are 16,100 images, whatever 16.1 is in binary."""
+    return math.ceil(round(kimg * 1000, 6))
 
 
 class TrainConfig(Settings):

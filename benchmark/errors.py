@@ -44,3 +44,9 @@ class WeightsError(BenchmarkError):
 
 class MethodError(BenchmarkError):
     """A method file that breaks its contract, or a training that diverged."""
+
+
+def as_line(error: BaseException) -> str:
+    """An error of any kind on one line: its message where it is written for people, else its type, too."""
+    text = str(error) if isinstance(error, BenchmarkError) else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())

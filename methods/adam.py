@@ -2,10 +2,10 @@
 
 Zhao, Chandrasegaran, Abdollahzadeh and Cheung, "Few-shot Image Generation via Adaptation-aware Kernel Modulation"
 (NeurIPS 2022, arXiv 2210.16559). A copy of the source is probed: it adapts by rank-1 modulation of its kernels alone, W
-(1 + rows columns^T). A kernel's need is the Fisher information of its row plus its layer's mean of columns, in averaged
-networks. Then kernels above the quantile are modulated, the others train. As in the authors' code mapping, constant, 4
-px convolution and RGB layers are held. There 500 steps and 1000 samples probe, with regularisers; here 100 and 50,
-beyond train.kimg, without.
+(1 + rows columns^T), both next to zero at first. A kernel's need is the Fisher information of its row plus its layer's
+mean of columns, in averaged networks. Then kernels above the quantile are modulated, the others train. Mapping,
+constant, 4 px convolution and RGB layers are held. In the authors' code 500 steps and 1000 samples probe, with
+regularisers; here 100 and 50, beyond train.kimg, without.
 """
 
 import torch
@@ -18,21 +18,23 @@ class AdAM(Method):
     """Fine-tuning around modulated, important kernels."""
 
     name = "adam"
-    needs_pretrained_d, code_licence, version = True, "MIT", 3
+    needs_pretrained_d, code_licence, version = True, "MIT", 4
     title = "AdAM"
     paper = "Zhao et al., Adaptation-aware Kernel Modulation, NeurIPS 2022"
     toy_fields = (("probe_steps", 2), ("fisher_samples", 2))
     quantile: float = Field(0.5, ge=0, le=1, description="share of kernels that are fine-tuned, the least important")
     probe_steps: int = Field(100, ge=0, description="steps of the importance probing, of 4 images each")
     probe_lr: float = Field(0.002, gt=0, description="learning rate of the probing")
-    probe_decay: float = Field(0.5**0.0032, ge=0, lt=1, description="of the probing networks' averages, a step")
+    probe_decay: float | None = Field(
+        None, ge=0, lt=1, description="of the probing networks' averages, a step; a half-life of 5/8 of the probing"
+    )
     fisher_samples: int = Field(50, ge=1, description="samples for the Fisher information, one by one")
 
     def prepare(self, nets: Nets, reals: Tensor, rng: torch.Generator) -> None:
         nets.g.load_state_dict(nets.g_ema.state_dict())
         fisher = self.probe(nets.copy(), reals, rng)
         masks = iter([f > torch.cat(part).quantile(self.quantile) for part in fisher for f in part])
-        reparametrise(nets, kernels(nets), lambda weight: Modulation(weight, next(masks)))
+        reparametrise(nets, kernels(nets), lambda weight: Modulation(weight, next(masks), rng))
 
     def frozen(self, nets: Nets) -> list[nn.Parameter]:
         trained = [p for layer, _ in kernels(nets) for p in layer.parameters()]
@@ -40,18 +42,19 @@ class AdAM(Method):
 
     def probe(self, nets: Nets, reals: Tensor, rng: torch.Generator) -> tuple[list[Tensor], list[Tensor]]:
         """Fisher information [O, 1, 1, 1] of the kernels of each convolution, in G and in D; adapts `nets` for it."""
-        reparametrise(nets, kernels(nets), lambda w: Modulation(w, torch.ones_like(w[:, :1, :1, :1]).bool()))
+        reparametrise(nets, kernels(nets), lambda w: Modulation(w, torch.ones_like(w[:, :1, :1, :1]).bool(), rng))
         nets.g.requires_grad_(False), nets.d.requires_grad_(False)
         both = added(nets.g), added(nets.d)  # each Modulation has rows, then columns
         trained = both[0], [*both[1], *nets.d.b4.parameters()]
         every = [p.requires_grad_(True) for part in trained for p in part]
         values, averages = [p.detach() for p in every], [p.detach().clone() for p in every]
         optimiser = Adam(every, lr=self.probe_lr, betas=(0.0, 0.99))
+        decay = 0.5 ** (1.6 / max(self.probe_steps, 1)) if self.probe_decay is None else self.probe_decay
         for _ in range(self.probe_steps):
             for p, gradient in zip(every, adversarial_gradients(nets, trained, reals, 4, rng), strict=True):
                 p.grad = gradient
             optimiser.step()
-            torch._foreach_lerp_(averages, values, 1 - self.probe_decay)
+            torch._foreach_lerp_(averages, values, 1 - decay)
         torch._foreach_copy_(values, averages)
         fisher = [torch.zeros_like(p) for part in both for p in part]
         for _ in range(self.fisher_samples):
@@ -64,10 +67,12 @@ class AdAM(Method):
 class Modulation(nn.Module):
     """Kernels of `important`, bool [O, 1, 1, 1], are held and modulated; the others stay as they are."""
 
-    def __init__(self, weight: Tensor, important: Tensor) -> None:
+    def __init__(self, weight: Tensor, important: Tensor, rng: torch.Generator) -> None:
         super().__init__()
-        self.rows = nn.Parameter(weight.new_zeros(len(weight), 1, 1, 1))
-        self.columns = nn.Parameter(torch.ones_like(weight[:1]))
+        rows, columns = weight[:, :1, :1, :1], weight[:1]
+        self.rows, self.columns = (
+            nn.Parameter(torch.randn(x.shape, generator=rng, device=x.device) * 1e-7) for x in (rows, columns)
+        )
         self.register_buffer("important", important)
 
     def forward(self, weight: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ class EWC(Method):
         weights = dict(g.named_parameters())
         fisher = [torch.zeros_like(p) for p in weights.values()]
         for _ in range(self.samples):
-            z = torch.randn(g.cfg.mbstd_group, g.cfg.z_dim, generator=rng, device=rng.device)
+            z = torch.randn(min(g.cfg.mbstd_group, 64), g.cfg.z_dim, generator=rng, device=rng.device)
             with torch.no_grad():
                 others = g(z[1:], rng=rng)
             logit = d(torch.cat([g(z[:1], rng=rng), others]))[0]

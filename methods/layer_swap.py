@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from benchmark.methods.finetune import Finetune
 
-from benchmark.api import Control, Field, Generator, Method, copy_of, refuse, scaled_px
+from benchmark.api import Control, Field, Generator, Method, copy_of, refuse, require_same_parts, scaled_px
 
 
 class LayerSwap(Method):
@@ -71,6 +71,7 @@ class LayerSwap(Method):
 
     @torch.no_grad()
     def finalize(self, source: Generator, adapted: Generator, control: Control) -> Generator:
+        require_same_parts(self, source, adapted)
         low, high = (source, adapted) if self.low_from == "source" else (adapted, source)
         hybrid = copy_of(low)
         for px, block in hybrid.synthesis.blocks.items():

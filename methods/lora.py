@@ -21,7 +21,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from benchmark.api import Field, Method, Nets, added, all_but, reparametrise
+from benchmark.api import Field, Method, Nets, added, all_but, plain, reparametrise
 
 
 class LowRank(nn.Module):
@@ -63,4 +63,4 @@ class LoRA(Method):
 
     def frozen(self, nets: Nets) -> Iterable[nn.Parameter]:
         layers = [m for m in nets.g.modules() if isinstance(getattr(m, "weight", None), Tensor)]
-        return all_but(nets.g, [*added(nets.g), *(m.get_parameter("bias") for m in layers if m.weight.ndim == 2)])
+        return all_but(nets.g, [*added(nets.g), *(plain(m, "bias") for m in layers if m.weight.ndim == 2)])

@@ -7,7 +7,9 @@ too; each scale has a discriminator of its own, and all their logits count. As i
 strided 4 x 4 convolutions with spectral norm down to 8 px or less and 512 channels, then one to logits.
 
 Unlike there: a logistic loss with the suite's R1 and augmentation (theirs: hinge, no R1, DiffAugment always), no batch
-normalisation, and the generator is a source that is adapted. The source's own discriminator is held and not used.
+normalisation, and the generator is a source that is adapted, at the suite's learning rate (theirs with these
+discriminators: 0.0002). At 256 px and above they do not resize. The source's own discriminator is held and not used, so
+what other parts of a composition do with it has no effect.
 Scores by EfficientNet-Lite0 flatter this row: reports say so and rank it by others only.
 """
 

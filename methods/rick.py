@@ -55,7 +55,8 @@ class RICK(Method):
             for (group, layer, names), f in zip(judged(net), fisher, strict=True):
                 among = torch.cat([x for x, (other, *_) in zip(fisher, judged(net), strict=True) if other == group])
                 low, high = among.quantile(self.prune), among.quantile(self.quantile)
-                for fate in (layer.get_buffer(f"parametrizations.{name}.0.fate") for name in names):
+                lists = [layer.get_submodule(f"parametrizations.{name}").children() for name in names]
+                for fate in (rows.get_buffer("fate") for own in lists for rows in own if isinstance(rows, Rows)):
                     fate.copy_((f > high).byte().masked_fill((fate == 2) | (f <= low), 2))
 
 

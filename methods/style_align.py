@@ -14,7 +14,7 @@ from typing import ClassVar
 import torch
 from benchmark.methods.finetune import Finetune
 
-from benchmark.api import Control, Generator, Method, MethodError, copy_of
+from benchmark.api import Control, Generator, Method, copy_of, require_same_parts
 
 
 class StyleAlign(Method):
@@ -35,8 +35,7 @@ class StyleAlign(Method):
 
     @torch.no_grad()
     def finalize(self, source: Generator, adapted: Generator, control: Control) -> Generator:
-        if source.cfg != adapted.cfg:
-            raise MethodError(f"{self.name}: the adapted generator has parts that its source has not; leave it out.")
+        require_same_parts(self, source, adapted)
         hybrid, share = copy_of(adapted), float(control or 0)
         child = adapted.mapping.state_dict()
         parent = source.mapping.state_dict()

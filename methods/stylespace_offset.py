@@ -16,7 +16,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from benchmark.api import Field, Method, Nets, TrainConfig, all_but
+from benchmark.api import Field, Method, Nets, TrainConfig, all_but, plain
 
 
 class StyleSpaceOffset(Method):
@@ -39,4 +39,4 @@ class StyleSpaceOffset(Method):
     def frozen(self, nets: Nets) -> Iterable[nn.Parameter]:
         layers = [m for name, m in nets.g.named_modules() if name.endswith(".affine")]
         rgb = [block.torgb.affine for block in nets.g.synthesis.blocks.values()]
-        return all_but(nets.g, [m.get_parameter("bias") for m in layers if self.to_rgb or m not in rgb])
+        return all_but(nets.g, [plain(m, "bias") for m in layers if self.to_rgb or m not in rgb])

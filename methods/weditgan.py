@@ -16,7 +16,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from benchmark.api import Method, Nets, added, all_but, reparametrise
+from benchmark.api import Method, Nets, added, all_but, plain, reparametrise
 
 
 class OffsetOfW(nn.Module):
@@ -44,7 +44,7 @@ class WeditGAN(Method):
         for name, layer in list(nets.g.named_modules()):
             if name.endswith(".affine"):
                 gain = float(layer.weight_gain) / float(layer.bias_gain)  # type: ignore[arg-type]
-                made = partial(OffsetOfW, weight=layer.get_parameter("weight"), gain=gain)
+                made = partial(OffsetOfW, weight=plain(layer, "weight"), gain=gain)
                 reparametrise(nets, [(layer, "bias")], made)
 
     def frozen(self, nets: Nets) -> Iterable[nn.Parameter]:

@@ -11,7 +11,7 @@ import torch
 from benchmark.methods.finetune import Finetune
 from benchmark.methods.freezed import FreezeD
 
-from benchmark.api import Control, Field, Generator, Method, MethodError, copy_of
+from benchmark.api import Control, Field, Generator, Method, copy_of, require_same_parts
 
 
 class WeightInterpolation(Method):
@@ -22,7 +22,9 @@ class WeightInterpolation(Method):
     paper = "Wang et al., Deep Network Interpolation, CVPR 2019"
     control_name = "share"
     generators_kept = 2
-    of: Literal["finetune", "freezed"] = Field("finetune", description="the method whose result is the far end")
+    of: Literal["finetune", "freezed"] = Field(
+        "finetune", description="the method whose result is the far end, with its defaults"
+    )
 
     controls: ClassVar[tuple[Control, ...]] = (0.0, 0.25, 0.5, 0.75, 1.0)
     default_control: ClassVar[Control] = 0.5
@@ -32,8 +34,7 @@ class WeightInterpolation(Method):
 
     @torch.no_grad()
     def finalize(self, source: Generator, adapted: Generator, control: Control) -> Generator:
-        if source.cfg != adapted.cfg:
-            raise MethodError(f"{self.name}: the adapted generator has parts that its source has not; leave it out.")
+        require_same_parts(self, source, adapted)
         mixed = copy_of(source)
         for tensor, end in zip(mixed.state_dict().values(), adapted.state_dict().values(), strict=True):
             tensor.lerp_(end, float(control or 0))

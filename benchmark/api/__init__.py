@@ -11,10 +11,19 @@ from benchmark.api.fisher import fisher_information
 from benchmark.api.judgeable import feature_maps, judgeable
 from benchmark.api.losses import adversarial_gradients, feature_matching
 from benchmark.api.matches_source import MatchesSource
-from benchmark.api.method import Control, DiscriminatorStep, GeneratorStep, Method, Turn, copy_of, refuse
+from benchmark.api.method import (
+    Control,
+    DiscriminatorStep,
+    GeneratorStep,
+    Method,
+    Turn,
+    copy_of,
+    refuse,
+    require_same_parts,
+)
 from benchmark.api.optimiser import Adam
 from benchmark.api.relaxed_realism import RelaxedRealism
-from benchmark.api.reparametrise import added, all_but, baked, reparametrise
+from benchmark.api.reparametrise import added, all_but, baked, plain, reparametrise
 from benchmark.api.sizes import scaled_px
 from benchmark.config import TrainConfig
 from benchmark.errors import MethodError
@@ -54,7 +63,9 @@ __all__ = [
     "fisher_information",
     "held",
     "judgeable",
+    "plain",
     "refuse",
     "reparametrise",
+    "require_same_parts",
     "scaled_px",
 ]

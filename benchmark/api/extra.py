@@ -62,5 +62,5 @@ def build(make: Callable[[], T], rng: torch.Generator) -> T:
     """`make()` with torch's default initialisation drawn from `rng`; the global random state stays as it was."""
     seed = int(torch.randint(2**62, (1,), generator=rng, device=rng.device))
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # `torch.manual_seed` would reseed the GPUs' too, for good
         return make()

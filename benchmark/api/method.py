@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from benchmark.api.extra import Extra
 from benchmark.config import Augmentation, Settings, TrainConfig
-from benchmark.errors import ConfigError
+from benchmark.errors import ConfigError, MethodError
 from benchmark.stylegan2 import Generator, Nets, Noise
 
 Control = float | int | str | None
@@ -224,6 +224,12 @@ class Method(Settings):
 def copy_of(network: Generator) -> Generator:
     """A deep copy for `finalize` to change."""
     return copy.deepcopy(network)
+
+
+def require_same_parts(method: Method, source: Generator, adapted: Generator) -> None:
+    """MethodError where the adapted generator has parts that the source has not, which `finalize` cannot join."""
+    if source.cfg != adapted.cfg:
+        raise MethodError(f"{method.name}: the adapted generator has parts that its source has not; leave it out.")
 
 
 def refuse(method: Method, field: str, value: object, why: str) -> NoReturn:

@@ -49,6 +49,16 @@ def reparametrise(nets: Nets, parts: Iterable[tuple[nn.Module, str]], make: Call
                 )
 
 
+def plain(module: nn.Module, name: str) -> nn.Parameter:
+    """A parameter as it was built; MethodError where another part of a composition reparametrises it."""
+    if name not in module._parameters:
+        raise MethodError(
+            f"{type(module).__name__}.{name} is reparametrised by another part of this composition, and this part "
+            "needs it as it was; leave one of them out."
+        )
+    return module.get_parameter(name)
+
+
 def added(net: nn.Module) -> list[nn.Parameter]:
     """The new parameters of the reparametrised weights of `net`, without the weights that they replace."""
     lists = [m for m in net.modules() if isinstance(m, parametrize.ParametrizationList)]

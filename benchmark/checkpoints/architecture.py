@@ -54,7 +54,7 @@ def infer(checkpoint: Checkpoint, where: str) -> NetConfig:
         )
     except ValidationError as error:
         first = error.errors()[0]
-        found = f"{first['loc'][0]} = {shown(first['input'])}: {first['msg']}"
+        found = f"{first['loc'][0]} = {shown(first['input'])}: {first['msg']}" if first["loc"] else first["msg"]
         raise WeightsError(f"{where} is no StyleGAN2 generator: {found}; not supported.") from None
     refuse_unlike_networks(cfg, checkpoint, where)
     refuse_other_sizes(cfg, checkpoint.settings, where)

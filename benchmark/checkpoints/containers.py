@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from benchmark.checkpoints.damage import DAMAGE, shown, unreadable
 from benchmark.checkpoints.inert import NAMES
 from benchmark.checkpoints.pickle_file import MAX_VALUE, read_pickle
-from benchmark.checkpoints.tensors import MAX_NETWORK, MAX_TENSORS, Storage
+from benchmark.checkpoints.tensors import MAX_NETWORK, MAX_TENSORS, NETWORKS, Storage
 from benchmark.checkpoints.torch_stream import TORCH_MAGIC, read_torch_stream, storage_id
 from benchmark.errors import WeightsError
 from benchmark.system.file_kinds import HEAD, other_kind, picture_format
@@ -26,7 +26,6 @@ MAX_ENTRIES = 20_000
 MAX_LISTING = 4 * 2**20
 """Bytes of a ZIP's or safetensors' list of entries."""
 MAX_PICKLE = 128 * 2**20
-NETWORKS = 3
 ENDINGS = (".pkl", ".pt", ".pth", ".ckpt", ".safetensors")
 """Of the names that checkpoints have, for whoever has to be told what to give."""
 

@@ -17,8 +17,8 @@ from benchmark.checkpoints.foreign import Foreign
 from benchmark.checkpoints.inert import PERSISTENT, TF_NETWORK, Array, Record
 from benchmark.checkpoints.nvidia import Network, Reader, Settings
 from benchmark.checkpoints.tensorflow_records import static_settings, variables_of
-from benchmark.checkpoints.tensors import LazyTensor, read_all
-from benchmark.checkpoints.wrapped import from_mmgeneration, refuse_objects, unwrapped
+from benchmark.checkpoints.tensors import NETWORKS, LazyTensor, read_all
+from benchmark.checkpoints.wrapped import from_mmgeneration, is_mmgeneration, refuse_objects, unwrapped
 from benchmark.errors import WeightsError
 
 PARTS = {
@@ -40,6 +40,12 @@ SHARING = 4
 """Tensors may declare this many times the file's size (G and its average may share memory), and no more."""
 
 
+OF_COLOURS = (
+    "networks that mmgeneration trained itself draw blue where red belongs (BGR), its conversions of others' do not; "
+    "if the colours are exchanged, import the file again with --bgr"
+)
+
+
 @dataclass
 class Checkpoint:
     """What a file holds, under our names; nothing was checked against an architecture yet."""
@@ -51,6 +57,8 @@ class Checkpoint:
     """What the modules recorded of themselves (NVIDIA's pickles and TensorFlow's), by network."""
     left_out: list[str] = field(default_factory=list)
     """What else was in the file and is not needed."""
+    notes: list[str] = field(default_factory=list)
+    """What the file does not say and somebody has to know."""
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -90,7 +98,7 @@ def recognise(container: str, data: Any, where: str) -> Checkpoint:
     if used:
         dicts = {part: tensors_of(data[name], where) for part, name in used.items()}
     else:
-        dicts = split_prefixes(tensors_of(others, where), where)
+        dicts = split_prefixes(tensors_of(others, where, NETWORKS), where)
         refuse_unknown_entries(dicts, others, where)
         others = {name: value for name, value in others.items() if not isinstance(value, LazyTensor)}
     checkpoint = from_state_dicts("PyTorch state dicts", dicts, where)
@@ -148,9 +156,12 @@ def left_out(data: Mapping[Any, Any], used: Collection[str] = ()) -> list[str]:
     return sorted(shown(name, 40) + kind for name, kind in kinds.items() if name not in used)[:50]
 
 
-def tensors_of(state: Any, where: str) -> dict[str, Tensor]:
-    """The tensors of a state dict; other entries are no weights. Prefixes of wrappers are taken off."""
-    found = read_all({str(name): value for name, value in state.items() if isinstance(value, LazyTensor)}, where)
+def tensors_of(state: Any, where: str, networks: int = 1) -> dict[str, Tensor]:
+    """The tensors of a state dict of so many networks at most; other entries are no weights. Prefixes of wrappers are
+    taken off.
+    """
+    lazy = {str(name): value for name, value in state.items() if isinstance(value, LazyTensor)}
+    found = read_all(lazy, where, networks)
     while wrapper := next((w for w in WRAPPERS if found and all(name.startswith(w) for name in found)), None):
         found = {name.removeprefix(wrapper): tensor for name, tensor in found.items()}
     return found
@@ -205,6 +216,7 @@ def from_state_dicts(
             f"{where} holds no networks: expected G, D, G_ema (NVIDIA's names) or g, d, g_ema (rosinality's)."
         )
     networks, names = {}, set()
+    notes = [OF_COLOURS] if any(map(is_mmgeneration, parts.values())) else []
     for part, state in parts.items():
         state = from_mmgeneration(state)
         if part == "d" and rosinality.is_discriminator(state):
@@ -223,7 +235,8 @@ def from_state_dicts(
     layout = "rosinality names" if names else "NVIDIA names"
     if not names and not architecture:
         layout += ", conv_clamp not recorded"
-    checkpoint = Checkpoint(f"{kind}, {layout}", networks, {"file": settings})
+    layout += " of mmgeneration" if notes else ""
+    checkpoint = Checkpoint(f"{kind}, {layout}", networks, {"file": settings}, notes=notes)
     drop_stored_noise(checkpoint)
     return checkpoint
 

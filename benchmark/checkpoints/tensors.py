@@ -23,6 +23,8 @@ DTYPES = {
 MAX_DIMS = 8
 MAX_TENSORS = 10_000
 MAX_NETWORK = 256 * 2**20
+NETWORKS = 3
+"""In a file."""
 """Bytes behind the tensors of one network; those of 1024 px have 120 MB."""
 MAX_NUMBER = 2**40
 """No storage is longer; bounds arithmetic on what a file declares."""
@@ -81,12 +83,15 @@ class LazyTensor:
         return self.storage.values.as_strided(self.shape, self.stride, self.offset)
 
 
-def read_all(tensors: Mapping[str, LazyTensor], where: str) -> dict[str, Tensor]:
-    """The tensors of one network. Raises WeightsError before anything is read where they are too large or too many."""
+def read_all(tensors: Mapping[str, LazyTensor], where: str, networks: int = 1) -> dict[str, Tensor]:
+    """The tensors of one network, or of so many at most.
+
+    Raises WeightsError before anything is read where they are too large or too many.
+    """
     storages = {id(tensor.storage): tensor.storage for tensor in tensors.values()}
-    if len(tensors) > MAX_TENSORS:
+    if len(tensors) > networks * MAX_TENSORS:
         raise WeightsError(f"{where} has a network of more than {MAX_TENSORS:,} tensors; no StyleGAN2 has so many.")
-    if sum(storage.count * storage.dtype.itemsize for storage in storages.values()) > MAX_NETWORK:
+    if sum(storage.count * storage.dtype.itemsize for storage in storages.values()) > networks * MAX_NETWORK:
         raise WeightsError(f"{where} has a network of more than {MAX_NETWORK >> 20} MB; no StyleGAN2 is so large.")
     return {name: tensor.read() for name, tensor in tensors.items()}
 

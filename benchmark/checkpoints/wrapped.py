@@ -51,9 +51,14 @@ def unwrapped(data: Mapping[Any, Any]) -> Mapping[Any, Any]:
     return {**others, **found, **{prefix: state for prefix, state in parts.items() if prefix not in PREFIXES}}
 
 
+def is_mmgeneration(state: Mapping[str, Tensor]) -> bool:
+    """Whether a state dict has mmgeneration's names."""
+    return any(name.endswith(".weight_orig") for name in state)
+
+
 def from_mmgeneration(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A state dict under rosinality's names, if it has those of mmgeneration; as it is otherwise."""
-    if not any(name.endswith(".weight_orig") for name in state):
+    if not is_mmgeneration(state):
         return dict(state)
     generator = any(name.startswith("style_mapping.") for name in state)
     renamed: dict[str, Tensor] = {}

@@ -23,7 +23,7 @@ Examples:
   python -m benchmark datasets fetch afhq-cat --accept-licence
   python -m benchmark datasets prepare afhq-cat --resolution 256
   python -m benchmark datasets verify afhq-cat
-  python -m benchmark run --domains afhq-cat --set resolution=256""",
+  python -m benchmark run --suite own --source ffhq-res256-mirror-paper256-noaug --domains afhq-cat""",
 )
 def datasets() -> None:
     """The field's target sets and pretrained networks: download, prepare, check."""

@@ -62,7 +62,7 @@ def engine_options(command: Any) -> Any:
             type=click.Path(path_type=Path),
             expose_value=False,
             callback=_keep,
-            help="A YAML file with settings of the engine; --engine-set goes before it.",
+            help="A YAML file with settings of the engine; --engine-set overrides it.",
         ),
         click.option(
             "--detach",
@@ -105,6 +105,8 @@ def chosen_engine(methods: Sequence[Method]) -> tuple[Engine, Chosen, bool]:
     meta = click.get_current_context().meta
     name = meta[f"{META}.engine"]
     engine = find_engine(name)
+    if meta[f"{META}.detach"] and name == "local":
+        raise click.UsageError("--detach: the engine local works in this command; use nohup, or --engine slurm")
     trained = list(dict.fromkeys(base_name(method.training().name) for method in methods))
     kinds = own_settings() | {name: engine.settings}
     found = chosen(engine.settings, name, meta[f"{META}.engine_config"], meta[f"{META}.engine_set"], trained, kinds)
@@ -122,7 +124,7 @@ Examples:
 @click.option("--watch", is_flag=True, help="Look again every 5 seconds until no job runs or waits.")
 @click.option("--json", "as_json", is_flag=True, help="All jobs as JSON, for scripts.")
 def status(out: Path, watch: bool, as_json: bool) -> None:
-    """How it stands with the jobs that an engine was asked for: stored, running, queued, failed or lost, and why."""
+    """Show the state of the jobs that an engine was asked for: stored, running, queued, failed or lost, and why."""
     from benchmark.engines.engine import find_engine
     from benchmark.engines.request import required_request
     from benchmark.engines.states import Looks, counts
@@ -174,7 +176,7 @@ def described(state: JobState) -> str:
 @folder
 @click.argument("key")
 def logs(out: Path, key: str) -> None:
-    """What was printed by the task and the job of KEY: the key of a record or training, or its beginning."""
+    """Print the logs of the task and the job of KEY: the key of a record or training, or its beginning."""
     from benchmark.engines.logs import texts_of
     from benchmark.engines.request import required_request
 

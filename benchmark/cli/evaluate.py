@@ -13,7 +13,7 @@ from benchmark.cli.options import cache_option, plugin_option, wide_console
     epilog="""\b
 Examples:
   python -m benchmark evaluate adapted.pkl --against avatars --domain micah
-  python -m benchmark evaluate fixnoise.pkl --against paper-metfaces --domain metfaces --as fixnoise
+  python -m benchmark evaluate fixnoise-metfaces.pkl --against paper-metfaces --domain metfaces --as fixnoise
   python -m benchmark evaluate folder_of_pngs --against avatars --domain micah
   python -m benchmark evaluate folder_of_pngs --against avatars --domain micah --pairs sources"""
 )
@@ -29,7 +29,7 @@ Examples:
     type=click.Path(path_type=Path, exists=True),
     help="For a folder: the source's pictures, each called like its translation.",
 )
-@click.option("--seed", type=click.IntRange(min=0), help="Of the latents.  [default: the suite's first]")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of the latents.  [default: the suite's first]")
 @click.option("--source", help="The GAN that was adapted (see: sources list).  [default: the suite's]")
 @click.option(
     "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Change a setting of the suite. Repeatable."
@@ -37,7 +37,7 @@ Examples:
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Results folder in which the row is to stand.  [default: results/runs/SUITE]",
+    help="Results folder to add the row to.  [default: results/runs/SUITE]",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: all cores]")

@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.table import Column, Table
 from rich.text import Text
 
-from benchmark.errors import BenchmarkError
+from benchmark.errors import BenchmarkError, as_line
 from benchmark.sources import Source
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def trains(kind: type[Method]) -> tuple[str, str]:
         shares = trainable_shares(method).items()
         return ", ".join(f"{net} {share:.0f} %" if share >= 10 else f"{net} {share:.2g} %" for net, share in shares), ""
     except Exception as error:  # a method may fail in any way, and the list has to be shown all the same
-        why = " ".join(f"{type(error).__name__}: {error}".split())
+        why = as_line(error)
         return "unknown", f"what trains is unknown ({why}). Try: python -m benchmark conform {kind.name}"
 
 

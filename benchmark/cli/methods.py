@@ -38,14 +38,14 @@ def conform(names: tuple[str, ...], plugins: tuple[str, ...]) -> None:
     named = {name: find_method(name, plugins) for name in names}
     for said in unusable(plugins) if names else ():
         echo(f"note: {said}", err=True)
-    shelf = {}
+    shelf, broken = {}, 0
     for name, entry in known.items():
         try:
             if entry.origin == SHELF or not names:
                 shelf[name] = entry.load()
         except BenchmarkError as error:
             echo(f"note: {error}", err=True)
-    broken = 0
+            broken += not names
     for name, kind in (named or shelf).items():
         on_shelf = name in known and known[name].origin == SHELF
         others = {n: k for n, k in shelf.items() if known[n].origin == SHELF} | ({} if on_shelf else named)
@@ -53,7 +53,7 @@ def conform(names: tuple[str, ...], plugins: tuple[str, ...]) -> None:
         echo(text_of(verdict))
         broken += bool(verdict.broken)
     if broken:
-        echo(f"{broken} of {len(named or shelf)} methods break a promise", err=True)
+        echo(f"{broken} of {len(named or known)} methods break a promise, or cannot be loaded", err=True)
         sys.exit(1)
 
 

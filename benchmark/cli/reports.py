@@ -51,6 +51,8 @@ def report(
 
         if out is not None:
             raise click.UsageError("--out writes the whole report; redirect the output of one table instead: > FILE")
+        if pdf:
+            raise click.UsageError("--pdf belongs to the whole report, and one table is asked for")
         choice = Choice(metrics or (), domains or (), methods or ())
         echo(chosen(results, choice, format or "text", console.width).rstrip("\n"))
         return

@@ -65,15 +65,15 @@ Examples:
 @click.option("--device", help="auto, cpu, cuda or cuda:N.  [default: auto]")
 @click.option(
     "--devices",
-    help="auto (all GPUs), or GPUs such as cuda:0,cuda:2: one worker for each, or for each --ranks-per-job of them; or "
-    "cpu.  [default: one GPU for one worker, the next GPUs for those that --jobs adds]",
+    help="auto (all GPUs), a list such as cuda:0,cuda:2, or cpu: one worker for each GPU, or for each group of "
+    "--ranks-per-job GPUs.  [default: one GPU for one worker, the next GPUs for those that --jobs adds]",
 )
 @click.option(
     "--ranks-per-job",
     "--gpus-per-job",
     "ranks",
     type=click.IntRange(min=1),
-    help="Train each job by so many processes, each on a GPU of its own, or on its share of the CPU's threads; as "
+    help="Train each job with N processes, each on a GPU of its own or on a share of the CPU's threads; the same as "
     "--set train.ranks=N.  [default: that of the suite, 1]",
 )
 @click.option(
@@ -173,6 +173,8 @@ def run(
     from benchmark.running.server import early_server
     from benchmark.running.setup import Request, folder_name, prepare
 
+    if seconds_per_kimg is not None and not only_plan:
+        raise click.UsageError("--seconds-per-kimg is for --plan")
     console = wide_console()
     device, launch = launch_of(device, devices, workers, (time_limit, memory_limit), fail_fast, which or "all")
     settings = settings if ranks is None else (*settings, f"train.ranks={ranks}")

@@ -17,7 +17,7 @@ Examples:
   python -m benchmark sources fetch stylegan2-church-config-f --accept-licence
   python -m benchmark sources import ffhq-res256-mirror-paper256-noaug.pkl --out ffhq-256
   python -m benchmark sources verify ffhq-256
-  python -m benchmark run --source ffhq-256 --set resolution=256 --domains path/to/paintings
+  python -m benchmark run --suite own --source ffhq-256 --domains path/to/paintings
   python -m benchmark sources export ffhq-256 --to rosinality""",
 )
 def sources() -> None:
@@ -90,7 +90,7 @@ def fetch(name: str, accept_licence: bool, given: Path | None, cache: Path) -> N
         get(card, cache, accept_licence, given, Line())
     source = here.get(name) or import_source(fetched_checkpoint(card, cache), name, cache, (), card.licence)
     echo(card_text(source))
-    echo(f"{'already imported' if name in here else 'imported'}; use it with: python -m benchmark run --source {name}")
+    echo(echo(f"{'already imported' if name in here else 'imported'}; {use_of(name)}"))
 
 
 @sources.command(
@@ -111,10 +111,11 @@ Examples:
     help="Accept that this tensor is missing, unexpected or misshapen; a pattern such as 'd.b4.*'. Repeatable.",
 )
 @click.option("--licence", help="Licence of the weights, for the card; a FILE does not state it, and NAME has its own.")
+@click.option("--bgr", is_flag=True, help="The file's images have blue first, as those of mmgeneration's trainings.")
 @click.option("--replace", is_flag=True, help="Replace an earlier import of the same name.")
 @cache_option
 def import_(
-    file: Path, name: str | None, allow: tuple[str, ...], licence: str | None, replace: bool, cache: Path
+    file: Path, name: str | None, allow: tuple[str, ...], licence: str | None, bgr: bool, replace: bool, cache: Path
 ) -> None:
     """Import a StyleGAN2 checkpoint: NVIDIA's .pkl (PyTorch or TensorFlow), rosinality's .pt, .safetensors.
 
@@ -128,9 +129,14 @@ def import_(
     card = None if file.exists() else list_targets("source").get(str(file))
     if card:
         file, name, licence = fetched_checkpoint(card, cache), name or card.name, licence or card.licence
-    source = import_source(file, name, cache, allow, licence, replace)
+    source = import_source(file, name, cache, allow, licence, replace, bgr)
     echo(card_text(source))
-    echo(f"imported; use it with: python -m benchmark run --source {source.name}")
+    echo(f"imported; {use_of(source.name)}")
+
+
+def use_of(name: str) -> str:
+    """The command that adapts a source to somebody's images."""
+    return f"use it with: python -m benchmark run --suite own --source {name} --domains FOLDER"
 
 
 CHECKPOINTS = "checkpoints"

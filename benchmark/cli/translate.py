@@ -33,8 +33,8 @@ Examples:
     show_default=True,
     help="Where the picture is looked for: w+ comes nearest to it, w and z stay nearer to what the source draws.",
 )
-@click.option("--steps", type=click.IntRange(1, 10000), help="Of the search.  [default: 300]")
-@click.option("--anchor", is_flag=True, help="Hold the noise at the source's; without, the grain is looked for, too.")
+@click.option("--steps", type=click.IntRange(1, 10000), help="Steps of the inversion.  [default: 300]")
+@click.option("--anchor", is_flag=True, help="Keep the noise at the source's anchor; by default it is optimised, too.")
 @click.option(
     "--distance",
     type=click.Choice(["st_lpips_alex", "lpips_vgg"]),
@@ -98,9 +98,9 @@ def translate(
 @click.command(epilog="\b\nExample:\n  python -m benchmark demo results/runs/avatars")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
-    "--port", type=click.IntRange(1024, 65535), help="Of this machine.  [default: the first free one from 7860]"
+    "--port", type=click.IntRange(1024, 65535), help="Port to serve on.  [default: the first free one from 7860]"
 )
-@click.option("--steps", type=click.IntRange(1, 10000), help="Of the search for a picture.  [default: 300]")
+@click.option("--steps", type=click.IntRange(1, 10000), help="Steps of the inversion of a picture.  [default: 300]")
 @click.option("--open/--no-open", "opened", default=True, show_default=True, help="Open the page in the browser.")
 @plugin_option
 @cache_option

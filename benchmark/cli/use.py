@@ -146,7 +146,7 @@ Examples:
     type=click.Choice(["method", "anchor", "random", "none"]),
     default="method",
     show_default=True,
-    help="Of the noise inputs: as the method evaluates, the source's stored maps, new maps, no noise.",
+    help="method: as the method is evaluated; anchor: the source's stored maps; random: new maps; none: no noise.",
 )
 @click.option("--label", type=int, help="Class, for a network with labels.")
 @click.option(

@@ -17,7 +17,7 @@ import numpy as np
 from benchmark.conformity.conform import Verdict
 from benchmark.conformity.trial import global_random_state
 from benchmark.domains.toys import ToyPictures
-from benchmark.errors import BenchmarkError, DataError
+from benchmark.errors import DataError, as_line
 from benchmark.metrics import Evaluator, MetricInfo, Samples, Score
 from benchmark.metrics.base import Images
 from benchmark.metrics.catalogue import find_metric
@@ -68,8 +68,8 @@ def _verdict(trial: Trial) -> Verdict:
     info, verdict = trial.info, Verdict(trial.info.name)
     try:
         first = trial.ask(trial.good)
-    except BenchmarkError as error:
-        verdict.broken["scores pictures"] = str(error)
+    except Exception as error:  # somebody's network may fail in any way
+        verdict.broken["scores pictures"] = as_line(error)
         return verdict
     if first.value is None:
         failed = info.own is not None and info.network not in trial.evaluator.missing
@@ -82,8 +82,8 @@ def _verdict(trial: Trial) -> Verdict:
         try:
             keeps(trial, first)
             verdict.kept.append(promise)
-        except (AssertionError, BenchmarkError) as error:
-            verdict.broken[promise] = str(error)
+        except Exception as error:
+            verdict.broken[promise] = str(error) if isinstance(error, AssertionError) else as_line(error)
     return verdict
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import keyword
 from pathlib import Path
 
 import benchmark.methods
@@ -69,6 +70,8 @@ def write_method(name: str, folder: Path) -> list[Path]:
         )
     words = name.split("_")
     parts = {"name": name, "title": " ".join(words).capitalize(), "kind": "".join(map(str.capitalize, words))}
+    if keyword.iskeyword(parts["kind"]):
+        raise ConfigError(f"new-method {name}: its class would be {parts['kind']}, a word of Python. Choose another.")
     year = datetime.date.today().year
     texts = {
         folder / f"{name}.py": METHOD.format(year=year, **parts),

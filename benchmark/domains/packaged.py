@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,10 +43,19 @@ def package_domain(name: str) -> DomainFolder | None:
     offer = package_domains().get(name)
     if offer is None:
         return None
-    found = offer.load()
-    found = found() if callable(found) else found
+    found = offer.made()
     if not isinstance(found, DomainFolder):
         raise ConfigError(f"domain {name}: {offer.origin} offers {type(found).__name__}, not a DomainFolder.")
     if not Path(found.path).exists():
         raise ConfigError(f"domain {name}: {offer.origin} names {found.path}, which does not exist.")
     return found
+
+
+def images_at(name: str) -> Path | None:
+    """The folder or ZIP of images that a domain without a card is, a package's or the user's; None where none is there.
+
+    ConfigError as of `package_domain`.
+    """
+    packaged = package_domain(name)
+    path = Path(packaged.path if packaged else os.path.expanduser(name))
+    return path if path.exists() else None

@@ -24,7 +24,7 @@ from benchmark.config import Settings
 from benchmark.engines.engine import Queued, Work
 from benchmark.engines.request import Asked, cancelled, log_of, mark_cancelled
 from benchmark.engines.settings import EngineSettings, Word
-from benchmark.errors import ConfigError
+from benchmark.errors import ConfigError, as_line
 from benchmark.system.claims import claimed, holder
 from benchmark.system.files import write_atomic
 from benchmark.system.folder import Folder
@@ -147,7 +147,7 @@ def drive(ray: Any, work: Work, asked: Asked, numbers: Sequence[int]) -> None:
                 try:
                     said = f"exit code {ray.get(reference)}"
                 except Exception as error:  # a node or a process of Ray that died too often
-                    said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+                    said = as_line(error)[:300]
                 left = f"{len(waiting) + len(doing)} tasks left"
                 work.console.print(f"task {number}: {said}; {left}", markup=False, soft_wrap=True)
     finally:

@@ -20,6 +20,8 @@ from benchmark.errors import DataError
 GONE, REFUSED = (404, 410, 451), (401, 403)
 EMBEDDING = tuple(map(ipaddress.IPv6Network, ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96")))
 """Networks whose last four bytes are an address of IPv4: compatible, mapped, and translated ones (RFC 7915, 6052)."""
+ISATAP = 0x5EFE
+"""What the upper half of an interface's identifier has, but for its global bit, where the lower is one (RFC 5214)."""
 UNICAST = ipaddress.IPv6Network("2000::/3")
 """All addresses of IPv6 that are given out for the whole Internet."""
 SIZE = r"[0-9]{1,18}"
@@ -71,21 +73,30 @@ def _host(url: str) -> str:
 
 
 def _addresses(host: str) -> Iterator[Address]:
-    """All addresses of a host, each as the address of IPv4 that it embeds, if any; none where the host is not known."""
+    """All addresses where a packet to a host may end, embedded ones of IPv4 too; none where the host is not known."""
     try:
         found = {str(place[4][0]).partition("%")[0] for place in socket.getaddrinfo(host, None)}
     except (OSError, ValueError):
         found = {"127.0.0.1"} if host == "localhost" or host.endswith(".localhost") else set()
     for text in sorted(found):
         address = ipaddress.ip_address(text)
-        yield address if isinstance(address, ipaddress.IPv4Address) else _embedded(address) or address
+        if isinstance(address, ipaddress.IPv4Address):
+            yield address
+        else:
+            yield _embedded(address) or address
+            if (int(address) >> 32) & 0xFDFFFFFF == ISATAP:  # the prefix says which router embeds it: both count
+                yield _last_bytes(address)
 
 
 def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
     """The address of IPv4 where a packet to this one ends, if any; versions of Python judge this one differently."""
     if any(address in network for network in EMBEDDING):
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        return _last_bytes(address)
     return address.sixtofour
+
+
+def _last_bytes(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address:
+    return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
 
 
 def require_plain(response: requests.Response) -> None:

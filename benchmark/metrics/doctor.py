@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from benchmark.domains.pictures.pixels import to_square
-from benchmark.errors import DataError, WeightsError
+from benchmark.errors import DataError, WeightsError, as_line
 from benchmark.metrics import list_metrics
 from benchmark.metrics.base import STAND_IN, Images
 from benchmark.metrics.evaluator import Evaluator
@@ -96,7 +96,7 @@ def finished(name: str, group: Callable[[], list[Check]]) -> list[Check]:
     try:
         return group()
     except Exception as error:  # whatever is broken, the other checks and the run continue
-        return [Check(name, "failed", " ".join(f"{type(error).__name__}: {error}".split()), "an answer")]
+        return [Check(name, "failed", as_line(error), "an answer")]
 
 
 def as_stored(name: str, found: ArrayLike, tolerance: float = TOLERANCE) -> Check:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.errors import DataError
+from benchmark.errors import DataError, as_line
 from benchmark.metrics.base import STAND_IN, Images, MetricInfo, Samples, Score, require_features, require_images
 from benchmark.metrics.catalogue import find_metric
 from benchmark.metrics.formulas.neighbours import nearest_first
 from benchmark.metrics.networks.feature_cache import Features, KeptFeatures
 from benchmark.metrics.networks.weight_files import (
     NETWORK_FILES,
+    OWN_NETWORKS,
     WEIGHT_FILES,
     Located,
     WeightFile,
@@ -172,9 +173,9 @@ class Evaluator:
         scores |= translations_to_scores(moved, samples.translations)
         scores |= pictures_to_scores([info for info in self.infos if info.kind == "picture_error"], samples.pictures)
         for name, score in scores.items():
-            numbers = score.value, score.std_error, *(score.interval or ()), score.floor, score.ceiling
-            if not all(math.isfinite(number) for number in numbers if number is not None):
-                raise DataError(f"{name} is not a finite number: {score.value}, standard error {score.std_error}.")
+            ends = [end for end in (score.floor, score.ceiling) if end is not None]
+            if not all(map(math.isfinite, ends)):
+                raise DataError(f"{name}: its floor or ceiling is not a finite number: {ends}.")
         return Evaluation({info.name: scores[info.name] for info in self.infos}, first)
 
     def keep_real(self, reference: Images, reference_digest: str, training: Images | None = None) -> None:
@@ -226,6 +227,11 @@ class Evaluator:
                     self._maps[network] = KeptMaps()
             except ImportError as error:
                 found.missing[network] = f"not available: {error}; install what `list metrics` says that it needs"
+            except Exception as error:  # a network of a package, or a file that only stands in for one
+                if network in OWN_NETWORKS or real != network:
+                    found.missing[network] = f"not available: {network}: {as_line(error)}"
+                    continue
+                raise
         return found
 
     @property

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
-from benchmark.errors import ConfigError
+from benchmark.errors import ConfigError, as_line
 from benchmark.metrics.base import STAND_IN, MetricInfo, Score
 from benchmark.metrics.networks.feature_cache import Features
-from benchmark.metrics.networks.weight_files import NETWORK_FILES, declare_network
+from benchmark.metrics.networks.weight_files import NETWORK_FILES, OWN_NETWORKS, POOLING, declare_network
 from benchmark.system.packages import Offer, offers
 
 if TYPE_CHECKING:
@@ -31,9 +31,10 @@ Formula = Callable[[Features, Features, Features | None], Score]
 class Metric:
     """A metric of sets of images from outside.
 
-    ``name`` ends with ``_`` and the network's name, as all names do. ``network`` is one of `NETWORK_FILES`, or the name
-    of an own one, which ``make_network`` makes: in eval mode, uint8 [n, 3, R, R] in, float32 [n, dim] out; ImportError
+    ``name`` ends with ``_`` and the network's name, as all names do. ``network`` is one of `POOLING`, or the name of an
+    own one, which ``make_network`` makes: in eval mode, uint8 [n, 3, R, R] in, float32 [n, dim] out; ImportError
     with the reason where it is unavailable. Raise ``version`` whenever the numbers change: it is part of the keys.
+    Several metrics may share an own network: give them the same function. The formula's arrays are read-only.
     ``unit`` is what values are counted in; "share" says that they lie in 0..1, "images" in 1..n.
     """
 
@@ -59,8 +60,7 @@ class Metric:
         try:
             found = self.formula(fakes, real, training)
         except Exception as error:  # an outsider's formula may fail in any way
-            why = " ".join(f"{type(error).__name__}: {error}".split())
-            return Score.missing(f"not available: {self.name} failed ({why})")
+            return Score.missing(f"not available: {self.name} failed ({as_line(error)})")
         if not isinstance(found, Score):
             return Score.missing(f"not available: {self.name} gave {type(found).__name__} instead of a Score")
         return found
@@ -98,7 +98,9 @@ def unfit(metric: Metric, name: str) -> str | None:
         return f"measures with {metric.network!r}: the metric's name must end with _{metric.network}"
     if metric.version < 1 or not metric.title:
         return "needs a title, and a version from 1 on"
-    known = metric.network in NETWORK_FILES and metric.make_network is None
-    if not known and (metric.make_network is None or metric.network in NETWORK_FILES):
-        return f"names the network {metric.network!r}: give one of {', '.join(NETWORK_FILES)}, or make_network alone"
+    make = metric.make_network
+    own = make is not None and (metric.network not in NETWORK_FILES or OWN_NETWORKS.get(metric.network) is make)
+    of_another = make is None and metric.network in (*POOLING, *OWN_NETWORKS)
+    if not (own or of_another):
+        return f"names the network {metric.network!r}: give one of {', '.join(POOLING)}, or a new one and make_network"
     return None

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pydantic import ValidationError
-
 from benchmark.errors import DataError
-from benchmark.metrics.base import NO_TRAINING, Kind, MetricInfo, OwnFormula, Score
+from benchmark.metrics.base import NO_TRAINING, Kind, MetricInfo, Score
 from benchmark.metrics.families import NEIGHBOURS
 from benchmark.metrics.formulas.clip_mmd import features_to_cmmd
 from benchmark.metrics.formulas.fd_infinity import fd_with_std_error, features_to_fd_infinity
@@ -57,7 +55,8 @@ def features_to_scores(
         found["cmmd"] = Score.measured(features_to_cmmd(fakes, real), n)
     if kinds.intersection(MEMORISATION):
         found |= _memorisation(fakes, real, training)
-    own = {info.name: _own(info.name, info.own, fakes, real, training) for info in infos if info.own is not None}
+    held = [None if x is None else _read_only(x) for x in (fakes, real, training)]
+    own = {info.name: info.own.score(*held) for info in infos if info.own is not None}  # type: ignore[arg-type]
     return {info.name: own[info.name] if info.own is not None else found[info.kind] for info in infos}
 
 
@@ -69,15 +68,11 @@ def picture_scores(infos: Sequence[MetricInfo], pictures: Features | str, real: 
     return {info.name: Score.measured(value, len(pictures), std_error) for info in infos}
 
 
-def _own(name: str, formula: OwnFormula, fakes: Features, real: Features, training: Features | None) -> Score:
-    """The score of somebody's own metric; what it cannot measure costs it its own cell. DataError for no number."""
-    try:
-        return formula.score(fakes, real, training)
-    except DataError as error:
-        return Score.missing(f"not available: {error}")
-    except ValidationError as error:
-        said = error.errors(include_url=False, include_context=False)[0]
-        raise DataError(f"{name}: its score cannot be used: {said['msg']}, found {said['input']}.") from error
+def _read_only(x: Features) -> Features:
+    """The same numbers, which a formula of somebody else cannot change for the metrics after it."""
+    view = x.view()
+    view.flags.writeable = False
+    return view
 
 
 def _fd_infinity(fakes: Features, real: Features) -> Score:

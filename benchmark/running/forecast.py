@@ -19,7 +19,7 @@ from benchmark.api import Method
 from benchmark.config import NetConfig, Suite
 from benchmark.domains.assets import list_targets, target_folder
 from benchmark.domains.cards import list_cards
-from benchmark.domains.packaged import package_domains
+from benchmark.domains.packaged import images_at, package_domains
 from benchmark.errors import BenchmarkError, ConfigError, DataError
 from benchmark.metrics.base import STAND_IN
 from benchmark.metrics.catalogue import find_metric
@@ -204,7 +204,7 @@ def missing_domains(suite: Suite, cache: Path) -> list[str]:
     for name in suite.domains:
         here = target_folder(cache, name).prepared(suite.resolution, chosen).is_file()
         known = name in list_cards() or name in package_domains()
-        if not here and not known and not Path(name).exists():
+        if not here and not known and images_at(name) is None:
             fetch = f"{RUN} datasets fetch {name} --accept-licence"
             prepare = f"{RUN} datasets prepare {name} --resolution {suite.resolution}{option}"
             card = list_targets("target").get(name)

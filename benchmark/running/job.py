@@ -23,9 +23,9 @@ from benchmark.metrics.real import OF_SETS, real_scores
 from benchmark.metrics.sampling import Sampler, right_answers
 from benchmark.results import RunRecord, Timing
 from benchmark.results.reals import RealScores, find_reals, reals_path, write_reals
-from benchmark.running.make_record import ZeroStep, make_record, portable
+from benchmark.running.make_record import ZeroStep, make_record
 from benchmark.running.plan import Job, uses_training_of_another
-from benchmark.running.selection import Counted, counted, curve_config, finalized, selection_digest
+from benchmark.running.selection import Counted, counted, curve_config, finalized, portable, selection_digest
 from benchmark.running.setup import Run
 from benchmark.running.shortages import come_since
 from benchmark.running.weights import are_there, trained

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from benchmark.api import Control, Method
@@ -13,7 +12,7 @@ from benchmark.metrics import Score, list_metrics
 from benchmark.registry.composition import fields_of, overrides
 from benchmark.results import RunRecord, Timing
 from benchmark.running.plan import PROTOCOL, Job
-from benchmark.running.selection import Counted
+from benchmark.running.selection import Counted, portable
 from benchmark.running.setup import Run
 from benchmark.sources import SourceCard
 from benchmark.sources.noise import LEAST_SHARE
@@ -71,7 +70,7 @@ def make_record(
             "environment": {**(run.environment or environment(run.device)), "ended": now()},
             "settings": settings(job, domain),
             "notes": [
-                *notes(method, domain, run.card),
+                *notes(method, domain, run.card, pictures=bool(job.outside) and weights is None),
                 *noise_notes(method, run.noise_shares, run.noise_moves),
                 *([] if job.outside else changed_settings(method, job.suite.train)),
                 *rank_notes(job),
@@ -86,11 +85,6 @@ def make_record(
             "grid": None if failure else f"samples/{record_key}.png",
         }
     )
-
-
-def portable(score: Score, cache: Path) -> Score:
-    """The score, with CACHE for the path of the cache in its reason: people publish records."""
-    return score.model_copy(update={"reason": score.reason and score.reason.replace(str(cache), "CACHE")})
 
 
 def settings(job: Job, domain: Domain) -> dict[str, Any]:
@@ -147,9 +141,10 @@ def noise_notes(method: Method, shares: Mapping[str, float], moves: tuple[float,
     return said
 
 
-def notes(method: Method, domain: Domain, source: SourceCard) -> list[str]:
-    """The plain sentences that belong to the numbers."""
-    said = [f"adapted images: {method.noise_statement()}; source images of the pairs: anchor noise."]
+def notes(method: Method, domain: Domain, source: SourceCard, pictures: bool = False) -> list[str]:
+    """The plain sentences that belong to the numbers; `pictures` of somebody else may have pairs of their own."""
+    pairs = "" if pictures else "; source images of the pairs: anchor noise"
+    said = [f"adapted images: {method.noise_statement()}{pairs}."]
     kinds = {
         "dicebear": "drawings put together from an artist's parts (DiceBear), not photographs",
         "toy": "coloured shapes, for tests only",

@@ -136,7 +136,8 @@ def check(
         )
     facts = {"resolution": nets.resolution, "d_layers": 1 + 3 * (len(nets.block_resolutions) - 1)}
     for method in methods:
-        method.check(facts)
+        for one in (method, method.training()):
+            one.check(facts)
 
 
 def plan(

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from benchmark.api.reparametrise import baked
-from benchmark.config import NetConfig
+from benchmark.config import NetConfig, images_of
 from benchmark.errors import WeightsError
 from benchmark.results.hashes import CHANGED, MAX_HASHED, set_aside
 from benchmark.running.plan import Job
@@ -82,7 +82,7 @@ class Progress:
             raise UnusableState(why or "Another rank's training state cannot be used.")
 
     def _resume(self, state: State, path: Path, images: int) -> None:
-        passed = {kimg for kimg in self.files if kimg * 1000 <= images}
+        passed = {kimg for kimg in self.files if images_of(kimg) <= images}
         gone = [f"{kimg:g}" for kimg in sorted(passed) if fault(self.files[kimg], None, self.key, state.nets.cfg)]
         if gone:
             raise UnusableState(
@@ -109,7 +109,7 @@ class Progress:
         """Save what is due; Stopped if this process, or that of another rank, was told to end. Repeated at `end`."""
         # before the state: a training that resumes from it does not pass here again
         for kimg, file in self.files.items() if dist.rank() == 0 else ():
-            if kimg not in self.kept and kimg * 1000 <= state.images:
+            if kimg not in self.kept and images_of(kimg) <= state.images:
                 save_generator(file, baked(state.nets.g_ema), {"train_key": self.key, "kimg": state.images / 1000})
                 self.kept.add(kimg)
         self.advance(self.cfg.batch)

@@ -8,6 +8,7 @@ those best on the test split itself, as many published tables do; its numbers ar
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from benchmark.api import Control, Method
 from benchmark.config import EvalConfig
@@ -45,7 +46,8 @@ def counted(job: Job, weights: Trained, run: Run) -> Counted:
     with run.bars.stage(text, len(files)) as advance:
         for kimg, file in files.items():
             found = measure(job, weights.last if file is None else snapshot(file, run.device), run, cfg)
-            points.append(point(kimg, weights.seconds.get(kimg, weights.cost["train_seconds"]), found.curve))
+            seconds = weights.seconds.get(kimg, weights.cost["train_seconds"])
+            points.append(point(kimg, seconds, found.curve, run.request.cache))
             scores[kimg] = found.choice
             advance(1)
     curve = tuple(points) if cfg.curve_metrics else ()
@@ -116,8 +118,13 @@ def best_of(scores: dict[float, Score | None], cfg: EvalConfig) -> float:
     return min(values, key=lambda kimg: (sign * values[kimg], -kimg))
 
 
-def point(kimg: float, seconds: float, scores: dict[str, Score]) -> CurvePoint:
+def portable(score: Score, cache: Path) -> Score:
+    """The score, with CACHE for the path of the cache in its reason: people publish records."""
+    return score.model_copy(update={"reason": score.reason and score.reason.replace(str(cache.absolute()), "CACHE")})
+
+
+def point(kimg: float, seconds: float, scores: dict[str, Score], cache: Path) -> CurvePoint:
     """A point of a record's curve."""
     infos = list_metrics()
-    values = {name: infos[name].value_of(score) for name, score in scores.items()}
+    values = {name: infos[name].value_of(portable(score, cache)) for name, score in scores.items()}
     return CurvePoint(kimg=kimg, seconds=seconds, metrics=values)

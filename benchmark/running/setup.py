@@ -63,10 +63,8 @@ class Request:
         """The suite asked for and its methods, not yet suited to a device. Errors are those of `load_suite`."""
         suite, methods = load_suite(self.suite_name, self.settings, self.overrides, self.plugins)
         if suite.derived:
-            given = {name: value for name, value in self.overrides.items() if value is not None}
-            shape = shape_of(find_source(suite.source, self.cache))
-            overrides = {**derived_settings(suite, shape, self.cache), **given}
-            suite, methods = load_suite(self.suite_name, self.settings, overrides, self.plugins)
+            found = derived_settings(suite, shape_of(find_source(suite.source, self.cache)), self.cache)
+            suite, methods = load_suite(self.suite_name, self.settings, self.overrides, self.plugins, found)
         return with_stand_ins(suite, self.stand_ins), methods
 
 
@@ -137,10 +135,11 @@ class Run:
         return known_answer(list_cards().get(self.card.domain), self.domains[job.domain].card)
 
 
-def prepare(request: Request, out: Path, console: Console) -> Run:
+def prepare(request: Request, out: Path, console: Console, trains: bool = True) -> Run:
     """Arguments -> typed suite, source, drawn domains and jobs, with the folder `out` for their results.
 
-    Writes nothing there. Raises BenchmarkError before anything was trained.
+    Writes nothing there. Where nothing `trains`, the source needs no discriminator. Raises BenchmarkError before
+    anything was trained.
     """
     suite, methods = request.load()
     prepare_torch(request.threads)
@@ -152,7 +151,7 @@ def prepare(request: Request, out: Path, console: Console) -> Run:
     nets, digest = load_source(source)
     origin = source.card.origin
     held = (origin.networks, origin.new_discriminator) if origin else (("g", "g_ema", "d"), False)
-    check(suite, methods, nets.cfg, *held)
+    check(suite, methods, nets.cfg, *(held if trains else ()))
     files = for_methods([key for method in methods for key in method.training().needs], request.stand_ins, cache)
     stand_ins = {key: file.stand_in for key, file in files.items() if file.stand_in}
     evaluator = Evaluator(suite.eval.metrics, cache, device, suite.eval.batch, stand_ins=request.stand_ins)

@@ -148,9 +148,9 @@ def failure(error: Exception) -> tuple[str, str, str]:
     """("failed", status, reason)."""
     import torch
 
-    from benchmark.errors import BenchmarkError
+    from benchmark.errors import as_line
 
-    text = " ".join((str(error) if isinstance(error, BenchmarkError) else f"{type(error).__name__}: {error}").split())
+    text = as_line(error)
     short = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text
     return "failed", "out-of-memory" if short else "failed", text
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import torch
+
 from benchmark.checkpoints import convert, read_checkpoint
 from benchmark.checkpoints.containers import refuse_other_paths
 from benchmark.checkpoints.damage import shown
@@ -28,10 +30,12 @@ def import_source(
     allow: Sequence[str] = (),
     licence: str | None = None,
     replace: bool = False,
+    bgr: bool = False,
 ) -> Source:
     """Convert `path` into the source `name` (default: the file's name) below `cache`.
 
-    Its folder appears when all is done. `allow`: see `convert`. Raises WeightsError where the file cannot be used,
+    Its folder appears when all is done. `allow`: see `convert`. `bgr`: the file's networks draw and judge images whose
+    first channel is blue; they are changed to red first. Raises WeightsError where the file cannot be used,
     ConfigError where the name is unusable or taken (`replace` gives up an earlier import), DataError where the cache
     cannot be written.
     """
@@ -39,6 +43,8 @@ def import_source(
     name = checked_name(name or path.stem, cache, replace)
     checkpoint = read_checkpoint(path)
     converted = convert(checkpoint, allow, path.name)
+    if bgr:
+        exchange_red_and_blue(converted.nets)
     checkpoint.networks.clear()  # a large file's tensors are not needed twice
     origin = Origin(
         file=shown(path.name, 255),
@@ -47,13 +53,24 @@ def import_source(
         format=checkpoint.format,
         networks=converted.present,
         left_out=tuple(checkpoint.left_out),
-        notes=converted.notes,
+        notes=(*(["red and blue were exchanged (--bgr)"] if bgr else checkpoint.notes), *converted.notes),
     )
     try:
         folder = write_source(cache / IMPORTED / name, converted.nets, origin, shown(licence or UNKNOWN, 1000))
     except OSError as error:
         raise DataError(f"cannot write to {cache}: {error.strerror or error}; choose another --cache.") from None
     return Source(name, SourceCard.model_validate_json((folder / CARD).read_bytes()), folder)
+
+
+def exchange_red_and_blue(nets: Nets) -> None:
+    """Let networks draw and judge RGB that drew and judged BGR, or the other way round."""
+    with torch.no_grad():
+        for g in (nets.g, nets.g_ema):
+            for block in g.synthesis.blocks.values():
+                for part in (block.torgb.weight, block.torgb.bias):
+                    part.copy_(part.flip(0))
+        for layer in (block.fromrgb for block in nets.d.blocks.values() if hasattr(block, "fromrgb")):
+            layer.weight.copy_(layer.weight.flip(1))
 
 
 def checked_name(name: str, cache: Path, replace: bool) -> str:

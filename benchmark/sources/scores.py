@@ -63,13 +63,11 @@ def noise_effect(g: Generator, n: int = 64) -> str:
 
 
 def write_grid(path: Path, images: np.ndarray) -> None:
-    """The first COLUMNS x ROWS of uint8 [N, 3, R, R] as one PNG."""
-    r = images.shape[-1]
-    grid = (
-        images[: ROWS * COLUMNS]
-        .reshape(ROWS, COLUMNS, 3, r, r)
-        .transpose(0, 3, 1, 4, 2)
-        .reshape(ROWS * r, COLUMNS * r, 3)
-    )
+    """The first COLUMNS x ROWS of uint8 [N, 3, R, R] as one PNG; empty places are white."""
+    some, r = images[: ROWS * COLUMNS], images.shape[-1]
+    rows = -(-len(some) // COLUMNS)
+    cells = np.full((rows * COLUMNS, 3, r, r), 255, np.uint8)
+    cells[: len(some)] = some
+    grid = cells.reshape(rows, COLUMNS, 3, r, r).transpose(0, 3, 1, 4, 2).reshape(rows * r, COLUMNS * r, 3)
     with new_file(path) as temporary:
         Image.fromarray(np.ascontiguousarray(grid)).save(temporary, "PNG")

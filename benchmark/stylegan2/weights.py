@@ -209,12 +209,9 @@ def require_shapes(expected: Mapping[str, torch.Size], state: Mapping[str, Tenso
         )
 
 
-def save(path: Path, nets: Nets, meta: dict[str, object] | None = None, half: bool = False) -> None:
-    """Write all three networks; `half` stores float16 (a third file format is not needed: they load as float32)."""
-    tensors = nets.state_dict()
-    if half:
-        tensors = {k: t.half() for k, t in tensors.items()}
-    write_tensors(path, tensors, {"architecture": nets.cfg.model_dump(), **(meta or {})})
+def save(path: Path, nets: Nets, meta: dict[str, object] | None = None) -> None:
+    """Write all three networks."""
+    write_tensors(path, nets.state_dict(), {"architecture": nets.cfg.model_dump(), **(meta or {})})
 
 
 def save_generator(path: Path, g: Generator, meta: dict[str, object] | None = None) -> None:
@@ -254,5 +251,6 @@ def _architecture(meta: dict[str, object], path: Path) -> NetConfig:
         return NetConfig.model_validate(meta.get("architecture"))
     except ValidationError as error:
         first = error.errors()[0]
-        why = f" ({'.'.join(map(str, first['loc']))}: {first['msg']})" if first["loc"] else ""
+        place = "".join(f"{part}: " for part in first["loc"])
+        why = f" ({place}{first['msg']})" if first["loc"] or first["type"] == "value_error" else ""
         raise WeightsError(f"weights file {path} does not say its architecture{why}.") from None

@@ -35,8 +35,7 @@ def suite_names() -> list[str]:
 def _packaged(name: str) -> Path:
     """The YAML file that the entry point `name` names: a path, or a function that returns one; ConfigError."""
     offer = offers(GROUP)[name]
-    found = offer.load()
-    path = found() if callable(found) else found
+    path = offer.made()
     if not isinstance(path, str | Path):
         raise ConfigError(f"suite {name}: {offer.origin} offers {type(path).__name__}, not the path of a YAML file.")
     return Path(path)
@@ -85,15 +84,17 @@ def load_suite(
     settings: Sequence[str] = (),
     overrides: Mapping[str, Any] | None = None,
     plugins: Sequence[str] = (),
+    derived: Mapping[str, Any] | None = None,
 ) -> tuple[Suite, list[Method]]:
     """The suite called `name` (or in the YAML file `name`) and its methods.
 
     `settings` are texts like "train.kimg=8" or "fixnoise.weight=0.1"; `overrides` replace top-level fields (None values
-    are ignored); `plugins` are files or modules with further methods. A method's field comes from `settings`, else from
+    are ignored); `plugins` are files or modules with further methods; `derived` counts where the suite's file is
+    silent, but for `fields`, which it replaces. A method's field comes from `settings`, else from
     the suite's `fields`, else it has its default; in a composition such as "a+b" it is set for the part.
     Raises UnknownName, ConfigError, or MethodError for a method that cannot be imported.
     """
-    raw = _read(name) | {k: v for k, v in (overrides or {}).items() if v is not None}
+    raw = _filled(_read(name), derived or {}) | {k: v for k, v in (overrides or {}).items() if v is not None}
     if "members" in raw:
         raise ConfigError(f"{short(name)} is several suites, {SHORTEN.repr(raw['members'])}: choose one of them.")
     fields: dict[str, dict[str, Any]] = {}
@@ -173,6 +174,12 @@ def _read(name: str) -> dict[str, Any]:
     return raw
 
 
+def _filled(raw: dict[str, Any], derived: Mapping[str, Any]) -> dict[str, Any]:
+    """A suite's mapping with what is derived where it says nothing."""
+    sections = {s: {**derived.get(s, {}), **raw.get(s, {})} for s in SECTIONS if s in derived}
+    return {**derived, **raw, **sections, **({"fields": derived["fields"]} if "fields" in derived else {})}
+
+
 def _yaml(text: str, what: str) -> Any:
     """The plain value that a YAML text describes."""
     try:
@@ -212,6 +219,7 @@ def _check_lists(suite: Suite) -> None:
     }
     for what, items in lists.items():
         twice = [item for item in items if items.count(item) > 1]
-        if not items or twice:
+        underived = what == "eval.metrics" and suite.derived  # they follow from the images
+        if twice or not (items or underived):
             found = f"{twice[0]!r} is named twice" if twice else "the list is empty"
             raise ConfigError(f"suite {suite.name}, {what}: {found}. Name at least one, and each once.")

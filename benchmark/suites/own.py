@@ -8,6 +8,7 @@ from typing import Any
 from benchmark.config import DomainConfig, NetConfig, Suite
 from benchmark.domains.assets import list_targets, target_folder
 from benchmark.domains.cards import list_cards
+from benchmark.domains.packaged import images_at
 from benchmark.domains.pictures.images import count_pictures
 from benchmark.domains.prepared import read_provenance
 
@@ -15,20 +16,31 @@ FULL_PX = 256
 """From this resolution on a training is as long as published ones; below it is shorter, as its images are smaller."""
 WIDE = 512
 """Channels for which papers state their weights of losses; with fewer, a suite's `narrow_fields` count."""
-UNTOLD = DomainConfig()
-"""The split where nobody asked for one."""
+DRAWN = {"own": DomainConfig().train + DomainConfig().test, "fewshot": 10}
+"""Images of a domain that can draw any number, where nobody asked for one."""
 
 
 def derived_settings(suite: Suite, shape: NetConfig, cache: Path) -> dict[str, Any]:
-    """The sections that follow from the source's networks and the images; of several domains the smallest counts."""
+    """The sections that follow from the source's networks and the images; of several domains the smallest counts.
+
+    Numbers of the split that the suite states count as well.
+    """
     assert suite.derived is not None
-    found = [of for name in suite.domains if (of := counted(name, shape.resolution, suite.split.filter, cache))]
-    images, held_out = min(found, default=(UNTOLD.train + UNTOLD.test, None), key=lambda of: of[0])
+    split, given = suite.split, suite.split.model_fields_set
+    found = [of for name in suite.domains if (of := counted(name, shape.resolution, split.filter, cache))]
+    images, held_out = min(found, default=(DRAWN[suite.derived], None), key=lambda of: of[0])
+    if not found and given >= {"train", "test"}:
+        images = split.train + split.test
     images = max(images, 1)  # none is told with its reason when the domain is loaded
-    if suite.split.test != UNTOLD.test:
-        held_out = min(suite.split.test, images - 1)
-    fields = suite.fields | (suite.narrow_fields if shape.channels(4) < WIDE else {})
-    return derived(suite.derived, shape.resolution, images, held_out) | {"fields": fields}
+    if "test" in given:
+        held_out = min(split.test, images - 1)
+    most = split.train if "train" in given else None
+    fields = suite.fields
+    if shape.channels(4) < WIDE:
+        fields = {
+            name: fields.get(name, {}) | suite.narrow_fields.get(name, {}) for name in fields | suite.narrow_fields
+        }
+    return derived(suite.derived, shape.resolution, images, held_out, most) | {"fields": fields}
 
 
 def counted(name: str, resolution: int, resized: str, cache: Path) -> tuple[int, int | None] | None:
@@ -44,15 +56,17 @@ def counted(name: str, resolution: int, resized: str, cache: Path) -> tuple[int,
             return len(note.images), note.count("test")
         shots = card.few_shot.shots if card.few_shot else None
         return (shots, 0) if shots else (card.count, None) if card.count else None
-    if name in list_cards() or not Path(name).exists():
-        return None
-    return count_pictures(Path(name), resolution), None
+    path = None if name in list_cards() else images_at(name)
+    return None if path is None else (count_pictures(path, resolution), None)
 
 
-def derived(kind: str, resolution: int, images: int, held_out: int | None = None) -> dict[str, Any]:
+def derived(
+    kind: str, resolution: int, images: int, held_out: int | None = None, most: int | None = None
+) -> dict[str, Any]:
     """The sections of a suite that is derived as `kind`, own or fewshot, for a source of `resolution` px and `images`.
 
-    Of these, `held_out` are not trained on: by default a third and at most 1,000; with fewshot none.
+    Of these, `held_out` are not trained on: by default a third and at most 1,000; with fewshot none. Of the others at
+    most `most` train.
 
     - batch, learning rate, R1 and average as in stylegan2-ada-pytorch's configuration `auto` for one GPU, above all
       gamma = 0.0002 resolution^2 / batch (Karras et al. 2020, arXiv 2006.06676);
@@ -64,8 +78,8 @@ def derived(kind: str, resolution: int, images: int, held_out: int | None = None
     """
     few = kind == "fewshot"
     test = 0 if few else min(1000, images // 3) if held_out is None else held_out
-    area = min(1.0, (resolution / FULL_PX) ** 2)
-    whole = 10.0 if few else min(max((images - test) / 2, 20.0), 1000.0)
+    area, trained = min(1.0, (resolution / FULL_PX) ** 2), min(images - test, most or images)
+    whole = 10.0 if few else min(max(trained / 2, 20.0), 1000.0)
     kimg = float(f"{max(whole * area, 1.0):.3g}")
     batch = 4 if few else max(4, min(4096 // resolution, 32))
     rate = 0.002 if resolution >= 1024 else 0.0025
@@ -89,7 +103,7 @@ def derived(kind: str, resolution: int, images: int, held_out: int | None = None
         measured |= {"curve_metrics": ["kid_effnetlite0_128"]}
     return {
         "resolution": resolution,
-        "split": {"train": images - test, "test": test},
+        "split": {"train": trained, "test": test},
         "train": train,
         "eval": measured,
     }

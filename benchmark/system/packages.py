@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
-from benchmark.errors import ConfigError
+from benchmark.errors import ConfigError, as_line
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,18 @@ class Offer:
         try:
             found: object = self.point.load()
         except (Exception, SystemExit) as error:
-            why = " ".join(f"{type(error).__name__}: {error}".split())
-            raise ConfigError(f"{self.name}: {self.origin} cannot be imported ({why}).") from error
+            raise ConfigError(f"{self.name}: {self.origin} cannot be imported ({as_line(error)}).") from error
         return found
+
+    def made(self) -> object:
+        """What it names, or what the function that it names returns; ConfigError where either fails."""
+        found = self.load()
+        if not callable(found):
+            return found
+        try:
+            return found()  # type: ignore[no-any-return]
+        except (Exception, SystemExit) as error:
+            raise ConfigError(f"{self.name}: the function of {self.origin} failed ({as_line(error)}).") from error
 
 
 @cache

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchmark.api.extra import Extra, load_extra
 from benchmark.api.optimiser import Adam
-from benchmark.config import TrainConfig
+from benchmark.config import TrainConfig, images_of
 from benchmark.errors import MethodError, WeightsError
 from benchmark.stylegan2 import Nets
 from benchmark.stylegan2.ada import Ada
@@ -91,8 +91,8 @@ class Log:
             self.state.interval.terms.setdefault(name, []).append(value.detach())
 
     def due(self) -> bool:
-        done = self.state.images >= self.cfg.kimg * 1000
-        return done or self.state.images - self.state.interval.images >= self.cfg.tick_kimg * 1000
+        done = self.state.images >= images_of(self.cfg.kimg)
+        return done or self.state.images - self.state.interval.images >= images_of(self.cfg.tick_kimg)
 
     def close(self) -> None:
         """Turn the interval into a Tick; a loss or weight that is not finite ends the training."""

@@ -19,7 +19,7 @@ from benchmark.api import DiscriminatorStep, GeneratorStep, Method, Turn
 from benchmark.api.extra import Extra
 from benchmark.api.optimiser import Adam
 from benchmark.api.reparametrise import bake
-from benchmark.config import TrainConfig
+from benchmark.config import TrainConfig, images_of
 from benchmark.errors import MethodError, WeightsError
 from benchmark.stylegan2 import Generator, Nets
 from benchmark.stylegan2.ada import Ada
@@ -83,7 +83,7 @@ def train(
     averaged = [(a, p) for a, p in zip(nets.g_ema.parameters(), nets.g.parameters(), strict=True) if id(p) in trains]
     log, arithmetic = Log(state, cfg), Arithmetic(nets, cfg)
 
-    while state.images < cfg.kimg * 1000:
+    while state.images < images_of(cfg.kimg):
         rounds = [next(batches) for _ in range(cfg.accumulate)]
         labels = None  # conditional training needs labelled domains; the networks themselves support c
         rng = state.streams.method

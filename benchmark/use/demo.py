@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import numpy as np
 from PIL import Image
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     import gradio
 
 HOST = "127.0.0.1"
+HERE = (HOST, "localhost")
+"""Names under which a browser may ask for the page."""
 MOST_BYTES, MOST_PIXELS = 10 * 2**20, 25_000_000
 """Of an uploaded file."""
 WAITING = 8
@@ -129,8 +132,10 @@ class Handlers:
         what = method.control_name or "control"
         return library().Dropdown(choices=texts, value=default, label=what, visible=len(texts) > 1)
 
-    def generate(self, name: str, seed: float, control: str | None, psi: float) -> Image.Image:
+    def generate(self, name: str, seed: float | None, control: str | None, psi: float) -> Image.Image:
         """A picture of a latent."""
+        if seed is None:
+            raise ConfigError("there is no seed: give a whole number.")
         net = self.networks.load(name)
         return shown(to_uint8(net.images([int(seed)], self.networks.control(name, control), psi))[0])
 
@@ -238,13 +243,23 @@ def served(networks: Networks, cache: Path, search: Search | None = None, port: 
 
 
 class Guard:
-    """ASGI middleware that adds POLICY to every answer."""
+    """ASGI middleware that adds POLICY to every answer, and answers pages of this machine alone.
+
+    A page of elsewhere whose name was turned to this machine (DNS rebinding) says so in Host, a foreign one in Origin.
+    """
 
     def __init__(self, app: Any) -> None:
         self.app = app
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """As ASGI has it."""
+        if scope["type"] in ("http", "websocket") and not from_here(scope["headers"]):
+            if scope["type"] == "http":
+                await send({"type": "http.response.start", "status": 403, "headers": []})
+                await send({"type": "http.response.body", "body": b"this page is for this machine alone"})
+            else:
+                await send({"type": "websocket.close", "code": 1008})
+            return
 
         async def guarded(message: Any) -> None:
             if message["type"] == "http.response.start":
@@ -252,6 +267,12 @@ class Guard:
             await send(message)
 
         await self.app(scope, receive, guarded if scope["type"] == "http" else send)
+
+
+def from_here(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a request's Host and Origin, where it has them, are this machine."""
+    named = [value.decode("latin-1") for name, value in headers if name.lower() in (b"host", b"origin")]
+    return all(urlsplit(text if "//" in text else f"//{text}").hostname in HERE for text in named)
 
 
 def library() -> Any:

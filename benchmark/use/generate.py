@@ -105,6 +105,10 @@ def evaluated_images(net: Adapted, count: int, control: Control = None) -> np.nd
             f"record {record.record_key[:12]} was measured on {device}, whose random noise a CPU does not draw; leave "
             "out --evaluated, or look at the strips in samples/."
         )
+    if control not in net.method.controls:
+        raise DataError(
+            f"nothing was measured at {net.method.control_name} {control}: choose one of {net.method.controls}."
+        )
     if count > cfg.pairs:
         raise DataError(f"{count} images asked for; of the evaluation the first {cfg.pairs} can be drawn again.")
     streams = (record.source_sha256, record.domain_digest, record.seed)

@@ -22,6 +22,7 @@ from benchmark.metrics.paired import CLUSTERED
 from benchmark.metrics.pooled import POOLED
 from benchmark.registry import catalogue
 from benchmark.registry.composition import described, overrides
+from benchmark.report.lines import flatten
 from benchmark.results import RunRecord, Timing
 from benchmark.running.job import evaluate, lacks, run_job, wants_pictures, write_rows
 from benchmark.running.make_record import make_record
@@ -35,13 +36,19 @@ from benchmark.system.files import key, sha256_of
 from benchmark.system.hardware import circumstances, environment
 from benchmark.system.places import RUNS
 from benchmark.system.progress import Bars
+from benchmark.use.export import FILES
 from benchmark.use.samples import read_pairs, read_samples
 
 Draw = Callable[[np.ndarray], np.ndarray]
 """Latents float32 [n, z_dim], unit normal -> pictures uint8 [n, R, R, 3]."""
 NETWORKS = (".pkl", ".pt", ".pth", ".safetensors")
-CARDS = (".md", ".json")
+BESIDE = (".md", ".json", ".onnx", ".pt2")
+"""What may lie beside a network: its card, and what `export` makes of it that is no checkpoint."""
+COMPARED = ("eval.samples", "eval.pairs", "eval.psi")
+"""Settings in which all records of a suite's domain have to agree."""
 NAME = re.compile(r"\w[\w.-]{0,63}")
+OF_OTHERS = ("d was not in the file", "g was not in the file")
+"""Notes about networks that are not measured."""
 OF_SETS: tuple[Kind, ...] = (*POOLED, *CLUSTERED)
 """Kinds of metrics that need nothing but pictures."""
 NO_PAIRS = "not available: there are no pictures of the source to compare with"
@@ -106,14 +113,19 @@ def measure(
             records = of_network(what, run, name, like)
         else:
             records = [of_pictures(what, run, name, pairs)]
-        run_job(zero_step(run), run)
-    print_tables(records, run.store, console)
+        beside = run_job(zero_step(run), run)
+    print_tables([*beside, *records], run.store, console)
     return records
 
 
 def network_in(folder: Path) -> Path:
-    """The checkpoint that a folder holds beside its card alone, as `export` writes it; otherwise the folder."""
-    files = [path for path in folder.iterdir() if path.suffix.lower() not in CARDS]
+    """The checkpoint that a folder holds beside its card, as `export` writes it; otherwise the folder.
+
+    `export` writes and compares one network in several formats, so any of them is it.
+    """
+    files = [path for path in folder.iterdir() if not path.name.startswith(".") and path.suffix.lower() not in BESIDE]
+    if len(files) > 1 and {path.name for path in files} <= set(FILES.values()):
+        files = [folder / FILES["safetensors"]]
     return files[0] if len(files) == 1 and files[0].suffix.lower() in NETWORKS else folder
 
 
@@ -139,10 +151,27 @@ def bench(request: Request, like: str | None, seed: int | None, out: Path, conso
     first = suite.seeds[0]
     methods = None if like is None else [like]
     overrides = {**asked[0].overrides, "seeds": [first if seed is None else seed], "methods": methods}
-    run = prepare(replace(asked[0], overrides=overrides), out, console)
+    run = prepare(replace(asked[0], overrides=overrides), out, console, trains=False)
     run.store.ensure_writable()
+    require_same_protocol(run)
     facts = {**environment(run.device), **circumstances(run.device)}
     return replace(run, doctor=verdict(examine(run.evaluator)), environment=facts)
+
+
+def require_same_protocol(run: Run) -> None:
+    """ConfigError where the folder has records of this suite and domain that no new one could stand beside."""
+    base = zero_step(run)
+    asked = flatten({"eval": base.suite.eval.content()})
+    for record in run.store.read_all()[0]:
+        if (record.suite, record.domain, record.source_sha256) != (base.suite.name, base.domain, base.source_sha256):
+            continue
+        there = flatten(record.settings)
+        for name in COMPARED:
+            if name in there and there[name] != asked[name]:
+                raise ConfigError(
+                    f"{run.store.out} has records on {base.domain} with {name}={there[name]}, and {asked[name]} is "
+                    "asked for: they cannot stand in one table. Choose another --out, or leave the setting out."
+                )
 
 
 def zero_step(run: Run) -> Job:
@@ -152,12 +181,16 @@ def zero_step(run: Run) -> Job:
 
 def of_network(path: Path, run: Run, name: str, like: str | None) -> list[RunRecord]:
     """Records of a checkpoint's averaged generator, one for each value of the control."""
-    g, said = network_of(path, run)
+    g, said, invented = network_of(path, run)
     method = Outside() if like is None else next(job.method for job in run.jobs if job.method is not None)
     if overrides(method, "finalize"):
         require_same_shapes(g, run.nets.g_ema, path.name, like)
     job = job_of(run, named(method, name), digest_of(g.state_dict()), said)
-    noted = [UNKNOWN, *([f"Evaluated with the noise and the control of {like}."] if like else [])]
+    noted = [
+        UNKNOWN,
+        *(f"{path.name}: {note}." for note in invented),
+        *([f"Evaluated with the noise and the control of {like}."] if like else []),
+    ]
     run, weights = replace(run, remarks=(*run.remarks, *noted)), Counted(g.to(run.device))
     found = {control: stored(key, run) for control, key in job.record_keys.items()}
     return [record or evaluate(job, control, weights, {}, run) for control, record in found.items()]
@@ -169,13 +202,14 @@ def stored(key: str, run: Run) -> RunRecord | None:
     return None if record and lacks(record, run) else record
 
 
-def network_of(path: Path, run: Run) -> tuple[Generator, str]:
-    """The averaged generator in a file, float32 on the CPU, and where it came from; WeightsError where it does not fit.
+def network_of(path: Path, run: Run) -> tuple[Generator, str, list[str]]:
+    """The averaged generator in a file, float32 on the CPU, where it came from, and what it lacked and got instead.
 
-    Nothing in the file is executed.
+    WeightsError where it does not fit. Nothing in the file is executed.
     """
     checkpoint = read_checkpoint(path)
-    nets, wanted = convert(checkpoint, (), path.name).nets, run.nets.cfg
+    converted, wanted = convert(checkpoint, (), path.name), run.nets.cfg
+    nets = converted.nets
     other_suite = "choose a suite of that size, or draw pictures with it and evaluate their folder"
     sizes = dict.fromkeys(("resolution", "z_dim", "c_dim"), other_suite)
     if wants_pictures(zero_step(run)):
@@ -185,7 +219,8 @@ def network_of(path: Path, run: Run) -> tuple[Generator, str]:
         if here != there:
             raise WeightsError(f"{path.name} has {what} {here}, and the source of this suite {there}: {remedy}.")
     said = f"{path.name} ({checkpoint.format}), sha256 {sha256_of(path)[:12]}"
-    return nets.g_ema.eval().requires_grad_(False), said
+    invented = [note for note in (*checkpoint.notes, *converted.notes) if not note.startswith(OF_OTHERS)]
+    return nets.g_ema.eval().requires_grad_(False), said, invented
 
 
 def require_same_shapes(g: Generator, source: Generator, file: str, like: str | None) -> None:

@@ -12,6 +12,8 @@ import pytest
 import torch
 from command_line import QUICK, Done, Finished
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 import benchmark
 from benchmark.config import EvalConfig
@@ -83,9 +85,11 @@ def test_the_row_stands_marked_in_the_tables_of_the_run_and_is_not_ranked(
 
 
 def test_the_folder_that_export_wrote_is_its_network(finished: Finished, command: Command, tmp_path: Path) -> None:
-    shape = ("--domain", "toy-rings", "--method", "finetune", "--format", "safetensors", "--out", "exported")
+    formats = ("--format", "safetensors", "--format", "rosinality")
+    shape = ("--domain", "toy-rings", "--method", "finetune", *formats, "--out", "exported")
     assert command("export", str(finished.out), *shape).code == 0
-    assert sorted(path.suffix for path in (tmp_path / "exported").iterdir()) == [".md", ".safetensors"]
+    assert sorted(path.suffix for path in (tmp_path / "exported").iterdir()) == [".md", ".pt", ".safetensors"]
+    (tmp_path / "exported" / ".DS_Store").write_bytes(b"")
     done = command("evaluate", "exported", *AGAINST, "--out", "res")
     assert done.code == 0, done.err
     (theirs,) = (r for r in records(tmp_path / "res") if r["outside"])
@@ -232,3 +236,31 @@ def test_networks_of_other_widths_are_measured_or_refused_in_a_line(
     assert done.code == 2 and f"has w_dim {source.w_dim + 1}, and the source" in done.err, done.err
     assert len(done.err.strip().splitlines()) == 1 and "eval.translate=false" in done.err
     assert not [*tmp_path.glob("swapped/records/*.json"), *tmp_path.glob("translated/records/*.json")]
+
+
+def test_other_settings_than_the_folders_are_refused_before_anything_is_measured(
+    finished: Finished, command: Command, tmp_path: Path
+) -> None:
+    shutil.copytree(finished.out, tmp_path / "res")
+    before = sorted((tmp_path / "res/records").iterdir())
+    weights = str(weights_of(finished, "finetune"))
+    done = command("evaluate", weights, *AGAINST, "--set", "eval.samples=6", "--name", "theirs", "--out", "res")
+    assert done.code == 2 and "eval.samples=8, and 6 is asked for" in done.err, done.err
+    assert sorted((tmp_path / "res/records").iterdir()) == before
+    assert command("report", "res").code == 0
+
+
+def test_what_a_file_lacked_and_got_instead_is_in_the_record(
+    finished: Finished, command: Command, tmp_path: Path
+) -> None:
+    whole = load_file(weights_of(finished, "finetune"))
+    with safe_open(weights_of(finished, "finetune"), "pt") as opened:
+        header = opened.metadata()
+    kept = {name: t for name, t in whole.items() if name.startswith("g.") and "noise_const" not in name}
+    save_file(kept, tmp_path / "raw.safetensors", header)
+    done = command("evaluate", "raw.safetensors", *AGAINST, "--as", "fixnoise", "--out", "res")
+    assert done.code == 0, done.err
+    for record in (r for r in records(tmp_path / "res") if r["outside"]):
+        said = [note for note in record["notes"] if note.startswith("raw.safetensors: ")]
+        assert len(said) == 2 and any("new random ones" in note for note in said), said
+        assert any("g_ema was not in the file: it is a copy of g" in note for note in said)

@@ -355,7 +355,10 @@ def test_a_pretrained_network_becomes_a_source_in_one_command(
          kind="source", layout={})  # fmt: skip
     assert "--accept-licence" in bad(command("sources", "fetch", "net")) and not site.asked
     said = good(command("sources", "fetch", "net", "--accept-licence"))
-    assert "imported; use it with: python -m benchmark run --source net\n" in said and "CC BY-NC 4.0" in said
+    assert (
+        "imported; use it with: python -m benchmark run --suite own --source net --domains FOLDER\n" in said
+        and "CC BY-NC 4.0" in said
+    )
     asked = len(site.asked)
     assert "already imported; use it with" in good(command("sources", "fetch", "net")) and len(site.asked) == asked
     assert "did you mean net?" in bad(command("sources", "fetch", "nett"))

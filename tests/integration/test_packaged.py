@@ -58,6 +58,22 @@ no_number = Metric("nan_randconv", "none", "randconv", lambda f, r, t: Score.mea
 percent = Metric(
     "percent_randconv", "none", "randconv", lambda f, r, t: Score.measured(1e6, len(f)), unit="share"
 )
+hue = Metric("hue_meancolour", "the same again", "meancolour", shift, make_network=MeanColour)
+
+
+def eats(fakes, real, training):
+    fakes -= fakes.mean(0)
+    return Score.measured(0.5, len(fakes))
+
+
+class NoFile(torch.nn.Module):
+    def __init__(self):
+        raise FileNotFoundError(2, "No such file", "net.pt")
+
+
+eater = Metric("eats_randconv", "changes its features", "randconv", eats)
+unpooled = Metric("own_lpips_vgg", "none", "lpips_vgg", shift)
+lost = Metric("lost_nofile", "none", "nofile", shift, make_network=NoFile)
 misnamed = Metric("shift_of_means", "none", "randconv", shift)
 birds = DomainFolder(HERE / "birds", "A. Painter", "CC BY 4.0", "Birds by A. Painter")
 gone = DomainFolder(HERE / "gone", "A. Painter", "CC BY 4.0", "Gone")
@@ -65,6 +81,10 @@ gone = DomainFolder(HERE / "gone", "A. Painter", "CC BY 4.0", "Gone")
 
 def suite():
     return HERE / "lab.yaml"
+
+
+def fails():
+    raise RuntimeError("no such luck")
 '''
 POINTS = {
     "benchmark.metrics": {
@@ -77,12 +97,16 @@ POINTS = {
         "bare_randconv": "no_score",
         "nan_randconv": "no_number",
         "percent_randconv": "percent",
+        "hue_meancolour": "hue",
+        "eats_randconv": "eater",
+        "own_lpips_vgg": "unpooled",
+        "lost_nofile": "lost",
         "shift_of_means": "misnamed",
         "kid_randconv": "good",
         "absent_randconv": "nothing_so_called",
     },
-    "benchmark.domains": {"lab-birds": "birds", "lab-gone": "gone", "lab-text": "HERE"},
-    "benchmark.suites": {"lab": "suite", "lab-broken": "good"},
+    "benchmark.domains": {"lab-birds": "birds", "lab-gone": "gone", "lab-text": "HERE", "lab-raises": "fails"},
+    "benchmark.suites": {"lab": "suite", "lab-broken": "good", "lab-raises": "fails"},
 }
 SUITE = """schema: 1
 name: lab
@@ -92,7 +116,11 @@ domains: [lab-birds]
 methods: [finetune]
 split: {train: 16, test: 12}
 train: {kimg: 0.032, batch: 4}
-eval: {metrics: [shift_randconv, tint_meancolour, raises_randconv, kid_randconv], samples: 8, pairs: 4, batch: 8}
+eval:
+  metrics: [eats_randconv, shift_randconv, tint_meancolour, hue_meancolour, lost_nofile, raises_randconv, kid_randconv]
+  samples: 8
+  pairs: 4
+  batch: 8
 """
 
 
@@ -120,7 +148,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatc
         cached.cache_clear()
     sys.modules.pop("lab_extras", None)
     weight_files.OWN_NETWORKS.clear()
-    weight_files._NETWORK_FILES.pop("meancolour", None)
+    for name in ("meancolour", "nofile"):
+        weight_files._NETWORK_FILES.pop(name, None)
 
 
 def test_metrics_are_found_by_name_and_bad_ones_harm_no_others(lab: Path) -> None:
@@ -131,6 +160,7 @@ def test_metrics_are_found_by_name_and_bad_ones_harm_no_others(lab: Path) -> Non
     assert known["kid_randconv"].kind == "kid", "no package takes a name of ours"
     for name, said in {
         "shift_of_means": "must end with _randconv",
+        "own_lpips_vgg": "names the network 'lpips_vgg': give one of effnetlite0_128, ",
         "absent_randconv": "package lab-extras 1.2 cannot be imported (AttributeError",
     }.items():
         with pytest.raises(ConfigError, match="metric ") as caught:
@@ -151,6 +181,10 @@ def test_a_run_of_a_packages_suite_with_its_domain_and_metrics(lab: Path, comman
     assert tuned.metrics["raises_randconv"].reason == (
         "not available: raises_randconv failed (ZeroDivisionError: division by zero)"
     )
+    assert tuned.metrics["hue_meancolour"].value == tint.value
+    eaten, lost = (tuned.metrics[name].reason or "" for name in ("eats_randconv", "lost_nofile"))
+    assert "eats_randconv failed (ValueError" in eaten and "read-only" in eaten
+    assert lost == "not available: nofile: FileNotFoundError: [Errno 2] No such file: 'net.pt'"
     assert tuned.settings["metric_versions"]["tint_meancolour"] == 3
     (real,) = read_reals(tmp_path / "res")
     assert real.metrics["tint_meancolour"].value is not None and real.metrics["tint_meancolour"].value < tint.value
@@ -169,6 +203,8 @@ def test_a_packages_domain_says_whose_it_is_and_suites_are_listed(lab: Path, tmp
     assert suite_names().count("lab") == 1 and load_suite("lab")[0].domains == ("lab-birds",)
     with pytest.raises(ConfigError, match=r"suite lab-broken: package lab-extras 1\.2 offers Metric"):
         load_suite("lab-broken")
+    with pytest.raises(ConfigError, match=r"lab-raises: the function of package lab-extras 1\.2 failed \(RuntimeError"):
+        load_suite("lab-raises")
 
 
 def test_conform_passes_what_is_right_and_names_what_is_broken(lab: Path, command: Command) -> None:
@@ -182,6 +218,7 @@ def test_conform_passes_what_is_right_and_names_what_is_broken(lab: Path, comman
         "raises_randconv": "scores pictures",
         "bare_randconv": "gave float instead of a Score",
         "nan_randconv": "nan_randconv failed (ValidationError",
+        "eats_randconv": "read-only",
     }.items():
         done = command("conform-metric", name)
         assert done.code == 1 and "BROKEN" in done.out and promise in done.out, (name, done.out)

@@ -68,7 +68,7 @@ def test_from_a_pickle_to_an_adapted_network_elsewhere(call: Command, own_cache:
     digest = sha256_of(file)
 
     imported = process(("sources", "import", str(file), "--out", "tiny", "--licence", "MIT"), own_cache, tmp_path)
-    assert "run --source tiny" in good(imported)
+    assert "run --suite own --source tiny --domains FOLDER" in good(imported)
     assert file.name in good(call("sources", "list"))
     shown = good(call("sources", "show", "tiny"))
     for fact in (digest, "MIT", str(CFG), "NVIDIA pickle", "g, g_ema, d", "augment_pipe"):

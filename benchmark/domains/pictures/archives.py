@@ -59,7 +59,7 @@ class Archive:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path.expanduser()
+        self.path = Path(os.path.expanduser(path))
         self.kind: Literal["folder", "zip"] = "folder"
         self._zip: zipfile.ZipFile | None = None
         self._members: dict[str, zipfile.ZipInfo] = {}

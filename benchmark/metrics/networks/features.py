@@ -19,13 +19,14 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from benchmark.errors import WeightsError
 from benchmark.metrics.base import Images
 from benchmark.metrics.networks.finite import require_finite
 from benchmark.metrics.networks.folding import fold_batch_norm
 from benchmark.metrics.networks.resizing import CLIP, IMAGENET, clean_resize, resize, standardised
 from benchmark.metrics.networks.shift_tolerant import ShiftTolerantVgg
 from benchmark.metrics.networks.vit import VisionTransformer, clip_state, dinov2_state
-from benchmark.metrics.networks.weight_files import OWN_NETWORKS
+from benchmark.metrics.networks.weight_files import OWN_NETWORKS, POOLING
 from benchmark.system.hardware import cuda_arithmetic
 
 
@@ -171,7 +172,8 @@ class RandConv(FeatureNetwork):
 def load_feature_network(network: str, paths: Mapping[str, Path]) -> FeatureNetwork:
     """The network for fd and kid, in eval mode on the CPU; ``paths``: its checked weight files by key.
 
-    Raises ImportError where a package is missing. The global random state is left as it was.
+    Raises ImportError where a package is missing, WeightsError for a network without such features. The global random
+    state is left as it was.
     """
     with torch.random.fork_rng(devices=[]):
         if network in OWN_NETWORKS:
@@ -186,8 +188,10 @@ def load_feature_network(network: str, paths: Mapping[str, Path]) -> FeatureNetw
             net = Dinov2(paths["dinov2"])
         elif network == "clip_vitl14_336":
             net = ClipImages(paths["clip_vitl14_336"])
-        else:
+        elif network == "randconv":
             net = RandConv()
+        else:
+            raise WeightsError(f"network {network} has no features of whole images; give one of {', '.join(POOLING)}.")
     return net.eval().requires_grad_(False)
 
 
@@ -197,7 +201,8 @@ def fingerprint(network: str, net: FeatureNetwork, hashes: list[str]) -> str:
     Names of classes are unique among our networks only: of a package's, name and module are part of it, too.
     """
     if not hashes:
-        content = b"".join(tensor.cpu().numpy().tobytes() for tensor in net.state_dict().values())
+        plain = (tensor.cpu().contiguous().reshape(-1) for tensor in net.state_dict().values())
+        content = b"".join(tensor.view(torch.uint8).numpy().tobytes() for tensor in plain)  # NumPy knows no bfloat16
         hashes = [hashlib.sha256(content).hexdigest()]
     kind = type(net)
     whose = [network, kind.__module__, kind.__qualname__] if network in OWN_NETWORKS else [kind.__name__]

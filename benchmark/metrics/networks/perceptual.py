@@ -1,6 +1,7 @@
 """The networks whose distance between two pictures makes consistency: uint8 [n, 3, R, R] twice in, float [n] out.
 
-``features`` and ``distance`` are apart, so that an image passes through the network once for several comparisons.
+Paths through W give float32 of about 0 to 255 instead, neither rounded nor clamped. ``features`` and ``distance`` are
+apart, so that an image passes through the network once for several comparisons.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from benchmark.errors import WeightsError
 from benchmark.metrics.base import Images
 from benchmark.metrics.networks.features import RandConv, full_precision, to_tensor
 from benchmark.metrics.networks.finite import require_finite
@@ -129,7 +131,8 @@ def weighted_distance(a: list[Tensor], b: list[Tensor], heads: list[Tensor]) -> 
 def load_perceptual_network(network: str, paths: Mapping[str, Path]) -> PerceptualNetwork:
     """The network for consistency, in eval mode on the CPU; ``paths``: its checked weight files by key.
 
-    Raises ImportError where a package is missing. The global random state is left as it was.
+    Raises ImportError where a package is missing, WeightsError for a network without distances. The global random state
+    is left as it was.
     """
     with torch.random.fork_rng(devices=[]):
         if network == "st_lpips_alex":
@@ -140,8 +143,10 @@ def load_perceptual_network(network: str, paths: Mapping[str, Path]) -> Perceptu
             net = Lpips("alex", paths["alexnet"], paths["lpips_alex_heads"])
         elif network == "lpips_vgg":
             net = Lpips("vgg", paths["vgg16"], paths["lpips_vgg_heads"])
-        else:
+        elif network == "randconv":
             net = RandConvDistance()
+        else:
+            raise WeightsError(f"network {network} measures no distance between two images.")
     return net.eval().requires_grad_(False)
 
 

@@ -147,6 +147,8 @@ _NETWORK_FILES: dict[str, tuple[str, ...]] = {
 }
 NETWORK_FILES: Mapping[str, tuple[str, ...]] = MappingProxyType(_NETWORK_FILES)
 """Which files each network needs."""
+POOLING = ("effnetlite0_128", "st_vgg16", "inception", "dinov2_vitl14", "clip_vitl14_336", "randconv")
+"""Those with features of whole images, which metrics of sets are made of; the others compare two images."""
 OWN_NETWORKS: dict[str, Callable[[], Any]] = {}
 """Makers of the feature networks that packages declared."""
 

@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from benchmark.checkpoints import Converted, convert, read_checkpoint, rosinality
 from benchmark.config import NetConfig
 from benchmark.errors import WeightsError
+from benchmark.sources import load_source
+from benchmark.sources.importing import import_source
 from benchmark.stylegan2 import Nets
 
 CFG = NetConfig(
@@ -251,6 +253,25 @@ def test_mmgenerations_names_are_read(nets: Nets, theirs: dict[str, State], load
     assert equal(found.nets.d, nets.d) and equal(found.nets.g_ema, nets.g_ema, but="w_avg")
     only = load({"state_dict": {name: t for name, t in state.items() if name.startswith("generator_ema.")}})
     assert only.present == ("g_ema",)
+
+
+def test_an_import_of_mmgenerations_says_that_its_colours_may_be_exchanged_and_exchanges_them(
+    theirs: dict[str, State], tmp_path: Path
+) -> None:
+    named = {"generator": "g", "generator_ema": "g_ema", "discriminator": "d"}
+    renamed = {part: mmgeneration(theirs[ours], ours != "d") for part, ours in named.items()}
+    file = tmp_path / "net.pt"
+    torch.save({"state_dict": {f"{part}.{n}": t for part, state in renamed.items() for n, t in state.items()}}, file)
+    as_it_is, turned = (import_source(file, f"net-{bgr}", tmp_path, bgr=bgr) for bgr in (False, True))
+    assert as_it_is.card.origin and "of mmgeneration" in as_it_is.card.origin.format
+    assert any("--bgr" in note for note in as_it_is.card.origin.caveats)
+    (one, _), (two, _) = load_source(as_it_is), load_source(turned)
+    z = torch.randn(3, one.cfg.z_dim, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        images = [nets.g_ema(z, noise=nets.g_ema.synthesis.anchor_noise()) for nets in (one, two)]
+        assert not images[0].equal(images[1])
+        torch.testing.assert_close(images[1], images[0].flip(1))
+        torch.testing.assert_close(two.d(images[1]), one.d(images[0]))
 
 
 def test_a_wrapped_state_dict_without_prefixes_is_read(nets: Nets, theirs: dict[str, State], load: Load) -> None:

@@ -15,7 +15,9 @@ from rich.console import Console
 from benchmark.domains.assets import target_folder
 from benchmark.domains.prepared import Entry, new_prepared, png
 from benchmark.errors import UnknownName
+from benchmark.running.forecast import missing_domains
 from benchmark.running.setup import Request, prepare
+from benchmark.suites import own
 from benchmark.suites.own import derived
 
 
@@ -94,6 +96,50 @@ def test_only_usable_pictures_count(pictures: str, tmp_path: Path) -> None:
     Image.new("RGB", (2, 2)).save(Path(pictures) / "tiny.png")
     suite, _ = asked("own", pictures, tmp_path).load()
     assert (suite.split.train, suite.split.test) == (8, 4)
+
+
+def test_a_folder_in_the_home_folder_is_counted(pictures: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    suite, _ = asked("own", "~/mine", tmp_path).load()
+    assert (suite.split.train, suite.split.test) == (8, 4)
+    assert missing_domains(suite, tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "split", "kimg"),
+    [
+        ((), (2000, 1000), 15.6),  # a thousand kimg at 256 px, by the area of an image
+        (("split.train=100", "split.test=50"), (100, 50), 1.0),
+        (("split.test=1000",), (2000, 1000), 15.6),
+    ],
+)
+def test_a_domain_that_can_draw_any_number_is_as_large_as_asked_for(
+    settings: tuple[str, ...], split: tuple[int, int], kimg: float, tmp_path: Path
+) -> None:
+    suite, _ = asked("own", "toy-rings", tmp_path, *settings).load()
+    assert ((suite.split.train, suite.split.test), suite.train.kimg) == (split, kimg)
+    few, _ = asked("own-fewshot", "toy-rings", tmp_path).load()
+    assert (few.split.train, few.split.test) == (10, 0)
+
+
+def test_the_training_images_that_are_asked_for_set_the_length_and_a_held_out_number_is_one_whatever_it_is() -> None:
+    assert derived("own", 256, 1500, None, 100)["train"]["kimg"] == 50
+    assert derived("own", 256, 1500, None, 100)["split"] == {"train": 100, "test": 500}
+    assert derived("own", 256, 1500, 1000)["split"] == {"train": 500, "test": 1000}
+
+
+def test_what_a_copy_of_the_suite_states_goes_before_what_is_derived(pictures: str, tmp_path: Path) -> None:
+    copy = tmp_path / "mine.yaml"
+    fields = "fields: {fixnoise: {normalise: true}, ewc: {weight: 7}}\n"
+    stated = "train: {kimg: 0.5, lr_g: 0.001}\neval: {psi: 0.7}\nsplit: {test: 2}\n"
+    shelf = (Path(own.__file__).parent / "own.yaml").read_text("utf-8")
+    lines = [line for line in shelf.splitlines() if not line.startswith(("fields:", "name:"))]
+    copy.write_text("\n".join([*lines, "name: mine", fields + stated]), "utf-8")
+    suite, methods = asked(str(copy), pictures, tmp_path).load()
+    assert (suite.train.kimg, suite.train.lr_g, suite.train.batch, suite.eval.psi) == (0.5, 0.001, 32, 0.7)
+    assert (suite.split.train, suite.split.test) == (10, 2) and "kid_effnetlite0_128" in suite.eval.metrics
+    at = {method.name: method.model_dump() for method in methods}
+    assert at["fixnoise"]["normalise"] is True and at["fixnoise"]["weight"] == 0.2  # that of narrow networks
 
 
 def test_all_pictures_train_where_none_is_to_be_held_out(pictures: str, tmp_path: Path) -> None:
