@@ -90,7 +90,7 @@ def fetch(name: str, accept_licence: bool, given: Path | None, cache: Path) -> N
         get(card, cache, accept_licence, given, Line())
     source = here.get(name) or import_source(fetched_checkpoint(card, cache), name, cache, (), card.licence)
     echo(card_text(source))
-    echo(echo(f"{'already imported' if name in here else 'imported'}; {use_of(name)}"))
+    echo(f"{'already imported' if name in here else 'imported'}; {use_of(name)}")
 
 
 @sources.command(

@@ -14,9 +14,14 @@ from benchmark.methods.bsa import BSA
 from benchmark.methods.freezefc import FreezeFC
 from benchmark.methods.freezesg import FreezeSG
 from benchmark.methods.fsgan import FSGAN
+from benchmark.methods.layer_swap import LayerSwap
+from benchmark.methods.lfs_gan import LFSGAN
+from benchmark.methods.lora import LoRA
 from benchmark.methods.minegan import MineGAN
+from benchmark.methods.rick import RICK, Rows
 from benchmark.methods.style_align import StyleAlign
 from benchmark.methods.stylespace_offset import StyleSpaceOffset
+from benchmark.methods.weditgan import WeditGAN
 from benchmark.methods.weight_interpolation import WeightInterpolation
 from small_nets import CFG, TRAIN, count, moved, reals, rng, source, trained
 from torch import Tensor, nn
@@ -305,7 +310,7 @@ def test_a_miner_is_stored_and_shipped(tmp_path: Path) -> None:
     assert count([*again.g_ema.parameters()]) - count([*source().g_ema.parameters()]) == 2 * (8 * 8 + 8)
 
 
-@pytest.mark.parametrize("method", [WeightInterpolation(), StyleAlign()], ids=lambda m: m.name)
+@pytest.mark.parametrize("method", [WeightInterpolation(), StyleAlign(), LayerSwap()], ids=lambda m: m.name)
 def test_weights_of_a_miner_cannot_be_mixed_with_a_source_that_has_none(method: Method) -> None:
     with pytest.raises(MethodError, match=f"{method.name}: .* parts that its source has not"):
         method.finalize(source().g_ema, trained(MineGAN(mine_steps=1)).g_ema, 0.5)
@@ -322,6 +327,21 @@ def test_a_part_that_freezes_the_miner_too_is_refused(other: type[Method]) -> No
     method = composed([MineGAN, other])()
     with pytest.raises(MethodError, match="in step 0 are together all of the generator"):
         train(source().copy(), np.zeros((8, 3, 16, 16), np.uint8), method, TRAIN, ("few", 0))
+
+
+@pytest.mark.parametrize("kinds", [(LoRA, WeditGAN), (LFSGAN, WeditGAN), (StyleSpaceOffset, WeditGAN)])
+def test_a_part_that_needs_a_weight_as_it_was_says_so_beside_one_that_changes_it(
+    kinds: tuple[type[Method], ...],
+) -> None:
+    with pytest.raises(MethodError, match="is reparametrised by another part of this composition"):
+        train(source().copy(), np.zeros((8, 3, 16, 16), np.uint8), composed(kinds)(), TRAIN, ("few", 0))
+
+
+def test_rick_prunes_below_what_another_part_makes_of_a_weight() -> None:
+    rick, nets = RICK(samples=2, prune=0.5, warmup_steps=0), source().copy()
+    composed([BSA, RICK]).model_validate({"rick": rick}).prepare(nets, torch.from_numpy(reals()), rng())
+    rows = [m for m in nets.g.modules() if isinstance(m, Rows)]
+    assert rows and sum(int((m.get_buffer("fate") == 2).sum()) for m in rows) > 0
 
 
 def test_freezing_the_mapping_network_leaves_the_miner_free() -> None:

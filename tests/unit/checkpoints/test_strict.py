@@ -231,6 +231,16 @@ def test_one_network_under_two_names(states: States, load: Load) -> None:
     assert "g.something is unexpected" in refused(lambda: load({**flat, "something": torch.zeros(8)}))
 
 
+def test_a_flat_file_may_hold_three_networks_of_the_largest_size(
+    states: States, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    largest = max(sum(t.nbytes for t in state.values()) for state in states.values())
+    monkeypatch.setattr("benchmark.checkpoints.tensors.MAX_NETWORK", largest)
+    flat = {f"{part}.{name}": t for part, state in states.items() for name, t in state.items()}
+    assert load(flat).present == ("g", "g_ema", "d")
+    assert "more than" in refused(lambda: load({**flat, "much": torch.zeros(3 * largest // 4)}))
+
+
 def test_networks_that_do_not_belong_together(states: States, load: Load) -> None:
     other = Nets.create(CFG.model_copy(update={"resolution": 8}), seed=0)
     message = refused(lambda: load({**states, "D": other.d.state_dict()}))
