@@ -18,7 +18,16 @@ from benchmark.system.text.lists import listed
 SEEDS = 8
 """So many are planned. From here on a seed is the unit of a test, before it a training on one domain."""
 ALPHA, POWER = 0.05, 0.8
-Verdict = Literal["confirmed", "refuted", "undecided"]
+Verdict = Literal["confirmed", "refuted", "undecided", "not comparable"]
+WORDS: tuple[Verdict, ...] = ("confirmed", "refuted", "undecided", "not comparable")
+LEGEND = (
+    "effect: mean over n units, positive in the claim's favour.",
+    'The threshold is taken off: for "rises by more than 0.1" the effect is the rise less 0.1, for "at most 0.05 less" '
+    "the difference plus 0.05.",
+    "detectable: the least true effect that n units show with 80 % power.",
+    "not compared: pairs of domain and seed in which the comparison could not be made.",
+)
+"""What the columns of the table are."""
 Places = Mapping[tuple[str, int], float | None]
 """{(domain, seed): a difference, or None where it could not be made}."""
 HEADS = ("method", "against", "effect", "95 % interval", "n", "p", "Holm p", "detectable", "not compared", "verdict")
@@ -54,6 +63,8 @@ class Finding:
 
     @property
     def verdict(self) -> Verdict:
+        if not self.values:
+            return "not comparable"
         if self.holm_p is None or self.holm_p > ALPHA or not self.effect:
             return "undecided"
         return "confirmed" if self.effect > 0 else "refuted"
@@ -132,14 +143,15 @@ def summary(g: Group, found: Sequence[Finding]) -> list[str]:
         each = listed([f"{len(own)} on {domain}" for domain, own in done.items()])
         said += [
             f"**Preliminary:** {SEEDS} seeds per domain are planned; complete so far: {each}. "
-            "Until all are, each pair of domain and seed is one unit of the tests.",
+            "Until all are complete, each pair of domain and seed is one unit of the tests.",
             "",
         ]
     for claim in dict.fromkeys(f.claim for f in found):
         number, _, title = claim.partition(" ")
         for ours in dict.fromkeys(f.method for f in found if f.claim == claim):
             own = [f for f in found if (f.claim, f.method) == (claim, ours)]
-            counts = [f"{sum(f.verdict == v for f in own)} {v}" for v in ("confirmed", "refuted", "undecided")]
+            found_of = {v: sum(f.verdict == v for f in own) for v in WORDS}
+            counts = [f"{n} {v}" for v, n in found_of.items() if n or v != "not comparable"]
             said.append(
                 f"- Claim {number} ({title}), `{ours}`: **{word}{verdict(own)}** "
                 f"({', '.join(counts)} of {len(own)} comparisons)."

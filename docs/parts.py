@@ -53,7 +53,8 @@ def table(p: Published, page: Path, more: str) -> str:
         for i, line in enumerate(shown)
     ]
     text = markdown_table(Table("", tuple(columns), tuple(rows), tuple(notes)))
-    return "\n".join([text, "", *_conditions(p, page), f"Columns: {', '.join(legend)}.", *_scales(g)])
+    others = ["Rows at other values of a control are shown, but neither ranked nor marked."] if more else []
+    return "\n".join([text, "", *_conditions(p, page), *others, f"Columns: {', '.join(legend)}.", *_scales(g)])
 
 
 def rows(p: Published, page: Path, more: str) -> str:
@@ -141,7 +142,7 @@ def verdicts(p: Published, page: Path, more: str) -> str:
     """What the records of all folders of the suite say to the claims of docs/answers.md."""
     parts, g = every(p.group.records[0].suite, p.folder.parent), _all(p)
     found = answers.findings(g)
-    said = [*comparison.summary(g, found), "", markdown_table(comparison.table(found)), ""]
+    said = [*comparison.summary(g, found), "", markdown_table(comparison.table(found)), "", *comparison.LEGEND, ""]
     return "\n".join([*said, *(line for part in parts for line in _conditions(part, page))])
 
 

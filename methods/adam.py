@@ -3,9 +3,8 @@
 Zhao, Chandrasegaran, Abdollahzadeh and Cheung, "Few-shot Image Generation via Adaptation-aware Kernel Modulation"
 (NeurIPS 2022, arXiv 2210.16559). A copy of the source is probed: it adapts by rank-1 modulation of its kernels alone, W
 (1 + rows columns^T), both next to zero at first. A kernel's need is the Fisher information of its row plus its layer's
-mean of columns, in averaged networks. Then kernels above the quantile are modulated, the others train. Mapping,
-constant, 4 px convolution and RGB layers are held. In the authors' code 500 steps and 1000 samples probe, with
-regularisers; here 100 and 50, beyond train.kimg, without.
+mean of columns, in averaged networks. Then kernels above the quantile are modulated, the others train; mapping, 4 px
+and RGB layers are held. The authors probe for 500 steps and 1000 samples, regularised; here 100 and 50, plainly.
 """
 
 import torch
@@ -25,9 +24,7 @@ class AdAM(Method):
     quantile: float = Field(0.5, ge=0, le=1, description="share of kernels that are fine-tuned, the least important")
     probe_steps: int = Field(100, ge=0, description="steps of the importance probing, of 4 images each")
     probe_lr: float = Field(0.002, gt=0, description="learning rate of the probing")
-    probe_decay: float | None = Field(
-        None, ge=0, lt=1, description="of the probing networks' averages, a step; a half-life of 5/8 of the probing"
-    )
+    probe_decay: float | None = Field(None, ge=0, lt=1, description="of averages, a step; None: half in 5/8 of all")
     fisher_samples: int = Field(50, ge=1, description="samples for the Fisher information, one by one")
 
     def prepare(self, nets: Nets, reals: Tensor, rng: torch.Generator) -> None:
@@ -69,10 +66,8 @@ class Modulation(nn.Module):
 
     def __init__(self, weight: Tensor, important: Tensor, rng: torch.Generator) -> None:
         super().__init__()
-        rows, columns = weight[:, :1, :1, :1], weight[:1]
-        self.rows, self.columns = (
-            nn.Parameter(torch.randn(x.shape, generator=rng, device=x.device) * 1e-7) for x in (rows, columns)
-        )
+        self.rows = nn.Parameter(1e-7 * torch.randn(len(weight), 1, 1, 1, generator=rng, device=weight.device))
+        self.columns = nn.Parameter(1e-7 * torch.randn(1, *weight.shape[1:], generator=rng, device=weight.device))
         self.register_buffer("important", important)
 
     def forward(self, weight: Tensor) -> Tensor:

@@ -27,9 +27,7 @@ class LayerSwap(Method):
     code_licence = "NVIDIA Source Code License-NC"
     control_name = "swap_at_px"
     generators_kept = 2
-    low_from: Literal["source", "adapted"] = Field(
-        "source", description="the model that gives resolutions below swap_at_px"
-    )
+    low_from: Literal["source", "adapted"] = Field("source", description="model of the resolutions below swap_at_px")
     blend: float = Field(0.0, ge=0, description="width of the logistic switch in levels (octaves of px); 0 = hard")
     grid: tuple[int, ...] | None = Field(
         None, description="values of swap_at_px for control curves; half, once and twice that for tables"

@@ -8,8 +8,7 @@ strided 4 x 4 convolutions with spectral norm down to 8 px or less and 512 chann
 
 Unlike there: a logistic loss with the suite's R1 and augmentation (theirs: hinge, no R1, DiffAugment always), no batch
 normalisation, and the generator is a source that is adapted, at the suite's learning rate (theirs with these
-discriminators: 0.0002). At 256 px and above they do not resize. The source's own discriminator is held and not used, so
-what other parts of a composition do with it has no effect.
+discriminators: 0.0002). The source's own is held and not used: other parts of a composition change nothing with it.
 Scores by EfficientNet-Lite0 flatter this row: reports say so and rank it by others only.
 """
 

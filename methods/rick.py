@@ -52,11 +52,10 @@ class RICK(Method):
         for net in (nets.g, nets.g_ema, nets.d):
             means = iter([f.flatten(1).mean(dim=1) if f.ndim > 1 else f for f in found[net is nets.d]])
             fisher = [torch.stack([next(means) for _ in names]).mean(dim=0) for _, _, names in judged(net)]
-            for (group, layer, names), f in zip(judged(net), fisher, strict=True):
+            for (group, layer, _), f in zip(judged(net), fisher, strict=True):
                 among = torch.cat([x for x, (other, *_) in zip(fisher, judged(net), strict=True) if other == group])
                 low, high = among.quantile(self.prune), among.quantile(self.quantile)
-                lists = [layer.get_submodule(f"parametrizations.{name}").children() for name in names]
-                for fate in (rows.get_buffer("fate") for own in lists for rows in own if isinstance(rows, Rows)):
+                for fate in (b for n, b in layer.get_submodule("parametrizations").named_buffers() if "fate" in n):
                     fate.copy_((f > high).byte().masked_fill((fate == 2) | (f <= low), 2))
 
 

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from benchmark.running.launch import Launch
 
 
+def for_plan(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    """An option's value, refused where no plan is asked for."""
+    if value is not None and not context.params.get("only_plan"):
+        raise click.BadParameter("it is for --plan", context, parameter)
+    return value
+
+
 @click.command(
     epilog="""\b
 Examples:
@@ -113,11 +120,13 @@ Examples:
     "--plan",
     "only_plan",
     is_flag=True,
+    is_eager=True,
     help="Print the number of jobs, their duration, and what is missing on this machine; run and fetch nothing.",
 )
 @click.option(
     "--seconds-per-kimg",
     type=FiniteRange(min=0, min_open=True),
+    callback=for_plan,
     help="For --plan: how fast this machine trains.  [default: from the records in the results folder]",
 )
 @click.option(
@@ -173,8 +182,6 @@ def run(
     from benchmark.running.server import early_server
     from benchmark.running.setup import Request, folder_name, prepare
 
-    if seconds_per_kimg is not None and not only_plan:
-        raise click.UsageError("--seconds-per-kimg is for --plan")
     console = wide_console()
     device, launch = launch_of(device, devices, workers, (time_limit, memory_limit), fail_fast, which or "all")
     settings = settings if ranks is None else (*settings, f"train.ranks={ranks}")

@@ -29,10 +29,12 @@ def sentences(group: Group) -> tuple[str, ...]:
 
 def question(group: Group) -> str:
     """What the records are asked: the title of the page."""
-    first, methods = group.records[0], {line.base for line in group.lines if not (line.zero_step or line.outside)}
+    first, rows = group.records[0], [line for line in group.lines if not (line.zero_step or line.outside)]
+    methods = {line.base for line in rows}
+    variants = len({line.records[0].method.partition("[")[0] for line in rows}) < len(methods)
     where = listed(group.domains) if len(group.domains) <= MANY else f"{len(group.domains)} domains"
     return (
-        f"Which of {len(methods)} methods adapts {first.source} best to {where}?"
+        f"Which of {len(methods)} methods{' and variants' if variants else ''} adapts {first.source} best to {where}?"
         if len(methods) > 1
         else (f"{next(iter(methods), 'The source')} from {first.source} to {where}")
     )
@@ -135,7 +137,8 @@ def _lowest(group: Group, found: dict[str, tuple[Line, float]]) -> str:
         counts = {b: sum(x.base == b for x, _ in found.values()) for b in sorted(bases)}
         order = sorted(counts.items(), key=lambda p: -p[1])
         return f"most often {', '.join(f'{b} ({n} of {len(found)} domains)' for b, n in order[:3])}"
-    return ", ".join(f"{line.base} on {d} ({value:.3g})" for d, (line, value) in found.items())
+    own = {base: [f"{d} ({value:#.3g})" for d, (x, value) in found.items() if x.base == base] for base in sorted(bases)}
+    return "; ".join(f"{base} on {listed(where)}" for base, where in own.items())
 
 
 def _closed(group: Group, found: dict[str, tuple[Line, float]]) -> str:
@@ -243,12 +246,12 @@ def _equal(group: Group) -> str:
     said = []
     for what, kind in (("the right answers", "errors"), ("the source", "distances")):
         blocks = {who: getattr(at, kind) for who, at in compared.items() if len(getattr(at, kind)) >= LEAST_BLOCKS}
-        texts = [f"{who} in {sum(sign * d < 0 for d in own)} of {len(own)}" for who, own in blocks.items()]
-        said += [f"to {what} {_first(texts)}"] if texts else []
-    over = "" if sign > 0 else ", somewhere along its control,"
+        texts = [f"{who} {sum(sign * d < 0 for d in own)} of {len(own)}" for who, own in blocks.items()]
+        said += [f"to {what}, {_first(texts)}"] if texts else []
+    over = "" if sign > 0 else " somewhere along its control"
     return (
-        f"Nearer{over} than {rival} at equal {short_title(group.fidelity or '')}, counted over (domain, seed) blocks: "
-        f"{'; '.join(said)}."
+        f"Against {rival} at equal {short_title(group.fidelity or '')}, (domain, seed) blocks in which a method is "
+        f"nearer{over}: {'; '.join(said)}."
         if said
         else ""
     )

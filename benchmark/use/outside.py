@@ -17,25 +17,23 @@ from benchmark.checkpoints import convert, read_checkpoint
 from benchmark.errors import ConfigError, DataError, WeightsError
 from benchmark.metrics import Evaluator, Score, list_metrics
 from benchmark.metrics.base import Kind, Samples
-from benchmark.metrics.doctor import examine, verdict
 from benchmark.metrics.paired import CLUSTERED
 from benchmark.metrics.pooled import POOLED
 from benchmark.registry import catalogue
 from benchmark.registry.composition import described, overrides
-from benchmark.report.lines import flatten
 from benchmark.results import RunRecord, Timing
 from benchmark.running.job import evaluate, lacks, run_job, wants_pictures, write_rows
 from benchmark.running.make_record import make_record
 from benchmark.running.plan import PROTOCOL, Job
 from benchmark.running.selection import Counted
-from benchmark.running.setup import Request, Run, folder_name, prepare
+from benchmark.running.setup import Request, Run, folder_name
 from benchmark.running.suite import print_tables
 from benchmark.stylegan2 import Generator
 from benchmark.stylegan2.weights import digest_of
 from benchmark.system.files import key, sha256_of
-from benchmark.system.hardware import circumstances, environment
 from benchmark.system.places import RUNS
 from benchmark.system.progress import Bars
+from benchmark.use.bench import bench, zero_step
 from benchmark.use.export import FILES
 from benchmark.use.samples import read_pairs, read_samples
 
@@ -44,8 +42,6 @@ Draw = Callable[[np.ndarray], np.ndarray]
 NETWORKS = (".pkl", ".pt", ".pth", ".safetensors")
 BESIDE = (".md", ".json", ".onnx", ".pt2")
 """What may lie beside a network: its card, and what `export` makes of it that is no checkpoint."""
-COMPARED = ("eval.samples", "eval.pairs", "eval.psi")
-"""Settings in which all records of a suite's domain have to agree."""
 NAME = re.compile(r"\w[\w.-]{0,63}")
 OF_OTHERS = ("d was not in the file", "g was not in the file")
 """Notes about networks that are not measured."""
@@ -136,47 +132,6 @@ def checked_name(name: str, request: Request) -> str:
     if name in catalogue(request.plugins):
         raise ConfigError(f"--name {name}: a method is called so; choose a name of your own for the row.")
     return name
-
-
-def bench(request: Request, like: str | None, seed: int | None, out: Path, console: Console) -> Run:
-    """All that measuring needs: the suite with one seed, its source, the domain, the metrics, examined first."""
-    asked = request.members()
-    if len(asked) > 1:
-        raise ConfigError(f"--against {request.suite_name}: several suites; choose {asked[0].suite_name} or another.")
-    suite = asked[0].load()[0]
-    if len(suite.domains) > 1:
-        raise ConfigError(
-            f"suite {suite.name} has the domains {', '.join(suite.domains)}; choose the one that is drawn."
-        )
-    first = suite.seeds[0]
-    methods = None if like is None else [like]
-    overrides = {**asked[0].overrides, "seeds": [first if seed is None else seed], "methods": methods}
-    run = prepare(replace(asked[0], overrides=overrides), out, console, trains=False)
-    run.store.ensure_writable()
-    require_same_protocol(run)
-    facts = {**environment(run.device), **circumstances(run.device)}
-    return replace(run, doctor=verdict(examine(run.evaluator)), environment=facts)
-
-
-def require_same_protocol(run: Run) -> None:
-    """ConfigError where the folder has records of this suite and domain that no new one could stand beside."""
-    base = zero_step(run)
-    asked = flatten({"eval": base.suite.eval.content()})
-    for record in run.store.read_all()[0]:
-        if (record.suite, record.domain, record.source_sha256) != (base.suite.name, base.domain, base.source_sha256):
-            continue
-        there = flatten(record.settings)
-        for name in COMPARED:
-            if name in there and there[name] != asked[name]:
-                raise ConfigError(
-                    f"{run.store.out} has records on {base.domain} with {name}={there[name]}, and {asked[name]} is "
-                    "asked for: they cannot stand in one table. Choose another --out, or leave the setting out."
-                )
-
-
-def zero_step(run: Run) -> Job:
-    """The job of the untouched source."""
-    return next(job for job in run.jobs if job.method is None)
 
 
 def of_network(path: Path, run: Run, name: str, like: str | None) -> list[RunRecord]:

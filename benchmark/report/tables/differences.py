@@ -85,10 +85,10 @@ def detectable_text(group: Group) -> str:
     if known is None:
         return ""
     least, seeds = known
-    place = f"{short_title(group.fidelity or '')} from {group.plain.base if group.plain else 'the best'}"
+    metric, rival = short_title(group.fidelity or ""), group.plain.base if group.plain else "the best"
     return (
-        f"a true difference of {least:.2g} in {place} would be found by 80 % of runs with {seeds} seeds "
-        "(paired t test, uncorrected)"
+        f"with {seeds} seeds, a true difference of {least:.2g} in {metric} from {rival} would be detected with 80 % "
+        "power (paired t test, uncorrected)"
     )
 
 

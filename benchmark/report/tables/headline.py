@@ -33,9 +33,9 @@ MEANING = {
     "KID": "distance between the set of generated images and the set of real target images",
     "FD": "distance between the set of generated images and the set of real target images",
     "FID": "distance between the set of generated images and the set of real target images",
-    "to source": "distance from the source's image of the same latent, 0 is unchanged",
+    "to source": "distance from the source's image of the same latent; the source's own row is noise alone",
     "error": "distance from the right answer, the source's drawing in the target's medium",
-    "recall": "share of real images that generated ones resemble, the variety",
+    "recall": "share of real images that lie near a generated one; measures variety",
     "variety": "distance of generated images from each other around one training image",
 }
 """Title of a column -> what it is, for a reader who has never seen it."""

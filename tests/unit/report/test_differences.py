@@ -118,7 +118,8 @@ def test_what_the_seeds_could_have_shown_is_told_by_the_paired_t_test() -> None:
     caption = " ".join(table_of(runs({PLAIN: BASE, "b": values})).caption)
     assert found is not None
     assert (
-        f"A true difference of {found[0]:.2g} in KID from plain would be found by 80 % of runs with 7 seeds" in caption
+        f"With 7 seeds, a true difference of {found[0]:.2g} in KID from plain would be detected with 80 % power"
+        in caption
     )
 
 

@@ -211,19 +211,21 @@ def test_errors_and_distances_are_counted_apart_and_draws_not_at_all() -> None:
         "At equal KID: error to the right answer",
         "At equal KID: distance to the source",
     ]
-    (said,) = [text for text in sentences(whole) if text.startswith("Nearer")]
-    blocks = (
-        "Nearer than tune stopped earlier at equal KID, counted over (domain, seed) blocks: to the source near in 3"
+    (said,) = [text for text in sentences(whole) if text.startswith("Against")]
+    blocks = "Against tune stopped earlier at equal KID, (domain, seed) blocks in which a method is nearer"
+    assert said == f"{blocks}: to the source, near 3 of 3.", (
+        "swap ends as tune does, and near on the known domain meets no curve"
     )
-    assert said == f"{blocks} of 3.", "swap ends as tune does, and near on the known domain meets no curve"
 
 
 def test_without_curves_the_controls_are_counted_against_the_plain_method() -> None:
     found = [r.model_copy(update={"curve": ()}) for r in records()]
     higher = [r.model_copy(update={"metrics": both(0.9, 0.35)}) if r.method == "tune" else r for r in found]
-    (said,) = [text for text in sentences(group(higher)) if text.startswith("Nearer")]
-    assert said.startswith("Nearer, somewhere along its control, than tune at equal KID")
-    assert said.endswith("blocks: to the source swap in 3 of 3.")
+    (said,) = [text for text in sentences(group(higher)) if text.startswith("Against")]
+    assert said.startswith(
+        "Against tune at equal KID, (domain, seed) blocks in which a method is nearer somewhere along"
+    )
+    assert said.endswith("its control: to the source, swap 3 of 3.")
 
 
 def test_of_methods_without_fields_the_one_that_trains_most_is_the_plain_one() -> None:

@@ -1,0 +1,59 @@
+"""What measuring something from elsewhere needs: a suite with one seed and one domain, its source and its metrics."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmark.errors import ConfigError
+from benchmark.metrics.doctor import examine, verdict
+from benchmark.report.lines import flatten
+from benchmark.running.plan import Job
+from benchmark.running.setup import Request, Run, prepare
+from benchmark.system.hardware import circumstances, environment
+
+COMPARED = ("eval.samples", "eval.pairs", "eval.psi")
+"""Settings in which all records of a suite's domain have to agree."""
+
+
+def bench(request: Request, like: str | None, seed: int | None, out: Path, console: Console) -> Run:
+    """All that measuring needs: the suite with one seed, its source, the domain, the metrics, examined first."""
+    asked = request.members()
+    if len(asked) > 1:
+        raise ConfigError(f"--against {request.suite_name}: several suites; choose {asked[0].suite_name} or another.")
+    suite = asked[0].load()[0]
+    if len(suite.domains) > 1:
+        raise ConfigError(
+            f"suite {suite.name} has the domains {', '.join(suite.domains)}; choose the one that is drawn."
+        )
+    first = suite.seeds[0]
+    methods = None if like is None else [like]
+    overrides = {**asked[0].overrides, "seeds": [first if seed is None else seed], "methods": methods}
+    run = prepare(replace(asked[0], overrides=overrides), out, console, trains=False)
+    run.store.ensure_writable()
+    require_same_protocol(run)
+    facts = {**environment(run.device), **circumstances(run.device)}
+    return replace(run, doctor=verdict(examine(run.evaluator)), environment=facts)
+
+
+def require_same_protocol(run: Run) -> None:
+    """ConfigError where the folder has records of this suite and domain that no new one could stand beside."""
+    base = zero_step(run)
+    asked = flatten({"eval": base.suite.eval.content()})
+    for record in run.store.read_all()[0]:
+        if (record.suite, record.domain, record.source_sha256) != (base.suite.name, base.domain, base.source_sha256):
+            continue
+        there = flatten(record.settings)
+        for name in COMPARED:
+            if name in there and there[name] != asked[name]:
+                raise ConfigError(
+                    f"{run.store.out} has records on {base.domain} with {name}={there[name]}, and {asked[name]} is "
+                    "asked for: they cannot stand in one table. Choose another --out, or leave the setting out."
+                )
+
+
+def zero_step(run: Run) -> Job:
+    """The job of the untouched source."""
+    return next(job for job in run.jobs if job.method is None)
