@@ -18,10 +18,12 @@ from benchmark.domains.stored import entry_problem
 from benchmark.errors import BenchmarkError, DataError
 from benchmark.metrics.networks.weight_files import WEIGHT_FILES
 from benchmark.sources import Source, list_sources
-from benchmark.sources.source import IMPORTED, INVERSIONS, source_digest
+from benchmark.sources.source import IMPORTED, IMPORTING, INVERSIONS, source_digest
 from benchmark.system.files import SCRATCH, clear_old_temporaries, is_temporary, sha256_or_none
 
 DAY = 24 * 3600.0
+KEPT = {"target": "targets", "source files": "sources"}
+"""Kind of what was fetched, prepared or trained -> its folder in the cache, each entry a folder: never pruned."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,10 @@ def cache_entries(cache: Path) -> Iterator[Entry]:
         path = cache / "weights" / file.filename
         if path.is_file():
             yield Entry("weights", file.key, (path,), partial(_weights_problem, path, file.sha256))
+    for kind, where in KEPT.items():
+        for folder in sorted(path for path in (cache / where).glob("*") if path.is_dir()):
+            files = tuple(path for path in sorted(folder.rglob("*")) if path.is_file())
+            yield Entry(kind, folder.name, files, lambda: None)
     for name, source in list_sources(cache).items() if (cache / IMPORTED).is_dir() else ():
         if source.folder.parent == cache / IMPORTED:
             files = tuple(p for p in sorted(source.folder.iterdir()) if p.is_file())
@@ -102,7 +108,12 @@ def folders(cache: Path) -> tuple[Path, ...]:
 def cache_leftovers(cache: Path) -> list[Path]:
     """Unfinished drawings and temporaries of killed processes, old ones first to go."""
     found = [p for folder in folders(cache) for p in folder.glob(".*.tmp") if is_temporary(p)]
-    return sorted([*found, *cache.glob(f"{SCRATCH}*")])
+    return sorted([*found, *unfinished(cache)])
+
+
+def unfinished(cache: Path) -> list[Path]:
+    """Folders of drawings and imports in progress, or that a kill left."""
+    return [*cache.glob(f"{SCRATCH}*"), *(cache / IMPORTED).glob(f"{IMPORTING}*")]
 
 
 def prune(cache: Path, days: float | None) -> tuple[list[str], int]:
@@ -118,7 +129,7 @@ def prune(cache: Path, days: float | None) -> tuple[list[str], int]:
             freed += entry.size
             removed.append(f"{entry.kind} {entry.name}: {why}")
             _remove(entry.files)
-    old = [p for p in cache.glob(f"{SCRATCH}*") if time.time() - p.lstat().st_mtime > DAY]
+    old = [p for p in unfinished(cache) if time.time() - p.lstat().st_mtime > DAY]
     for folder in old:
         shutil.rmtree(folder, ignore_errors=True)
     count, _ = clear_old_temporaries(folders(cache))

@@ -72,10 +72,11 @@ def translate(
     from benchmark.system.progress import Bars
     from benchmark.use import translate as engine
     from benchmark.use.adapted import from_run, methods_in
-    from benchmark.use.pictures import write_grid
+    from benchmark.use.pictures import require_place, write_grid
 
     if out.suffix.lower() != ".png":
         raise ConfigError(f"--out {out.name}: give a name that ends in .png.")
+    require_place(out)
     prepare_torch()
     names = methods or methods_in(run, domain, training_seed) or methods_in(run)  # from_run says what there is
     nets = [from_run(run, cache, name, domain, training_seed, plugins) for name in names]

@@ -194,13 +194,14 @@ def generate(
     """
     from benchmark.system.progress import Bars
     from benchmark.use import generate as engine
-    from benchmark.use.pictures import check_video, write_video
+    from benchmark.use.pictures import check_video, require_place, write_video
     from benchmark.use.walk import control_walk, latent_walk
 
     seeds = first(seeds, count)
     refuse_unused(source, seeds, asked, evaluated, walk if video else "")
     if video is not None:
         check_video(video, fps)
+        require_place(video)
     net = network(run, method, domain, training_seed, source, plugins, cache)
     values = checked(net, asked)
     if video is not None:

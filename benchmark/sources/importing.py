@@ -15,7 +15,7 @@ from benchmark.checkpoints.containers import refuse_other_paths
 from benchmark.checkpoints.damage import shown
 from benchmark.errors import ConfigError, DataError, WeightsError
 from benchmark.sources.check import write_check
-from benchmark.sources.source import CARD, CHECK, IMPORTED, WEIGHTS, Origin, Source, SourceCard, list_sources
+from benchmark.sources.source import CARD, CHECK, IMPORTED, IMPORTING, WEIGHTS, Origin, Source, SourceCard, list_sources
 from benchmark.stylegan2 import Nets, load, save
 from benchmark.system.files import sha256_of
 
@@ -87,7 +87,7 @@ def checked_name(name: str, cache: Path, replace: bool) -> str:
 def write_source(target: Path, nets: Nets, origin: Origin, licence: str) -> Path:
     """Weights, expected images and card into a folder that becomes `target` in one step."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".importing-") as scratch:
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=IMPORTING) as scratch:
         folder = Path(scratch) / "new"
         save(folder / WEIGHTS, nets, {"origin_sha256": origin.sha256})
         compare_with_file(nets, folder / WEIGHTS)

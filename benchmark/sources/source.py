@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 IMPORTED = "imported"
 """Folder below the cache; each imported source is a folder in it."""
+IMPORTING = ".importing-"
+"""Folders there that an import is writing begin so."""
 INVERSIONS = "inversions"
 """Folder below the cache; where sources draw their held-out pictures (inverted.py)."""
 NAMED = 3

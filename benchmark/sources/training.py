@@ -12,7 +12,7 @@ from torch import nn
 
 from benchmark.api import Field, Method
 from benchmark.domains import load_domain
-from benchmark.errors import ConfigError, WeightsError
+from benchmark.errors import ConfigError, DataError, WeightsError
 from benchmark.sources.source import NoiseStart, Recipe, find_source, list_sources, load_source
 from benchmark.stylegan2 import Generator, Nets, save
 from benchmark.system.files import write_atomic
@@ -52,12 +52,15 @@ def train_source(
 
 def _train_phase(name: str, recipe: Recipe, out: Path, cache: Path, device: str, say: Callable[[str], None]) -> Nets:
     """The trained networks of a recipe, after those of the phases before it."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"cannot write into {out}: {error.strerror or error}; choose another --out.") from None
     before = _train_phase(name, recipe.before, out / "before", cache, device, say) if recipe.before else None
     domain = load_domain(recipe.domain, recipe.networks.resolution, recipe.split.train, recipe.split.test, cache)
     key = _key(recipe, domain.digest)
     state_path = out / f"state.{dist.rank()}.safetensors"
     nets = start_of(recipe, before).to(device)
-    out.mkdir(parents=True, exist_ok=True)
 
     def restore(state: State) -> None:
         """Resume from the last state that all processes have stored."""

@@ -16,7 +16,7 @@ from benchmark.metrics.sampling import Sampler, to_uint8
 from benchmark.report.figures.grids import read_strip
 from benchmark.results import ResultStore
 from benchmark.use.adapted import Adapted
-from benchmark.use.pictures import write_grid, write_picture
+from benchmark.use.pictures import require_place, write_grid, write_picture
 
 CPU = "CPU "
 """Names of devices in records begin so where it was no GPU."""
@@ -44,6 +44,7 @@ def write_pictures(
         return {control: to_uint8(net.images(some, control, psi, noise, label)) for control in controls}
 
     if out.suffix.lower() == ".png":
+        require_place(out)
         return write_images(net, draw(seeds), seeds, out, reals)
     for begin in range(0, len(seeds), AT_ONCE):
         some = seeds[begin : begin + AT_ONCE]

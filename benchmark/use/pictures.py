@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import os
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -30,6 +33,17 @@ def written(path: Path) -> Iterator[Path]:
     try:
         with new_file(path) as temporary:
             yield temporary
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror or error}; choose another --out.") from None
+
+
+def require_place(path: Path) -> None:
+    """DataError where no file of this name can be written: better told before what it would hold is made."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror or error}; choose another --out.") from None
 

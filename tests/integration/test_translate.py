@@ -127,6 +127,7 @@ def test_what_is_no_picture_is_one_line_and_leaves_nothing(
         (("--method", "finetune", "--control", "1"), "has no control"),
         (("--domain", "toy-ring"), "toy-rings"),
         (("--out", "strip.jpg"), "ends in .png"),
+        (("--out", "/dev/null/strip.png"), "cannot write /dev/null/strip.png"),
         (("--distance", "lpips_vgg"), "needs vgg16"),
     ],
 )

@@ -263,3 +263,18 @@ def test_half_drawings_go_when_they_are_a_day_old(cache: Path) -> None:
 @pytest.mark.parametrize("call", [lambda path: list(cache_entries(path)), cache_leftovers, lambda p: prune(p, 1)[0]])
 def test_no_cache_is_an_empty_one(tmp_path: Path, call: Callable[[Path], list[object]]) -> None:
     assert call(tmp_path / "nowhere") == []
+
+
+def test_fetched_sets_count_and_an_import_that_was_killed_is_a_leftover(tmp_path: Path) -> None:
+    for name in ("targets/metfaces/raw/a.png", "sources/net/raw/net.pkl", "imported/.importing-x/new/weights"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(bytes(100))
+    assert {(e.kind, e.name, e.size) for e in cache_entries(tmp_path)} == {
+        ("target", "metfaces", 100),
+        ("source files", "net", 100),
+    }
+    left = tmp_path / "imported" / ".importing-x"
+    assert cache_leftovers(tmp_path) == [left] and prune(tmp_path, 0.0) == ([], 0)
+    os.utime(left, (0, 0))
+    assert prune(tmp_path, 0.0)[0] == ["1 leftovers of interrupted writes"] and not left.exists()
+    assert len(list(cache_entries(tmp_path))) == 2, "what was fetched is never pruned"
