@@ -137,7 +137,9 @@ def _lowest(group: Group, found: dict[str, tuple[Line, float]]) -> str:
         counts = {b: sum(x.base == b for x, _ in found.values()) for b in sorted(bases)}
         order = sorted(counts.items(), key=lambda p: -p[1])
         return f"most often {', '.join(f'{b} ({n} of {len(found)} domains)' for b, n in order[:3])}"
-    own = {base: [f"{d} ({value:#.3g})" for d, (x, value) in found.items() if x.base == base] for base in sorted(bases)}
+    own: dict[str, list[str]] = {}
+    for domain, (line, value) in found.items():
+        own.setdefault(line.base, []).append(f"{domain} ({value:#.3g})")
     return "; ".join(f"{base} on {listed(where)}" for base, where in own.items())
 
 
