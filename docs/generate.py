@@ -90,6 +90,7 @@ def suites() -> str:
 
 def resolved() -> str:
     """What each method of each suite trains with, beside what its source states."""
+    from benchmark.running.setup import Request
     from benchmark.suites import find_collection, load_suite, suite_names
 
     stated, parts = published_settings(), []
@@ -97,6 +98,8 @@ def resolved() -> str:
         if find_collection(name):
             continue
         suite, methods = load_suite(name)
+        if suite.derived:  # for the suite's own source and domain
+            suite, methods = Request(name, (), {}, "cpu", ROOT / "cache").load()
         common = resolved_settings(suite, None)
         rows = [
             row(f"`{what}`", value, stated.get(name, {}).get("all", {}).get(what)) for what, value in common.items()

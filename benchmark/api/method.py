@@ -228,7 +228,8 @@ def copy_of(network: Generator) -> Generator:
 
 def require_same_parts(method: Method, source: Generator, adapted: Generator) -> None:
     """MethodError where the adapted generator has parts that the source has not, which `finalize` cannot join."""
-    if source.cfg != adapted.cfg:
+    theirs, ours = ({name: t.shape for name, t in g.state_dict().items()} for g in (source, adapted))
+    if theirs != ours:
         raise MethodError(f"{method.name}: the adapted generator has parts that its source has not; leave it out.")
 
 

@@ -23,9 +23,9 @@ DTYPES = {
 MAX_DIMS = 8
 MAX_TENSORS = 10_000
 MAX_NETWORK = 256 * 2**20
+"""Bytes behind the tensors of one network; those of 1024 px have 120 MB."""
 NETWORKS = 3
 """In a file."""
-"""Bytes behind the tensors of one network; those of 1024 px have 120 MB."""
 MAX_NUMBER = 2**40
 """No storage is longer; bounds arithmetic on what a file declares."""
 

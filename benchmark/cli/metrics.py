@@ -64,10 +64,12 @@ def doctor(suite_name: str, metrics: list[str] | None, device: str, cache: Path)
     from benchmark.metrics.doctor import examine, verdict
     from benchmark.running.setup import usable_device
     from benchmark.suites import load_suites
+    from benchmark.suites.own import possible_metrics
 
     if metrics is None:
-        measured = [suite.eval for suite, _ in load_suites(suite_name)]
-        metrics = [name for cfg in measured for name in (*cfg.metrics, *cfg.curve_metrics)]
+        suites = [suite for suite, _ in load_suites(suite_name)]
+        metrics = [name for suite in suites for name in (*suite.eval.metrics, *suite.eval.curve_metrics)]
+        metrics += [name for suite in suites if suite.derived for name in possible_metrics(suite.derived)]
     checks = examine(Evaluator(metrics, cache, usable_device(device)))
     found = verdict(checks)
     print_checks(checks)

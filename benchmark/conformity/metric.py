@@ -72,7 +72,8 @@ def _verdict(trial: Trial) -> Verdict:
         verdict.broken["scores pictures"] = as_line(error)
         return verdict
     if first.value is None:
-        failed = info.own is not None and info.network not in trial.evaluator.missing
+        reason = trial.evaluator.missing.get(info.network, "")
+        failed = info.own is not None and (not reason or f"{info.network} failed: " in reason)
         if failed:
             verdict.broken["scores pictures"] = str(first.reason)
         else:

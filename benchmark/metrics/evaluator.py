@@ -229,7 +229,7 @@ class Evaluator:
                 found.missing[network] = f"not available: {error}; install what `list metrics` says that it needs"
             except Exception as error:  # a network of a package, or a file that only stands in for one
                 if network in OWN_NETWORKS or real != network:
-                    found.missing[network] = f"not available: {network}: {as_line(error)}"
+                    found.missing[network] = f"not available: {network} failed: {as_line(error)}"
                     continue
                 raise
         return found

@@ -139,7 +139,7 @@ def _lowest(group: Group, found: dict[str, tuple[Line, float]]) -> str:
         return f"most often {', '.join(f'{b} ({n} of {len(found)} domains)' for b, n in order[:3])}"
     own: dict[str, list[str]] = {}
     for domain, (line, value) in found.items():
-        own.setdefault(line.base, []).append(f"{domain} ({value:#.3g})")
+        own.setdefault(line.base, []).append(f"{domain} ({f'{value:#.3g}'.rstrip('.')})")
     return "; ".join(f"{base} on {listed(where)}" for base, where in own.items())
 
 

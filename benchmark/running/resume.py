@@ -120,7 +120,7 @@ class Progress:
             self.saved = time.monotonic()
         if told > SAVE:
             raise Stopped(told)
-        if state.images >= self.end * 1000:
+        if state.images >= images_of(self.end):
             raise Repeated
 
 

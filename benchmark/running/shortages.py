@@ -17,9 +17,10 @@ from benchmark.results import MetricValue
 
 WANTED = re.compile(
     r"not available: (needs \S+ \(.*; sha256 [0-9a-f]{64}\)"
-    r"|.*; install what `list metrics` says that it needs|it is measured only with --stand-in-weights)"
+    r"|.*; install what `list metrics` says that it needs|it is measured only with --stand-in-weights"
+    r"|\w+ failed: .*)"
 )
-"""Reasons of metrics whose file or package was not there."""
+"""Reasons of metrics whose file or package was not there, or whose network could not be made."""
 
 
 def size_notes(suite: Suite, domains: Mapping[str, Domain]) -> list[str]:

@@ -176,7 +176,7 @@ def _read(name: str) -> dict[str, Any]:
 
 def _filled(raw: dict[str, Any], derived: Mapping[str, Any]) -> dict[str, Any]:
     """A suite's mapping with what is derived where it says nothing."""
-    sections = {s: {**derived.get(s, {}), **raw.get(s, {})} for s in SECTIONS if s in derived}
+    sections = {s: {**derived[s], **(raw.get(s) or {})} for s in SECTIONS if s in derived}
     return {**derived, **raw, **sections, **({"fields": derived["fields"]} if "fields" in derived else {})}
 
 
@@ -219,7 +219,8 @@ def _check_lists(suite: Suite) -> None:
     }
     for what, items in lists.items():
         twice = [item for item in items if items.count(item) > 1]
-        underived = what == "eval.metrics" and suite.derived  # they follow from the images
+        derives = suite.derived and "metrics" not in suite.eval.model_fields_set  # they follow from the images
+        underived = what == "eval.metrics" and derives
         if twice or not (items or underived):
             found = f"{twice[0]!r} is named twice" if twice else "the list is empty"
             raise ConfigError(f"suite {suite.name}, {what}: {found}. Name at least one, and each once.")

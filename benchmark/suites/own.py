@@ -109,6 +109,11 @@ def derived(
     }
 
 
+def possible_metrics(kind: str) -> list[str]:
+    """All that a suite that is derived as `kind` may measure."""
+    return metrics(0 if kind == "fewshot" else 1000)
+
+
 def metrics(held_out: int) -> list[str]:
     """What so many held-out images can carry; without any only diversity and the way from the source."""
     if not held_out:

@@ -272,7 +272,10 @@ class Guard:
 def from_here(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Whether a request's Host and Origin, where it has them, are this machine."""
     named = [value.decode("latin-1") for name, value in headers if name.lower() in (b"host", b"origin")]
-    return all(urlsplit(text if "//" in text else f"//{text}").hostname in HERE for text in named)
+    try:
+        return all(urlsplit(text if "//" in text else f"//{text}").hostname in HERE for text in named)
+    except ValueError:  # no address
+        return False
 
 
 def library() -> Any:

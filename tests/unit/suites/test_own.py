@@ -14,7 +14,7 @@ from rich.console import Console
 
 from benchmark.domains.assets import target_folder
 from benchmark.domains.prepared import Entry, new_prepared, png
-from benchmark.errors import UnknownName
+from benchmark.errors import ConfigError, UnknownName
 from benchmark.running.forecast import missing_domains
 from benchmark.running.setup import Request, prepare
 from benchmark.suites import own
@@ -140,6 +140,15 @@ def test_what_a_copy_of_the_suite_states_goes_before_what_is_derived(pictures: s
     assert (suite.split.train, suite.split.test) == (10, 2) and "kid_effnetlite0_128" in suite.eval.metrics
     at = {method.name: method.model_dump() for method in methods}
     assert at["fixnoise"]["normalise"] is True and at["fixnoise"]["weight"] == 0.2  # that of narrow networks
+
+
+def test_metrics_may_follow_from_the_images_but_not_be_none(pictures: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"eval\.metrics: the list is empty"):
+        asked("own", pictures, tmp_path, "eval.metrics=[]").load()
+    copy = tmp_path / "mine.yaml"
+    copy.write_text((Path(own.__file__).parent / "own.yaml").read_text("utf-8") + "\ntrain:\n", "utf-8")
+    suite, _ = asked(str(copy), pictures, tmp_path, "train.kimg=2").load()
+    assert suite.train.kimg == 2 and suite.train.batch == 32
 
 
 def test_all_pictures_train_where_none_is_to_be_held_out(pictures: str, tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ def test_this_machine_gets_its_page_with_its_policy(host: str, origin: dict[str,
     [
         {"host": "evil.example:7860"},
         {"host": "127.0.0.1.evil.example"},
+        {"host": "["},
         {"host": "127.0.0.1:7860", "origin": "https://evil.example"},
         {"host": "127.0.0.1:7860", "origin": "null"},
     ],
