@@ -38,22 +38,23 @@ def conform(names: tuple[str, ...], plugins: tuple[str, ...]) -> None:
     named = {name: find_method(name, plugins) for name in names}
     for said in unusable(plugins) if names else ():
         echo(f"note: {said}", err=True)
-    shelf, broken = {}, 0
+    shelf, broken, lost = {}, 0, 0
     for name, entry in known.items():
         try:
             if entry.origin == SHELF or not names:
                 shelf[name] = entry.load()
         except BenchmarkError as error:
             echo(f"note: {error}", err=True)
-            broken += not names
+            lost += not names
     for name, kind in (named or shelf).items():
         on_shelf = name in known and known[name].origin == SHELF
         others = {n: k for n, k in shelf.items() if known[n].origin == SHELF} | ({} if on_shelf else named)
         verdict = examine(kind, others)
         echo(text_of(verdict))
         broken += bool(verdict.broken)
-    if broken:
-        echo(f"{broken} of {len(named or known)} methods break a promise, or cannot be loaded", err=True)
+    if broken or lost:
+        said = f"{broken} of {len(named or shelf)} methods break a promise"
+        echo(f"{said}, and {lost} cannot be loaded" if lost else said, err=True)
         sys.exit(1)
 
 

@@ -120,7 +120,7 @@ class Progress:
             self.saved = time.monotonic()
         if told > SAVE:
             raise Stopped(told)
-        if state.images >= images_of(self.end):
+        if state.images >= self.end * 1000:
             raise Repeated
 
 
