@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, get_args
 
 from benchmark.report.group import Group
 from benchmark.report.statistics.paired import holm, paired
@@ -19,7 +19,6 @@ SEEDS = 8
 """So many are planned. From here on a seed is the unit of a test, before it a training on one domain."""
 ALPHA, POWER = 0.05, 0.8
 Verdict = Literal["confirmed", "refuted", "undecided", "not comparable"]
-WORDS: tuple[Verdict, ...] = ("confirmed", "refuted", "undecided", "not comparable")
 LEGEND = (
     "effect: mean over n units, positive in the claim's favour.",
     'The threshold is taken off: for "rises by more than 0.1" the effect is the rise less 0.1, for "at most 0.05 less" '
@@ -150,7 +149,7 @@ def summary(g: Group, found: Sequence[Finding]) -> list[str]:
         number, _, title = claim.partition(" ")
         for ours in dict.fromkeys(f.method for f in found if f.claim == claim):
             own = [f for f in found if (f.claim, f.method) == (claim, ours)]
-            found_of = {v: sum(f.verdict == v for f in own) for v in WORDS}
+            found_of = {v: sum(f.verdict == v for f in own) for v in get_args(Verdict)}
             counts = [f"{n} {v}" for v, n in found_of.items() if n or v != "not comparable"]
             said.append(
                 f"- Claim {number} ({title}), `{ours}`: **{word}{verdict(own)}** "

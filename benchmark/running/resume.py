@@ -59,7 +59,7 @@ class Progress:
         self.cfg, self.key, self.log, self.advance, self.told = job.suite.train, job.train_key, log, advance, told
         self.path, _ = state_files(path, dist.rank())
         self.files, self.kept = again or snapshot_files(job, path), set[float]()
-        self.end = max(again, default=math.inf)
+        self.end = max(map(images_of, again), default=math.inf)
         self.saved = time.monotonic()
 
     def restore(self, state: State) -> None:
@@ -120,7 +120,7 @@ class Progress:
             self.saved = time.monotonic()
         if told > SAVE:
             raise Stopped(told)
-        if state.images >= self.end * 1000:
+        if state.images >= self.end:
             raise Repeated
 
 

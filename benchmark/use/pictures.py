@@ -28,24 +28,28 @@ LABEL = 18
 
 
 @contextmanager
-def written(path: Path) -> Iterator[Path]:
-    """A temporary name for the file at `path`, which takes its place at the end; DataError where it cannot."""
+def told(path: Path) -> Iterator[None]:
+    """DataError where what is done to write the file at `path` fails."""
     try:
-        with new_file(path) as temporary:
-            yield temporary
+        yield
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror or error}; choose another --out.") from None
+
+
+@contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """A temporary name for the file at `path`, which takes its place at the end; DataError where it cannot."""
+    with told(path), new_file(path) as temporary:
+        yield temporary
 
 
 def require_place(path: Path) -> None:
     """DataError where no file of this name can be written: better told before what it would hold is made."""
-    try:
+    with told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         tempfile.TemporaryFile(dir=path.parent).close()
-    except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror or error}; choose another --out.") from None
 
 
 def write_picture(path: Path, picture: Picture) -> None:
