@@ -23,7 +23,7 @@ from benchmark.system.files import SCRATCH, clear_old_temporaries, is_temporary,
 
 DAY = 24 * 3600.0
 KEPT = {"target": "targets", "source files": "sources"}
-"""Kind of what was fetched, prepared or trained -> its folder in the cache, each entry a folder: never pruned."""
+"""Kind of what was fetched, prepared or trained -> its folder in the cache; each entry is a folder."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Entry:
 
 
 def cache_entries(cache: Path) -> Iterator[Entry]:
-    """Everything that the suite keeps in its cache, by kind and name. Unknown files are left alone."""
+    """Everything that the suite keeps in its cache and can check, by kind and name. Unknown files are left alone."""
     for about in sorted(cache.glob("*px-*.json")):
         if re.search(r"-\d+px-[0-9a-f]{16}\.json$", about.name):
             entry = about.with_suffix("")
@@ -70,14 +70,18 @@ def cache_entries(cache: Path) -> Iterator[Entry]:
         path = cache / "weights" / file.filename
         if path.is_file():
             yield Entry("weights", file.key, (path,), partial(_weights_problem, path, file.sha256))
-    for kind, where in KEPT.items():
-        for folder in sorted(path for path in (cache / where).glob("*") if path.is_dir()):
-            files = tuple(path for path in sorted(folder.rglob("*")) if path.is_file())
-            yield Entry(kind, folder.name, files, lambda: None)
     for name, source in list_sources(cache).items() if (cache / IMPORTED).is_dir() else ():
         if source.folder.parent == cache / IMPORTED:
             files = tuple(p for p in sorted(source.folder.iterdir()) if p.is_file())
             yield Entry("source", name, files, partial(_source_problem, source))
+
+
+def kept_entries(cache: Path) -> Iterator[Entry]:
+    """What was fetched, prepared or trained, which may be very many files: counted, neither checked nor pruned."""
+    for kind, where in KEPT.items():
+        for folder in sorted(path for path in (cache / where).glob("*") if path.is_dir()):
+            files = tuple(path for path in sorted(folder.rglob("*")) if path.is_file())
+            yield Entry(kind, folder.name, files, lambda: None)
 
 
 def _zip_problem(path: Path) -> str | None:

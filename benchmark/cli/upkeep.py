@@ -56,10 +56,10 @@ def cache() -> None:
 @cache_option
 def info(cache: Path) -> None:
     """Show where the cache is and how much is in it."""
-    from benchmark.cache import cache_entries, cache_leftovers, sizes
+    from benchmark.cache import cache_entries, cache_leftovers, kept_entries, sizes
 
     echo(f"cache: {cache}")
-    for kind, (count, size) in sizes([*cache_entries(cache)]).items():
+    for kind, (count, size) in sizes([*cache_entries(cache), *kept_entries(cache)]).items():
         echo(f"{kind:12} {count:6} entries  {size / 2**20:10.1f} MiB")
     if left := cache_leftovers(cache):
         echo(f"{len(left)} leftovers of interrupted or running processes; cache prune removes them a day later")
@@ -72,9 +72,9 @@ def verify_cache(cache: Path) -> None:
 
     Target sets are checked by: datasets verify NAME.
     """
-    from benchmark.cache import KEPT, cache_entries
+    from benchmark.cache import cache_entries
 
-    checked = [(entry, entry.check()) for entry in cache_entries(cache) if entry.kind not in KEPT]
+    checked = [(entry, entry.check()) for entry in cache_entries(cache)]
     bad = [f"{entry.kind} {entry.name}: {why}" for entry, why in checked if why]
     for line in bad:
         echo(f"BAD: {line}")

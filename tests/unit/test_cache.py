@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from benchmark.cache import cache_entries, cache_leftovers, prune
+from benchmark.cache import cache_entries, cache_leftovers, kept_entries, prune
 from benchmark.domains import load_domain
 from benchmark.errors import DataError
 from benchmark.metrics.networks.feature_cache import cache_file, store_features
@@ -269,7 +269,7 @@ def test_fetched_sets_count_and_an_import_that_was_killed_is_a_leftover(tmp_path
     for name in ("targets/metfaces/raw/a.png", "sources/net/raw/net.pkl", "imported/.importing-x/new/weights"):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_bytes(bytes(100))
-    assert {(e.kind, e.name, e.size) for e in cache_entries(tmp_path)} == {
+    assert {(e.kind, e.name, e.size) for e in kept_entries(tmp_path)} == {
         ("target", "metfaces", 100),
         ("source files", "net", 100),
     }
@@ -277,4 +277,4 @@ def test_fetched_sets_count_and_an_import_that_was_killed_is_a_leftover(tmp_path
     assert cache_leftovers(tmp_path) == [left] and prune(tmp_path, 0.0) == ([], 0)
     os.utime(left, (0, 0))
     assert prune(tmp_path, 0.0)[0] == ["1 leftovers of interrupted writes"] and not left.exists()
-    assert len(list(cache_entries(tmp_path))) == 2, "what was fetched is never pruned"
+    assert len(list(kept_entries(tmp_path))) == 2, "what was fetched is never pruned"
