@@ -16,10 +16,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from comparison import Finding, finding, summary, table, tested
+from comparison import Finding, by_domain, counted, finding, summary, table, tested
 from published import of_suite, pooled
 
-from benchmark.errors import ConfigError
+from benchmark.errors import BenchmarkError
 from benchmark.metrics.base import Kind
 from benchmark.metrics.catalogue import info_of
 from benchmark.report.group import Group
@@ -45,7 +45,7 @@ SUITE = "answers"
 
 def findings(g: Group) -> list[Finding]:
     """All comparisons of all claims, for those methods that were run."""
-    found: list[Finding] = []
+    g, found = counted(g), list[Finding]()
     for ours in (name for name in OURS if _line(g, name) is not None):
         found += [*preservation(g, ours), *control(g, ours), *realism(g, ours)]
     return found
@@ -111,7 +111,8 @@ def realism(g: Group, ours: str) -> Iterator[Finding]:
             values = {d: (g.values(line, d, metric), g.values(plain, d, metric)) for d in g.domains}
             able = [d for d, (_, theirs) in values.items() if (_mean(theirs) or 0) >= LEAST_REAL]
             at = {(d, s): _minus(a.get(s), b.get(s), MARGIN) for d, (a, b) in values.items() for s in g.seeds}
-            what = f"{kind}, at most {MARGIN} less, on {len(able)} of {len(g.domains)} domains"
+            some = f", counted on {len(able)} of {len(g.domains)} domains" if len(able) < len(g.domains) else ""
+            what = f"{kind}, at most {MARGIN} less{some}"
             family.append(finding(g, "3 realism", ours, "finetune", what, at, able))
     yield from tested(family)
 
@@ -132,8 +133,8 @@ def paths(g: Group, who: str, domain: str, metric: str) -> dict[int, list[Point]
         found |= {r.seed: own} if own else {}
     if not found:
         along = points(g, line.base, domain, metric)
-        found = {seed: [(lost(x), y) for x, y in own] for seed, own in along.items()}
-        found = {s: _from(own, lost(begin[0][s])) for s, own in found.items() if s in begin[0]}
+        away = points(g, line.base, domain, metric_of(g.records, "distance_averaged"))
+        found = {s: [(lost(x), y) for x, y in _outwards(own, away[s])] for s, own in along.items() if s in away}
     start = {s: (lost(begin[0][s]), begin[1][s]) for s in begin[0].keys() & begin[1].keys()}
     return {seed: [start[seed], *own] for seed, own in found.items() if seed in start}
 
@@ -188,10 +189,9 @@ def unevenness(g: Group, who: str) -> dict[tuple[str, int], float]:
     return found
 
 
-def _from(path: Sequence[Point], source: float) -> list[Point]:
-    """A path along a control in the direction that begins at its end nearer to the source."""
-    first, last = (abs(x - source) for x, _ in (path[0], path[-1]))
-    return [*path] if first <= last else [*reversed(path)]
+def _outwards(path: Sequence[Point], away: Sequence[Point]) -> list[Point]:
+    """A path along a control in the direction that begins at its end nearer to the source, whatever was measured."""
+    return [*path] if away[0][0] <= away[-1][0] else [*reversed(path)]
 
 
 def _kept(g: Group) -> list[str]:
@@ -235,14 +235,15 @@ def _less(kind: Kind) -> str:
 def main(folders: Sequence[str]) -> None:
     """Print the verdicts."""
     try:
-        found = [p for p in (of_suite(Path(folder), SUITE) for folder in folders) if p is not None]
-        if not found:
-            sys.exit(f"There are no records of the suite {SUITE} in {', '.join(folders) or 'no folder'}.")
-        g = pooled(found)
-    except ConfigError as error:
+        found = {folder: of_suite(Path(folder), SUITE) for folder in folders}
+        if not folders or None in found.values():
+            lacking = ", ".join(folder for folder, p in found.items() if p is None)
+            sys.exit(f"There are no records of the suite {SUITE} in {lacking or 'no folder'}: answers.py FOLDER...")
+        g = pooled([p for p in found.values() if p is not None])
+    except BenchmarkError as error:
         sys.exit(f"These records do not make one run: {error}")
     said = findings(g)
-    print("\n".join([*summary(g, said), "", markdown_table(table(said))]))
+    print("\n".join([*summary(g, said), "", *(f"{markdown_table(t)}\n" for t in (table(said), by_domain(said)))]))
 
 
 if __name__ == "__main__":

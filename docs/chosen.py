@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmark.errors import BenchmarkError
 from benchmark.registry.variants import base_name, given_fields
 from benchmark.report.group import ERRORS, Group, group_of
 from benchmark.report.lines import Line, groups, metric_of
@@ -126,11 +127,17 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def main(folder: Path) -> None:
+def main(folders: Sequence[str]) -> None:
     """Print what is taken from each group of records of a folder."""
-    for own in groups(read(folder)[0]):
-        print(markdown_table(chosen_table(group_of(own, read_reals(folder)))))
+    if len(folders) != 1:
+        sys.exit("chosen.py FOLDER: give the folder of one run.")
+    folder = Path(folders[0])
+    try:
+        for own in groups(read(folder)[0]):
+            print(markdown_table(chosen_table(group_of(own, read_reals(folder)))))
+    except BenchmarkError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1:])

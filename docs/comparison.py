@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Literal, get_args
 
@@ -43,6 +43,8 @@ class Finding:
     values: tuple[float, ...]
     missing: int
     """(domain, seed) places where it could not be made."""
+    domains: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """One number per seed, by domain."""
     p_value: float | None = None
     holm_p: float | None = None
 
@@ -93,22 +95,34 @@ def pairs(g: Group) -> dict[str, list[int]]:
     return {d: [s for s in g.seeds if whole and all((label, d, s) in done for label in wanted)] for d in domains}
 
 
+def complete(g: Group) -> list[int]:
+    """The seeds of which every row has a finished record on all domains, up to as many as are planned."""
+    return sorted(set.intersection(*(set(own) for own in pairs(g).values())))[:SEEDS]
+
+
 def preliminary(g: Group) -> bool:
     """Whether fewer seeds than planned are complete on all domains."""
-    return len(set.intersection(*(set(own) for own in pairs(g).values()))) < SEEDS
+    return len(complete(g)) < SEEDS
+
+
+def counted(g: Group) -> Group:
+    """What the tests are made of: all records, and once enough seeds are complete, those of these seeds alone."""
+    seeds = g.seeds if preliminary(g) else complete(g)
+    return replace(g, records=tuple(r for r in g.records if r.seed in seeds))
 
 
 def finding(g: Group, claim: str, ours: str, rival: str, what: str, at: Places, domains: Sequence[str]) -> Finding:
     """One value per seed, the mean over the domains, of those seeds that have all of them.
 
-    While fewer seeds than planned have been run: one value per domain and seed.
+    While fewer seeds than planned are complete: one value per domain and seed.
     """
     rows = {s: [at.get((d, s)) for d in domains] for s in g.seeds}
     whole = {s: [v for v in row if v is not None] for s, row in rows.items()}
     means = tuple(math.fsum(v) / len(v) for s, v in whole.items() if v and len(v) == len(rows[s]))
     each = tuple(v for own in whole.values() for v in own)
     missing = sum(v is None for row in rows.values() for v in row)
-    return Finding(claim, ours, rival, what, each if preliminary(g) else means, missing)
+    own = {d: tuple(v for s in g.seeds if (v := at.get((d, s))) is not None) for d in domains}
+    return Finding(claim, ours, rival, what, each if preliminary(g) else means, missing, own)
 
 
 def tested(family: Sequence[Finding]) -> list[Finding]:
@@ -134,6 +148,24 @@ def table(found: Sequence[Finding]) -> Table:
     return Table("Verdicts", tuple(Column("", name) for name in HEADS), tuple(rows), head="claim")
 
 
+def by_domain(found: Sequence[Finding]) -> Table:
+    """One row per comparison, one column per domain: the mean, and how many seeds are in the claim's favour."""
+    domains = list(dict.fromkeys(d for f in found for d in f.domains))
+    rows = [
+        Row(f"{f.claim}: {f.what}", (Cell(f.method), Cell(f.rival or MISSING), *(_favour(f, d) for d in domains)))
+        for f in found
+    ]
+    columns = tuple(Column("", name) for name in ("method", "against", *domains))
+    return Table("Effects by domain", columns, tuple(rows), head="claim")
+
+
+def _favour(f: Finding, domain: str) -> Cell:
+    own = f.domains.get(domain, ())
+    if not own:
+        return Cell(MISSING)
+    return Cell(f"{_signed(math.fsum(own) / len(own))} ({sum(v > 0 for v in own)} of {len(own)})")
+
+
 def summary(g: Group, found: Sequence[Finding]) -> list[str]:
     """How far the run is, where it has not ended, and a sentence per claim and method."""
     said, word = [], ""
@@ -143,8 +175,13 @@ def summary(g: Group, found: Sequence[Finding]) -> list[str]:
         said += [
             f"**Preliminary:** {SEEDS} seeds per domain are planned; complete so far: {each}. "
             "Until all are complete, each pair of domain and seed is one unit of the tests.",
+            f"By the final rule, whose unit is the seed, fewer than {SEEDS} seeds can decide no line with four rivals: "
+            "what is called confirmed or refuted so far counts pairs of one seed as independent, which makes p too "
+            "small.",
             "",
         ]
+    elif left := [seed for seed in g.seeds if seed not in complete(g)]:
+        said += [f"The first {SEEDS} complete seeds count. Not counted: seed {listed(list(map(str, left)))}.", ""]
     for claim in dict.fromkeys(f.claim for f in found):
         number, _, title = claim.partition(" ")
         for ours in dict.fromkeys(f.method for f in found if f.claim == claim):

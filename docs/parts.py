@@ -24,7 +24,6 @@ from benchmark.report.tables.headline import headline
 from benchmark.report.tables.metrics import column_digits, metric_cells
 from benchmark.report.tables.ranking import ordered
 from benchmark.report.tables.table import ARROWS, Cell, Column, Footnotes, Row, Table, mean_text
-from benchmark.report.tables.ways import way_title
 from benchmark.results.reals import read_reals
 from benchmark.system.text.lists import listed
 
@@ -40,14 +39,14 @@ REMARKS = {
 def table(p: Published, page: Path, more: str) -> str:
     """Methods at their default control, and those named in `more` at every value of theirs."""
     g, notes = p.group, Footnotes()
-    shown = [*([g.source] if g.source else []), *_rows(g, more.split(", ") if more else [])]
+    shown = [*([g.source] if g.source else []), *_rows(g, _known(p, more.split(", ") if more else []))]
     columns, cells, legend = list[Column](), list[list[Cell]](), dict[str, None]()
     for domain in g.domains:
         for metric in _metrics(g, domain):
-            columns.append(Column(domain, way_title(metric), ARROWS[g.better(metric)]))
+            columns.append(Column(domain, short_title(metric), ARROWS[g.better(metric)]))
             cells.append(metric_cells(g, domain, metric, shown, notes, noted=False)[0])
             m = g.examples[domain, metric]
-            legend[f"{way_title(metric)} `{metric}` (N = {m.n})"] = None
+            legend[f"{short_title(metric)} `{metric}` (N = {m.n})"] = None
     rows = [
         Row(_label(g, line), tuple(c[i] for c in cells), line.zero_step, method="" if line.zero_step else line.base)
         for i, line in enumerate(shown)
@@ -59,7 +58,7 @@ def table(p: Published, page: Path, more: str) -> str:
 
 def rows(p: Published, page: Path, more: str) -> str:
     """The rows of some methods: fidelity and the distance or error of each domain, parameters trained and stored."""
-    g, wanted = p.group, more.split(", ")
+    g, wanted = p.group, _known(p, more.split(", "))
     lines = [x for x in (g.source, *ordered(g)) if x is not None and x.records[0].method in wanted]
     columns, cells = list[Column](), list[list[Cell]]()
     for domain in g.domains:
@@ -78,9 +77,8 @@ def overview(p: Published, page: Path, more: str) -> str:
     """The report's own headline table, or those of its columns whose titles are in ``more``."""
     whole = _only(headline(p.group), more.split(", ")) if more else headline(p.group)
     text = markdown_table(replace(whole, caption=(), legend=()))
-    return "\n".join(
-        [text, "", *_conditions(p, page), *(_code(line) for line in replace(whole, caption=("",)).words[1:])]
-    )
+    words = (_code(line) for line in replace(whole, caption=("",)).words[1:])
+    return "\n".join([text, "", *_conditions(p, page), *words, *_scales(p.group)])
 
 
 def _only(whole: Table, names: Sequence[str]) -> Table:
@@ -101,7 +99,7 @@ def picture(p: Published, page: Path, more: str) -> str:
             f"The same latent in each column, on {domain}: the source, then one row per method",
         )
     else:
-        base = next(x.base for x in p.group.lines if x.records[0].method == method)
+        base = next(x.base for x in p.group.lines if x.records[0].method in _known(p, [method]))
         name = f"controls_{slug(domain)}__{slug(base)}.png"
         text = f"{base} on {domain} along its control, a latent in each column; first row: source, last: real images"
     if not (p.folder / "figures" / name).is_file():
@@ -171,6 +169,14 @@ def reals(p: Published, page: Path, more: str) -> str:
 def _all(p: Published) -> Group:
     """The records of all folders with the suite of this one."""
     return pooled(every(p.group.records[0].suite, p.folder.parent))
+
+
+def _known(p: Published, names: Sequence[str]) -> Sequence[str]:
+    """The names; LookupError where the folder has no row of a method."""
+    unknown = set(names) - {x.records[0].method for x in p.group.lines}
+    if unknown:
+        raise LookupError(f"{p.folder.name} has no method {listed(sorted(unknown))}")
+    return names
 
 
 def _rows(g: Group, whole: Sequence[str]) -> Iterator[Line]:
@@ -283,6 +289,7 @@ PARTS: dict[str, Callable[[Published, Path, str], str]] = {
     "reals": reals,
     "verdict": verdict,
     "verdicts": verdicts,
+    "by-domain": lambda p, page, more: markdown_table(comparison.by_domain(answers.findings(_all(p)))),
     "image-weights": lambda p, page, more: markdown_table(
         chosen.image_weights_table(ROOT / "results" / "trials" / more)
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
@@ -18,13 +18,20 @@ if TYPE_CHECKING:
     from benchmark.api import Method
     from benchmark.config import Suite
     from benchmark.running.forecast import Forecast
-    from benchmark.running.launch import Launch
+    from benchmark.running.launch import Launch, Which
 
 
 def for_plan(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
     """An option's value, refused where no plan is asked for."""
     if value is not None and not context.params.get("only_plan"):
         raise click.BadParameter("it is for --plan", context, parameter)
+    return value
+
+
+def one_of_both(context: click.Context, parameter: click.Parameter, value: bool) -> bool:
+    """--only-missing or --retry-failed, refused beside the other: no job is both."""
+    if value and (context.params.get("only_missing") or context.params.get("retry_failed")):
+        raise click.UsageError("--only-missing and --retry-failed: no job is both; give one, or none for all jobs.")
     return value
 
 
@@ -112,9 +119,12 @@ Examples:
 )
 @click.option("--fail-fast", is_flag=True, help="Stop at the first job that fails.")
 @click.option(
-    "--only-missing", "which", flag_value="missing", help="Skip jobs that failed before; run only those never tried."
+    "--only-missing",
+    is_flag=True,
+    callback=one_of_both,
+    help="Skip jobs that failed before; run only those never tried.",
 )
-@click.option("--retry-failed", "which", flag_value="failed", help="Run only jobs that failed before.")
+@click.option("--retry-failed", is_flag=True, callback=one_of_both, help="Run only jobs that failed before.")
 @click.option("--dry-run", is_flag=True, help="Print the jobs and their keys; run nothing.")
 @click.option(
     "--plan",
@@ -162,7 +172,8 @@ def run(
     time_limit: float | None,
     memory_limit: float | None,
     fail_fast: bool,
-    which: Literal["missing", "failed"] | None,
+    only_missing: bool,
+    retry_failed: bool,
     dry_run: bool,
     only_plan: bool,
     seconds_per_kimg: float | None,
@@ -183,7 +194,8 @@ def run(
     from benchmark.running.setup import Request, folder_name, prepare
 
     console = wide_console()
-    device, launch = launch_of(device, devices, workers, (time_limit, memory_limit), fail_fast, which or "all")
+    which: Which = "missing" if only_missing else "failed" if retry_failed else "all"
+    device, launch = launch_of(device, devices, workers, (time_limit, memory_limit), fail_fast, which)
     settings = settings if ranks is None else (*settings, f"train.ranks={ranks}")
     overrides = {"source": source, "methods": methods, "domains": domains, "seeds": seeds, "scale": scale}
     asked = Request(suite_name, settings, overrides, device, cache, threads, plugins, stand_ins).members()
@@ -245,7 +257,7 @@ def launch_of(
     workers: int | None,
     limits: tuple[float | None, float | None],
     fail_fast: bool,
-    which: Literal["all", "missing", "failed"],
+    which: Which,
 ) -> tuple[str, Launch]:
     """The device of this process, and how jobs are started; `limits` are minutes and GB. Raises ConfigError."""
     from benchmark.running.launch import Launch, placed

@@ -47,7 +47,7 @@ SHORT: dict[Kind, str] = {
     "share_of_the_way": "share of the way",
     "identity_retrieval": "identity kept",
     **dict.fromkeys(DISTANCES, "to source"),
-    "distance_averaged": "to source",
+    "distance_averaged": "to source, averaged",
 }
 """Kind of metric -> its short title, where that is not the kind itself."""
 
@@ -295,6 +295,15 @@ def best_possible(records: Sequence[RunRecord]) -> dict[tuple[str, str], float]:
 
 
 def group_of(records: Sequence[RunRecord], reals: Iterable[RealScores] = ()) -> Group:
-    """Records of one suite and source as one value; ``reals``: what real images score, where the folder keeps it."""
-    known = {place: m.value for place, m in real_values(reals, records).items() if m.value is not None}
+    """Records of one suite and source as one value; ``reals``: what real images score, where the folder keeps it.
+
+    Where a metric depends on the number of images, only a score of as many as the records have counts: the ten training
+    images of a few-shot domain are not the best possible ones.
+    """
+    counts = {(r.domain, name): m.n for r in records for name, m in r.metrics.items() if m.value is not None}
+    known = {
+        (domain, name): m.value
+        for (domain, name), m in real_values(reals, records).items()
+        if m.value is not None and (info_of(name).any_count or m.n == counts.get((domain, name), m.n))
+    }
     return Group(tuple(records), best_possible(records) | known)

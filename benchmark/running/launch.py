@@ -30,6 +30,8 @@ from benchmark.system.devices import Seat, chosen_gpus, cpu_seats, gpu_seats, vi
 from benchmark.system.process_state import ProcessState
 from benchmark.system.progress import Bars
 
+Which = Literal["all", "missing", "failed"]
+"""Jobs that have no finished record: all of them, those never tried, or those that failed."""
 MOST_WORKERS = 4
 WORKER_BYTES = 3 << 30
 """Memory to reserve for each process if their number is not given."""
@@ -45,8 +47,7 @@ class Launch:
     fail_fast: bool = False
     gpus: tuple[str, ...] | None = None
     """Those that --devices names, one worker for each job's share of them; None: it names none."""
-    which: Literal["all", "missing", "failed"] = "all"
-    """Jobs that have no finished record: all of them, those never tried, or those that failed."""
+    which: Which = "all"
 
     def __post_init__(self) -> None:
         """ConfigError where nobody would keep to the limits: a process cannot end itself and go on."""

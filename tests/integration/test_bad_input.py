@@ -44,6 +44,7 @@ def mess(tmp_path: Path) -> Path:
         archive.write(good[0], "../../outside.png")
     (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04 and no more")
     (tmp_path / "file").write_text("x")
+    (tmp_path / "torn.py").write_text("class Torn(Method:\n")
     smoke = (SHELF / "smoke.yaml").read_text()
     (tmp_path / "list.yaml").write_text("- smoke\n")
     (tmp_path / "tag.yaml").write_text(f"{smoke}\nx: !!python/object/apply:os.mkdir [executed]\n")
@@ -64,6 +65,10 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "method outside of the run": (("--set", "fixnoise.weight=1"), "fixnoise is not among the methods of this run"),
     "command": (("rum",), "No such command 'rum'. Did you mean 'run'"),
     "option": (("--metods", "x"), "No such option '--metods'"),
+    "failed and never tried": (("--retry-failed", "--only-missing"), "no job is both; give one"),
+    "never tried and failed": (("--only-missing", "--retry-failed"), "no job is both; give one"),
+    "method of a torn plug-in": (("--methods", "one", "--plugin", "torn.py"), "unknown method 'one': .*SyntaxError: .*torn"),
+    "method with a typo in a path": (("--methods", "one", "--plugin", "my/freezed.py"), "plug-in my/freezed.py does not"),
     # values
     "word for a number": (("--set", "train.kimg=long"), "train.kimg = 'long': .*number"),
     "negative number": (("--set", "train.kimg=-1"), "train.kimg = -1: .*greater than 0"),

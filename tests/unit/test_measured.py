@@ -59,6 +59,18 @@ def run(folder: Path, value: float, seeds: int) -> None:
             store.write(record)
 
 
+@pytest.mark.parametrize("part", ["table smoke fxi", "rows smoke tune, fxi", "picture smoke d, fxi"])
+def test_a_region_that_names_no_method_of_the_folder_is_refused(part: str, tmp_path: Path) -> None:
+    run(tmp_path / "2026-01-01_aaaaaaa", 1.5, 1)
+    with pytest.raises(LookupError, match="2026-01-01_aaaaaaa has no method fxi"):
+        measured.made_again(f"<!-- numbers: {part} -->\n<!-- end -->\n", ROOT / "README.md", tmp_path)
+
+
+def test_what_the_script_does_not_know_changes_no_page() -> None:
+    with pytest.raises(SystemExit, match="it takes --check or nothing"):
+        measured.main(["--chek"])
+
+
 FINDINGS = "<!-- numbers: findings smoke -->\n<!-- end -->\n"
 PAGE = f"a\n<!-- numbers: table smoke fix -->\nold 1.23\n<!-- end -->\nb 4.56\n{FINDINGS}"
 

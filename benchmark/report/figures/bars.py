@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmark.report.figures.axes import Panel, scale_of
-from benchmark.report.figures.drawing import Drawing, cut
+from benchmark.report.figures.drawing import Drawing, cut, width_of
 from benchmark.report.figures.scatter import method_styles
 from benchmark.report.group import Group, short_title
 from benchmark.report.lines import device_of
@@ -43,7 +43,7 @@ def _bars(group: Group, words: str, device: str, values: dict[str, tuple[list[fl
     means = {name: sum(own) / len(own) for name, (own, _) in values.items()}
     top = max(means[name] + spread(own) for name, (own, _) in values.items())
     panel = Panel(drawing, scale_of([0, top], zero=True, margin=0.14), scale_of([0, 1]), LABEL, 24, 10)
-    _rows_frame(panel, f"{words}", cut(device, 330, 10.5))
+    _rows_frame(panel, words, device)
     drawn = method_styles(group)
     for i, (name, (own, mark)) in enumerate(values.items()):
         y, left, right = panel.top + ROW * i + ROW / 2, panel.left, panel.at(means[name], 0)[0]
@@ -74,7 +74,7 @@ def difference_ranges(group: Group, domain: str) -> Drawing | None:
     panel = Panel(drawing, scale_of([0.0, *ends]), scale_of([0, 1]), LABEL, 24, 10)
     name = short_title(group.fidelity)
     lines = f"; line: {reach_words(every, domain)}" if any(reaches.values()) else ""
-    _rows_frame(panel, domain, cut(f"{name} minus that of {other.base}{lines}", 300, 10.5))
+    _rows_frame(panel, domain, f"{name} minus that of {other.base}{lines}")
     zero = panel.at(0, 0)[0]
     drawing.line([(zero, panel.top), (zero, panel.top + panel.height)], width=1.2, opacity=0.7)
     drawn = method_styles(group)
@@ -99,4 +99,6 @@ def _rows_frame(panel: Panel, title: str, below: str) -> None:
         on.line([(x, panel.top), (x, foot)], width=0.7, opacity=0.18)
         on.text(x, foot + 13, f"{value:.4g}" if abs(value) > 1e-9 else "0", 10, "middle")
     on.text(8, panel.top - 9, cut(title, 340, 12), 12, bold=True)
-    on.text(panel.left + panel.width / 2, foot + 29, below, 10.5, "middle")
+    below = cut(below, WIDTH - 16, 10.5)
+    middle = min(panel.left + panel.width / 2, WIDTH - 8 - width_of(below, 10.5) / 2)
+    on.text(middle, foot + 29, below, 10.5, "middle")

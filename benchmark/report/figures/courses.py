@@ -29,6 +29,8 @@ class MetricCurves:
     domain: str
     panels: tuple[Drawing, ...]
     table: Table
+    sizes: tuple[int, ...]
+    """Numbers of images or pairs a point."""
 
 
 def metric_curves(group: Group) -> list[MetricCurves]:
@@ -56,7 +58,8 @@ def metric_curves(group: Group) -> list[MetricCurves]:
             notes.append(f"The first {MAX_POINTS} points of each training.")
         mean = _over_seeds(frame)
         panels = _panels(group, domain, mean, kinds, source)
-        found.append(MetricCurves(domain, tuple(panels), _metric_table(domain, mean, kinds, source, notes)))
+        table = _metric_table(domain, mean, kinds, source, notes)
+        found.append(MetricCurves(domain, tuple(panels), table, tuple(sorted({m.n for m in kinds.values()}))))
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +23,8 @@ COLOURS = ("#1845fb", "#ff5e02", "#c91f16", "#c849a9", "#adad7d", "#86c8dd", "#5
 """Told apart by readers of all colour visions: matplotlib's ``petroff8`` (Petroff, arXiv:2107.02270, 2021)."""
 INK, PAPER = "#262626", "#ffffff"
 DASHES = ("", "6 3", "2 3")
+KEY_ROW = 15
+"""Height of a row of `key`, px."""
 EDGED = 4
 """Marks of this size and above have an edge, so that light colours are seen on white."""
 _PLUS: tuple[tuple[float, float], ...] = (
@@ -193,6 +195,18 @@ def beside(drawings: Sequence[Drawing], columns: int, alt: str = "", below: str 
         y += height
     for i, text in enumerate(lines):
         whole.text(8, y + 10 + 14 * i, text, 10)
+    return whole
+
+
+def key(drawn: Mapping[str, Style], width: float, columns: int) -> Drawing:
+    """The marks of methods and their names, in rows of ``columns``."""
+    whole = Drawing(width, KEY_ROW * -(-len(drawn) // columns))
+    for i, (name, style) in enumerate(drawn.items()):
+        x, y = 14 + (i % columns) * width / columns, KEY_ROW * (i // columns) + 8
+        whole.open(name)
+        whole.marker(x, y, style, 4)
+        whole.text(x + 10, y + 4, cut(name, width / columns - 30, 10), 10)
+        whole.close()
     return whole
 
 

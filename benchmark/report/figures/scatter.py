@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from benchmark.report.figures.axes import Panel, scale_of
-from benchmark.report.figures.drawing import Drawing, Style, cut, styles, width_of
+from benchmark.report.figures.drawing import KEY_ROW, Drawing, Style, cut, key, styles, width_of
 from benchmark.report.group import Group, row_label, short_title
 from benchmark.report.lines import Line, control_text
 from benchmark.report.statistics.trade_off import Point
@@ -75,7 +75,7 @@ def scatter(group: Group, domain: str) -> Drawing | None:
     ys = [y for p in places for _, y in p.seeds.values()]
     methods = [*dict.fromkeys(line.base for line in (*ordered(group), *group.without_default))]
     legend = methods if len(methods) > NAMED else []
-    drawing = Drawing(WIDTH, HEIGHT + 15 * -(-len(legend) // 2))
+    drawing = Drawing(WIDTH, HEIGHT + KEY_ROW * -(-len(legend) // 2))
     panel = Panel(drawing, scale_of(xs, margin=0.1), scale_of(ys, log=True), bottom=38 + drawing.height - HEIGHT)
     x_title = f"{short_title(far)} {ARROWS[group.better(far)]}"
     panel.frame(domain, x_title, f"{short_title(fidelity)} {ARROWS[group.better(fidelity)]}")
@@ -100,7 +100,7 @@ def scatter(group: Group, domain: str) -> Drawing | None:
     for p in source:
         drawing.star(*panel.at(*p.mean), title=f"source, untouched, on {domain}: {_numbers(p)}")
     if legend:
-        _legend(drawing, legend, drawn)
+        drawing.put(key({name: drawn[name] for name in legend}, drawing.width, 2), 0, HEIGHT - 4)
     else:
         _names(panel, [p for p in places if p.line.is_default or p.line.zero_step])
     drawing.alt = (
@@ -173,12 +173,3 @@ def _boxes(x: float, y: float, width: float) -> Iterator[Box]:
         for aside in ASIDE:
             yield Box(x + aside, y + dy - 6, x + aside + width, y + dy + 6)
             yield Box(x - aside - width, y + dy - 6, x - aside, y + dy + 6)
-
-
-def _legend(drawing: Drawing, names: list[str], drawn: dict[str, Style]) -> None:
-    for i, name in enumerate(names):
-        x, y = 14 + (i % 2) * drawing.width / 2, HEIGHT + 4 + 15 * (i // 2)
-        drawing.open(name)
-        drawing.marker(x, y, drawn[name], 4)
-        drawing.text(x + 10, y + 4, cut(name, drawing.width / 2 - 30, SIZE), SIZE)
-        drawing.close()

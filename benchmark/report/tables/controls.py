@@ -13,11 +13,11 @@ rounding errors says nothing.
 from __future__ import annotations
 
 from benchmark.metrics.base import DISTANCES
-from benchmark.report.group import Group
+from benchmark.report.group import Group, short_title
 from benchmark.report.lines import Line, control_text, metric_of
 from benchmark.report.tables.metrics import column_digits
 from benchmark.report.tables.table import ARROWS, MISSING, Cell, Column, Row, Table, decimals, mean_text, spread
-from benchmark.report.tables.ways import by_place, curves, little, measures, still, way_title, ways
+from benchmark.report.tables.ways import by_place, curves, little, measures, still, ways
 from benchmark.results import RunRecord
 
 COLUMNS = {"path": "", "unevenness": "↓", "directness": "↑"}
@@ -60,7 +60,9 @@ def value_tables(group: Group) -> list[Table]:
         for domain in group.domains:
             for metric in _metrics(group, domain, step):
                 if metric is not None and any(group.values(x, domain, metric) for x in own):
-                    columns.append(Column(domain, way_title(metric), ARROWS[group.better(metric)]))
+                    columns.append(
+                        Column(domain, short_title(metric), "" if metric == step else ARROWS[group.better(metric)])
+                    )
                     cells.append(_values(group, domain, metric, own))
         name = (own[0].records[0].control_name or "control").replace("_", " ")
         rows = [

@@ -87,8 +87,8 @@ def detectable_text(group: Group) -> str:
     least, seeds = known
     metric, rival = short_title(group.fidelity or ""), group.plain.base if group.plain else "the best"
     return (
-        f"with {seeds} seeds, a true difference of {least:.2g} in {metric} from {rival} would be detected with 80 % "
-        "power (paired t test, uncorrected)"
+        f"with {seeds} seeds, an uncorrected paired t test would show a true difference of {least:.2g} in {metric} "
+        f"from {rival} with 80 % power"
     )
 
 

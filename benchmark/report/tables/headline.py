@@ -34,6 +34,7 @@ MEANING = {
     "FD": "distance between the set of generated images and the set of real target images",
     "FID": "distance between the set of generated images and the set of real target images",
     "to source": "distance from the source's image of the same latent; the source's own row is noise alone",
+    "to source, averaged": "distance from the source's image of the same latent, both averaged over the noise",
     "error": "distance from the right answer, the source's drawing in the target's medium",
     "recall": "share of real images that lie near a generated one; measures variety",
     "variety": "distance of generated images from each other around one training image",

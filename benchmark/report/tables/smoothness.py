@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmark.report.group import Group
+from benchmark.report.group import Group, short_title
 from benchmark.report.lines import Line, control_text
 from benchmark.report.tables.controls import generators_kept
 from benchmark.report.tables.metrics import column_digits
@@ -18,7 +18,7 @@ from benchmark.report.tables.table import (
     Table,
     number,
 )
-from benchmark.report.tables.ways import Curve, changes, measures, numbered, still, unevenness, way_title, ways
+from benchmark.report.tables.ways import Curve, changes, measures, numbered, still, unevenness, ways
 
 DIGITS = 3
 TITLE = "How smooth is each control?"
@@ -46,7 +46,7 @@ def smoothness_table(group: Group) -> Table | None:
         rows.append(Row(_label(base, lines), tuple(cells), method=base))
     columns = [Column("", "models")]
     for domain in domains:
-        name = way_title(group.way(domain) or "")
+        name = short_title(group.way(domain) or "")
         columns += [Column(domain, name), Column(domain, "monotone"), Column(domain, "unevenness", "↓")]
     return Table(TITLE, tuple(columns), tuple(rows), (), _caption(found), "control", _legend(group, domains))
 
@@ -80,7 +80,7 @@ def _legend(group: Group, domains: Sequence[str]) -> tuple[tuple[str, str], ...]
         where.setdefault(group.way(domain) or "", []).append(domain)
     said = []
     for metric, own in where.items():
-        name = way_title(metric)
+        name = short_title(metric)
         what = MEANING.get(name, group.examples[own[0], metric].title or metric)
         said.append((name, f"{name} ({', '.join(own)}): {what}; at the first and the last value of the control."))
     return (*said, ("models", "models: generators to keep; 1 serves all values of the control."))

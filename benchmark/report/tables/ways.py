@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from benchmark.metrics.base import DISTANCES
 from benchmark.metrics.catalogue import info_of
-from benchmark.report.group import Group, short_title
+from benchmark.report.group import Group
 from benchmark.report.lines import Line, metric_of, value_of
 from benchmark.results import RunRecord
 from benchmark.results.record import control_order
@@ -41,11 +41,6 @@ class Curve:
         within = max(self.far) - min(self.far) <= max(2 * self.noise, 1e-9)
         faint = sum(self.steps) <= FAINT * max(self.far) if self.steps else way <= FAINT * max(self.far) or within
         return within and faint
-
-
-def way_title(metric: str) -> str:
-    """The short title of a metric beside others of a control: two kinds of distance to the source are told apart."""
-    return short_title(metric) + ", averaged" * (info_of(metric).kind == "distance_averaged")
 
 
 def measures(curve: Curve) -> dict[str, float | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from scipy import stats
 
 from benchmark.report.figures.bars import difference_ranges
+from benchmark.report.figures.drawing import width_of
 from benchmark.report.group import group_of
 from benchmark.report.statistics.power import detectable_difference
 from benchmark.report.tables.differences import detectable, pairs_table, reach
@@ -79,6 +81,19 @@ def test_the_chart_shows_the_range_or_interval_of_the_table(seeds: int, words: s
     assert (low == pytest.approx(-0.005)) == (seeds == 5)
 
 
+@pytest.mark.parametrize("domain", ["d", "a-domain-with-a-name-of-many-words-and-letters-in-a-row"])
+def test_no_words_of_the_chart_leave_it(domain: str) -> None:
+    drawing = difference_ranges(group_of(runs({"b": BASE[::-1], PLAIN: BASE}, domain)), domain)
+    assert drawing is not None
+    found = re.findall(
+        r'<text x="([\d.]+)"[^>]* font-size="([\d.]+)" text-anchor="(\w+)"[^>]*>([^<]*)</text>', drawing.svg()
+    )
+    assert len(found) == drawing.svg().count("<text")
+    for x, size, anchor, text in found:
+        left = float(x) - width_of(text, float(size)) * {"start": 0, "middle": 0.5, "end": 1}[anchor]
+        assert left >= 0 and left + width_of(text, float(size)) <= drawing.width, text
+
+
 def test_the_correction_goes_over_all_domains_of_the_table() -> None:
     better = [v - 0.004 for v in BASE]
     table = table_of([r for d in ("d", "e", "f") for r in runs({"better": better, PLAIN: BASE}, d)])
@@ -118,8 +133,8 @@ def test_what_the_seeds_could_have_shown_is_told_by_the_paired_t_test() -> None:
     caption = " ".join(table_of(runs({PLAIN: BASE, "b": values})).caption)
     assert found is not None
     assert (
-        f"With 7 seeds, a true difference of {found[0]:.2g} in KID from plain would be detected with 80 % power"
-        in caption
+        f"With 7 seeds, an uncorrected paired t test would show a true difference of {found[0]:.2g} in KID from plain "
+        "with 80 % power" in caption
     )
 
 

@@ -148,8 +148,8 @@ def test_the_sentences_say_who_is_best_and_what_seeds_could_show() -> None:
     assert said[0].startswith(no_winner)
     assert "Lowest KID (mean): tune on both domains (d 0.805, 50 % of the source's gap closed" in said[0]
     assert any(
-        text.startswith("With 2 seeds, a true difference of ")
-        and "in KID from tune would be detected with 80 % power" in text
+        text.startswith("With 2 seeds, an uncorrected paired t test would show a true difference of ")
+        and "in KID from tune with 80 % power" in text
         for text in said
     )
     lowest = "Lowest error to the right answers (mean): fix on e (0.1; next half, 0.2, not significantly apart)."
@@ -204,7 +204,8 @@ def test_a_significant_difference_is_named_and_so_is_what_is_not() -> None:
     assert any("9 (domain, seed) blocks, which are not independent): b ranks above" in t for t in texts)
     (said,) = [text for text in texts if text.startswith("Significantly")]
     assert said.startswith(
-        "Significantly better than a: b; 1 of 2 differences from a are not significant; with 9 seeds, a true "
+        "Significantly better than a: b; 1 of 2 differences from a are not significant; with 9 seeds, an "
+        "uncorrected paired t test would show a true "
     )
 
 

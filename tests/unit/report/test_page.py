@@ -271,7 +271,10 @@ def test_the_first_screen_has_the_answer_the_table_and_every_seed(tmp_path: Path
     assert found.named("h1")[0].text == "Which of 2 methods adapts src best to d?"
     assert order[1].text.startswith("No clear winner: with 3 seeds ")
     assert order[1].text.endswith("Lowest KID (mean): a on d (1.10).")
-    assert any(e.text.startswith("With 3 seeds, a true difference of ") for e in found.named("li"))
+    assert any(
+        e.text.startswith("With 3 seeds, an uncorrected paired t test would show a true difference of ")
+        for e in found.named("li")
+    )
     titles = [e.text for e in found.named("title")]
     assert len([t for t in titles if re.fullmatch(r"[ab] on d, seed \d: [\d.]+, 0\.3", t)]) == 6, (
         "a point for each seed"
