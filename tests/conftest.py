@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+
+from benchmark.metrics.networks import weight_files
 
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")
@@ -34,3 +39,18 @@ def ordinary_arithmetic() -> Iterator[None]:
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def no_weights_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Weight files count only where a test puts them, not those that this machine keeps or that somebody left behind.
+
+    Packages stay: what they bring is part of the environment.
+    """
+    for name in [name for name in os.environ if name.startswith("BENCHMARK_WEIGHTS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    places, shared = weight_files._usual_places, {Path("/tmp"), Path(tempfile.gettempdir())}
+    monkeypatch.setattr(
+        weight_files, "_usual_places", lambda *asked: (path for path in places(*asked) if path.parent not in shared)
+    )

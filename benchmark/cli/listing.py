@@ -32,11 +32,11 @@ def methods(cache: Path, plugins: Sequence[str] = ()) -> Group:
         try:
             method = entry.load()
         except BenchmarkError as error:
-            table.add_row(name, Text(entry.origin), "–", Text("unavailable", style="red"), "–")
-            facts.add_row(name, Text(f"unavailable: {error}"))
+            table.add_row(Text(name), Text(entry.origin), "–", Text("unavailable", style="red"), "–")
+            facts.add_row(Text(name), Text(f"unavailable: {error}"))
             continue
         share, doubt = trains(method)
-        table.add_row(name, *map(Text, (entry.origin, str(method.version), share, method.control_name or "–")))
+        table.add_row(*map(Text, (name, entry.origin, str(method.version), share, method.control_name or "–")))
         licence = method.code_licence and f" (licence of the authors' code: {method.code_licence})"
         hooks = ", ".join(hook for hook in overrides(method, *HOOKS) if hook != "controls")
         fields = ", ".join(f"{key}={field.default}" for key, field in method.model_fields.items())
@@ -47,7 +47,7 @@ def methods(cache: Path, plugins: Sequence[str] = ()) -> Group:
             fields and f"--set {name}.FIELD: {fields}",
             doubt,
         )
-        facts.add_row(name, Text("\n".join(filter(None, said))))
+        facts.add_row(Text(name), Text("\n".join(filter(None, said))))
     return Group(table, facts)
 
 

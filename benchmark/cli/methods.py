@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import click
 from benchmark.cli.options import echo, plugin_option
 
 if TYPE_CHECKING:
+    from benchmark.api import Method
     from benchmark.conformity import Verdict
 
 
@@ -27,6 +29,8 @@ def conform(names: tuple[str, ...], plugins: tuple[str, ...]) -> None:
     """Check the promises of methods on tiny networks: they train, freeze, store, repeat and differ as they should.
 
     Without NAME: all known methods. Exit code 1 if one breaks a promise.
+
+    What needs a weight file without a stand-in is not tried, with the reason; that is no fault.
     """
     from benchmark.conformity import conform as examine
     from benchmark.errors import BenchmarkError
@@ -38,28 +42,35 @@ def conform(names: tuple[str, ...], plugins: tuple[str, ...]) -> None:
     named = {name: find_method(name, plugins) for name in names}
     for said in unusable(plugins) if names else ():
         echo(f"note: {said}", err=True)
-    shelf, broken, lost = {}, 0, 0
+    loaded, broken, lost = {}, 0, 0
     for name, entry in known.items():
         try:
             if entry.origin == SHELF or not names:
-                shelf[name] = entry.load()
+                loaded[name] = entry.load()
         except BenchmarkError as error:
             echo(f"note: {error}", err=True)
             lost += not names
-    for name, kind in (named or shelf).items():
-        on_shelf = name in known and known[name].origin == SHELF
-        others = {n: k for n, k in shelf.items() if known[n].origin == SHELF} | ({} if on_shelf else named)
-        verdict = examine(kind, others)
+    chosen = named or loaded
+    shelf = {name: kind for name, kind in loaded.items() if known[name].origin == SHELF}
+    for name, kind in chosen.items():
+        verdict = examine(kind, others_of(name, chosen, shelf))
         echo(text_of(verdict))
         broken += bool(verdict.broken)
     if broken or lost:
-        said = f"{broken} of {len(named or shelf)} methods break a promise"
+        said = f"{broken} of {len(chosen)} methods break a promise"
         echo(f"{said}, and {lost} cannot be loaded" if lost else said, err=True)
         sys.exit(1)
 
 
+def others_of(
+    name: str, chosen: Mapping[str, type[Method]], shelf: Mapping[str, type[Method]]
+) -> dict[str, type[Method]]:
+    """The methods from which `name` has to differ: the shelf's; where it is none of them, all that are checked, too."""
+    return {**shelf} if name in shelf else {**shelf, **chosen}
+
+
 def text_of(verdict: Verdict) -> str:
-    """A line for the method and one for each broken promise."""
+    """A line for the method or metric, one for each broken promise, and one with why others were not tried."""
     facts = f"{len(verdict.kept)} promises kept"
     if verdict.broken:
         facts += f", {len(verdict.broken)} broken"
@@ -69,7 +80,8 @@ def text_of(verdict: Verdict) -> str:
         facts += f"; a step costs {verdict.step_cost:.1f} x fine-tuning's"
         facts += f"; {verdict.trainable:,} toy parameters train (fine-tuning: {verdict.of:,})"
     broken = (f"  BROKEN  {promise}: {' '.join(why.split())}" for promise, why in verdict.broken.items())
-    return "\n".join([f"{verdict.name}: {facts}", *broken])
+    why_not = [f"  NOT TRIED  {' '.join(verdict.why_not.split())}"] if verdict.why_not else []
+    return "\n".join([f"{verdict.name}: {facts}", *broken, *why_not])
 
 
 @click.command(name="new-method", epilog="\b\nExample:\n  python -m benchmark new-method mine")

@@ -28,11 +28,13 @@ def for_plan(context: click.Context, parameter: click.Parameter, value: float | 
     return value
 
 
-def one_of_both(context: click.Context, parameter: click.Parameter, value: bool) -> bool:
-    """--only-missing or --retry-failed, refused beside the other: no job is both."""
-    if value and (context.params.get("only_missing") or context.params.get("retry_failed")):
+def chosen_jobs(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    """`which` jobs are wanted, from --only-missing and --retry-failed; together they are refused: no job is both."""
+    before = context.params.setdefault("which", "all")
+    if value and before != "all":
         raise click.UsageError("--only-missing and --retry-failed: no job is both; give one, or none for all jobs.")
-    return value
+    if value:
+        context.params["which"] = parameter.name
 
 
 @click.command(
@@ -120,11 +122,20 @@ Examples:
 @click.option("--fail-fast", is_flag=True, help="Stop at the first job that fails.")
 @click.option(
     "--only-missing",
+    "missing",
     is_flag=True,
-    callback=one_of_both,
+    expose_value=False,
+    callback=chosen_jobs,
     help="Skip jobs that failed before; run only those never tried.",
 )
-@click.option("--retry-failed", is_flag=True, callback=one_of_both, help="Run only jobs that failed before.")
+@click.option(
+    "--retry-failed",
+    "failed",
+    is_flag=True,
+    expose_value=False,
+    callback=chosen_jobs,
+    help="Run only jobs that failed before.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the jobs and their keys; run nothing.")
 @click.option(
     "--plan",
@@ -172,8 +183,7 @@ def run(
     time_limit: float | None,
     memory_limit: float | None,
     fail_fast: bool,
-    only_missing: bool,
-    retry_failed: bool,
+    which: Which,
     dry_run: bool,
     only_plan: bool,
     seconds_per_kimg: float | None,
@@ -194,7 +204,6 @@ def run(
     from benchmark.running.setup import Request, folder_name, prepare
 
     console = wide_console()
-    which: Which = "missing" if only_missing else "failed" if retry_failed else "all"
     device, launch = launch_of(device, devices, workers, (time_limit, memory_limit), fail_fast, which)
     settings = settings if ranks is None else (*settings, f"train.ranks={ranks}")
     overrides = {"source": source, "methods": methods, "domains": domains, "seeds": seeds, "scale": scale}

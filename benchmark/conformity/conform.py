@@ -10,7 +10,10 @@ from functools import cached_property
 from pathlib import Path
 
 from benchmark.api import Method
-from benchmark.conformity.promises import PROMISES, REQUIRED, Broken, Case, Plain, trial_of
+from benchmark.conformity.case import Case, Plain, trial_of
+from benchmark.conformity.expect import Broken
+from benchmark.conformity.promises import PROMISES, REQUIRED
+from benchmark.conformity.stand_ins import NoStandIn
 from benchmark.conformity.trial import run_trial
 
 
@@ -23,16 +26,18 @@ class Verdict:
     broken: dict[str, str] = field(default_factory=dict)
     """{promise: why}."""
     not_tried: list[str] = field(default_factory=list)
+    why_not: str = ""
+    """Why some were not tried, where that is no fault of what was examined."""
     trainable: int = 0
     """Parameters of the toy networks that train."""
     of: int = 0
     """The same for fine-tuning."""
     case: Case | None = field(default=None, repr=False)
-    """What was tried, where nothing is broken."""
+    """What was tried, where every promise is kept."""
 
     @cached_property
     def step_cost(self) -> float | None:
-        """Processor time of a step, in units of fine-tuning's; measured when it is asked for. None where it is broken.
+        """Processor time of a step, in units of fine-tuning's; measured when it is asked for. None without a `case`.
 
         The shortest of each, measured in turns.
         """
@@ -45,7 +50,10 @@ class Verdict:
 
 
 def conform(kind: type[Method], others: Mapping[str, type[Method]]) -> Verdict:
-    """Try every promise of `kind`; its result has to differ from that of each of `others`."""
+    """Try every promise of `kind`; its result has to differ from that of each of `others`.
+
+    What needs a weight file for which there is no stand-in is not tried.
+    """
     case, verdict = Case(kind, others), Verdict(kind.name)
     for promise, keeps in PROMISES.items():
         if verdict.broken.keys() & REQUIRED:
@@ -54,11 +62,14 @@ def conform(kind: type[Method], others: Mapping[str, type[Method]]) -> Verdict:
         try:
             keeps(case)
             verdict.kept.append(promise)
+        except NoStandIn as error:
+            verdict.not_tried.append(promise)
+            verdict.why_not = str(error)
         except Broken as error:
             verdict.broken[promise] = str(error)
         except Exception as error:  # a method may fail in any way
             verdict.broken[promise] = f"{type(error).__name__}: {error}{_place(error, kind)}"
-    if not verdict.broken:
+    if not verdict.broken and not verdict.not_tried:
         verdict.case = case
         verdict.trainable, verdict.of = case.first.trainable, trial_of(Plain()).trainable
     return verdict

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.conformity.conform import Verdict
+from benchmark.conformity.expect import Broken, expect
 from benchmark.conformity.trial import global_random_state
 from benchmark.domains.toys import ToyPictures
 from benchmark.errors import DataError, as_line
@@ -72,20 +73,32 @@ def _verdict(trial: Trial) -> Verdict:
         verdict.broken["scores pictures"] = as_line(error)
         return verdict
     if first.value is None:
-        reason = trial.evaluator.missing.get(info.network, "")
-        failed = info.own is not None and (not reason or f"{info.network} failed: " in reason)
-        if failed:
-            verdict.broken["scores pictures"] = str(first.reason)
+        reason = str(first.reason)
+        if failed(info, reason):
+            verdict.broken["scores pictures"] = reason
         else:
             verdict.not_tried += list(PROMISES)
+            verdict.why_not = reason.removeprefix("not available: ")
         return verdict
     for promise, keeps in PROMISES.items():
         try:
             keeps(trial, first)
             verdict.kept.append(promise)
+        except Broken as error:
+            verdict.broken[promise] = str(error)
         except Exception as error:
-            verdict.broken[promise] = str(error) if isinstance(error, AssertionError) else as_line(error)
+            verdict.broken[promise] = as_line(error)
     return verdict
+
+
+def failed(info: MetricInfo, reason: str) -> bool:
+    """Whether a package's metric has no value because its formula or its network failed, or gave what is no Score.
+
+    Whatever else it says, as that it needs more images than there are here, is its right.
+    """
+    own, network = f"not available: {info.name}", f"not available: {info.network}"
+    said = (f"{own} failed (", f"{own} gave ", f"{network} failed: ")
+    return info.own is not None and reason.startswith(said)
 
 
 def pictures() -> tuple[Images, Images, Images]:
@@ -103,16 +116,17 @@ def pictures() -> tuple[Images, Images, Images]:
 def says_the_same_again(trial: Trial, first: Score) -> None:
     before = global_random_state()
     again = trial.ask(trial.good)
-    assert again == first, f"{first.value!r} and then {again.value!r}, of the same pictures"
-    assert global_random_state() == before, "it used or seeded the global random generators; make your own"
+    expect(again == first, f"{first.value!r} and then {again.value!r}, of the same pictures")
+    expect(global_random_state() == before, "it used or seeded the global random generators; make your own")
 
 
 def does_not_hang_on_the_order(trial: Trial, first: Score) -> None:
     turned = trial.ask(trial.good[::-1], trial.good[::-1])
     if trial.info.kind in FIRST_COUNT:
         return
-    assert turned.value is not None and math.isclose(turned.value, first.value or 0, rel_tol=1e-3, abs_tol=1e-6), (
-        f"{first.value!r}, of the same pictures in another order {turned.value!r}"
+    expect(
+        turned.value is not None and math.isclose(turned.value, first.value or 0, rel_tol=1e-3, abs_tol=1e-6),
+        f"{first.value!r}, of the same pictures in another order {turned.value!r}",
     )
 
 
@@ -124,29 +138,27 @@ def has_a_direction(trial: Trial, first: Score) -> None:
     losses = [sign * (good - value) for value in found.values() if value is not None]
     shown = ", ".join(f"{fault} {'nothing' if value is None else f'{value:.4g}'}" for fault, value in found.items())
     moved = [loss for loss in losses if abs(loss) > 1e-9]
-    assert max(moved, key=abs, default=0) > 0 or sum(loss > 0 for loss in moved) > len(moved) / 2, (
-        f"{trial.info.better} is better, real pictures score {good:.4g}, and faults do not score worse: {shown}"
+    expect(
+        max(moved, key=abs, default=0) > 0 or sum(loss > 0 for loss in moved) > len(moved) / 2,
+        f"{trial.info.better} is better, real pictures score {good:.4g}, and faults do not score worse: {shown}",
     )
 
 
 def counts_its_images(trial: Trial, first: Score) -> None:
     fewer = trial.ask(trial.good[:-8], trial.good[:-8])
-    assert 0 < first.n <= COUNT, f"n is {first.n} of {COUNT} pictures"
-    assert fewer.value is None or fewer.n == first.n - 8, f"n is {first.n} of {COUNT} pictures, {fewer.n} of 8 fewer"
+    expect(0 < first.n <= COUNT, f"n is {first.n} of {COUNT} pictures")
+    expect(fewer.value is None or fewer.n == first.n - 8, f"n is {first.n} of {COUNT} pictures, {fewer.n} of 8 fewer")
 
 
 def gives_numbers_that_hang_together(trial: Trial, first: Score) -> None:
     numbers = [first.value, first.std_error, *(first.interval or ())]
-    assert all(math.isfinite(x) for x in numbers if x is not None), f"not all finite: {numbers}"
-    assert first.std_error is None or first.std_error >= 0, f"standard error {first.std_error}"
-    low, high = first.interval or (first.value, first.value)
-    assert low is not None and high is not None and first.value is not None and low <= first.value <= high, (
-        f"{first.value} is not in its interval {first.interval}"
-    )
+    expect(all(math.isfinite(x) for x in numbers if x is not None), f"not all finite: {numbers}")
+    expect(first.std_error is None or first.std_error >= 0, f"standard error {first.std_error}")
+    value = first.value or 0.0
+    low, high = first.interval or (value, value)
+    expect(low <= value <= high, f"{value} is not in its interval {first.interval}")
     ends = {"share": (0, 1), "images": (1, first.n)}.get(trial.info.units, (-math.inf, math.inf))
-    assert ends[0] - 1e-9 <= first.value <= ends[1] + 1e-9, (
-        f"{first.value} is no {trial.info.units}: it lies outside {ends}"
-    )
+    expect(ends[0] - 1e-9 <= value <= ends[1] + 1e-9, f"{value} is no {trial.info.units}: it lies outside {ends}")
 
 
 def refuses_what_is_too_little(trial: Trial, first: Score) -> None:
@@ -155,14 +167,14 @@ def refuses_what_is_too_little(trial: Trial, first: Score) -> None:
         few = trial.ask(trial.good[:2], trial.good[:2])
     except DataError:
         return
-    assert few.value is None or math.isfinite(few.value), f"{few.value} of two pictures"
+    expect(few.value is None or math.isfinite(few.value), f"{few.value} of two pictures")
 
 
 def says_what_it_is(trial: Trial, first: Score) -> None:
     info = trial.info
-    assert info.title and info.version >= 1, "it needs a title and a version from 1 on"
-    assert info.units, "it does not say what its values are counted in: give it a unit"
-    assert trial.evaluator.infos == (info,), "the evaluator knows it by another name"
+    expect(info.title and info.version >= 1, "it needs a title and a version from 1 on")
+    expect(info.units, "it does not say what its values are counted in: give it a unit")
+    expect(trial.evaluator.infos == (info,), "the evaluator knows it by another name")
 
 
 PROMISES: Mapping[str, Callable[[Trial, Score], None]] = {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import keyword
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import benchmark.methods
@@ -41,6 +43,7 @@ TEST = '''"""{title} keeps what every method promises; add what is special about
 from pathlib import Path
 
 from benchmark.conformity.conform import conform
+from benchmark.conformity.trial import changed, run_trial, state_of
 from benchmark.registry import catalogue, find_method, method_names
 
 PLUGIN = str(Path(__file__).with_name("{name}.py"))
@@ -52,9 +55,10 @@ def test_it_keeps_what_every_method_promises() -> None:
     assert verdict.broken == {{}}
 
 
-def test_without_weight_nothing_is_added() -> None:
+def test_its_weight_changes_what_is_trained() -> None:
     mine = catalogue([PLUGIN])["{name}"].load()
-    assert mine(weight=0) != mine()
+    without, plain = (run_trial(mine(**fields)).nets.g_ema for fields in ({{"weight": 0}}, {{}}))
+    assert changed(state_of(without), plain)
 '''
 
 
@@ -80,9 +84,25 @@ def write_method(name: str, folder: Path) -> list[Path]:
     for path in texts:
         if path.exists():
             raise ConfigError(f"new-method {name}: {path} exists already. Remove it or choose another name.")
+    if module := module_called(name):
+        raise ConfigError(
+            f"new-method {name}: Python has a module {name} already ({module}), and {name}.py would take its place for "
+            "every command that is started in this folder. Choose another name."
+        )
     try:
         for path, text in texts.items():
             path.write_text(text, "utf-8")
     except OSError as error:
         raise ConfigError(f"new-method {name}: cannot write into {folder.resolve()}: {error.strerror}.") from None
     return list(texts)
+
+
+def module_called(name: str) -> str | None:
+    """Where `import NAME` finds a module now; None where it finds none, or only a folder of that name."""
+    if name in sys.stdlib_module_names:
+        return "of its standard library"
+    try:
+        spec = find_spec(name)
+    except ValueError:  # it is imported, and does not say from where
+        return "imported"
+    return spec.origin if spec else None

@@ -9,16 +9,16 @@ import json
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cache, cached_property
+from collections.abc import Callable
 from pathlib import Path
 
-from torch import Tensor
-
-from benchmark.api import Control, Generator, Method
+from benchmark.api import Method
 from benchmark.conformity import trial
-from benchmark.errors import BenchmarkError, MethodError
+from benchmark.conformity.case import Case, Plain, asks_d, generator_of, result_of
+from benchmark.conformity.expect import Broken, expect
+from benchmark.conformity.resume import resumed
+from benchmark.conformity.variants import variants
+from benchmark.errors import BenchmarkError
 from benchmark.registry.composition import HOOKS, TRAINING_HOOKS, described, overrides, part_kinds
 from benchmark.registry.plugins import unfit
 from benchmark.registry.variants import base_name
@@ -27,84 +27,19 @@ from benchmark.system.files import key
 from benchmark.system.process_state import ProcessState
 
 
-class Broken(MethodError):
-    """A promise that a method does not keep."""
-
-
-class Plain(Method):
-    """Plain fine-tuning, to compare with."""
-
-    name = "plain"
-
-
-@dataclass
-class Case:
-    """A method under examination."""
-
-    kind: type[Method]
-    others: Mapping[str, type[Method]]
-
-    @cached_property
-    def method(self) -> Method:
-        return self.kind().fitted(trial.PX)
-
-    @cached_property
-    def tried(self) -> Method:
-        return trial.toy(self.kind)
-
-    @cached_property
-    def first(self) -> trial.Trial:
-        return trial_of(self.tried.training())
-
-    @cached_property
-    def again(self) -> trial.Trial:
-        return trial.run_trial(self.tried.training())
-
-    def generator(self, control: Control) -> Generator:
-        return self.tried.finalize(trial.toy_source().g_ema, self.first.nets.g_ema, control)
-
-
-def trial_of(method: Method) -> trial.Trial:
-    """The trial of a method; made once."""
-    return _trial(type(method), method.model_dump_json())
-
-
-@cache
-def _trial(kind: type[Method], fields: str) -> trial.Trial:
-    return trial.run_trial(kind.model_validate_json(fields))
-
-
-def result_of(method: Method) -> Tensor:
-    """Images at the default control after the trial; drawn once, since each method is compared with every other."""
-    return _result(type(method), method.model_dump_json())
-
-
-@cache
-def _result(kind: type[Method], fields: str) -> Tensor:
-    method = kind.model_validate_json(fields)
-    control = method.default_control
-    adapted = trial_of(method.training()).nets.g_ema
-    return trial.picture(method, method.finalize(trial.toy_source().g_ema, adapted, control), control)
-
-
-def _expect(condition: object, message: str) -> None:
-    if not condition:
-        raise Broken(message)
-
-
 def builds(case: Case) -> None:
     for name, kind in part_kinds(case.kind).items():
-        _expect(not (why := unfit(base_name(name))), f"it is called {name!r}: {why}.")
+        expect(not (why := unfit(base_name(name))), f"it is called {name!r}: {why}.")
         for field_name, info in kind.model_fields.items():
-            _expect(not info.is_required(), f"field {field_name} has no default; give it the paper's value.")
-            _expect(info.description, f"field {field_name} has no description; write Field(..., description='...').")
+            expect(not info.is_required(), f"field {field_name} has no default; give it the paper's value.")
+            expect(info.description, f"field {field_name} has no description; write Field(..., description='...').")
         config = kind.model_config
-        _expect(
+        expect(
             config.get("frozen") and config.get("extra") == "forbid", "its fields can be changed; keep model_config."
         )
         version = kind.version
-        _expect(isinstance(version, int) and version >= 1, f"version is {version!r}; count from 1.")
-        _expect(kind.title, "it has no title for tables; write title = '...'.")
+        expect(isinstance(version, int) and version >= 1, f"version is {version!r}; count from 1.")
+        expect(kind.title, "it has no title for tables; write title = '...'.")
     try:
         case.method.check(trial.FACTS)
     except BenchmarkError as error:
@@ -115,31 +50,31 @@ def names_its_paper(case: Case) -> None:
     for kind in part_kinds(case.kind).values():
         years = re.findall(r"\b(?:19|20)\d\d\b", kind.paper)
         said = f"{sys.modules[kind.__module__].__doc__}\n{kind.__doc__}"
-        _expect(years, f"paper is {kind.paper!r}; write authors, title, venue and year.")
-        _expect(
+        expect(years, f"paper is {kind.paper!r}; write authors, title, venue and year.")
+        expect(
             any(year in said for year in years), f"the docstring of its file does not name the paper ({kind.paper})."
         )
 
 
 def survives_json(case: Case) -> None:
     text = json.dumps(case.method.model_dump(mode="json"))
-    _expect(not re.search("NaN|Infinity", text), f"JSON has no such number: {text}.")
+    expect(not re.search("NaN|Infinity", text), f"JSON has no such number: {text}.")
     back = case.kind.model_validate(json.loads(text))
-    _expect(back == case.method, f"its fields come back from JSON as another method: {text}.")
+    expect(back == case.method, f"its fields come back from JSON as another method: {text}.")
 
 
 def key_follows_fields(case: Case) -> None:
     method = case.method
-    _expect(_keys(method) == _keys(case.kind().fitted(trial.PX)), "two with the same fields have different keys.")
-    for field_name, other in trial.variants(method):
+    expect(_keys(method) == _keys(case.kind().fitted(trial.PX)), "two with the same fields have different keys.")
+    for field_name, other in variants(method):
         was, now = getattr(method, field_name), getattr(other, field_name)
-        _expect(
+        expect(
             _keys(method)[1] != _keys(other)[1],
             f"{field_name}={was!r} and {field_name}={now!r} have the same key; do not exclude a field.",
         )
         for one in (method, other):
             training = one.training()
-            _expect(
+            expect(
                 training.name != one.name or training == one,
                 f"with {field_name}={now!r} training() is {training.name} with other fields; return self.",
             )
@@ -151,35 +86,35 @@ def _keys(method: Method) -> tuple[str, str]:
 
 def declares_controls(case: Case) -> None:
     controls, default = case.method.controls, case.method.default_control
-    _expect(controls.count(default) == 1, f"default_control {default!r} has to be once among controls {controls}.")
-    _expect(len(set(controls)) == len(controls), f"controls {controls} has a value twice.")
+    expect(controls.count(default) == 1, f"default_control {default!r} has to be once among controls {controls}.")
+    expect(len(set(controls)) == len(controls), f"controls {controls} has a value twice.")
     named = case.method.control_name
-    _expect((named is None) == (controls == (None,)), f"controls are {controls}, control_name is {named!r}: give both.")
+    expect((named is None) == (controls == (None,)), f"controls are {controls}, control_name is {named!r}: give both.")
 
 
 def training_is_done_by_one_that_trains(case: Case) -> None:
     training = case.method.training()
-    _expect(training.training() == training, f"training() is {training.name}, which does not train itself.")
+    expect(training.training() == training, f"training() is {training.name}, which does not train itself.")
     own = overrides(case.kind, *TRAINING_HOOKS)
     if training != case.method and len(part_kinds(case.kind)) == 1:
-        _expect(not own, f"training() is {training.name}, so that its own {', '.join(own)} would never be called.")
+        expect(not own, f"training() is {training.name}, so that its own {', '.join(own)} would never be called.")
 
 
 def trains(case: Case) -> None:
-    _expect(case.first.trainable, "nothing trains.")
+    expect(case.first.trainable, "nothing trains.")
 
 
 def holds_what_it_froze(case: Case) -> None:
     thawed = [name for name, (was, now) in case.first.frozen.items() if not was.equal(now)]
-    _expect(not thawed, f"frozen() named {', '.join(thawed[:3])}, which changed: a hook must not write to it.")
+    expect(not thawed, f"frozen() named {', '.join(thawed[:3])}, which changed: a hook must not write to it.")
     idle = [what for what, moved in case.first.trains.items() if not moved]
-    _expect(not idle, f"nothing of the {' and '.join(idle)} changed, though not all was frozen.")
-    _expect("generator" in case.first.trains, "frozen() named all of the generator and nothing was added.")
+    expect(not idle, f"nothing of the {' and '.join(idle)} changed, though not all was frozen.")
+    expect("generator" in case.first.trains, "frozen() named all of the generator and nothing was added.")
     training = case.tried.training()
     held = [name for name in case.first.frozen if name.startswith("d.")]
     if held and not any(part.needs_pretrained_d for part in part_kinds(type(training)).values()):
-        _expect(
-            not trial.asks_d(training),
+        expect(
+            not asks_d(training),
             f"it holds {held[0]} of the source's discriminator and looks through it, which makes no sense where the "
             "source's file had none; write needs_pretrained_d = True, and such sources are refused.",
         )
@@ -187,11 +122,11 @@ def holds_what_it_froze(case: Case) -> None:
 
 def leaves_global_random_state(case: Case) -> None:
     hint = "draw from step.rng or the hook's rng."
-    _expect(not case.first.global_random_state_changed, f"its training drew from the global random state; {hint}")
+    expect(not case.first.global_random_state_changed, f"its training drew from the global random state; {hint}")
     before = trial.global_random_state()
     for control in case.tried.controls:
         trial.picture(case.tried, case.generator(control), control)
-    _expect(trial.global_random_state() == before, f"finalize or noise drew from the global random state; {hint}")
+    expect(trial.global_random_state() == before, f"finalize or noise drew from the global random state; {hint}")
 
 
 def leaves_the_process(case: Case) -> None:
@@ -199,12 +134,15 @@ def leaves_the_process(case: Case) -> None:
     for control in case.tried.controls:
         trial.picture(case.tried, case.generator(control), control)
     found = case.first.process_changes + state.restore()
-    _expect(not found, f"it changed {', '.join(dict.fromkeys(found))} of the process that computes its numbers.")
+    expect(not found, f"it changed {', '.join(dict.fromkeys(found))} of the process that computes its numbers.")
 
 
 def leaves_networks(case: Case) -> None:
-    remarks = case.first.remarks
-    _expect(not remarks, f"{'; '.join(remarks[:2])}. A loss only computes; optimisers change weights.")
+    remarks = list(dict.fromkeys(case.first.remarks))
+    expect(
+        not remarks,
+        f"{'; '.join(remarks[:2])}. Hooks only compute, and after_step writes to buffers; optimisers change weights.",
+    )
 
 
 def finalizes_a_copy(case: Case) -> None:
@@ -213,16 +151,16 @@ def finalizes_a_copy(case: Case) -> None:
     for control in case.tried.controls:
         one, two = (case.tried.finalize(source, adapted, control) for _ in range(2))
         found = trial.changed(before, source, adapted)
-        _expect(not found, f"finalize at {control} changed {found[:2]} of its arguments; begin with copy_of(...).")
+        expect(not found, f"finalize at {control} changed {found[:2]} of its arguments; begin with copy_of(...).")
         known = one.state_dict().keys() in (before[0].keys(), before[1].keys())
-        _expect(known, f"finalize at {control} gave another architecture.")
-        _expect(
+        expect(known, f"finalize at {control} gave another architecture.")
+        expect(
             not trial.changed(trial.state_of(one), two), f"finalize at {control} gives other weights when called again."
         )
         if one is not source and one is not adapted:
             taken = {t.data_ptr() for g in (source, adapted) for t in g.state_dict().values()}
             shared = [name for name, t in one.state_dict().items() if t.data_ptr() in taken]
-            _expect(
+            expect(
                 not shared, f"finalize at {control} shares {shared[:2]} with its arguments; begin with copy_of(...)."
             )
 
@@ -230,9 +168,9 @@ def finalizes_a_copy(case: Case) -> None:
 def renders_every_control(case: Case) -> None:
     for control in case.tried.controls:
         one, two = (trial.picture(case.tried, case.generator(control), control) for _ in range(2))
-        _expect(one.isfinite().all(), f"images at {control} are not finite.")
-        _expect(one.equal(two), f"images at {control} differ when drawn again from the same random stream.")
-    _expect(case.tried.noise_statement(), "noise_statement() is empty; say in words what noise() does.")
+        expect(one.isfinite().all(), f"images at {control} are not finite.")
+        expect(one.equal(two), f"images at {control} differ when drawn again from the same random stream.")
+    expect(case.tried.noise_statement(), "noise_statement() is empty; say in words what noise() does.")
 
 
 def survives_a_checkpoint(case: Case) -> None:
@@ -240,42 +178,61 @@ def survives_a_checkpoint(case: Case) -> None:
     with tempfile.TemporaryDirectory() as folder:
         save(path := Path(folder) / "nets.safetensors", case.first.nets)
         g = case.tried.finalize(trial.toy_source().g_ema, load(path).g_ema, control)
-    _expect(
+    expect(
         trial.picture(case.tried, g, control).equal(result_of(case.tried)),
         "a checkpoint gives other images: what the method learns has to be in the weights of nets.",
     )
 
 
 def differs_from_fine_tuning(case: Case) -> None:
-    method, training = case.tried, case.tried.training()
+    method = trial.comparable(case.kind)
+    training = method.training()
     if not overrides(case.kind, *HOOKS):
         return  # it is plain fine-tuning; a second of them is found by the next promise
     if training == method:
-        _expect(not result_of(method).equal(result_of(Plain())), "its result is plain fine-tuning's, bit by bit.")
+        expect(not result_of(method).equal(result_of(Plain())), "its result is plain fine-tuning's, bit by bit.")
         return
-    _expect(overrides(case.kind, "finalize", "noise"), "it neither trains nor changes finalize or noise.")
+    expect(overrides(case.kind, "finalize", "noise"), "it neither trains nor changes finalize or noise.")
     reference = result_of(training)
-    _expect(
-        any(not trial.picture(method, case.generator(c), c).equal(reference) for c in method.controls),
+    expect(
+        any(not trial.picture(method, generator_of(method, c), c).equal(reference) for c in method.controls),
         f"it re-uses {training.name}'s training, and at no control do its images differ.",
     )
 
 
 def differs_from_every_other(case: Case) -> None:
-    mine = result_of(case.tried)
+    mine = result_of(trial.comparable(case.kind))
     for name, kind in case.others.items():
         try:
-            theirs = result_of(trial.toy(kind))
+            alike = kind is case.kind or _differ_in_toy_fields_only(case.kind, kind)
+            same = not alike and mine.equal(result_of(trial.comparable(kind)))
         except Exception:  # a broken one is its own problem
             continue
-        _expect(kind is case.kind or not mine.equal(theirs), f"its result is that of {name}, bit by bit.")
+        expect(not same, f"its result is that of {name}, bit by bit.")
+
+
+def _differ_in_toy_fields_only(one: type[Method], other: type[Method]) -> bool:
+    """Whether they are variants of one method that are alike only because results are compared at toy fields."""
+    compared, plain = ([_keys(make(kind)) for kind in (one, other)] for make in (trial.comparable, lambda kind: kind()))
+    return compared[0] == compared[1] and plain[0] != plain[1]
 
 
 def repeats(case: Case) -> None:
     again = case.again.nets
-    _expect(
+    expect(
         not trial.changed(trial.state_of(again.g_ema, again.d), case.first.nets.g_ema, case.first.nets.d),
         "a second training from the same seed gives other weights: keep nothing in the class or the module.",
+    )
+
+
+def resumes(case: Case) -> None:
+    after = resumed(case.tried.training())
+    networks = case.again.nets  # no `finalize` has seen them
+    found = trial.changed(trial.state_of(networks.g, networks.g_ema, networks.d), after.g, after.g_ema, after.d)
+    expect(
+        not found,
+        f"stopped after its first step and resumed, its training ends with other weights, as {', '.join(found[:2])}: "
+        "a plain attribute is not stored; keep what a step leaves for the next in a buffer of the Extra.",
     )
 
 
@@ -295,6 +252,7 @@ PROMISES: dict[str, Callable[[Case], None]] = {
     "renders every control, the same twice": renders_every_control,
     "renders the same from a checkpoint": survives_a_checkpoint,
     "trains the same twice": repeats,
+    "trains the same where it is stopped and resumed": resumes,
     "differs from plain fine-tuning": differs_from_fine_tuning,
     "differs from every other method": differs_from_every_other,
 }

@@ -14,10 +14,15 @@ from torch import Tensor
 from benchmark.api.backbones import VGG_STAGES
 from benchmark.api.needed import given
 from benchmark.errors import MethodError
+from benchmark.metrics.networks.weight_files import WEIGHT_FILES
 from benchmark.system.random_streams import generator
 
 WIDTH, PATCH, PLACES, DEPTH, DIM = 64, 32, 2, 1, 16
 """Of the stand-in for CLIP: its images are of PATCH x PLACES px."""
+
+
+class NoStandIn(MethodError):
+    """A weight file for which there is no stand-in: what looks through it cannot be tried here."""
 
 
 @contextmanager
@@ -32,10 +37,13 @@ def with_stand_ins(needs: Iterable[str]) -> Iterator[None]:
 
 
 def write_stand_in(key: str, folder: Path) -> Path:
-    """A file for the weight file called `key`, in `folder`. MethodError where none is known."""
+    """A file for the weight file called `key`, in `folder`. NoStandIn, or MethodError where no file has that key."""
     makers = {"effnetlite0": efficientnet, "clip_vit_b32": clip, "vgg16": vgg}
+    if key not in WEIGHT_FILES:
+        known = ", ".join(WEIGHT_FILES)
+        raise MethodError(f"needs the file {key}, which is unknown, so that there is no stand-in; known: {known}.")
     if key not in makers:
-        raise MethodError(f"needs the file {key}, for which there is no stand-in; known: {', '.join(makers)}.")
+        raise NoStandIn(f"needs the file {key}, for which there is no stand-in; there are {', '.join(makers)}.")
     torch.save(dict(makers[key]()), path := folder / f"{key}.pt")
     return path
 

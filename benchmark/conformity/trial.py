@@ -6,28 +6,27 @@ import copy
 import random
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.random import get_state
-from pydantic import ValidationError
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_hook
 
-from benchmark.api import Control, DiscriminatorStep, Extra, Generator, GeneratorStep, Method, Nets
+from benchmark.api import Control, DiscriminatorStep, Extra, Generator, GeneratorStep, Method, Nets, Turn
 from benchmark.api.extra import checked
 from benchmark.config import NetConfig, TrainConfig
 from benchmark.conformity.stand_ins import with_stand_ins
 from benchmark.domains.toys import ToyPictures
-from benchmark.registry.composition import part_kinds
-from benchmark.stylegan2.networks import DiscriminatorBlock
+from benchmark.registry.composition import overrides, part_kinds
+from benchmark.registry.variants import given_fields
 from benchmark.system.process_state import ProcessState
 from benchmark.system.random_streams import generator
+from benchmark.training.state import State
 from benchmark.training.train import train, trainable
 
 PX = 32
@@ -39,6 +38,8 @@ COUNTED = NETS.model_copy(update={"mapping_layers": 4, "channel_base": 512, "cha
 """Wide enough for a meaningful share of parameters."""
 FACTS = {"resolution": PX, "d_layers": 10}
 """What a method's check() is told of the toy source."""
+GUARDED = ("latents", "judge", "generator_loss", "discriminator_loss", "after_step")
+"""Hooks that see the networks in training; `after_step` may write to their buffers, the others to nothing."""
 
 
 @dataclass
@@ -48,7 +49,9 @@ class Trial:
     nets: Nets
     """Afterwards."""
     seconds: float = 0.0
-    """Processor time of the two steps, without what `prepare` took."""
+    """Processor time of the two steps, without what `prepare` and the guards took."""
+    guarding: float = 0.0
+    """Processor time of the guards."""
     trainable: int = 0
     frozen: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
     """{name of what was to stay: (value it had, value afterwards)}, in G, its average and D."""
@@ -58,7 +61,7 @@ class Trial:
     process_changes: list[str] = field(default_factory=list)
     """Settings and functions of the process that differ afterwards."""
     remarks: list[str] = field(default_factory=list)
-    """Weights and buffers that a loss changed by itself."""
+    """Weights and buffers that a hook changed by itself."""
 
 
 @contextmanager
@@ -108,9 +111,9 @@ def state_of(*networks: nn.Module) -> list[dict[str, Tensor]]:
 
 
 def changed(before: list[dict[str, Tensor]], *networks: nn.Module) -> list[str]:
-    """Names of weights and buffers that are no longer what they were."""
-    pairs = zip(before, networks, strict=True)
-    return sorted({name for old, net in pairs for name, t in net.state_dict().items() if not same(old[name], t)})
+    """Names of weights and buffers that are new, or no longer what they were."""
+    pairs = [(old, net.state_dict()) for old, net in zip(before, networks, strict=True)]
+    return sorted({name for old, new in pairs for name in new if name not in old or not same(old[name], new[name])})
 
 
 def same(a: Tensor, b: Tensor) -> bool:
@@ -119,8 +122,27 @@ def same(a: Tensor, b: Tensor) -> bool:
 
 
 def toy(kind: type[Method]) -> Method:
-    """The method as it is tried: with its `toy_fields`, else with defaults."""
-    parts = {name: part.model_validate(dict(part.toy_fields)) for name, part in part_kinds(kind).items()}
+    """The method as it is tried: with what a variant's name states, else with its `toy_fields`, else with defaults."""
+    return _made(
+        kind,
+        {
+            name: {field: value for field, value in part.toy_fields if field not in given_fields(name)}
+            for name, part in part_kinds(kind).items()
+        },
+    )
+
+
+def comparable(kind: type[Method]) -> Method:
+    """The method as its result is compared with others': with all its `toy_fields`, whatever a variant's name states.
+
+    They are there because with other values two steps may do too little to tell two methods apart.
+    """
+    return _made(kind, {name: dict(part.toy_fields) for name, part in part_kinds(kind).items()})
+
+
+def _made(kind: type[Method], fields: Mapping[str, Mapping[str, object]]) -> Method:
+    """The method with these fields of each of its parts."""
+    parts = {name: part.model_validate(fields[name]) for name, part in part_kinds(kind).items()}
     return (parts[kind.name] if kind.name in parts else kind.model_validate(parts)).fitted(PX)
 
 
@@ -157,31 +179,27 @@ def run_trial(method: Method) -> Trial:
     times: list[float] = []
     before, process = global_random_state(), ProcessState()
     with with_stand_ins(method.needs), put_back(trial, process):
-        state = train(
+        state = train_two_steps(
             trial.nets,
-            toy_reals(),
             watched(method, trial, held, extras),
-            TRAIN,
-            ("trial", 0),
             restore=lambda state: times.append(time.process_time()),
             on_step=lambda state: times.append(time.process_time()),
         )
     trial.global_random_state_changed = global_random_state() != before
-    trial.seconds = times[-1] - times[0]
+    trial.seconds = times[-1] - times[0] - trial.guarding
     trial.trainable = sum(p.numel() for opt in (state.opt_g, state.opt_d) for p in opt.parameters)
     look_at(trial, held, extras)
     return trial
 
 
-def asks_d(method: Method) -> bool:
-    """Whether a trial of the method shows images to the discriminator of the source, or to a copy of it."""
-    asked: list[bool] = []
-    hook = register_module_forward_hook(lambda module, *_: asked.append(isinstance(module, DiscriminatorBlock)))
-    try:
-        run_trial(method)
-    finally:
-        hook.remove()
-    return any(asked)
+def train_two_steps(
+    nets: Nets,
+    method: Method,
+    restore: Callable[[State], None] = lambda state: None,
+    on_step: Callable[[State], None] = lambda state: None,
+) -> State:
+    """The training of every trial, in place: the same data and random streams for all methods."""
+    return train(nets, toy_reals(), method, TRAIN, ("trial", 0), restore=restore, on_step=on_step)
 
 
 @contextmanager
@@ -195,6 +213,10 @@ def put_back(trial: Trial, process: ProcessState) -> Iterator[None]:
 
 def watched(method: Method, trial: Trial, held: dict[str, nn.Parameter], extras: list[tuple[Extra, Extra]]) -> Method:
     """The same method, noting what its hooks freeze, add and change."""
+    own = overrides(method, *GUARDED)
+
+    def guard(hook: str, step: Any) -> AbstractContextManager[None]:
+        return guarded(hook, step, trial) if hook in own else nullcontext()
 
     class Watched(type(method)):  # type: ignore[misc]
         def prepare(self, nets: Nets, reals: Tensor, rng: torch.Generator) -> Extra | None:
@@ -210,22 +232,44 @@ def watched(method: Method, trial: Trial, held: dict[str, nn.Parameter], extras:
             held.update({n: p for part, net in parts.items() for n, p in net.named_parameters(part) if id(p) in ids})
             return chosen
 
+        def latents(self, turn: Turn, z: Tensor) -> Tensor:
+            with guard("latents", turn):
+                return super().latents(turn, z)
+
+        def judge(self, turn: Turn, images: Tensor, c: Tensor | None) -> Tensor:
+            with guard("judge", turn):
+                return super().judge(turn, images, c)
+
         def generator_loss(self, step: GeneratorStep) -> dict[str, Tensor]:
-            return guarded(super().generator_loss, step, trial)
+            with guard("generator_loss", step):
+                return super().generator_loss(step)
 
         def discriminator_loss(self, step: DiscriminatorStep) -> dict[str, Tensor]:
-            return guarded(super().discriminator_loss, step, trial)
+            with guard("discriminator_loss", step):
+                return super().discriminator_loss(step)
+
+        def after_step(self, turn: Turn) -> None:
+            with guard("after_step", turn):
+                super().after_step(turn)
 
     return Watched.model_validate(dict(method))  # type: ignore[no-any-return]
 
 
-def guarded(loss: Callable[[Any], dict[str, Tensor]], step: Any, trial: Trial) -> dict[str, Tensor]:
-    """The losses; a remark if computing them changed a network."""
-    networks = (step.nets.g, step.nets.g_ema, step.nets.d, step.source)
+@contextmanager
+def guarded(hook: str, step: Any, trial: Trial) -> Iterator[None]:
+    """Remarks if the hook in the block writes to the networks of `step`, a step or a turn, where it must not."""
+    networks = [step.nets.g, step.nets.g_ema, step.nets.d, *([] if isinstance(step, Turn) else [step.source])]
+    begun = time.process_time()
     before = state_of(*networks)
-    terms = loss(step)
-    trial.remarks += [f"{loss.__name__} changed {name}" for name in changed(before, *networks)]
-    return terms
+    trial.guarding += time.process_time() - begun
+    yield
+    begun = time.process_time()
+    for old, network in zip(before, networks, strict=True):
+        found = changed([old], network)
+        if hook == "after_step":
+            found = [name for name in found if name in dict(network.named_parameters())]
+        trial.remarks += [f"{hook} changed {name}" for name in found]
+    trial.guarding += time.process_time() - begun
 
 
 def look_at(trial: Trial, held: dict[str, nn.Parameter], extras: list[tuple[Extra, Extra]]) -> None:
@@ -246,29 +290,3 @@ def look_at(trial: Trial, held: dict[str, nn.Parameter], extras: list[tuple[Extr
         grown = any(changed(state_of(old), new) for new, old in zip(added[::2], added[1::2], strict=True))
         if names or any(True for module in added for _ in module.parameters()):
             trial.trains[what] = grown or any(n not in start or not same(start[n], end[n]) for n in names)
-
-
-def variants(method: Method) -> Iterator[tuple[str, Method]]:
-    """(field, the method with another valid value of it), for each field of which one can be guessed."""
-    for name, info in type(method).model_fields.items():
-        for value in guesses(getattr(method, name), info.annotation):
-            try:
-                other = type(method).model_validate(dict(method) | {name: value})
-            except ValidationError:
-                continue
-            if getattr(other, name) != getattr(method, name):
-                yield name, other
-                break
-
-
-def guesses(value: Any, annotation: Any) -> Iterator[Any]:
-    yield from (a for a in get_args(annotation) if isinstance(a, (str, int, float)))
-    if isinstance(value, Method):
-        yield from (other for _, other in variants(value))
-    elif isinstance(value, bool):
-        yield not value
-    elif isinstance(value, (int, float)):
-        yield from (value + 1, value - 1, value * 2, value / 2)
-    elif isinstance(value, tuple):
-        yield from (value[:-1], value + value[-1:])
-    yield from (1, 0.5, "x")

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from benchmark.api import Control, DiscriminatorStep, Extra, Generator, GeneratorStep, Method, Nets, Noise, Turn
 from benchmark.config import Augmentation, TrainConfig
-from benchmark.errors import ConfigError
+from benchmark.errors import ConfigError, MethodError
+from benchmark.registry.settings import united_settings
 from benchmark.registry.variants import base_name
 
 EXCLUSIVE = {
@@ -113,18 +114,7 @@ class Composition(Method):
         return self.model_copy(update={part.name: part.fitted(resolution) for part in self.parts})
 
     def settings(self, train: TrainConfig) -> TrainConfig:
-        changed: dict[str, Any] = {}
-        for part in self.parts:
-            own = part.settings(train).model_dump(mode="python")
-            for name in own:
-                if own[name] == getattr(train, name):
-                    continue
-                if changed.setdefault(name, own[name]) != own[name]:
-                    raise ConfigError(
-                        f"method {self.name}: {part.name} trains with {name}={own[name]}, another part with "
-                        f"{changed[name]}. Give both the same, or leave one out."
-                    )
-        return train.model_copy(update=changed)
+        return united_settings(self.name, self.parts, train)
 
     def check(self, source: Mapping[str, int]) -> None:
         for part in self.parts:
@@ -170,10 +160,10 @@ class Composition(Method):
         return super().judge(turn, images, c)
 
     def generator_loss(self, step: GeneratorStep) -> dict[str, Tensor]:
-        return self._sum([part.generator_loss(own) for part, own in self._shares(step)])
+        return self._sum("generator_loss", step)
 
     def discriminator_loss(self, step: DiscriminatorStep) -> dict[str, Tensor]:
-        return self._sum([part.discriminator_loss(own) for part, own in self._shares(step)])
+        return self._sum("discriminator_loss", step)
 
     def after_step(self, turn: Turn) -> None:
         for part, own in self._shares(turn):
@@ -204,12 +194,18 @@ class Composition(Method):
         for part, extra in zip(self.parts, extras, strict=True):
             yield part, replace(step, extra=extra)
 
-    def _sum(self, losses: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-        """All losses under their names; a name that several parts use gets theirs before it."""
-        uses = Counter(name for terms in losses for name in terms)
-        named = zip((part.name for part in self.parts), losses, strict=True)
+    def _sum(self, hook: str, step: Any) -> dict[str, Tensor]:
+        """All losses of a hook under their names; a name that several parts use gets theirs before it."""
+        losses: dict[str, Mapping[str, Tensor]] = {p.name: getattr(p, hook)(own) for p, own in self._shares(step)}
+        for part, terms in losses.items():
+            if not isinstance(terms, Mapping):
+                what = f"a {type(terms).__name__}" if terms is not None else "None"
+                raise MethodError(f"{part}.{hook}() returned {what}: return {{name: scalar}}, or {{}} for no losses.")
+        uses = Counter(name for terms in losses.values() for name in terms)
         return {
-            name if uses[name] == 1 else f"{part}.{name}": loss for part, terms in named for name, loss in terms.items()
+            name if uses[name] == 1 else f"{part}.{name}": loss
+            for part, terms in losses.items()
+            for name, loss in terms.items()
         }
 
 

@@ -5,10 +5,12 @@ This protects from mistakes only: a plug-in is code, runs with the user's rights
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -25,6 +27,8 @@ PATIENCE = 60.0
 """Seconds that an import may take; large packages on slow disks take about ten."""
 SHARED: tuple[Any, ...] = (torch, torch.nn, torch.nn.functional, torch.nn.init, torch.optim, torch.Tensor)
 """Whose names the networks, the loop and other methods use."""
+OURS = {Path(__file__).parent, Path(importlib.__file__).parent}
+"""Folders of the code that imports; in a traceback, what follows it is foreign."""
 
 
 class _Ended(BaseException):
@@ -40,11 +44,28 @@ def imported(load: Callable[[], T]) -> T:
             return load()
     except (MethodError, KeyboardInterrupt):
         raise
-    except _Ended as error:
-        raise MethodError(f"cannot be imported ({error}).") from error
     except BaseException as error:  # such as GeneratorExit: a module can raise anything
-        text = " ".join(str(error).split())
-        raise MethodError(f"cannot be imported ({type(error).__name__}{f': {text}' if text else ''}).") from error
+        raise MethodError(f"cannot be imported ({reason(error)}).") from error
+
+
+def reason(error: BaseException) -> str:
+    """What ended the import of a foreign module, on one line, and where in it."""
+    text, kind = " ".join(str(error).split()), type(error).__name__
+    said = text if isinstance(error, _Ended) else f"{kind}: {text}" if text else kind
+    place = None if isinstance(error, SyntaxError) else _place(error)  # one of those names its own place
+    return f"{said} ({place})" if place else said
+
+
+def _place(error: BaseException) -> str | None:
+    """The last line of the foreign module, or of the package that it begins, that led to the error."""
+    frames = [(Path(frame.f_code.co_filename), line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    foreign = [(file, line) for file, line in frames if not OURS.intersection(file.parents) and file.is_file()]
+    if not foreign:
+        return None
+    first = foreign[0][0]
+    package = first.parent if first.name == "__init__.py" else None
+    file, line = next(at for at in reversed(foreign) if at[0] == first or package in at[0].parents)
+    return f"{file.name}, line {line}"
 
 
 @contextmanager

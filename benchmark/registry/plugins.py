@@ -38,6 +38,8 @@ class Entry:
     """Where it comes from, for people."""
     load: Callable[[], type[Method]]
     """Its class; MethodError with the reason where there is none."""
+    usable: bool = True
+    """False for a plug-in without a class; whether a package has one is known only when it is asked for."""
 
 
 def plugin_entries(plugin: str) -> list[Entry]:
@@ -48,7 +50,7 @@ def plugin_entries(plugin: str) -> list[Entry]:
         module = _module(plugin)
         return [Entry(kind.name, origin, partial(_same, kind)) for kind in methods_in(module)]
     except MethodError as error:
-        return [Entry(name, origin, partial(_fail, f"method {name}: {origin} {error}"))]
+        return [Entry(name, origin, partial(_fail, f"method {name}: {origin} {error}"), usable=False)]
 
 
 def unusable(plugins: Sequence[str]) -> list[str]:

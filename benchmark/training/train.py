@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -32,8 +33,11 @@ from benchmark.training.start import adam, prepared, settings_of
 from benchmark.training.state import OF_D, Log, State
 from benchmark.training.together import after_step
 
+T = TypeVar("T")
 OWN_LOSSES = ("g_adversarial", "path_length", "d_adversarial", "r1")
 """Names of the loop's own losses in the log."""
+PARAMETERS = "parameters of nets.g and nets.d, or () for none"
+"""What hooks about parameters return."""
 
 
 def train(
@@ -59,7 +63,7 @@ def train(
     data = torch.from_numpy(np.array(reals))  # a copy: a mapped file is not writable
     extra = prepared(nets, data, method, cfg, Streams(*seed, "prepare", device=device).method)
     g_params, d_params = trainable(nets, method, extra)
-    g_scale, d_scale = method.lr_scale()
+    g_scale, d_scale = returned(method, "lr_scale", method.lr_scale(), Sequence, "the factors for G and for D")
     state = State(
         nets,
         adam(g_params, cfg.lr_g * g_scale, cfg.pl_every if given.pl_weight or cfg.pl_weight else None),
@@ -92,15 +96,15 @@ def train(
 
         with arithmetic.main(), phase(state.opt_g, g_active):
             for x in rounds:
-                z = method.latents(turn, usual := latents(nets.g, len(x), state.streams.latents))
+                z = latents_of(method, turn, usual := latents(nets.g, len(x), state.streams.latents))
                 plain, psi = z is usual, method.truncation
                 fakes, _ = generate(nets.g, z, labels, cfg, state.streams, tracks_w and plain, plain, psi)
                 pseudo, seen, terms = fakes.detach(), augmented(fakes, cfg, state), {}
                 if method.adversarial:
-                    logits = method.judge(turn, seen, labels)
+                    logits = judged(method, turn, seen, labels)
                     terms["g_adversarial"] = losses.generator_adversarial(logits)
                 step = GeneratorStep(nets, source, z, labels, fakes, rng, state.images, extra, state.step, seen)
-                terms |= extra_terms(method, method.generator_loss(step))
+                terms |= extra_terms(method, "generator_loss", method.generator_loss(step))
                 log.add(terms)
                 (total(terms) / cfg.accumulate).backward()
 
@@ -120,14 +124,14 @@ def train(
         with arithmetic.main(), phase(state.opt_d, d_active):
             for x in rounds if method.adversarial else []:
                 with torch.no_grad():
-                    z = method.latents(turn, usual := latents(nets.g, len(x), state.streams.latents))
+                    z = latents_of(method, turn, usual := latents(nets.g, len(x), state.streams.latents))
                     fakes, _ = generate(nets.g, z, labels, cfg, state.streams, mix=z is usual, psi=psi)
                     x = among_reals(x, pseudo, cfg, state)
                     fakes, x = augmented(fakes, cfg, state), augmented(x, cfg, state)
-                fake, real = method.judge(turn, fakes, labels), method.judge(turn, x, labels)
+                fake, real = judged(method, turn, fakes, labels), judged(method, turn, x, labels)
                 terms = {"d_adversarial": losses.discriminator_adversarial(real, fake)}
                 step_d = DiscriminatorStep(nets, source, x, fakes, real, fake, rng, state.images, z, extra, state.step)
-                terms |= extra_terms(method, method.discriminator_loss(step_d), OF_D)
+                terms |= extra_terms(method, "discriminator_loss", method.discriminator_loss(step_d), OF_D)
                 signs = signs + real.detach().sign().mean(dim=1).sum()
                 log.add(terms)
                 (total(terms) / cfg.accumulate).backward()
@@ -136,7 +140,7 @@ def train(
             with arithmetic.twice(), phase(state.opt_d, d_active):
                 for x in rounds if method.adversarial else []:
                     x = among_reals(x, pseudo, cfg, state).clone().requires_grad_(True)
-                    penalty = losses.r1(method.judge(turn, augmented(x, cfg, state), labels), x).mean()
+                    penalty = losses.r1(judged(method, turn, augmented(x, cfg, state), labels), x).mean()
                     log.add({"r1": penalty})
                     (penalty * (cfg.r1_gamma / 2 * cfg.r1_every / cfg.accumulate)).backward()
 
@@ -163,7 +167,7 @@ def trainable(nets: Nets, method: Method, extra: Extra) -> tuple[list[nn.Paramet
 
     A frozen generator parameter takes the average's value, so that the trained and the evaluated network hold the same.
     """
-    frozen = {id(p) for p in method.frozen(nets)}
+    frozen = {id(p) for p in returned(method, "frozen", method.frozen(nets), Iterable, PARAMETERS)}
     known = {id(p) for p in (*nets.g.parameters(), *nets.d.parameters())}
     if frozen - known:
         raise MethodError(
@@ -187,7 +191,7 @@ def active(
 
     A step in which nothing of G trains would go unnoticed; one in which nothing of D trains cannot be computed.
     """
-    resting = {id(p) for p in method.resting(turn)}
+    resting = {id(p) for p in returned(method, "resting", method.resting(turn), Iterable, PARAMETERS)}
     known = {id(p) for p in (*turn.nets.g.parameters(), *turn.nets.d.parameters(), *g_params, *d_params)}
     if resting - known:
         raise MethodError(
@@ -222,9 +226,27 @@ def phase(optimiser: Adam, parameters: list[nn.Parameter]) -> Iterator[None]:
     optimiser.zero_grad()
 
 
-def extra_terms(method: Method, extra: dict[str, Tensor], mark: str = "") -> dict[str, Tensor]:
+def returned(method: Method, hook: str, value: T, kind: type, wanted: str) -> T:
+    """What a hook returned; MethodError where it is no `kind`, such as None where `return` was forgotten."""
+    if not isinstance(value, kind):
+        what = "None" if value is None else f"a {type(value).__name__}"
+        raise MethodError(f"{method.name}.{hook}() returned {what}: return {wanted}.")
+    return value
+
+
+def latents_of(method: Method, turn: Turn, z: Tensor) -> Tensor:
+    """The latents of an update's fakes, as the method chooses them."""
+    return returned(method, "latents", method.latents(turn, z), Tensor, "latents, `z` itself for the usual ones")
+
+
+def judged(method: Method, turn: Turn, images: Tensor, labels: Tensor | None) -> Tensor:
+    """The logits of images, as the method has them judged."""
+    return returned(method, "judge", method.judge(turn, images, labels), Tensor, "logits [N, P]")
+
+
+def extra_terms(method: Method, hook: str, extra: dict[str, Tensor], mark: str = "") -> dict[str, Tensor]:
     """A method's losses, `mark` before each name; MethodError where one is no scalar or has a name of the loop's."""
-    for name, value in extra.items():
+    for name, value in returned(method, hook, extra, Mapping, "{name: scalar}, or {} for no losses").items():
         if name in OWN_LOSSES or not isinstance(value, Tensor) or value.numel() != 1:
             raise MethodError(
                 f"{method.name} returned the loss {name!r} as {getattr(value, 'shape', type(value).__name__)}; "

@@ -45,7 +45,7 @@ def test_the_page_works_from_top_to_bottom(user: User) -> None:
     for command, out in printed.items():
         said.setdefault(command.removeprefix("python -m benchmark ").split()[0], []).append(out)
     assert said.keys() >= {"new-method", "conform", "list", "run", "pip"}
-    assert "keep_latents: 17 promises kept; a step costs" in said["conform"][0]
+    assert "keep_latents: 18 promises kept; a step costs" in said["conform"][0]
     assert (
         re.search(r"keep_latents .* plug-in keep_latents.py ", said["list"][0]) and "Fix the Noise" in said["list"][0]
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 from command_line import Finished, process, start
-from waiting import PATIENCE
+from waiting import PATIENCE, all_end
 
 STAGES = ("jobs, ", "evaluate source", "train finetune", "evaluate finetune", "evaluate fixnoise at noise 0.25")
 """What was said last when the signal comes: before the server is ready, in a training, in evaluations, in a report."""
@@ -18,17 +18,6 @@ STAGES = ("jobs, ", "evaluate source", "train finetune", "evaluate finetune", "e
 def scores(out: Path) -> dict[str, object]:
     found = [json.loads(path.read_text()) for path in (out / "records").glob("*.json")]
     return {record["record_key"]: record["metrics"] for record in found if record["status"] == "done"}
-
-
-def dead(process: psutil.Process) -> bool:
-    """Whether it has ended or does so in a moment; of a zombie only the number is left."""
-    try:
-        process.wait(timeout=0.1 if process.status() == psutil.STATUS_ZOMBIE else 10)
-    except psutil.NoSuchProcess:
-        return True
-    except psutil.TimeoutExpired:
-        return process.is_running() and process.status() == psutil.STATUS_ZOMBIE
-    return True
 
 
 @pytest.mark.slow(twin="tests/integration/test_cli.py::test_an_interrupted_run_goes_on_to_the_same_records")
@@ -45,7 +34,7 @@ def test_ctrl_c_in_each_stage_and_the_same_command_again(finished: Finished, cac
         said = err.strip()
         assert said.startswith("interrupted; finished records are kept") and "\n" not in said, (stage, err)
         assert running.returncode == 130, stage
-        assert all(dead(process) for process in everybody), stage
+        assert all_end(everybody), stage
         stored = scores(folder / "res") if (folder / "res" / "records").is_dir() else {}
         assert all(scores(finished.out)[key] == value for key, value in stored.items())
         assert process(finished.arguments, cache, folder).code == 0

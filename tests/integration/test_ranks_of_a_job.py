@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from command_line import Done, process, start
+from waiting import PATIENCE, all_end, comes
 
 from benchmark.errors import WeightsError
 from benchmark.stylegan2.weights import read_header, read_tensors
@@ -58,23 +57,14 @@ def trained_images(out: Path) -> int:
 def started(cache: Path, folder: Path, images: int) -> subprocess.Popen[str]:
     """The command, once that many images are trained on and stored."""
     running = start(RUN, cache, folder)
-    while running.poll() is None and trained_images(folder / "res") < images:
-        time.sleep(0.005)
+    assert comes(lambda: running.poll() is not None or trained_images(folder / "res") >= images)
     return running
 
 
 def finish(running: subprocess.Popen[str]) -> Done:
     """To its end; a hang fails the test."""
-    out, err = running.communicate(timeout=300)
+    out, err = running.communicate(timeout=PATIENCE)
     return Done(running.returncode, out, err)
-
-
-def within_a_minute(true: Callable[[], bool]) -> None:
-    """Wait for it; what hangs fails the test."""
-    begun = time.monotonic()
-    while not true():
-        assert time.monotonic() - begun < 60
-        time.sleep(0.05)
 
 
 def ranks_of(running: subprocess.Popen[str]) -> list[psutil.Process]:
@@ -124,11 +114,11 @@ def test_a_rank_that_is_killed_ends_the_job_with_a_reason_and_the_training_resum
     ranks = ranks_of(running)
     assert len(ranks) == 2
     ranks[1].kill()
-    within_a_minute(lambda: len(list((tmp_path / "res/records").glob("*.json"))) == 2)
+    assert comes(lambda: len(list((tmp_path / "res/records").glob("*.json"))) == 2)
     done = finish(running)
     assert done.code == 1
     assert "rank 1 of 2 was killed (SIGKILL)" in record(tmp_path / "res")["reason"]
-    assert not [p for p in ranks if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    assert all_end(ranks)
     assert trained_images(tmp_path / "res") >= 24
 
     running = started(cache, tmp_path, 64)

@@ -7,20 +7,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchmark.methods.affine_plus import AffinePlus
 from benchmark.methods.feature_matching import FeatureMatching
 from benchmark.methods.fixnoise import FixNoise
 from benchmark.methods.freezed import FreezeD
-from benchmark.methods.freezefc import FreezeFC
 from benchmark.methods.layer_swap import LayerSwap
-from benchmark.methods.stylespace_offset import StyleSpaceOffset
 from torch import Tensor, nn
 
 from benchmark.api import Control, DiscriminatorStep, Extra, Generator, GeneratorStep, Method, Nets
-from benchmark.config import TrainConfig
 from benchmark.conformity import conform
 from benchmark.conformity.trial import TRAIN, changed, run_trial, state_of, toy_reals, toy_source
-from benchmark.errors import ConfigError, UnknownName
+from benchmark.errors import ConfigError, MethodError, UnknownName
 from benchmark.registry import find_method
 from benchmark.registry.composition import EXCLUSIVE, Composition, Parts, composed, described, fields_of, overrides
 from benchmark.suites import load_suite
@@ -117,6 +113,13 @@ def test_losses_add_and_only_names_that_clash_get_a_prefix() -> None:
     losses = method.generator_loss(step)
     assert list(losses) == ["gain.loss", "shift.loss", "own"]
     assert losses["gain.loss"].equal(images.square().mean()) and losses["shift.loss"].equal(images.mean())
+
+
+@pytest.mark.parametrize("hook", ["generator_loss", "discriminator_loss"])
+def test_a_part_without_its_losses_is_named(hook: str) -> None:
+    silent = type("Silent", (Gain,), {"name": "silent", hook: lambda self, step: None, "__module__": __name__})
+    with pytest.raises(MethodError, match=rf"silent\.{hook}\(\) returned None: return {{name: scalar}}"):
+        run_trial(make(Shift, silent))
 
 
 def test_extras_lie_side_by_side_and_each_part_sees_its_own(tmp_path: Path) -> None:
@@ -246,15 +249,9 @@ def test_a_setting_of_a_part_reaches_it_wherever_it_is() -> None:
     assert made["fixnoise"]["weight"] == 0.5 and made["freezed"] == {"up_to_px": 16, "layers": 2}
 
 
-def test_parts_are_fitted_to_the_source_and_their_training_settings_unite() -> None:
-    made = chosen(["freezefc+layer_swap", "affine_plus+freezed"])
+def test_parts_are_fitted_to_the_source() -> None:
+    made = chosen(["freezefc+layer_swap"])
     assert made["freezefc+layer_swap"]["layer_swap.swap_at_px"] == 16  # of 32 px
-    cfg = TrainConfig(lr_g=0.002, pl_weight=2.0)
-    both = composed([FreezeFC, StyleSpaceOffset])()
-    assert both.settings(cfg) == cfg.model_copy(update={"lr_g": 0.02, "pl_weight": 0.0})
-    clash = composed([AffinePlus, StyleSpaceOffset]).model_validate({"affine_plus": {"lr_g": 0.1}})
-    with pytest.raises(ConfigError, match=r"stylespace_offset trains with lr_g=0.02, another part with 0.1"):
-        clash.settings(cfg)
 
 
 @pytest.mark.parametrize(

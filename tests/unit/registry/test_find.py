@@ -62,6 +62,12 @@ def test_a_broken_file_is_named_and_the_others_are_found(shelf: Path, text: str)
     assert find_method("finetune").name == "finetune"
 
 
+def test_the_line_that_fails_is_told(shelf: Path) -> None:
+    (shelf / "mine.py").write_text(f"{GOOD}\nnn.ReLU()\n")
+    with pytest.raises(MethodError, match=r"cannot be imported \(NameError: .*'nn'.* \(mine.py, line 6\)\)\. Correct"):
+        find_method("mine")
+
+
 @pytest.mark.parametrize(("name", "near"), [("fixnois", "fixnoise"), ("FreezeD", "freezed"), ("layer", "layer_swap")])
 def test_a_misspelt_name_gets_near_ones(name: str, near: str) -> None:
     with pytest.raises(UnknownName, match=rf"did you mean .*\b{near}\b"):

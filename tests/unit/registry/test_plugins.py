@@ -31,12 +31,22 @@ class Mine(Method):
     side: Literal["left", "right"] = Field("left", description="which")
 """
 BROKEN = {
-    "does not parse": ("class Mine(Method:\n", r"cannot be imported \(SyntaxError"),
-    "raises": ("raise RuntimeError('boom')\n", "RuntimeError: boom"),
+    "does not parse": ("class Mine(Method:\n", r"cannot be imported \(SyntaxError: .* \(mine.py, line 1\)\)\."),
+    "raises": ("raise RuntimeError('boom')\n", r"RuntimeError: boom \(mine.py, line 1\)"),
+    "forgets an import": (
+        GOOD + "\n    layer: nn.Module\n\nnn.ReLU()\n",
+        r"name 'nn' is not defined \(mine.py, line 12\)",
+    ),
     "ends the process": ("raise SystemExit(3)\n", "SystemExit: 3"),
-    "ends the process at once": ("import os\nos._exit(0)\n", r"it ends the process by os._exit\(0\)"),
+    "ends the process at once": (
+        "import os\nos._exit(0)\n",
+        r"it ends the process by os._exit\(0\) \(mine.py, line 2\)",
+    ),
     "ends the process behind a catch-all": ("import os\ntry:\n    os._exit(0)\nexcept Exception:\n    pass\n", "_exit"),
-    "raises what is no exception": ("raise BaseException\n", r"cannot be imported \(BaseException\)"),
+    "raises what is no exception": (
+        "raise BaseException\n",
+        r"cannot be imported \(BaseException \(mine.py, line 1\)\)",
+    ),
     "raises what ends a generator": ("raise GeneratorExit('now')\n", "GeneratorExit: now"),
     "replaces a function": (
         "import torch\ntorch.randn = None\n",
@@ -102,7 +112,9 @@ def install(site: Path, text: str, *points: str) -> None:
 def test_an_import_without_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "PATIENCE", 0.2)
     (tmp_path / "endless.py").write_text("while True:\n    try:\n        pass\n    except Exception:\n        pass\n")
-    with pytest.raises(MethodError, match=r"cannot be imported \(its import takes more than 0.2 s\)"):
+    with pytest.raises(
+        MethodError, match=r"cannot be imported \(its import takes more than 0.2 s \(endless.py, line \d\)\)"
+    ):
         find_method("endless", [str(tmp_path / "endless.py")])
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0) and signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
 
@@ -136,7 +148,9 @@ def test_a_broken_plug_in_that_nobody_asked_for_is_named_and_tried_once(plugin: 
     torn.write_text(f"open({str(tries)!r}, 'a').write('x')\nraise ValueError('torn')\n")
     plugins = [str(torn), str(plugin)]
     assert find_method("mine", plugins).name == "mine"
-    assert unusable(plugins) == [f"method torn: plug-in {torn} cannot be imported (ValueError: torn)."]
+    assert unusable(plugins) == [
+        f"method torn: plug-in {torn} cannot be imported (ValueError: torn (torn.py, line 2))."
+    ]
     assert tries.read_text() == "x"
 
 
@@ -236,6 +250,42 @@ def test_nobody_takes_the_name_of_another(plugin: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"again.py: its method mine .* \(plug-in .*mine.py\)"):
         catalogue([str(plugin), str(tmp_path / "again.py")])
     assert catalogue([str(plugin), str(plugin)])["mine"].load()
+
+
+@pytest.mark.parametrize("broken", ["import no_such_package\n", None], ids=["broken", "missing"])
+def test_a_plug_in_that_cannot_be_used_takes_nobodys_name(tmp_path: Path, broken: str | None, plugin: Path) -> None:
+    """What it is called is only a guess by its file's name: with a typo in a path, that is all there is."""
+    (folder := tmp_path / "my").mkdir()
+    for name in ("freezed.py", "mine.py") if broken else ():
+        (folder / name).write_text(broken or "")
+    plugins = [str(folder / "freezed.py"), str(folder / "mine.py"), str(plugin), "no/such/mine.py"]
+    known = catalogue(plugins)
+    assert known["freezed"].origin == SHELF and known["mine"].origin == f"plug-in {plugin}"
+    assert find_method("freezed", plugins).__module__ == "benchmark.methods.freezed"
+    assert find_method("mine", plugins).name == "mine"
+    unavailable = {plugins[0]: "freezed (plug-in)", plugins[1]: "mine (plug-in)", plugins[3]: "mine (plug-in 2)"}
+    for path, name in unavailable.items():
+        with pytest.raises(MethodError, match=f"plug-in {path} (cannot be imported|does not exist)"):
+            known[name].load()
+        with pytest.raises(MethodError, match="unknown method"):
+            find_method(name, plugins)
+    assert len(unusable(plugins)) == 3
+
+
+def test_a_name_that_is_not_known_comes_with_the_plug_ins_that_cannot_be_used(plugin: Path, tmp_path: Path) -> None:
+    (several := tmp_path / "several.py").write_text(GOOD.replace("mine", "one") + "class Two(Method:\n")
+    said = r"unknown method 'one': .* It may be in what cannot be used: method several: plug-in .*several.py cannot be"
+    for plugins in ([str(several)], [str(plugin), str(several)]):
+        with pytest.raises(MethodError, match=rf"{said} imported \(SyntaxError: .* \(several.py, line 9\)"):
+            find_method("one", plugins)
+
+
+def test_the_line_that_fails_is_that_of_the_plug_in_and_not_of_what_it_calls(site: Path) -> None:
+    (site / "lab_torn").mkdir()
+    (site / "lab_torn" / "__init__.py").write_text("import json\n\nfrom lab_torn.deep import Mine\n")
+    (site / "lab_torn" / "deep.py").write_text("import json\n\n\njson.loads('{')\n")
+    with pytest.raises(MethodError, match=r"\(JSONDecodeError: .* \(deep.py, line 4\)\)"):
+        find_method("lab_torn", ["lab_torn"])
 
 
 def test_an_installed_package_is_found_by_its_entry_point_and_imported_when_asked(site: Path) -> None:

@@ -24,11 +24,7 @@ from benchmark.suites import load_suite
 SMALL = NetConfig(resolution=32, z_dim=8, w_dim=8, mapping_layers=2, channel_base=256, channel_max=8)
 
 
-@pytest.fixture(autouse=True)
-def _no_weights_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    for name in ("BENCHMARK_WEIGHTS_DIR", "BENCHMARK_WEIGHTS_INCEPTION", "BENCHMARK_WEIGHTS_VGG16"):
-        monkeypatch.delenv(name, raising=False)
+pytestmark = pytest.mark.usefixtures("no_weights_elsewhere")
 
 
 def foreseen(name: str, folder: Path, given: float | None = None, settings: tuple[str, ...] = ()) -> Forecast:

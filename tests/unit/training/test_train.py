@@ -376,6 +376,28 @@ def test_a_loss_does_not_take_a_name_of_the_loops_own(hook: str, name: str) -> N
         run(PLAIN, Takes())
 
 
+@pytest.mark.parametrize(
+    ("hook", "said"),
+    [
+        ("generator_loss", "{name: scalar}, or {} for no losses"),
+        ("discriminator_loss", "{name: scalar}, or {} for no losses"),
+        ("frozen", "parameters of nets.g and nets.d, or () for none"),
+        ("resting", "parameters of nets.g and nets.d, or () for none"),
+        ("lr_scale", "the factors for G and for D"),
+        ("latents", "latents, `z` itself for the usual ones"),
+        ("judge", "logits [N, P]"),
+    ],
+)
+def test_a_hook_without_return_is_named(hook: str, said: str) -> None:
+    class Silent(Method):
+        name = "silent"
+
+    setattr(Silent, hook, lambda self, *given: None)
+    with pytest.raises(MethodError) as refused:
+        run(PLAIN, Silent())
+    assert str(refused.value) == f"silent.{hook}() returned None: return {said}."
+
+
 def test_losses_of_one_name_in_both_phases_are_logged_apart(tmp_path: Path) -> None:
     class Both(Method):
         name = "both"
