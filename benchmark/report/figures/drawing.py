@@ -200,7 +200,7 @@ def beside(drawings: Sequence[Drawing], columns: int, alt: str = "", below: str 
 
 def key(drawn: Mapping[str, Style], width: float, columns: int) -> Drawing:
     """The marks of methods and their names, in rows of ``columns``."""
-    whole = Drawing(width, KEY_ROW * -(-len(drawn) // columns))
+    whole = Drawing(width, KEY_ROW * -(-len(drawn) // columns) + 6)
     for i, (name, style) in enumerate(drawn.items()):
         x, y = 14 + (i % columns) * width / columns, KEY_ROW * (i // columns) + 8
         whole.open(name)
