@@ -15,7 +15,7 @@ from benchmark.report.lines import COSTS, groups, lines, machine, metric_names
 from benchmark.report.matching import Entry, entries_of
 from benchmark.report.render import markdown_tables
 from benchmark.report.spreadsheet import csv_text
-from benchmark.report.statistics.paired import few_seeds, smallest_p
+from benchmark.report.statistics.paired import exactly, few_seeds, smallest_p
 from benchmark.report.tables.differences import interval_text, p_text
 from benchmark.report.tables.table import ARROWS, MISSING, Cell, Column, Footnotes, Row, Table, decimals, sentence
 from benchmark.results import ResultStore, RunRecord
@@ -134,8 +134,9 @@ def _caption(entries: Sequence[Entry]) -> tuple[str, ...]:
     if not tests:
         return ("Means over the seeds that both have. No test: it takes two seeds in common, not the same records.",)
     said: tuple[str, ...] = (
-        "Means over the seeds that both have; 95 % percentile bootstrap interval of the paired differences; exact "
-        f"two-sided sign-flip test, Holm-corrected over the {tests} tests of this table. Bold: Holm p at most 0.05.",
+        "Means over the seeds that both have; 95 % percentile bootstrap interval of the paired differences; "
+        f"{exactly(most)}two-sided sign-flip test, Holm-corrected over the {tests} tests of this table. Bold: Holm p at "
+        "most 0.05.",
     )
     least = few_seeds(min(e.seeds for e in entries if e.p_value is not None))
     said += (sentence(least),) if least else ()

@@ -74,6 +74,11 @@ class Ties:
     untold: frozenset[str] = frozenset()
 
 
+def exactly(seeds: int) -> str:
+    """``exact `` before the name of the sign-flip test, or nothing where so many seeds have their patterns drawn."""
+    return "exact " if seeds <= EXACT_SEEDS else ""
+
+
 def smallest_p(seeds: int) -> float:
     """The least p value of `paired` with so many seeds: 2 / 2^n, and no less than 1 / 2^16, where draws take over."""
     return 2.0 ** (1 - min(seeds, EXACT_SEEDS + 1))

@@ -9,7 +9,7 @@ from functools import lru_cache
 from benchmark.report.cautions import cautions
 from benchmark.report.group import Group, row_label, short_title
 from benchmark.report.lines import Line
-from benchmark.report.statistics.paired import Better, Paired, holm, paired, ties_with_best, unreachable
+from benchmark.report.statistics.paired import Better, Paired, exactly, holm, paired, ties_with_best, unreachable
 from benchmark.report.statistics.power import detectable_difference, pooled
 from benchmark.report.tables.ranking import ordered
 from benchmark.report.tables.table import (
@@ -201,8 +201,8 @@ def _caption(group: Group, tests: Tests, tested: int) -> tuple[str, ...]:
     how = "95 % percentile bootstrap interval" if False in few else "the smallest and largest of them"
     how += f", or the smallest and largest of fewer than {RANGE} seeds" if len(few) > 1 else ""
     said = [
-        f"Mean of the paired differences (same seed, same latents), each method at its default control; {how}; exact "
-        "two-sided sign-flip test.",
+        f"Mean of the paired differences (same seed, same latents), each method at its default control; {how}; "
+        f"{exactly(max(t.n for t in tests.values()))}two-sided sign-flip test.",
         f"Holm-corrected over the {tested} tests of this table. Bold: Holm p at most {ALPHA:g}.",
     ]
     if group.plain is None:

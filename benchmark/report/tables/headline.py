@@ -8,6 +8,7 @@ from benchmark.metrics.catalogue import info_of
 from benchmark.report.cautions import cautions
 from benchmark.report.group import Group, short_title
 from benchmark.report.lines import Line, device_of
+from benchmark.report.statistics.paired import exactly
 from benchmark.report.tables.metrics import BEST_POSSIBLE, column_digits, method_rows, metric_cells
 from benchmark.report.tables.ranking import Ranking, ranking, tabled
 from benchmark.report.tables.table import (
@@ -202,8 +203,9 @@ def _marks_words(group: Group, columns: Sequence[Marked]) -> str:
             f" {short_title(metric)} on {d}: {remark}." for d, metric, marked, remark in columns if marked and remark
         ]
         return (
-            "Bold: the best and what is not significantly worse (exact sign-flip test of paired differences, "
-            "Holm-corrected in the column, 0.05); distances to the source are not marked: doing nothing is best there."
+            f"Bold: the best and what is not significantly worse ({exactly(len(group.seeds))}sign-flip test of paired "
+            "differences, Holm-corrected in the column, 0.05); distances to the source are not marked: doing nothing "
+            "is best there."
             f"{''.join(notes)}"
         )
     why = dict.fromkeys(remark for _, metric, _, remark in columns if remark and metric == group.fidelity)

@@ -94,6 +94,12 @@ def test_no_words_of_the_chart_leave_it(domain: str) -> None:
         assert left >= 0 and left + width_of(text, float(size)) <= drawing.width, text
 
 
+@pytest.mark.parametrize(("seeds", "said"), [(16, "; exact two-sided"), (17, "; two-sided")])
+def test_a_test_is_called_exact_where_all_patterns_are_tried(seeds: int, said: str) -> None:
+    values = [float(v) for v in np.random.default_rng(0).normal(size=seeds)]
+    assert said in table_of(runs({"b": [v - 1 for v in values], PLAIN: values})).caption[0]
+
+
 def test_the_correction_goes_over_all_domains_of_the_table() -> None:
     better = [v - 0.004 for v in BASE]
     table = table_of([r for d in ("d", "e", "f") for r in runs({"better": better, PLAIN: BASE}, d)])
