@@ -135,8 +135,8 @@ def _caption(entries: Sequence[Entry]) -> tuple[str, ...]:
         return ("Means over the seeds that both have. No test: it takes two seeds in common, not the same records.",)
     said: tuple[str, ...] = (
         "Means over the seeds that both have; 95 % percentile bootstrap interval of the paired differences; "
-        f"{exactly(most)}two-sided sign-flip test, Holm-corrected over the {tests} tests of this table. Bold: Holm p at "
-        "most 0.05.",
+        f"{exactly(most)}two-sided sign-flip test, Holm-corrected over the {tests} tests of this table. Bold: Holm p "
+        "at most 0.05.",
     )
     least = few_seeds(min(e.seeds for e in entries if e.p_value is not None))
     said += (sentence(least),) if least else ()
