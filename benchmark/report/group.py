@@ -128,6 +128,12 @@ class Group:
         return sorted({r.seed for r in self.records})
 
     @cached_property
+    def seeds_of(self) -> dict[str, int]:
+        """{domain: number of seeds with any record there}; a run that goes on may have more on one than on another."""
+        found = {(r.domain, r.seed) for r in self.records}
+        return {domain: sum(d == domain for d, _ in found) for domain in self.domains}
+
+    @cached_property
     def metrics(self) -> list[str]:
         """In the suite's order, without those between values of a control."""
         return [name for name in metric_names(self.records) if not of_steps(name)]

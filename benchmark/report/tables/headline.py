@@ -24,6 +24,7 @@ from benchmark.report.tables.table import (
     decimals,
     number,
 )
+from benchmark.system.text.lists import listed
 
 SHARED = "†"
 WIDEST = 8
@@ -132,6 +133,8 @@ def caption(group: Group, order: Ranking | None, marked: Sequence[Marked]) -> tu
     """Network, N and units once, then what is marked and why not."""
     seeds, said = len(group.seeds), []
     spread = f"Mean ± standard deviation of {seeds} training seeds" if seeds > 1 else "One seed: no ±"
+    if fewer := [f"{n} on {domain}" for domain, n in group.seeds_of.items() if n < seeds]:
+        spread += f" ({listed(fewer)})"
     ordered = ""
     if order and len(order.test.ranks) > 1:
         ordered = f", at default controls, ordered by mean rank in {short_title(order.metric)}"

@@ -120,7 +120,7 @@ def metric_cells(
     records = [group.at(line, domain) for line in shown]
     said = {r.metrics[metric].note for own in records for r in own if metric in r.metrics}
     crowd = f"{metric}: most values have notes of their own; they are in tables.csv" if len(said) > MANY_NOTES else None
-    seeds = len(group.seeds)
+    seeds = group.seeds_of[domain]
     for line, own, v in zip(shown, records, values, strict=True):
         word, numbers = _exceptions(line, own, metric, notes, crowd, noted)
         if v:

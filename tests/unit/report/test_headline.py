@@ -217,6 +217,18 @@ def test_two_domains_fit_into_eighty_columns_of_a_terminal() -> None:
     assert head.startswith("method") and head.rstrip().endswith("cost"), "all in one table"
 
 
+def test_a_domain_with_fewer_seeds_is_told_once_and_a_row_with_fewer_in_its_cell() -> None:
+    found = [
+        make(name, domain, s, metrics=kid(1 + s / 10), fields={"w": len(name)} if name != "a" else {})
+        for name, domain, seeds in (("a", "d", 3), ("bb", "d", 3), ("a", "e", 2), ("bb", "e", 1))
+        for s in range(seeds)
+    ]
+    table = headline(group_of(groups(found)[0]))
+    assert table.caption[0].startswith("Mean ± standard deviation of 3 training seeds (2 on e), ")
+    texts = {row.label: [cell.text for cell in row.cells[:2]] for row in table.rows}
+    assert "(n=" not in texts["a"][1] and texts["bb"][1].endswith("(n=1)") and "(n=" not in texts["bb"][0]
+
+
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda p: p.name)
 def test_published_headlines_fit_into_terminals_and_papers(folder: Path) -> None:
     (own,) = groups(ResultStore(folder).read_all()[0])
