@@ -23,9 +23,10 @@ from benchmark.report.lines import (
     taught_by,
     value_of,
 )
+from benchmark.report.statistics.best_possible import best_possible, scores_of_reals
 from benchmark.report.statistics.paired import Better
 from benchmark.results import MetricValue, RunRecord
-from benchmark.results.reals import RealScores, real_values
+from benchmark.results.reals import RealScores
 from benchmark.results.record import control_order
 
 SOURCE = "source, untouched"
@@ -286,30 +287,6 @@ def row_label(line: Line) -> str:
     return f"{line.base} ({value} px)" if name.endswith(" px") else f"{line.base} ({name} {value})"
 
 
-def best_possible(records: Sequence[RunRecord]) -> dict[tuple[str, str], float]:
-    """(domain, metric) -> what the best possible images score, where the records say so.
-
-    That is the low end of a metric's scale (``floor``) where lower is better, else its high end (``ceiling``).
-    """
-    found: dict[tuple[str, str], float] = {}
-    for r in records:
-        for name, m in r.metrics.items():
-            best = m.floor if m.better == "lower" else m.ceiling
-            if best is not None and m.value is not None:
-                found.setdefault((r.domain, name), best)
-    return found
-
-
 def group_of(records: Sequence[RunRecord], reals: Iterable[RealScores] = ()) -> Group:
-    """Records of one suite and source as one value; ``reals``: what real images score, where the folder keeps it.
-
-    Where a metric depends on the number of images, only a score of as many as the records have counts: the ten training
-    images of a few-shot domain are not the best possible ones.
-    """
-    counts = {(r.domain, name): m.n for r in records for name, m in r.metrics.items() if m.value is not None}
-    known = {
-        (domain, name): m.value
-        for (domain, name), m in real_values(reals, records).items()
-        if m.value is not None and (info_of(name).any_count or m.n == counts.get((domain, name), m.n))
-    }
-    return Group(tuple(records), best_possible(records) | known)
+    """Records of one suite and source as one value; ``reals``: what real images score, where the folder keeps it."""
+    return Group(tuple(records), best_possible(records) | scores_of_reals(reals, records))

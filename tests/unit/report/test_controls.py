@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.report import summary
-from benchmark.report.group import best_possible, group_of
+from benchmark.report.group import group_of
 from benchmark.report.section import section_of
 from benchmark.report.sentences import sentences
+from benchmark.report.statistics.best_possible import best_possible
 from benchmark.report.statistics.trade_off import dominated_share
 from benchmark.report.tables.controls import control_table, value_tables
 from benchmark.report.tables.smoothness import TITLE as SMOOTH
