@@ -17,8 +17,9 @@ from pydantic import create_model
 from torch import Tensor, nn
 
 from benchmark.api import Control, DiscriminatorStep, Extra, Generator, GeneratorStep, Method, Nets, Noise, Turn
+from benchmark.api.returned import LOSSES, PARAMETERS, returned
 from benchmark.config import Augmentation, TrainConfig
-from benchmark.errors import ConfigError, MethodError
+from benchmark.errors import ConfigError
 from benchmark.registry.settings import united_settings
 from benchmark.registry.variants import base_name
 
@@ -138,14 +139,20 @@ class Composition(Method):
         return owner.truncation if owner else 1.0
 
     def frozen(self, nets: Nets) -> Iterable[nn.Parameter]:
-        return [p for part in self.parts for p in part.frozen(nets)]
+        return [
+            p for part in self.parts for p in returned(part.name, "frozen", part.frozen(nets), Iterable, PARAMETERS)
+        ]
 
     def lr_scale(self) -> tuple[float, float]:
         owner = self.owner("lr_scale")
         return owner.lr_scale() if owner else (1.0, 1.0)
 
     def resting(self, turn: Turn) -> Iterable[nn.Parameter]:
-        return [p for part, own in self._shares(turn) for p in part.resting(own)]
+        return [
+            p
+            for part, own in self._shares(turn)
+            for p in returned(part.name, "resting", part.resting(own), Iterable, PARAMETERS)
+        ]
 
     def latents(self, turn: Turn, z: Tensor) -> Tensor:
         for part, own in self._shares(turn):
@@ -196,11 +203,9 @@ class Composition(Method):
 
     def _sum(self, hook: str, step: Any) -> dict[str, Tensor]:
         """All losses of a hook under their names; a name that several parts use gets theirs before it."""
-        losses: dict[str, Mapping[str, Tensor]] = {p.name: getattr(p, hook)(own) for p, own in self._shares(step)}
-        for part, terms in losses.items():
-            if not isinstance(terms, Mapping):
-                what = f"a {type(terms).__name__}" if terms is not None else "None"
-                raise MethodError(f"{part}.{hook}() returned {what}: return {{name: scalar}}, or {{}} for no losses.")
+        losses: dict[str, Mapping[str, Tensor]] = {
+            p.name: returned(p.name, hook, getattr(p, hook)(own), Mapping, LOSSES) for p, own in self._shares(step)
+        }
         uses = Counter(name for terms in losses.values() for name in terms)
         return {
             name if uses[name] == 1 else f"{part}.{name}": loss

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from benchmark.api import DiscriminatorStep, GeneratorStep, Method, Turn
 from benchmark.api.extra import Extra
 from benchmark.api.optimiser import Adam
 from benchmark.api.reparametrise import bake
+from benchmark.api.returned import LOSSES, PARAMETERS, returned
 from benchmark.config import TrainConfig, images_of
 from benchmark.errors import MethodError, WeightsError
 from benchmark.stylegan2 import Generator, Nets
@@ -33,11 +33,8 @@ from benchmark.training.start import adam, prepared, settings_of
 from benchmark.training.state import OF_D, Log, State
 from benchmark.training.together import after_step
 
-T = TypeVar("T")
 OWN_LOSSES = ("g_adversarial", "path_length", "d_adversarial", "r1")
 """Names of the loop's own losses in the log."""
-PARAMETERS = "parameters of nets.g and nets.d, or () for none"
-"""What hooks about parameters return."""
 
 
 def train(
@@ -63,7 +60,7 @@ def train(
     data = torch.from_numpy(np.array(reals))  # a copy: a mapped file is not writable
     extra = prepared(nets, data, method, cfg, Streams(*seed, "prepare", device=device).method)
     g_params, d_params = trainable(nets, method, extra)
-    g_scale, d_scale = returned(method, "lr_scale", method.lr_scale(), Sequence, "the factors for G and for D")
+    g_scale, d_scale = returned(method.name, "lr_scale", method.lr_scale(), Sequence, "the factors for G and for D")
     state = State(
         nets,
         adam(g_params, cfg.lr_g * g_scale, cfg.pl_every if given.pl_weight or cfg.pl_weight else None),
@@ -167,7 +164,7 @@ def trainable(nets: Nets, method: Method, extra: Extra) -> tuple[list[nn.Paramet
 
     A frozen generator parameter takes the average's value, so that the trained and the evaluated network hold the same.
     """
-    frozen = {id(p) for p in returned(method, "frozen", method.frozen(nets), Iterable, PARAMETERS)}
+    frozen = {id(p) for p in returned(method.name, "frozen", method.frozen(nets), Iterable, PARAMETERS)}
     known = {id(p) for p in (*nets.g.parameters(), *nets.d.parameters())}
     if frozen - known:
         raise MethodError(
@@ -191,7 +188,7 @@ def active(
 
     A step in which nothing of G trains would go unnoticed; one in which nothing of D trains cannot be computed.
     """
-    resting = {id(p) for p in returned(method, "resting", method.resting(turn), Iterable, PARAMETERS)}
+    resting = {id(p) for p in returned(method.name, "resting", method.resting(turn), Iterable, PARAMETERS)}
     known = {id(p) for p in (*turn.nets.g.parameters(), *turn.nets.d.parameters(), *g_params, *d_params)}
     if resting - known:
         raise MethodError(
@@ -226,27 +223,19 @@ def phase(optimiser: Adam, parameters: list[nn.Parameter]) -> Iterator[None]:
     optimiser.zero_grad()
 
 
-def returned(method: Method, hook: str, value: T, kind: type, wanted: str) -> T:
-    """What a hook returned; MethodError where it is no `kind`, such as None where `return` was forgotten."""
-    if not isinstance(value, kind):
-        what = "None" if value is None else f"a {type(value).__name__}"
-        raise MethodError(f"{method.name}.{hook}() returned {what}: return {wanted}.")
-    return value
-
-
 def latents_of(method: Method, turn: Turn, z: Tensor) -> Tensor:
     """The latents of an update's fakes, as the method chooses them."""
-    return returned(method, "latents", method.latents(turn, z), Tensor, "latents, `z` itself for the usual ones")
+    return returned(method.name, "latents", method.latents(turn, z), Tensor, "latents, `z` itself for the usual ones")
 
 
 def judged(method: Method, turn: Turn, images: Tensor, labels: Tensor | None) -> Tensor:
     """The logits of images, as the method has them judged."""
-    return returned(method, "judge", method.judge(turn, images, labels), Tensor, "logits [N, P]")
+    return returned(method.name, "judge", method.judge(turn, images, labels), Tensor, "logits [N, P]")
 
 
 def extra_terms(method: Method, hook: str, extra: dict[str, Tensor], mark: str = "") -> dict[str, Tensor]:
     """A method's losses, `mark` before each name; MethodError where one is no scalar or has a name of the loop's."""
-    for name, value in returned(method, hook, extra, Mapping, "{name: scalar}, or {} for no losses").items():
+    for name, value in returned(method.name, hook, extra, Mapping, LOSSES).items():
         if name in OWN_LOSSES or not isinstance(value, Tensor) or value.numel() != 1:
             raise MethodError(
                 f"{method.name} returned the loss {name!r} as {getattr(value, 'shape', type(value).__name__)}; "

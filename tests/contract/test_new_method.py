@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+import benchmark.methods
 from benchmark.conformity.new_method import write_method
 from benchmark.errors import ConfigError
+from benchmark.registry import find_method, method_names
 
 WEIGHT = "test_its_weight_changes_what_is_trained"
 
@@ -52,3 +54,34 @@ def test_what_cannot_be_imported_by_that_name_is_in_nobodys_way(
     assert [path.name for path in write_method("sketches", tmp_path)] == ["sketches.py", "test_sketches.py"]
     with pytest.raises(ConfigError, match=r"sketches.py exists already"):
         write_method("sketches", tmp_path)
+
+
+def test_new_method_writes_a_method_that_is_found(tmp_path: Path) -> None:
+    paths = write_method("my_idea", tmp_path)
+    assert [p.name for p in paths] == ["my_idea.py", "test_my_idea.py"]
+    kind = find_method("my_idea", [str(paths[0])])
+    assert (kind.__name__, kind.title) == ("MyIdea", "My idea")
+    assert all(len(line) <= 120 for p in paths for line in p.read_text().splitlines())
+
+
+@pytest.mark.parametrize(
+    "name", ["", "Mine", "my idea", "../mine", "mine.py", "1st", "noise", "train", "source", "a+b"]
+)
+def test_new_method_refuses_names_that_would_not_work(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="new-method"):
+        write_method(name, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_new_method_replaces_nothing(tmp_path: Path) -> None:
+    (tmp_path / "test_mine.py").write_text("precious")
+    with pytest.raises(ConfigError, match=r"test_mine\.py exists already"):
+        write_method("mine", tmp_path)
+    assert [p.read_text() for p in tmp_path.iterdir()] == ["precious"]
+    for name in method_names()[:2]:
+        with pytest.raises(ConfigError, match="the shelf has a method of this name"):
+            write_method(name, tmp_path)
+    with pytest.raises(ConfigError, match="this is the shelf itself"):
+        write_method("mine", Path(benchmark.methods.__path__[-1]))
+    with pytest.raises(ConfigError, match="cannot write into"):
+        write_method("mine", tmp_path / "nowhere")

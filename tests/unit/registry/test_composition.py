@@ -115,11 +115,20 @@ def test_losses_add_and_only_names_that_clash_get_a_prefix() -> None:
     assert losses["gain.loss"].equal(images.square().mean()) and losses["shift.loss"].equal(images.mean())
 
 
-@pytest.mark.parametrize("hook", ["generator_loss", "discriminator_loss"])
-def test_a_part_without_its_losses_is_named(hook: str) -> None:
-    silent = type("Silent", (Gain,), {"name": "silent", hook: lambda self, step: None, "__module__": __name__})
-    with pytest.raises(MethodError, match=rf"silent\.{hook}\(\) returned None: return {{name: scalar}}"):
+@pytest.mark.parametrize(
+    ("hook", "said"),
+    [
+        ("generator_loss", "{name: scalar}, or {} for no losses"),
+        ("discriminator_loss", "{name: scalar}, or {} for no losses"),
+        ("frozen", "parameters of nets.g and nets.d, or () for none"),
+        ("resting", "parameters of nets.g and nets.d, or () for none"),
+    ],
+)
+def test_a_part_whose_hook_has_no_return_is_named(hook: str, said: str) -> None:
+    silent = type("Silent", (Gain,), {"name": "silent", hook: lambda self, given: None, "__module__": __name__})
+    with pytest.raises(MethodError) as refused:
         run_trial(make(Shift, silent))
+    assert str(refused.value) == f"silent.{hook}() returned None: return {said}."
 
 
 def test_extras_lie_side_by_side_and_each_part_sees_its_own(tmp_path: Path) -> None:

@@ -12,10 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-import benchmark.methods
-from benchmark.conformity.new_method import write_method
 from benchmark.errors import ConfigError, MethodError, UnknownName
-from benchmark.registry import SHELF, catalogue, find_method, guard, method_names, unusable
+from benchmark.registry import SHELF, catalogue, find_method, guard, unusable
 from benchmark.registry.composition import fields_of
 from benchmark.registry.plugins import package_entries
 from benchmark.suites import load_suite
@@ -327,37 +325,3 @@ def test_a_package_with_the_name_of_another_is_listed_and_refused(site: Path, pl
             known[f"{name} (package lab 1.2)"].load()
     with pytest.raises(UnknownName):
         find_method("finetune (package lab 1.2)")
-
-
-# The first version of somebody's method
-
-
-def test_new_method_writes_a_method_that_is_found(tmp_path: Path) -> None:
-    paths = write_method("my_idea", tmp_path)
-    assert [p.name for p in paths] == ["my_idea.py", "test_my_idea.py"]
-    kind = find_method("my_idea", [str(paths[0])])
-    assert (kind.__name__, kind.title) == ("MyIdea", "My idea")
-    assert all(len(line) <= 120 for p in paths for line in p.read_text().splitlines())
-
-
-@pytest.mark.parametrize(
-    "name", ["", "Mine", "my idea", "../mine", "mine.py", "1st", "noise", "train", "source", "a+b"]
-)
-def test_new_method_refuses_names_that_would_not_work(name: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="new-method"):
-        write_method(name, tmp_path)
-    assert not list(tmp_path.iterdir())
-
-
-def test_new_method_replaces_nothing(tmp_path: Path) -> None:
-    (tmp_path / "test_mine.py").write_text("precious")
-    with pytest.raises(ConfigError, match=r"test_mine\.py exists already"):
-        write_method("mine", tmp_path)
-    assert [p.read_text() for p in tmp_path.iterdir()] == ["precious"]
-    for name in method_names()[:2]:
-        with pytest.raises(ConfigError, match="the shelf has a method of this name"):
-            write_method(name, tmp_path)
-    with pytest.raises(ConfigError, match="this is the shelf itself"):
-        write_method("mine", Path(benchmark.methods.__path__[-1]))
-    with pytest.raises(ConfigError, match="cannot write into"):
-        write_method("mine", tmp_path / "nowhere")
