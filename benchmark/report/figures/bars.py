@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from benchmark.report.figures.axes import Panel, scale_of
 from benchmark.report.figures.drawing import Drawing, cut, width_of
 from benchmark.report.figures.scatter import method_styles
@@ -11,7 +13,11 @@ from benchmark.report.tables.differences import comparisons, p_text, reach, reac
 from benchmark.report.tables.ranking import ordered
 from benchmark.report.tables.table import spread
 
-WIDTH, ROW, LABEL = 366, 18, 146
+WIDTH, ROW, SIZE = 366, 18, 10
+LEAST_ROOM, MOST_ROOM = 146, 212
+"""Between these, names of methods have the room that the longest needs, px."""
+FAR = 1.5
+"""Where runs of one method are further apart than this, times, the chart says so."""
 COSTS = {
     "seconds_per_kimg": "seconds per kimg",
     "train_seconds": "training, seconds",
@@ -21,34 +27,59 @@ COSTS = {
 
 def cost_bars(group: Group) -> list[Drawing]:
     """A panel of bars per cost at the default controls: mean over runs, a line of one standard deviation."""
-    devices = sorted({device_of(r) for line in group.shown for r in line.records if r.status == "done"})
-    found = []
-    for field, words in COSTS.items():
-        factor = 1e-6 if field.endswith("params") else 1.0
-        values = {}
-        for line in ordered(group):
-            done = [r for r in line.records if r.status == "done" and (len(devices) < 2 or device_of(r) == devices[0])]
-            own = [factor * float(v) for r in done if (v := getattr(r.timing, field)) is not None]
-            if own:
-                mark = " †" if field != "shipped_params" and any(r.timing.reused_training for r in done) else ""
-                values[line.base] = (own, mark)
-        if values:
-            alone = f"{devices[0]} only" if len(devices) > 1 else "; ".join(devices)
-            found.append(_bars(group, words, alone if field != "shipped_params" else "", values))
-    return found
+    devices = _devices(group)
+    alone = f"{devices[0]} only" if len(devices) > 1 else "; ".join(devices)
+    every = {field: _costs(group, field) for field in COSTS}
+    return [
+        _bars(group, words, alone if field != "shipped_params" else "", every[field])
+        for field, words in COSTS.items()
+        if every[field]
+    ]
+
+
+def cost_words(group: Group) -> str:
+    """What the bars are, and how far the runs of one method are apart, where that is far."""
+    own = [values for values, _ in _costs(group, "seconds_per_kimg").values()]
+    most = max((max(values) / min(values) for values in own if min(values) > 0), default=1.0)
+    words = "Bar: mean over runs; line: one standard deviation either way. " if any(len(v) > 1 for v in own) else ""
+    if most >= FAR:
+        words += (
+            f"Runs of one method differ by up to {most:.1f} times in seconds per kimg; "
+            "smaller differences between methods mean nothing. "
+        )
+    return f"{words}† uses another method's training."
+
+
+def _devices(group: Group) -> list[str]:
+    return sorted({device_of(r) for line in group.shown for r in line.records if r.status == "done"})
+
+
+def _costs(group: Group, field: str) -> dict[str, tuple[list[float], str]]:
+    """{method: its runs' costs on the first device, and the mark of a training that is another's}."""
+    devices = _devices(group)
+    factor = 1e-6 if field.endswith("params") else 1.0
+    values = {}
+    for line in ordered(group):
+        done = [r for r in line.records if r.status == "done" and device_of(r) == devices[0]]
+        own = [factor * float(v) for r in done if (v := getattr(r.timing, field)) is not None]
+        if own:
+            mark = " †" if field != "shipped_params" and any(r.timing.reused_training for r in done) else ""
+            values[line.base] = (own, mark)
+    return values
 
 
 def _bars(group: Group, words: str, device: str, values: dict[str, tuple[list[float], str]]) -> Drawing:
     drawing = Drawing(WIDTH, 24 + ROW * len(values) + 38, f"Chart: {words}, the numbers of the cost table")
     means = {name: sum(own) / len(own) for name, (own, _) in values.items()}
     top = max(means[name] + spread(own) for name, (own, _) in values.items())
-    panel = Panel(drawing, scale_of([0, top], zero=True, margin=0.14), scale_of([0, 1]), LABEL, 24, 10)
+    room = _room(name + mark for name, (_, mark) in values.items())
+    panel = Panel(drawing, scale_of([0, top], zero=True, margin=0.14), scale_of([0, 1]), room, 24, 10)
     _rows_frame(panel, words, device)
     drawn = method_styles(group)
     for i, (name, (own, mark)) in enumerate(values.items()):
         y, left, right = panel.top + ROW * i + ROW / 2, panel.left, panel.at(means[name], 0)[0]
         drawing.open(name)
-        drawing.text(LABEL - 6, y + 3.5, cut(name + mark, LABEL - 12, 10), 10, "end")
+        drawing.text(room - 6, y + 3.5, cut(name + mark, room - 12, SIZE), SIZE, "end")
         drawing.area([(left, y - 5), (right, y - 5), (right, y + 5), (left, y + 5)], drawn[name].colour, 0.8)
         ends = [panel.at(means[name] + side * spread(own), 0)[0] for side in (-1, 1)]
         if len(own) > 1:
@@ -71,7 +102,8 @@ def difference_ranges(group: Group, domain: str) -> Drawing | None:
     drawing = Drawing(
         WIDTH, 24 + ROW * len(shown) + 38, f"Chart: differences from {other.base} on {domain}, in the table"
     )
-    panel = Panel(drawing, scale_of([0.0, *ends]), scale_of([0, 1]), LABEL, 24, 10)
+    room = _room(line.base for line in shown)
+    panel = Panel(drawing, scale_of([0.0, *ends]), scale_of([0, 1]), room, 24, 10)
     name = short_title(group.fidelity)
     lines = f"; line: {reach_words(every, domain)}" if any(reaches.values()) else ""
     _rows_frame(panel, domain, f"{name} minus that of {other.base}{lines}")
@@ -81,7 +113,7 @@ def difference_ranges(group: Group, domain: str) -> Drawing | None:
     for i, line in enumerate(shown):
         test, y = tests[line.label], panel.top + ROW * i + ROW / 2
         drawing.open(line.base)
-        drawing.text(LABEL - 6, y + 3.5, cut(line.base, LABEL - 12, 10), 10, "end")
+        drawing.text(room - 6, y + 3.5, cut(line.base, room - 12, SIZE), SIZE, "end")
         if wide := reaches[line.label]:
             drawing.line([(panel.at(v, 0)[0], y) for v in wide], drawn[line.base].colour, 2)
         p = f", p = {p_text(test.p_value)}" if test.p_value is not None else ""
@@ -90,6 +122,11 @@ def difference_ranges(group: Group, domain: str) -> Drawing | None:
         )
         drawing.close()
     return drawing
+
+
+def _room(names: Iterable[str]) -> float:
+    """Px for the names beside the rows."""
+    return min(max(LEAST_ROOM, *(width_of(name, SIZE) + 12 for name in names)), MOST_ROOM)
 
 
 def _rows_frame(panel: Panel, title: str, below: str) -> None:

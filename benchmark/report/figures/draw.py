@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmark.report.figures.bars import cost_bars, difference_ranges
+from benchmark.report.figures.bars import cost_bars, cost_words, difference_ranges
 from benchmark.report.figures.control import ControlChart, control_chart
 from benchmark.report.figures.courses import MetricCurves, metric_curves
 from benchmark.report.figures.curves import training_curves
@@ -55,7 +55,7 @@ def draw(section: Section, logs: Path) -> tuple[Charts, list[str]]:
         worse = "Right" if group.fidelity and group.better(group.fidelity) == "lower" else "Left"
         charts.files["differences"] = beside([*ranges.values()], 3, below=f"{worse} of 0 is worse. {suite}")
     if cost:
-        charts.files["cost"] = beside(cost, 3, below=f"† uses another method's training. {suite}")
+        charts.files["cost"] = beside(cost, 3, below=f"{cost_words(group)} {suite}")
     if ranks:
         charts.files["ranks"] = ranks
     for course in courses:

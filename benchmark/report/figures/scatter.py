@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ from benchmark.results.record import control_order
 WIDTH, HEIGHT, SIZE = 366, 296, 11
 SHIFTS, ASIDE = tuple(12.5 * i for i in range(-6, 7)), (9, 26, 50, 80)
 """How far a name may be moved up or down, and how far beside its mean it may begin, px."""
+MARK, CROWDED = 11, 40
+"""The room of a mark before a name, and how near another mean is where a name has one, px."""
+CUT = 150
+"""The width to which a name is cut that finds no place as a whole, px."""
 NAMED = 12
 """More methods than this are named in a legend and not beside their points."""
 
@@ -102,7 +107,7 @@ def scatter(group: Group, domain: str) -> Drawing | None:
     if legend:
         drawing.put(key({name: drawn[name] for name in legend}, drawing.width, 2), 0, HEIGHT - 4)
     else:
-        _names(panel, [p for p in places if p.line.is_default or p.line.zero_step])
+        _names(panel, [p for p in places if p.line.is_default or p.line.zero_step], drawn)
     drawing.alt = (
         f"Chart: {short_title(fidelity)} against {x_title.rstrip('↓↑ ')} on {domain}, the numbers of the headline table"
     )
@@ -145,26 +150,37 @@ def _numbers(place: Place) -> str:
     return f"{number(y, 3)}, {number(x, 3)}{seeds}"
 
 
-def _names(panel: Panel, places: list[Place]) -> None:
+def _names(panel: Panel, places: list[Place], drawn: dict[str, Style]) -> None:
     """Names beside the means, moved apart where they would lie on each other or on a mean, as many as there is room
-    for; a thin line leads from a name that was moved to its mean."""
+    for, cut where there is too little; a thin line leads from a name that was moved to its mean."""
     means = {p.line.label: panel.at(*p.mean) for p in places}
     taken = [Box(x - 6, y - 6, x + 6, y + 6) for x, y in means.values()]
+    frame = Box(panel.left, panel.top - 4, panel.on.width, panel.top + panel.height)
     for p in sorted(places, key=lambda p: means[p.line.label][1]):
         x, y = means[p.line.label]
-        text = "source" if p.line.zero_step else cut(p.line.base, 150, SIZE)
-        width = width_of(text, SIZE - 0.5)
-        frame = Box(panel.left, panel.top - 4, panel.on.width, panel.top + panel.height)
-        boxes = sorted(_boxes(x, y, width), key=lambda box: box.away(x, y))
-        found = next((box for box in boxes if box.inside(frame) and not any(map(box.meets, taken))), None)
-        if found is not None:
-            taken.append(found)
-            panel.on.open(p.line.base)
-            near, middle = (found.left - 1 if found.left > x else found.right + 1), found.top + 6
-            if abs(middle - y) > 8 or abs(near - x) > 12:
-                panel.on.line([(x, y), (near, middle)], width=0.7, opacity=0.5)
-            panel.on.text(found.left, found.top + 10, text, SIZE)
-            panel.on.close()
+        name = "source" if p.line.zero_step else p.line.base
+        style = drawn.get(p.line.base) if any(0 < math.dist((x, y), q) < CROWDED for q in means.values()) else None
+        for text in dict.fromkeys((name, cut(name, CUT, SIZE))):
+            width = width_of(text, SIZE - 0.5) + (MARK if style else 0)
+            boxes = sorted(_boxes(x, y, width), key=lambda box: box.away(x, y))
+            found = next((box for box in boxes if box.inside(frame) and not any(map(box.meets, taken))), None)
+            if found is not None:
+                taken.append(found)
+                panel.on.open(p.line.base)
+                _name(panel.on, (x, y), found, text, style)
+                panel.on.close()
+                break
+
+
+def _name(on: Drawing, mean: tuple[float, float], box: Box, text: str, style: Style | None) -> None:
+    """A name, with its method's mark where a style is given, and a line to the mean where it was moved."""
+    x, y = mean
+    near, middle = (box.left - 1 if box.left > x else box.right + 1), box.top + 6
+    if abs(middle - y) > 8 or abs(near - x) > 12:
+        on.line([(x, y), (near, middle)], width=0.7, opacity=0.5)
+    if style:
+        on.marker(box.left + 4, middle, style, 3)
+    on.text(box.left + (MARK if style else 0), box.top + 10, text, SIZE)
 
 
 def _boxes(x: float, y: float, width: float) -> Iterator[Box]:
