@@ -216,7 +216,7 @@ class EvalConfig(Settings):
     metrics: tuple[str, ...] = ()
     samples: int = Field(1000, ge=2, description="generated images for distribution metrics")
     pairs: int = Field(500, ge=2, description="latents for the source/adapted consistency")
-    batch: int = Field(50, ge=1)
+    batch: int = Field(50, ge=1, description="images drawn at once; another number draws other random noise")
     psi: float = Field(1.0, ge=0, le=1, description="truncation")
     curve_metrics: tuple[str, ...] = Field((), description="measured at each of train.snapshot_kimg and at the end")
     curve_samples: int = Field(500, ge=2, description="generated images of a point of the training curve")

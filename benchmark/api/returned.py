@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypeVar
 
+import torch
+
+from benchmark.api.method import Control, Method
 from benchmark.errors import MethodError
+from benchmark.stylegan2 import Generator, Noise
 
 T = TypeVar("T")
 LOSSES = "{name: scalar}, or {} for no losses"
 """What hooks about losses return."""
 PARAMETERS = "parameters of nets.g and nets.d, or () for none"
 """What hooks about parameters return."""
+NOISE = '"const", "none", "random" or maps by layer'
+"""What the noise of evaluated images may be."""
 
 
-def returned(name: str, hook: str, value: T, kind: type, wanted: str) -> T:
+def returned(name: str, hook: str, value: T, kind: type | tuple[type, ...], wanted: str) -> T:
     """What a hook of method `name` returned; MethodError where it is no `kind`, such as None."""
     if not isinstance(value, kind):
         what = "None" if value is None else f"a {type(value).__name__}"
         raise MethodError(f"{name}.{hook}() returned {what}: return {wanted}.")
     return value
+
+
+def noise_of(method: Method, g: Generator, n: int, control: Control, rng: torch.Generator) -> Noise:
+    """The method's noise for a batch of n evaluated images; where it says "random", maps drawn from `rng`."""
+    found = method.noise(g, n, control, rng)
+    if not isinstance(returned(method.name, "noise", found, (str, Mapping), NOISE), str):
+        return found
+    if found not in ("const", "none", "random"):
+        raise MethodError(f"{method.name}.noise() returned {found!r}: return {NOISE}.")
+    return g.synthesis.random_noise(n, rng) if found == "random" else found

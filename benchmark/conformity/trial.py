@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from benchmark.api import Control, DiscriminatorStep, Extra, Generator, GeneratorStep, Method, Nets, Turn
 from benchmark.api.extra import checked
+from benchmark.api.returned import noise_of
 from benchmark.config import NetConfig, TrainConfig
 from benchmark.conformity.stand_ins import with_stand_ins
 from benchmark.domains.toys import ToyPictures
@@ -164,7 +165,7 @@ def trainable_shares(method: Method) -> dict[str, float]:
 @same_arithmetic()
 def picture(method: Method, g: Generator, control: Control) -> Tensor:
     """Two evaluated images at fixed latents, float32 [2, 3, 32, 32]."""
-    noise = method.noise(g, 2, control, generator("toy noise"))
+    noise = noise_of(method, g, 2, control, generator("toy noise"))
     z = torch.randn(2, NETS.z_dim, generator=generator("toy latents"))
     with torch.no_grad():
         return g(z, noise=noise)

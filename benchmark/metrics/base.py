@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,13 @@ Kind = Literal[
     "own",
     "unknown",
 ]  # fmt: skip
+_KINDS: tuple[Kind, ...] = get_args(Kind)
+KIND_OF_WORDS: dict[str, Kind] = {
+    **dict(zip(_KINDS, _KINDS, strict=True)),
+    **dict.fromkeys(("lpips", "st_lpips"), "consistency"),
+    "ppl": "path_length",
+}
+"""{first words of a metric's name: its kind}."""
 _DISTANCE, _SHARE = "the network's distance", "share"
 UNITS: dict[Kind, str] = {
     **dict.fromkeys(("kid", "cmmd", "picture_kid"), "squared kernel distance"),
@@ -54,6 +61,11 @@ NO_TRAINING = "not available: the training images were not given"
 NO_PICTURES = "not available: no pictures were translated"
 LARGEST = np.float64(1e100)
 """Squares and sums of larger numbers leave float64."""
+
+
+def kind_words(name: str) -> str | None:
+    """The longest of the first words of a metric's name that stand for a kind."""
+    return max((w for w in KIND_OF_WORDS if name == w or name.startswith(f"{w}_")), key=len, default=None)
 
 
 class Score(Measurement):

@@ -5,10 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from types import MappingProxyType
-from typing import get_args
 
 from benchmark.errors import ConfigError, UnknownName
-from benchmark.metrics.base import STAND_IN, Kind, MetricInfo
+from benchmark.metrics.base import KIND_OF_WORDS, STAND_IN, MetricInfo, kind_words
 from benchmark.metrics.families import (
     balanced,
     intra,
@@ -192,15 +191,7 @@ def info_of(name: str) -> MetricInfo:
     """
     if name in METRICS:
         return METRICS[name]
-    kinds: tuple[Kind, ...] = get_args(Kind)
-    begins: dict[str, Kind] = {
-        **dict(zip(kinds, kinds, strict=True)),
-        "lpips": "consistency",
-        "st_lpips": "consistency",
-        "ppl": "path_length",
-    }
-    word = max((word for word in begins if name.startswith(word)), key=len, default="unknown")
-    return MetricInfo(name, name, begins[word], "unknown", "another version")
+    return MetricInfo(name, name, KIND_OF_WORDS[kind_words(name) or "unknown"], "unknown", "another version")
 
 
 def find_metric(name: str) -> MetricInfo:

@@ -25,12 +25,23 @@ from benchmark.errors import DataError, WeightsError, as_line
 from benchmark.metrics import list_metrics
 from benchmark.metrics.base import STAND_IN, Images
 from benchmark.metrics.evaluator import Evaluator
-from benchmark.metrics.known_answers import Check, balanced, close, clustered, compared, known_answers, same, walked
+from benchmark.metrics.known_answers import (
+    Check,
+    balanced,
+    close,
+    clustered,
+    compared,
+    known_answers,
+    same,
+    translated,
+    walked,
+)
 from benchmark.metrics.networks.features import FeatureNetwork, images_to_features
 from benchmark.metrics.networks.perceptual import PerceptualNetwork, images_to_distances
 from benchmark.metrics.networks.resizing import resize
 from benchmark.metrics.networks.weight_files import NETWORK_FILES, WEIGHT_FILES, WeightFile, locate
 from benchmark.metrics.sampling import to_uint8
+from benchmark.metrics.translation import TRANSLATED
 from benchmark.results import Doctor
 
 Values = dict[str, list]
@@ -40,6 +51,7 @@ OF_IMAGES: Mapping[str, Callable[[], list[Check]]] = {
     "intra": clustered,
     "intra_balanced": balanced,
     "path_length": walked,
+    **{kind: partial(translated, kind) for kind in TRANSLATED},
 }
 """Known answers of kinds that neither sets of features nor pairs of images make up."""
 

@@ -18,19 +18,43 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from benchmark.metrics import list_metrics
-from benchmark.metrics.base import NO_PICTURES, Images, Kind, MetricInfo, Samples, Score, TranslatedPictures
-from benchmark.metrics.formulas.examples import Example, directions, quantiles, right_angle
+from benchmark.metrics.base import (
+    NO_PICTURES,
+    Answers,
+    Images,
+    Kind,
+    MetricInfo,
+    Samples,
+    Score,
+    TranslatedPictures,
+    Translations,
+)
+from benchmark.metrics.formulas.examples import (
+    Example,
+    copies,
+    directions,
+    dropped_mode,
+    endless,
+    gaussians,
+    kernel,
+    quantiles,
+    right_angle,
+    signs,
+)
 from benchmark.metrics.formulas.path_length import EPSILON, lengths_to_score, path_lengths
 from benchmark.metrics.intra import Clusters, balanced_intra, images_to_clusters, images_to_intra
 from benchmark.metrics.networks.perceptual import PerceptualNetwork
 from benchmark.metrics.paired import Comparison, comparisons
 from benchmark.metrics.pooled import features_to_scores
+from benchmark.metrics.translation import translations_to_scores
 
 Features = NDArray[np.float32]
 Scorer = Callable[[Sequence[MetricInfo], Features, Features, Features | None], dict[str, Score]]
 """(metrics, generated, reference, training) -> score by metric."""
 Chooser = Callable[[Sequence[MetricInfo], Samples, int], tuple[list[Comparison], dict[str, Score]]]
 """(metrics, samples, smallest size) -> who is compared with whom."""
+Translator = Callable[[Sequence[MetricInfo], Translations | None], dict[str, Score]]
+"""(metrics, averaged images) -> score by metric."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +127,13 @@ def compared(kinds: Sequence[Kind], choose: Chooser = comparisons) -> list[Check
 
     legacy = (framed(7, inside=5), framed(8, inside=6))
     pictures = TranslatedPictures(plain(9), plain(10), plain(0) / np.float32(255), NO_PICTURES)
-    samples = Samples(plain(1), plain(2), anchored=plain(3), before=plain(4), legacy=legacy, pictures=pictures)
+    black = plain(0) / np.float32(255)
+    translations = Translations(black, black, Answers(black, black, plain(11), plain(12)))
+    samples = Samples(
+        *(plain(1), plain(2), plain(3), plain(4)), legacy=legacy, translations=translations, pictures=pictures
+    )
     sides = {
+        "translation_error": (11, 1),
         "consistency": (2, 1),
         "consistency_anchor": (2, 3),
         "step": (4, 1),
@@ -116,6 +145,34 @@ def compared(kinds: Sequence[Kind], choose: Chooser = comparisons) -> list[Check
     chosen, _ = choose(list(infos.values()), samples, 1)
     found = {name: (int(c.images.max()), int(images.max())) for c in chosen for name, images in c.others.items()}
     return [same(f"{kind}: who is compared", found.get(info.name), sides[kind]) for kind, info in infos.items()]
+
+
+def translated(kind: Kind, score: Translator = translations_to_scores) -> list[Check]:
+    """Bars at four places as the source's images, in negative as their right answers.
+
+    A shift of all levels by 1/4 or 1/8 is a distance or an error of as much, half the difference is half the way, and
+    each answer is recognised but for those of other latents.
+    """
+    info = next(info for info in list_metrics().values() if info.kind == kind)
+    sources = np.full((4, 3, 32, 32), 0.25, np.float32)
+    for i, image in enumerate(sources):
+        image[:, :, 4 + 6 * i : 8 + 6 * i] = 0.5
+    right = 1 - sources
+    cases = {
+        "distance_averaged": ((sources + 0.25, 0.25),),
+        "translation_error_l1": ((right - 0.125, 0.125),),
+        "share_of_the_way": (((sources + right) / 2, 0.5), (sources, 0.0)),
+        "identity_retrieval": ((right, 1.0), (np.roll(right, 1, axis=0), 0.0)),
+    }[kind]
+    drawn = np.zeros(right.shape, np.uint8)
+    answers = Answers(right, right - 0.0625, drawn, drawn)
+    found = [score([info], Translations(sources, adapted, answers))[info.name] for adapted, _ in cases]
+    values = [math.nan if s.value is None else s.value for s in found]
+    checks = [close(f"{kind}: known answer", values, [value for _, value in cases], 1e-6)]
+    if kind == "translation_error_l1":
+        floors = [math.nan if s.floor is None else s.floor for s in found]
+        checks.append(close(f"{kind}: floor", floors, [0.0625], 1e-6))
+    return checks
 
 
 def clustered(score: Callable[..., Score] = images_to_intra) -> list[Check]:
@@ -177,58 +234,6 @@ class Grey(PerceptualNetwork):
         return (a[0] - b[0]).abs().flatten()
 
 
-def gaussians() -> Example:
-    """Moments that are exact: means (0, 0), (1, 2), covariances ((4, 0), (0, 1)), ((2, 1), (1, 5)).
-
-    For 2 x 2, tr (S1 S2)^(1/2) = (tr S1 S2 + 2 (det S1 det S2)^(1/2))^(1/2) = (13 + 2 * 6)^(1/2) = 5, hence the
-    distance 5 + 5 + 7 - 2 * 5 = 7.
-    """
-    plain = signs(4)[:, 1:3]  # two columns of mean 0, at right angles
-    fakes = math.sqrt(3 / 4) * plain @ np.diag([2.0, 1.0])
-    root = np.linalg.cholesky([[2.0, 1.0], [1.0, 5.0]]).T
-    reals = math.sqrt(7 / 8) * np.concatenate([plain, plain]) @ root + [1, 2]
-    return Example(fakes, reals, 7.0, 1e-5)
-
-
-def kernel() -> Example:
-    """(0, 1, 2) and (0, 1, 1, -1) by k(x, y) = (x y + 1)^3, all twice over so that the division by d counts.
-
-    Means over pairs: (1 + 1 + 27) / 3, (1 + 1 + 1 + 8 + 0 + 0) / 6, and (4 + 17 + 54) / 12 between the sets:
-    29 / 3 + 11 / 6 - 2 * 75 / 12 = -1.
-    """
-    fakes, reals = np.array([0.0, 1, 2]), np.array([0.0, 1, 1, -1])
-    return Example(np.stack([fakes] * 2, axis=1), np.stack([reals] * 2, axis=1), -1.0, 1e-5)
-
-
-def dropped_mode(answer: float) -> Example:
-    """Reference at 0, 1, ..., 9 and again from 1000 on, generated at 0.5, ..., 9.5: one of two modes, well drawn.
-
-    With k = 5: every generated image is in a ball (precision 1), half of the reference is reached (recall and coverage
-    1/2), and the balls of 0, ..., 9 hold 5 + 5 + 5 + 6 * 7 = 57 of 5 * 10 (density). Exchanged sets give recall 1.
-    """
-    reals = np.arange(10.0)[:, None]
-    return Example(reals + 0.5, np.concatenate([reals, reals + 1000]), answer, 1e-9)
-
-
-def endless() -> Example:
-    """Two normal distributions, one std apart in one of four dimensions: FD of endless samples 1, std error 0.05."""
-    reals = np.tile(signs(8)[:, 1:5], (50, 1)) * math.sqrt(399 / 400)
-    rng = np.random.default_rng(0)
-    return Example(rng.standard_normal((2000, 4)) + np.array([1, 0, 0, 0]), reals, 1.0, 0.2)
-
-
-def copies() -> Example:
-    """Training images at 0, 10, ..., 190 and at 19.75, 29.75; held-out ones a step of 1 from training images.
-
-    Two of four generated images, at a distance of 0.5, are nearer than held-out ones; the other two are farther off and
-    authentic, since 20 and 30 have another training image at 0.25. Sets exchanged give 1 and 0, or no answer.
-    """
-    tens = np.arange(0.0, 200.0, 10.0)
-    training = np.concatenate([tens, [19.75, 29.75]])
-    fakes = np.array([0.5, 10.5, 21.5, 31.5])
-    return Example(fakes[:, None], tens[:19, None] + 1, 0.5, 1e-9, training[:, None])
-
-
 EXAMPLES: Mapping[str, Callable[[], Example]] = {
     "fd": gaussians,
     "kid": kernel,
@@ -243,11 +248,3 @@ EXAMPLES: Mapping[str, Callable[[], Example]] = {
     "vendi": directions,
     "cmmd": right_angle,
 }
-
-
-def signs(n: int) -> NDArray[np.float64]:
-    """Sylvester's matrix [n, n] of 1 and -1 with orthogonal rows and columns, n a power of two."""
-    matrix = np.ones((1, 1))
-    while len(matrix) < n:
-        matrix = np.block([[matrix, matrix], [matrix, -matrix]])
-    return matrix

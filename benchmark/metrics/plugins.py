@@ -13,7 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 from benchmark.errors import ConfigError, as_line
-from benchmark.metrics.base import STAND_IN, MetricInfo, Score
+from benchmark.metrics.base import STAND_IN, MetricInfo, Score, kind_words
 from benchmark.metrics.networks.feature_cache import Features
 from benchmark.metrics.networks.weight_files import NETWORK_FILES, OWN_NETWORKS, POOLING, declare_network
 from benchmark.system.packages import Offer, offers
@@ -96,6 +96,8 @@ def unfit(metric: Metric, name: str) -> str | None:
         return f"calls its metric {name!r}: small letters, digits and underscores, not beginning with {STAND_IN}"
     if not name.endswith(f"_{metric.network}"):
         return f"measures with {metric.network!r}: the metric's name must end with _{metric.network}"
+    if (words := kind_words(name)) not in (None, "own", "unknown"):
+        return f"calls its metric {name!r}: names that begin with {words}_ are those of this package"
     if metric.version < 1 or not metric.title:
         return "needs a title, and a version from 1 on"
     make = metric.make_network

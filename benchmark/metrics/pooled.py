@@ -9,6 +9,7 @@ from benchmark.metrics.base import NO_TRAINING, Kind, MetricInfo, Score
 from benchmark.metrics.families import NEIGHBOURS
 from benchmark.metrics.formulas.clip_mmd import features_to_cmmd
 from benchmark.metrics.formulas.fd_infinity import fd_with_std_error, features_to_fd_infinity
+from benchmark.metrics.formulas.kid import AT_LEAST as KID_AT_LEAST
 from benchmark.metrics.formulas.kid import features_to_kid
 from benchmark.metrics.formulas.neighbours import features_to_prdc, nearest_training
 from benchmark.metrics.formulas.sliced import features_to_mind
@@ -64,6 +65,9 @@ def picture_scores(infos: Sequence[MetricInfo], pictures: Features | str, real: 
     """{name: score} of the kinds OF_PICTURES, from features of translated pictures or the reason why there are none."""
     if isinstance(pictures, str):
         return {info.name: Score.missing(pictures) for info in infos}
+    if len(pictures) < KID_AT_LEAST:
+        few = f"not available: needs {KID_AT_LEAST} translated pictures; there are {len(pictures)}"
+        return {info.name: Score.missing(few) for info in infos}
     value, std_error = features_to_kid(pictures, real)
     return {info.name: Score.measured(value, len(pictures), std_error) for info in infos}
 

@@ -22,6 +22,7 @@ from benchmark.metrics.networks.finite import require_finite
 from benchmark.metrics.paired import LEGACY
 from benchmark.metrics.translation import DRAWS, LATENTS, NO_TRANSLATIONS, TRANSLATED
 from benchmark.stylegan2 import Generator, Noise
+from benchmark.stylegan2.weights import digest_of
 from benchmark.system.random_streams import derive_seed, generator
 
 NoiseOf = Callable[[int, torch.Generator], Noise]
@@ -59,7 +60,7 @@ class Sampler:
         self.device = source.mapping.w_avg.device
         rng = generator(*self.seed, "eval", "latents")
         self.z = torch.randn(cfg.samples, source.cfg.z_dim, generator=rng).to(self.device)
-        self._anchored: tuple[Generator, np.ndarray] | None = None
+        self._anchored: tuple[str, np.ndarray] | None = None
         kinds = {find_metric(name).kind for name in cfg.metrics}
         self.anchors, self.walks = "consistency_anchor" in kinds, "path_length" in kinds
         self.drawn = self._draw() if drawn is None else drawn
@@ -158,9 +159,10 @@ class Sampler:
         return np.concatenate(batches)
 
     def _anchored_of(self, g: Generator) -> np.ndarray:
-        """Those of the control before where its generator was the same."""
-        if self._anchored is None or self._anchored[0] is not g:
-            self._anchored = (g, self._at_anchor(g))
+        """Those of the control before where its weights were the same."""
+        weights = digest_of(g.state_dict())
+        if self._anchored is None or self._anchored[0] != weights:
+            self._anchored = (weights, self._at_anchor(g))
         return self._anchored[1]
 
     def _at_anchor(self, g: Generator) -> np.ndarray:

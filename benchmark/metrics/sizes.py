@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from benchmark.metrics.base import Kind, MetricInfo
 from benchmark.metrics.families import NEIGHBOURS
 from benchmark.metrics.formulas.fd_infinity import AT_LEAST
+from benchmark.metrics.formulas.kid import AT_LEAST as KID_AT_LEAST
 from benchmark.metrics.formulas.neighbours import HELD_OUT_AT_LEAST
 
 
@@ -33,7 +34,7 @@ SETTINGS = {"generated": "eval.samples", "pairs": "eval.pairs", "held_out": "spl
 _NEIGHBOURS = Sizes(generated=NEIGHBOURS + 1, held_out=NEIGHBOURS + 1)
 _MEMORISATION = Sizes(held_out=HELD_OUT_AT_LEAST, training=2)
 NEEDS: dict[Kind, Sizes] = {
-    "kid": Sizes(generated=3, held_out=3),
+    "kid": Sizes(generated=KID_AT_LEAST, held_out=KID_AT_LEAST),
     "fd": Sizes(generated=2, held_out=2),
     "fd_infinity": Sizes(generated=AT_LEAST, held_out=2),
     **dict.fromkeys(("precision", "recall", "density", "coverage"), _NEIGHBOURS),
@@ -42,7 +43,7 @@ NEEDS: dict[Kind, Sizes] = {
     "intra_balanced": Sizes(generated=2, training=2),
     "share_of_the_way": Sizes(pairs=2),
     "identity_retrieval": Sizes(pairs=2),
-    "picture_kid": Sizes(pairs=3, held_out=3),
+    "picture_kid": Sizes(held_out=KID_AT_LEAST),
 }
 """What is not named here needs one pair: see `needed`."""
 

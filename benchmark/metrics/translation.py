@@ -18,6 +18,8 @@ LATENTS, DRAWS = 100, 8
 """Latents that are compared, and noises that each image is averaged over."""
 TRANSLATED: tuple[Kind, ...] = ("distance_averaged", "translation_error_l1", "share_of_the_way", "identity_retrieval")
 """Kinds of metrics that compare averaged images; no network."""
+ANSWERED: tuple[Kind, ...] = ("translation_error", "translation_error_l1", "share_of_the_way", "identity_retrieval")
+"""Kinds without a value where the right answer is not known."""
 NO_TRANSLATIONS = "not available: no averaged images were drawn"
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 

@@ -47,7 +47,7 @@ class Measurement(Frozen):
     n: Count = Field(0, description="generated images or pairs that it was measured on; 0 where there is no value")
     std_error: float | None = Field(None, ge=0)
     interval: tuple[float, float] | None = Field(
-        None, description="lo, hi: 95 %, normal approximation, value +- 1.96 std_error"
+        None, description="lo, hi: 95 %, value +- 1.96 std_error; of fd_infinity with Student's t for the fit"
     )
     floor: float | None = Field(None, description="what a second set of real images or right answers scores")
     ceiling: float | None = Field(None, description="the other end of the scale, as the metric says")

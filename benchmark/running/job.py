@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from benchmark.api import Control
+from benchmark.api.returned import noise_of
 from benchmark.domains import Domain
 from benchmark.errors import DataError, MethodError
 from benchmark.metrics import Samples, list_metrics
@@ -120,10 +121,10 @@ def evaluate(job: Job, control: Control, weights: Counted, cost: dict[str, Any],
         sampler = run.sampler_for(job, job.suite.eval)
         given = {"the source": run.nets.g_ema, "the adapted generator": adapted}
         with left_alone(f"{method.name}: finalize or noise", given):
+            before = images_before(job, control, adapted, run, sampler)  # first: `finalize` may re-use one object
             g = finalized(method, run.nets.g_ema, adapted, control)
-            before = images_before(job, control, adapted, run, sampler)
             samples, ms = sampler(
-                g, lambda n, rng: method.noise(g, n, control, rng), lambda n: advance(0.4 * n), before
+                g, lambda n, rng: noise_of(method, g, n, control, rng), lambda n: advance(0.4 * n), before
             )
         done = 0.0
 
@@ -173,7 +174,7 @@ def translated(
         return found, {}
     with torch.inference_mode():
         ws = found.code.ws(g)
-    drawn, averaged = sampler.at(g, ws, lambda n, rng: method.noise(g, n, control, rng))
+    drawn, averaged = sampler.at(g, ws, lambda n, rng: noise_of(method, g, n, control, rng))
     known = sampler.answer
     answers: Answers | str
     if isinstance(known, str):
@@ -239,7 +240,7 @@ def images_before(job: Job, control: Control, adapted: Generator, run: Run, samp
         return None
     value = method.controls[at - 1]
     g = finalized(method, run.nets.g_ema, adapted, value)
-    return sampler.pairs(g, lambda n, rng: method.noise(g, n, value, rng))
+    return sampler.pairs(g, lambda n, rng: noise_of(method, g, n, value, rng))
 
 
 def write_rows(path: Path, *rows: np.ndarray) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.api import Control, Method
+from benchmark.api.returned import noise_of
 from benchmark.config import EvalConfig
 from benchmark.domains import Domain
 from benchmark.errors import DataError, MethodError
@@ -76,7 +77,7 @@ def measure(job: Job, adapted: Generator, run: Run, cfg: EvalConfig) -> Measured
     given = {"the source": run.nets.g_ema, "the adapted generator": adapted}
     with left_alone(f"{method.name}: finalize or noise", given):
         g = finalized(method, run.nets.g_ema, adapted, method.default_control)
-        samples, _ = run.sampler_for(job, few)(g, lambda n, rng: method.noise(g, n, method.default_control, rng))
+        samples, _ = run.sampler_for(job, few)(g, lambda n, rng: noise_of(method, g, n, method.default_control, rng))
     scores = run.curve_evaluator(samples, domain.test, domain.digest, training=domain.train).scores
     curve = {name: scores[name] for name in cfg.curve_metrics}
     if cfg.snapshot != "selected":

@@ -159,7 +159,7 @@ def prepare(request: Request, out: Path, console: Console, trains: bool = True) 
     curve = Evaluator(moments, cache, device, suite.eval.batch, stand_ins=request.stand_ins) if moments else None
     with Bars(console) as bars:
         domains = load_domains(suite, cache, bars)
-    require_choice(suite, domains)
+    require_choice(suite, domains, curve, list_cards().get(source.card.domain))
     for note in size_notes(suite, domains):
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     planned = plan(suite, methods, domains, digest, stand_ins)

@@ -7,12 +7,15 @@ from collections.abc import Mapping
 
 from benchmark.config import DomainConfig, Suite
 from benchmark.domains import Domain
+from benchmark.domains.answers import known_answer
+from benchmark.domains.cards import Card
 from benchmark.domains.split import pictures_needed
 from benchmark.errors import ConfigError
 from benchmark.metrics import Evaluator
-from benchmark.metrics.base import MetricInfo
+from benchmark.metrics.base import PICTURED, MetricInfo
 from benchmark.metrics.catalogue import find_metric
 from benchmark.metrics.sizes import SETTINGS, Sizes, needed, shortage
+from benchmark.metrics.translation import ANSWERED
 from benchmark.results import MetricValue
 
 WANTED = re.compile(
@@ -53,18 +56,31 @@ def remedy(info: MetricInfo, there: Sizes, domain: Domain, split: DomainConfig) 
     return f"Enough would be: {' and '.join(changes)}."
 
 
-def require_choice(suite: Suite, domains: Mapping[str, Domain]) -> None:
-    """ConfigError where weights are to be chosen by a metric that has no value at these sizes."""
-    if suite.eval.snapshot == "last":
+def require_choice(suite: Suite, domains: Mapping[str, Domain], curve: Evaluator | None, source: Card | None) -> None:
+    """ConfigError where weights are to be chosen by a metric that cannot have a value along the training.
+
+    `source` is the card of the domain that the source was trained on, if it is known.
+    """
+    if suite.eval.snapshot == "last" or curve is None:
         return
+    info = find_metric(suite.eval.metrics[0])
     for domain in domains.values():
         by = domain.selection if suite.eval.snapshot == "selected" else domain.test
         there = Sizes(suite.eval.curve_samples, suite.eval.pairs, len(by), len(domain.train))
-        if reason := shortage(find_metric(suite.eval.metrics[0]), there):
-            raise ConfigError(
-                f"eval.snapshot={suite.eval.snapshot} chooses by {suite.eval.metrics[0]}, on {domain.name} {reason}. "
-                "Put another metric first, or give more images."
-            )
+        answer = known_answer(source, domain.card)
+        if few := shortage(info, there):
+            reason, remedy = few, "Put another metric first, or give more images."
+        elif info.network in curve.missing:
+            reason, remedy = curve.missing[info.network], "Put another metric first, or give what it needs."
+        elif info.kind in ("step", *PICTURED):
+            reason, remedy = "not available: it is not measured along a training", "Put another metric first."
+        elif info.kind in ANSWERED and isinstance(answer, str):
+            reason, remedy = answer, "Put another metric first."
+        else:
+            continue
+        raise ConfigError(
+            f"eval.snapshot={suite.eval.snapshot} chooses by {info.name}, on {domain.name} {reason}. {remedy}"
+        )
 
 
 def come_since(metrics: Mapping[str, MetricValue], evaluator: Evaluator) -> list[str]:

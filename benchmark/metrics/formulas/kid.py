@@ -15,6 +15,8 @@ from benchmark.errors import DataError
 from benchmark.metrics.base import require_features
 
 Array = NDArray[np.float64]
+AT_LEAST = 3
+"""Images a side."""
 
 
 def features_to_kid(x: NDArray[np.floating], y: NDArray[np.floating]) -> tuple[float, float]:
@@ -24,9 +26,9 @@ def features_to_kid(x: NDArray[np.floating], y: NDArray[np.floating]) -> tuple[f
     were drawn again. Its square is too large on average (Efron and Stein 1981), by up to a factor of two where the
     sets come from one distribution. Raises DataError for fewer than three rows, and for features that are not finite.
     """
-    if min(len(x), len(y)) < 3:
+    if min(len(x), len(y)) < AT_LEAST:
         raise DataError(f"the kernel distance needs at least three images a side; found {len(x)} and {len(y)}.")
-    require_features(("generated", x, 3), ("reference", y, 3))
+    require_features(("generated", x, AT_LEAST), ("reference", y, AT_LEAST))
     a, b = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     m, n = len(a), len(b)
     xx = _kernel_sums(a, a)[0] - _kernel_diagonal(a)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 
-from benchmark.metrics.base import DISTANCES
+from benchmark.metrics.base import DISTANCES, Kind
 from benchmark.metrics.catalogue import info_of
 from benchmark.report.cautions import TAUGHT
 from benchmark.report.group import Group, row_label, short_title
@@ -35,7 +35,11 @@ from benchmark.results import RunRecord
 MANY_NOTES = 6
 """More different notes than this in a column are not printed one by one."""
 SHARES = ("precision", "recall", "coverage", "memorisation", "authenticity", "identity_retrieval")
-UNMARKED = (*DISTANCES, "distance_averaged", "identity_retrieval", "memorisation")
+UNMARKED: tuple[Kind, ...] = (
+    *DISTANCES,
+    *("distance_averaged", "identity_retrieval", "memorisation", "authenticity"),
+    *("legacy_consistency", "legacy_consistency_face", "picture_distance"),
+)
 """Kinds of metrics in which doing nothing is best: nothing of them is marked."""
 BEST_POSSIBLE = "best possible images"
 

@@ -45,6 +45,9 @@ def test_a_stand_in_is_shown_like_what_it_stands_in_for() -> None:
         ("consistency_anchor_of_tomorrow", "consistency_anchor"),
         ("step_of_tomorrow", "step"),
         ("anything", "unknown"),
+        ("stepsize_randconv", "unknown"),
+        ("recall5_randconv", "unknown"),
+        ("kidney_randconv", "unknown"),
     ],
 )
 def test_a_metric_of_another_version_is_taken_by_its_name(name: str, kind: str) -> None:

@@ -34,9 +34,14 @@ def many(fakes, real, training):
     return shift(fakes, real, training)
 
 
+def consecutive(fakes, real, training):
+    return Score.measured(float(np.linalg.norm(np.diff(fakes, axis=0), axis=1).mean()), len(fakes))
+
+
 many = Metric("many_randconv", "distance of many means", "randconv", many)
 wrong = Metric("wrong_randconv", "distance of the means, called higher", "randconv", shift, "higher")
 raises = Metric("raises_randconv", "none", "randconv", lambda fakes, real, training: 1 / 0)
+ordered = Metric("ordered_randconv", "mean distance of neighbours in the list", "randconv", consecutive)
 bare = Metric("bare_randconv", "none", "randconv", lambda fakes, real, training: 1.0)
 """
 
@@ -48,7 +53,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     info = tmp_path / "own_metrics-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: own-metrics\nVersion: 1.0\n")
-    lines = [f"{what}_randconv = own_metrics:{what}\n" for what in ("many", "wrong", "raises", "bare")]
+    lines = [f"{what}_randconv = own_metrics:{what}\n" for what in ("many", "wrong", "raises", "ordered", "bare")]
     (info / "entry_points.txt").write_text("[benchmark.metrics]\n" + "".join(lines))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -89,6 +94,11 @@ def test_a_metric_that_needs_more_images_is_not_tried_and_one_that_fails_is_brok
     assert verdict.why_not == "needs 100 images\x1b[2J, there are 32"
     for name, why in {"raises_randconv": "failed (ZeroDivisionError", "bare_randconv": "gave float"}.items():
         assert why in conform_metric(name, site).broken["scores pictures"]
+
+
+def test_a_metric_that_hangs_on_the_order_is_broken(site: Path) -> None:
+    """Distances of neighbours are the same in the reversed order."""
+    assert "does not depend on the order of pictures" in conform_metric("ordered_randconv", site).broken
 
 
 @pytest.mark.usefixtures("site")

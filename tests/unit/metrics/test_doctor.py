@@ -22,13 +22,13 @@ from torch import Tensor, nn
 from benchmark.cli.app import cli
 from benchmark.domains.pictures.pixels import to_square
 from benchmark.metrics import Evaluator, MetricInfo, Samples, Score, doctor, known_answers, list_metrics
-from benchmark.metrics.base import Images
+from benchmark.metrics.base import Images, Kind, Translations
 from benchmark.metrics.doctor import examine, verdict
 from benchmark.metrics.formulas.clip_mmd import features_to_cmmd
 from benchmark.metrics.formulas.sliced import features_to_mind
 from benchmark.metrics.formulas.vendi import features_to_vendi
 from benchmark.metrics.intra import images_to_intra, intra
-from benchmark.metrics.known_answers import EXAMPLES, Check, close, clustered, compared
+from benchmark.metrics.known_answers import EXAMPLES, Check, close, clustered, compared, translated
 from benchmark.metrics.networks.features import EfficientNetLite0, FeatureNetwork, RandConv
 from benchmark.metrics.networks.perceptual import PerceptualNetwork, RandConvDistance, StLpips
 from benchmark.metrics.networks.resizing import resize
@@ -36,6 +36,7 @@ from benchmark.metrics.networks.weight_files import WEIGHT_FILES
 from benchmark.metrics.paired import Comparison, comparisons
 from benchmark.metrics.pooled import features_to_scores
 from benchmark.metrics.sampling import to_uint8
+from benchmark.metrics.translation import TRANSLATED, translations_to_scores
 
 Features = np.ndarray
 HERE = ("effnetlite0_128", "st_lpips_alex", "st_lpips_vgg", "st_vgg16", "randconv")
@@ -218,7 +219,8 @@ def test_a_score_without_a_value_and_a_crash_are_failures() -> None:
 
 
 def test_pairs_of_the_wrong_images_are_found() -> None:
-    kinds = ["consistency", "consistency_anchor", "step", "legacy_consistency", "legacy_consistency_face", "kid"]
+    legacy = ["legacy_consistency", "legacy_consistency_face"]
+    kinds = ["consistency", "consistency_anchor", "step", "translation_error", *legacy, "kid"]
 
     def anchored_first(infos: Sequence[MetricInfo], s: Samples, px: int) -> tuple[list[Comparison], dict[str, Score]]:
         return comparisons(infos, replace(s, fakes=s.anchored, anchored=s.fakes), px)
@@ -226,14 +228,40 @@ def test_pairs_of_the_wrong_images_are_found() -> None:
     def forgotten(infos: Sequence[MetricInfo], s: Samples, px: int) -> tuple[list[Comparison], dict[str, Score]]:
         return comparisons(infos, replace(s, legacy=None), px)
 
-    assert len(compared(kinds)) == 5 and not failed(compared(kinds))
+    def with_the_source(infos: Sequence[MetricInfo], s: Samples, px: int) -> tuple[list[Comparison], dict[str, Score]]:
+        return comparisons(infos, replace(s, fakes=s.sources), px)
+
+    assert len(compared(kinds)) == 6 and not failed(compared(kinds))
     assert {"consistency: who is compared", "consistency_anchor: who is compared"} <= failed(
         compared(kinds, anchored_first)
     )
+    assert "translation_error: who is compared" in failed(compared(kinds, with_the_source))
     assert failed(compared(kinds, forgotten)) == {
         "legacy_consistency: who is compared",
         "legacy_consistency_face: who is compared",
     }
+
+
+@pytest.mark.parametrize("kind", TRANSLATED)
+def test_other_formulas_of_translation_are_found(kind: Kind) -> None:
+    """Images and their sources exchanged, answers of other latents, and nothing but zeros."""
+
+    def exchanged(infos: Sequence[MetricInfo], t: Translations | None) -> dict[str, Score]:
+        assert t is not None
+        return translations_to_scores(infos, replace(t, sources=t.adapted, adapted=t.sources + 0.01))
+
+    def shifted(infos: Sequence[MetricInfo], t: Translations | None) -> dict[str, Score]:
+        assert t is not None and not isinstance(t.answers, str)
+        return translations_to_scores(infos, replace(t, answers=replace(t.answers, mean=np.roll(t.answers.mean, 1, 0))))
+
+    def zero(infos: Sequence[MetricInfo], t: Translations | None) -> dict[str, Score]:
+        return {info.name: Score.measured(0.0, 4) for info in infos}
+
+    name = f"{kind}: known answer"
+    assert not failed(translated(kind))
+    assert name in failed(translated(kind, exchanged)) and name in failed(translated(kind, zero))
+    if kind in ("translation_error_l1", "identity_retrieval"):
+        assert name in failed(translated(kind, shifted))
 
 
 def test_an_intra_distance_that_drops_empty_clusters_is_found() -> None:

@@ -66,7 +66,7 @@ def test_without_a_right_answer_the_error_alone_says_why(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("why", [NO_PICTURES, "not available: the domain of the source is not known"])
 def test_without_pictures_all_say_why(tmp_path: Path, why: str) -> None:
-    images = uint8(people(2))
+    images = uint8(people(5))
     found = Evaluator(OF_PICTURES, tmp_path)(Samples(images, images, pictures=why), uint8(RIGHT), "right").scores
     assert {score.reason for score in found.values()} == {why}
 
@@ -83,8 +83,9 @@ def test_too_few_pictures_cost_the_kid_alone(tmp_path: Path) -> None:
     images = uint8(people(2))
     two = TranslatedPictures(uint8(INPUTS)[:2], uint8(RIGHT)[:2], RIGHT[:2], replace(ANSWERS, mean=RIGHT[:2]))
     two = replace(two, answers=Answers(RIGHT[:2], RIGHT[:2], uint8(RIGHT)[:2], uint8(RIGHT)[:2]))
-    found = Evaluator(OF_PICTURES, tmp_path)(Samples(images, images[:2], pictures=two), uint8(RIGHT), "right").scores
-    assert "needs 3 pairs" in str(found[KID].reason) and found[ERROR].value == 0
+    found = Evaluator(OF_PICTURES, tmp_path)(Samples(images, images, pictures=two), uint8(RIGHT), "right").scores
+    assert found[KID].reason == "not available: needs 3 translated pictures; there are 2"
+    assert found[ERROR].value == 0
 
 
 def test_a_suite_asks_for_them_by_one_word_and_without_it_nothing_is_told_of_them() -> None:

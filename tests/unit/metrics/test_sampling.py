@@ -6,16 +6,20 @@ import copy
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from benchmark.api import Control, Method
+from benchmark.api.returned import noise_of
 from benchmark.config import EvalConfig, NetConfig
 from benchmark.domains import load_domain
+from benchmark.errors import MethodError
 from benchmark.metrics import Evaluator
-from benchmark.metrics.sampling import Sampler, to_uint8
+from benchmark.metrics.sampling import NoiseOf, Sampler, to_uint8
 from benchmark.metrics.translation import DRAWS
 from benchmark.results import ResultStore
 from benchmark.running.plan import plan
@@ -85,6 +89,50 @@ def test_the_source_is_exactly_consistent_with_itself(tmp_path: Path) -> None:
     assert (scores["consistency_randconv"].value or 0) > 0  # its noise differs
     samples, _ = Sampler(network(0), EVAL, SEED)(network(0), anchor)
     assert Evaluator(EVAL.metrics, tmp_path)(samples, samples.fakes, "digest").scores["consistency_randconv"].value == 0
+
+
+def test_images_at_the_anchor_are_those_of_the_weights_of_now() -> None:
+    """A method may hand out one network again, with other weights."""
+    g, other = copy.deepcopy(network(0)), network(1)
+    sampler = Sampler(network(0), EVAL, SEED)
+    first = sampler(g, anchor)[0].anchored
+    assert first is not None and sampler(copy.deepcopy(g), anchor)[0].anchored is first
+    g.load_state_dict(other.state_dict())
+    np.testing.assert_array_equal(sampler(g, anchor)[0].anchored, sampler(other, anchor)[0].anchored)
+    assert not np.array_equal(sampler(g, anchor)[0].anchored, first)
+
+
+@pytest.mark.parametrize("said", ["random", "const", "none"])
+def test_noise_that_a_method_names_by_a_word_is_drawn_from_its_stream(said: str) -> None:
+    class Words(Method):
+        name = "words"
+
+        def noise(self, g: Generator, n: int, control: Control, rng: torch.Generator) -> Noise:
+            return said
+
+    def images() -> np.ndarray:
+        sampler = Sampler(network(0), EVAL, SEED)
+        return sampler(network(0), lambda n, rng: noise_of(Words(), network(0), n, None, rng))[0].fakes
+
+    before = torch.random.get_rng_state()
+    np.testing.assert_array_equal(images(), images())
+    assert torch.random.get_rng_state().equal(before)
+    np.testing.assert_array_equal(images(), Sampler(network(0), EVAL, SEED)(network(0), AS_SAID[said])[0].fakes)
+
+
+AS_SAID: dict[str, NoiseOf] = {"random": random_noise, "const": anchor, "none": lambda n, rng: "none"}
+
+
+@pytest.mark.parametrize(("given", "found"), [(None, "None"), ("loud", "'loud'"), (3, "a int")])
+def test_other_noise_is_refused(given: Any, found: str) -> None:
+    class Odd(Method):
+        name = "odd"
+
+        def noise(self, g: Generator, n: int, control: Control, rng: torch.Generator) -> Noise:
+            return given
+
+    with pytest.raises(MethodError, match=rf"odd\.noise\(\) returned {found}: return \"const\", \"none\""):
+        noise_of(Odd(), network(0), 2, None, torch.Generator())
 
 
 def test_an_image_does_not_depend_on_what_was_sampled_before() -> None:

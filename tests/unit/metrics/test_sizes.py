@@ -20,6 +20,8 @@ from benchmark.metrics.sizes import Sizes, needed, shortage
 NAMES = tuple(name for name, info in METRICS.items() if info.needs == "nothing")
 KINDS = {METRICS[name].kind for name in NAMES}
 MOST = 20
+SHOWN = 5
+"""Translated pictures; how many there are does not hang on the other sizes."""
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +37,8 @@ def samples(n: int, pairs: int) -> Samples:
     """With everything that a metric may ask for."""
     means = [pictures(pairs, seed).astype(np.float32) / 255 for seed in range(4)]
     answers = Answers(means[0], means[1], pictures(pairs, 5), pictures(pairs, 6))
+    shown = pictures(SHOWN, 13)
+    mean = shown.astype(np.float32) / 255
     return Samples(
         pictures(n, 7),
         pictures(pairs, 8),
@@ -42,7 +46,7 @@ def samples(n: int, pairs: int) -> Samples:
         before=pictures(pairs, 10),
         legacy=(pictures(pairs, 11), pictures(pairs, 12)),
         translations=Translations(means[2], means[3], answers),
-        pictures=TranslatedPictures(pictures(pairs, 13), pictures(pairs, 14), means[3], answers),
+        pictures=TranslatedPictures(shown, pictures(SHOWN, 14), mean, Answers(mean, mean, shown, shown)),
     )
 
 

@@ -21,6 +21,8 @@ from PIL import Image
 from rich.console import Console
 
 from benchmark.errors import ConfigError, DataError
+from benchmark.metrics import list_metrics
+from benchmark.metrics.base import Kind
 from benchmark.report import rich_table, show, summary, write_report
 from benchmark.report.conditions import conditions
 from benchmark.report.group import SOURCE, group_of
@@ -30,7 +32,7 @@ from benchmark.report.section import section_of
 from benchmark.report.tables.controls import value_tables
 from benchmark.report.tables.cost import cost_table
 from benchmark.report.tables.headline import headline
-from benchmark.report.tables.metrics import metric_table, unavailable
+from benchmark.report.tables.metrics import UNMARKED, metric_table, unavailable
 from benchmark.report.tables.table import MISSING, Cell, Column, Row, Table
 from benchmark.results import Doctor, MetricValue, ResultStore, RunRecord, Timing
 
@@ -103,6 +105,19 @@ def test_a_control_at_the_source_takes_no_part_in_marks_and_nothing_is_marked_in
     best = [row.label for row in of(records).rows if row.cells[0].best]
     assert best == ["a"] and len(of(records).rows) == 4
     assert not any(row.cells[0].best for row in of(records, "consistency_net").rows)
+
+
+@pytest.mark.parametrize("kind", UNMARKED)
+def test_nothing_is_marked_where_doing_nothing_is_best(kind: Kind) -> None:
+    name, info = next((n, i) for n, i in list_metrics().items() if i.kind == kind)
+    still, moved = (0.1, 0.5) if info.better == "lower" else (0.9, 0.5)
+
+    def value(at: float) -> dict[str, MetricValue]:
+        return {name: MetricValue(value=at, n=9, better=info.better), "kid_net": MetricValue(value=at, n=9)}
+
+    records = [make(m, seed=s, metrics=value(v + s / 1000)) for m, v in (("a", still), ("b", moved)) for s in range(10)]
+    assert not any(row.cells[0].best for row in of(records, name).rows)
+    assert any(row.cells[0].best for row in of(records).rows)
 
 
 @pytest.mark.parametrize(

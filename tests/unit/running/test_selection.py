@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from benchmark.config import EvalConfig
-from benchmark.errors import BenchmarkError, DataError
+from benchmark.errors import BenchmarkError, ConfigError, DataError
 from benchmark.metrics import Score
+from benchmark.metrics.sampling import to_uint8
 from benchmark.results import ResultStore, RunRecord
 from benchmark.running import weights as training_job
 from benchmark.running.launch import Launch
@@ -93,14 +96,47 @@ def test_the_weights_that_count_are_those_best_on_the_named_split(tmp_path: Path
     (last,) = run(tmp_path, curve, "last")
     (record,) = run(tmp_path, [*curve, f"eval.snapshot={way}"])
     assert record.train_key == last.train_key and record.record_key != last.record_key
-    values = {p.kimg: p.metrics["kid_randconv"].value for p in record.curve}
     assert [p.metrics for p in record.curve] == [p.metrics for p in last.curve]  # reported on the test split either way
     if way == "legacy_best_on_test":
-        assert record.weights_kimg == min(values, key=lambda k: values[k] or 0)
+        assert record.weights_kimg == best_on_test(record)
         assert any("optimistic" in note for note in record.notes)
     else:
         assert any("selection split" in note for note in record.notes)
     assert record.settings["reals"] == {"train": 32, "reference (held out)": 24, "selection": 16}
+
+
+def best_on_test(record: RunRecord) -> float:
+    values = {p.kimg: p.metrics["kid_randconv"].value or 0 for p in record.curve}
+    return min(values, key=lambda kimg: values[kimg])
+
+
+def test_the_selection_split_alone_chooses(tmp_path: Path) -> None:
+    """It holds images of the source here, which the first weights resemble most; the test split prefers others."""
+    fast = ["train.lr_g=0.01", "train.ema_kimg=0.001"]
+    settings = ["eval.curve_metrics=[kid_randconv]", "eval.snapshot=selected", *SELECT, *fast]
+    plan = prepared(tmp_path / "out", settings)
+    z = torch.randn(16, plan.nets.cfg.z_dim, generator=torch.Generator().manual_seed(3))
+    sources = to_uint8(plan.nets.g_ema(z, noise=plan.nets.g_ema.synthesis.anchor_noise()))
+    domains = {name: replace(domain, selection=sources) for name, domain in plan.domains.items()}
+    assert all(r.status == "done" for r in run_suite(replace(plan, domains=domains), QUIET, False, Launch()))
+    (record,) = (r for r in ResultStore(tmp_path / "out").read_all()[0] if not r.zero_step)
+    assert record.weights_kimg == 0.016 != best_on_test(record)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "reason"),
+    [
+        ("[fid, kid_randconv]", "not available: needs inception"),
+        ("[step_randconv, kid_randconv]", "not measured along a training"),
+        ("[picture_kid_randconv, kid_randconv]", "not measured along a training"),
+        ("[translation_error_l1, kid_randconv]", "the right answer is not known"),
+        ("[memorisation_randconv, kid_randconv]", "needs .* held-out images; there are 16"),
+    ],
+)
+def test_a_metric_that_can_have_no_value_is_refused_before_training(tmp_path: Path, metrics: str, reason: str) -> None:
+    settings = [f"eval.metrics={metrics}", "split={train: 32, test: 24, selection: 16}", "eval.snapshot=selected"]
+    with pytest.raises(ConfigError, match=rf"eval\.snapshot=selected chooses by .* on toy-rings .*{reason}"):
+        prepared(tmp_path / "out", settings)
 
 
 def test_what_chooses_is_the_first_metric_in_its_own_direction() -> None:
