@@ -38,6 +38,9 @@ class FreezeSG(Method):
         allowed = [2**i for i in range(2, source["resolution"].bit_length() - 1)]
         if self.up_to_px is not None and self.up_to_px not in allowed:
             refuse(self, "up_to_px", self.up_to_px, f"this source can be frozen up to {allowed} px")
+        if "d_up_to_px" in self.model_fields_set and self.d_up_to_px >= source["resolution"]:
+            why = f"this source's discriminator has no block above {source['resolution']} px, so nothing of it would be"
+            refuse(self, "d_up_to_px", self.d_up_to_px, f"{why} frozen")
 
     def frozen(self, nets: Nets) -> Iterable[nn.Parameter]:
         up_to = self.up_to_px or scaled_px(16, nets.cfg.resolution)

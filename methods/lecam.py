@@ -4,7 +4,8 @@ Tseng, Jiang, Liu, Yang and Yang, "Regularizing Generative Adversarial Networks 
 2104.03310), eq. 3: E|D(x) - a_fake|^2 + E|D(G(z)) - a_real|^2, with moving averages a of the logits. As in the
 authors' StyleGAN2 code, which the equation does not tell: only logits on the far side count (reals above a_fake, fakes
 below a_real), the averages are corrected for their start at zero, decay by 0.99 a step and hold the step's own logits.
-The default weight is that code's for FFHQ, small against a logistic loss of order 1; its BigGAN code has 0.3.
+Where memory is short, each part of a divided batch counts as a step. The default weight is that code's for FFHQ, small
+against a logistic loss of order 1; its BigGAN code has 0.3.
 """
 
 import torch

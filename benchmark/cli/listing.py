@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 def methods(cache: Path, plugins: Sequence[str] = ()) -> Group:
     """Name, origin, version, what trains, control; below title, paper, licence of the authors' code, hooks, fields."""
     from benchmark.registry import catalogue
-    from benchmark.registry.composition import HOOKS, overrides
+    from benchmark.registry.composition import overrides
+    from benchmark.registry.hooks import HOOKS
 
     table = table_of("Methods", "method", "origin", "v", "trains", "control")
     table.columns[3].no_wrap = True

@@ -19,7 +19,8 @@ from benchmark.conformity.expect import Broken, expect
 from benchmark.conformity.resume import resumed
 from benchmark.conformity.variants import variants
 from benchmark.errors import BenchmarkError
-from benchmark.registry.composition import HOOKS, TRAINING_HOOKS, described, overrides, part_kinds
+from benchmark.registry.composition import described, overrides, part_kinds
+from benchmark.registry.hooks import HOOKS, TRAINING_HOOKS
 from benchmark.registry.plugins import unfit
 from benchmark.registry.variants import base_name
 from benchmark.stylegan2 import load, save

@@ -20,45 +20,10 @@ from benchmark.api import Control, DiscriminatorStep, Extra, Generator, Generato
 from benchmark.api.returned import LOSSES, PARAMETERS, returned
 from benchmark.config import Augmentation, TrainConfig
 from benchmark.errors import ConfigError
+from benchmark.registry.hooks import EFFECTS, EXCLUSIVE, HOOKS, OF_JUDGEMENT, TRAINING_HOOKS
+from benchmark.registry.idle import parameters_of, require_effect
 from benchmark.registry.settings import united_settings
 from benchmark.registry.variants import base_name
-
-EXCLUSIVE = {
-    "finalize": "make the generator that is evaluated",
-    "noise": "choose the noise of evaluated images",
-    "controls": "have a control",
-    "lr_scale": "scale the learning rates",
-    "resting": "train in stages",
-    "latents": "choose the latents of fakes",
-    "judge": "judge images",
-    "augment": "choose what D sees of them",
-    "truncation": "truncate the fakes",
-    "training": "re-use another method's training",
-}
-"""Hooks of which a composition can have one, and what two of them would both do."""
-
-OF_JUDGEMENT = ("judge", "discriminator_loss", "latents", "augment", "truncation")
-"""Hooks about what D judges, without effect where a part of the composition trains without an adversary."""
-
-TRAINING_HOOKS = (
-    "warm_up",
-    "prepare",
-    "frozen",
-    "generator_loss",
-    "discriminator_loss",
-    "lr_scale",
-    "settings",
-    "resting",
-    "latents",
-    "judge",
-    "augment",
-    "truncation",
-    "adversarial",
-    "after_step",
-)
-"""Hooks that change weights; a method without any of them trains like plain fine-tuning."""
-
-HOOKS = ("check", *TRAINING_HOOKS, "training", "finalize", "noise", "controls")
 
 
 def overrides(method: Method | type[Method], *hooks: str) -> list[str]:
@@ -125,8 +90,13 @@ class Composition(Method):
         return max(part.warm_up() for part in self.parts)
 
     def prepare(self, nets: Nets, reals: Tensor, rng: torch.Generator) -> Extra | None:
-        extras = [part.prepare(nets, reals, rng) for part in self.parts]
-        return Parts([extra or Extra() for extra in extras])
+        extras, new = [], []
+        for part in self.parts:
+            before = parameters_of(nets)
+            extras.append(part.prepare(nets, reals, rng) or Extra())
+            new.append(parameters_of(nets) - before)
+        require_effect(self.parts, nets, new, [overrides(part, *EFFECTS) == ["frozen"] for part in self.parts])
+        return Parts(extras)
 
     @property
     def augment(self) -> Augmentation | None:  # type: ignore[override]

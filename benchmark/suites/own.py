@@ -16,6 +16,8 @@ FULL_PX = 256
 """From this resolution on a training is as long as published ones; below it is shorter, as its images are smaller."""
 WIDE = 512
 """Channels for which papers state their weights of losses; with fewer, a suite's `narrow_fields` count."""
+MINE_STEPS = 1000
+"""MineGAN's own number of steps in its first stage."""
 DRAWN = {"own": DomainConfig().train + DomainConfig().test, "fewshot": 10}
 """Images of a domain that can draw any number, where nobody asked for one."""
 
@@ -40,7 +42,12 @@ def derived_settings(suite: Suite, shape: NetConfig, cache: Path) -> dict[str, A
         fields = {
             name: fields.get(name, {}) | suite.narrow_fields.get(name, {}) for name in fields | suite.narrow_fields
         }
-    return derived(suite.derived, shape.resolution, images, held_out, most) | {"fields": fields}
+    found = derived(suite.derived, shape.resolution, images, held_out, most)
+    mining = fields.get("minegan", {})
+    third = max(round(found["train"]["kimg"] * 1000 / found["train"]["batch"] / 3), 1)
+    if third < mining.get("mine_steps", MINE_STEPS):  # else G would be frozen in most of so short a training
+        fields = {**fields, "minegan": {**mining, "mine_steps": third}}
+    return found | {"fields": fields}
 
 
 def counted(name: str, resolution: int, resized: str, cache: Path) -> tuple[int, int | None] | None:

@@ -92,10 +92,11 @@ def train(
         g_active, d_active = active(method, turn, g_params, d_params)
 
         with arithmetic.main(), phase(state.opt_g, g_active):
-            for x in rounds:
+            for number, x in enumerate(rounds):
                 z = latents_of(method, turn, usual := latents(nets.g, len(x), state.streams.latents))
                 plain, psi = z is usual, method.truncation
-                fakes, _ = generate(nets.g, z, labels, cfg, state.streams, tracks_w and plain, plain, psi)
+                tracks = tracks_w and plain and number == 0  # once a step, however it is divided
+                fakes, _ = generate(nets.g, z, labels, cfg, state.streams, tracks, plain, psi)
                 pseudo, seen, terms = fakes.detach(), augmented(fakes, cfg, state), {}
                 if method.adversarial:
                     logits = judged(method, turn, seen, labels)

@@ -149,5 +149,8 @@ def test_resolutions_that_the_source_does_not_have_are_refused() -> None:
             FreezeSG(up_to_px=px).check(FACTS)
     with pytest.raises(ConfigError, match=r"structure_loss\.up_to_px=64: .*\[8, 16, 32\]"):
         StructureLoss(up_to_px=64).check(FACTS)
+    for method in (FreezeSG(d_up_to_px=32), StructureLoss(d_up_to_px=32)):  # by default, that is none of D at 32 px
+        with pytest.raises(ConfigError, match=rf"{method.name}\.d_up_to_px=32: .* nothing of it would be frozen"):
+            method.check(FACTS)
     with pytest.raises(ConfigError, match=r"freezeg\.up_to_px=64: .*\[4, 8, 16, 32\]"):
         FreezeG(up_to_px=64).check(FACTS)

@@ -13,7 +13,8 @@ import benchmark
 from benchmark import api
 from benchmark.api import Method
 from benchmark.registry import find_method
-from benchmark.registry.composition import HOOKS, overrides
+from benchmark.registry.composition import overrides
+from benchmark.registry.hooks import HOOKS
 
 ENGINE = Path(benchmark.__file__).parent
 PAGE = ENGINE.parent / "docs" / "adding-a-method.md"

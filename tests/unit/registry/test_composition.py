@@ -18,7 +18,8 @@ from benchmark.conformity import conform
 from benchmark.conformity.trial import TRAIN, changed, run_trial, state_of, toy_reals, toy_source
 from benchmark.errors import ConfigError, MethodError, UnknownName
 from benchmark.registry import find_method
-from benchmark.registry.composition import EXCLUSIVE, Composition, Parts, composed, described, fields_of, overrides
+from benchmark.registry.composition import Composition, Parts, composed, described, fields_of, overrides
+from benchmark.registry.hooks import EXCLUSIVE
 from benchmark.suites import load_suite
 from benchmark.system.files import key
 from benchmark.training.state import State, restore_state, save_state

@@ -60,6 +60,19 @@ def test_fixnoise_has_its_published_weight_on_wide_networks(tmp_path: Path, monk
     assert weights == [0.2, 0.05]
 
 
+@pytest.mark.parametrize("suite", ["own", "own-fewshot"])
+def test_mining_leaves_most_of_a_short_training_to_the_rest(suite: str, pictures: str, tmp_path: Path) -> None:
+    """MineGAN's 1,000 steps, or 100 on narrow networks, are longer than the whole of it."""
+
+    def steps(*settings: str) -> tuple[int, float]:
+        found, (method,) = asked(suite, pictures, tmp_path, "methods=[minegan]", *settings).load()
+        return method.model_dump()["mine_steps"], found.train.kimg * 1000 / found.train.batch
+
+    mining, whole = steps()
+    assert mining == round(whole / 3) < 100
+    assert steps("minegan.mine_steps=7")[0] == 7
+
+
 @pytest.fixture
 def pictures(tmp_path: Path) -> str:
     return str(folder_of(tmp_path / "mine", map(noise, range(12))))

@@ -364,6 +364,15 @@ def test_a_methods_losses_keep_their_strength_however_they_are_accumulated(accum
     assert {"pull_g", "pull_d", "g_adversarial", "d_adversarial"} == set(state.ticks[0].losses)
 
 
+@pytest.mark.parametrize("accumulate", [2, 4])
+def test_the_mean_of_w_moves_once_a_step_however_it_is_accumulated(accumulate: int) -> None:
+    def moved(rounds: int) -> float:
+        state = run(TrainConfig(**STILL, r1_gamma=0, accumulate=rounds))
+        return float((state.nets.g.mapping.w_avg - networks().g.mapping.w_avg).norm())
+
+    assert moved(accumulate) == pytest.approx(moved(1), rel=0.4)  # of fewer latents, so not the same
+
+
 @pytest.mark.parametrize("name", ["g_adversarial", "d_adversarial", "r1", "path_length"])
 @pytest.mark.parametrize("hook", ["generator_loss", "discriminator_loss"])
 def test_a_loss_does_not_take_a_name_of_the_loops_own(hook: str, name: str) -> None:
