@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.errors import BenchmarkError
+from benchmark.errors import BenchmarkError, ConfigError
 from benchmark.use.network import Network
 
 if TYPE_CHECKING:
@@ -116,6 +116,7 @@ def run(
     """
     from benchmark.system.startup import prepare_process, require_one_process
 
+    _require_counts(threads=(threads, 1), jobs=(jobs, 0))
     prepare_process()  # before torch, as the command line does
     require_one_process()
     from rich.console import Console
@@ -211,6 +212,7 @@ def evaluate(
     """
     from benchmark.system.startup import prepare_process
 
+    _require_counts(threads=(threads, 1))
     prepare_process()
     from rich.console import Console
 
@@ -262,6 +264,13 @@ def list_suites() -> list[str]:
     from benchmark.suites import suite_names
 
     return suite_names()
+
+
+def _require_counts(**given: tuple[int | None, int]) -> None:
+    """ConfigError for a number, beside the least that it may be, that the command line would refuse, too."""
+    for name, (value, least) in given.items():
+        if value is not None and (isinstance(value, bool) or not hasattr(value, "__index__") or value < least):
+            raise ConfigError(f"{name}={value!r}: give a whole number, {least} or more, or leave it out.")
 
 
 def _texts(settings: Mapping[str, object] | Sequence[str]) -> tuple[str, ...]:

@@ -28,7 +28,11 @@ Examples:
 @click.option(
     "--control", "asked", callback=controls, help="Value of a control that changes weights.  [default: the method's]"
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the files.  [default: exported/METHOD-DOMAIN]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder of the files.  [default: exported/METHOD-DOMAIN, then control and training seed if not the default]",
+)
 @plugin_option
 @cache_option
 def export(
@@ -48,11 +52,18 @@ def export(
     what was written is run again and compared. safetensors and rosinality: weights under NVIDIA's or rosinality's
     names, read again and compared.
     """
-    from benchmark.use.export import default_folder, export_network
+    from benchmark.use.export import export_network
+    from benchmark.use.export_folder import default_folder
+    from benchmark.use.exported import acts_on_noise
 
     if len(asked) > 1:
         raise ConfigError("--control: an exported network has one value of a control that changes weights; give one.")
     net = network(run, method, domain, training_seed, None, plugins, cache)
     (control,) = checked(net, asked)
-    for line in export_network(net, control, formats, out or default_folder(net), run, cache):
+    if asked and acts_on_noise(net):
+        raise ConfigError(
+            f"--control {control}: the control of {net.method.name} acts on the noise alone, so the weights are the "
+            "same at every value, and a graph has it as an input; leave it out."
+        )
+    for line in export_network(net, control, formats, out or default_folder(net, control, run), run, cache):
         echo(line)

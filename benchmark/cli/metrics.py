@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmark.cli.options import cache_option, comma, echo, wide_console
+from benchmark.cli.options import cache_option, echo, some, wide_console
 
 if TYPE_CHECKING:
     from benchmark.metrics.known_answers import Check
@@ -52,7 +52,7 @@ Examples:
   python -m benchmark doctor --metrics kid_effnetlite0_128,fid --device cpu"""
 )
 @click.option("--suite", "suite_name", default="avatars", show_default=True, help="Check the metrics of this suite.")
-@click.option("--metrics", callback=comma, help="Comma-separated metrics to check instead (see: list metrics).")
+@click.option("--metrics", callback=some, help="Comma-separated metrics to check instead (see: list metrics).")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @cache_option
 def doctor(suite_name: str, metrics: list[str] | None, device: str, cache: Path) -> None:

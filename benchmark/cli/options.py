@@ -54,6 +54,14 @@ def comma(ctx: click.Context, option: click.Parameter, text: str | None) -> list
     return None if text is None else [part for part in split_names(text) if part]
 
 
+def some(ctx: click.Context, option: click.Parameter, text: str | None) -> list[str] | None:
+    """As `comma`; a bad parameter where nothing is named, which must not stand for all."""
+    found = comma(ctx, option, text)
+    if found == []:
+        raise click.BadParameter("the list is empty: name at least one, or leave the option out.")
+    return found
+
+
 def paths(ctx: click.Context, option: click.Parameter, text: str | None) -> list[str] | None:
     """As `comma`, for names and paths: a comma in the path of a folder that exists belongs to it."""
     return None if text is None else split_paths(text)

@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from benchmark.cli.options import comma, echo, wide_console
+from benchmark.cli.options import echo, some, wide_console
 from benchmark.errors import DataError, UnknownName
 from benchmark.system.places import RUNS
 
@@ -25,9 +25,9 @@ Examples:
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder to write to.  [default: the results folder itself]"
 )
-@click.option("--metrics", callback=comma, help="Print the tables of these metrics (names or kinds, such as kid).")
-@click.option("--domains", callback=comma, help="Print only these domains.")
-@click.option("--methods", callback=comma, help="Print only these methods and the untouched source.")
+@click.option("--metrics", callback=some, help="Print the tables of these metrics (names or kinds, such as kid).")
+@click.option("--domains", callback=some, help="Print only these domains.")
+@click.option("--methods", callback=some, help="Print only these methods and the untouched source.")
 @click.option("--format", type=click.Choice(("text", "md", "tex", "csv", "html")), help="Print in this format.")
 @click.option("--pdf", is_flag=True, help="Also write the chart of fidelity against preservation as PDF, for a paper.")
 def report(
@@ -109,6 +109,8 @@ def show(record: str, results: Path | None) -> None:
     from benchmark.results import ResultStore
 
     if record.endswith(".json"):
+        if results is not None:
+            raise click.UsageError("--results would change nothing beside a JSON file; leave one of the two out")
         file = Path(record)
         results, record = file.parent.parent, file.stem
     folders = [results] if results else sorted(p.parent for p in RUNS.glob("*/records"))

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from benchmark.cli.options import cache_option, comma, echo, plugin_option, wide_console
+from benchmark.cli.options import cache_option, echo, plugin_option, some, wide_console
 from benchmark.cli.use import controls
 from benchmark.errors import ConfigError
 
@@ -20,7 +20,7 @@ Examples:
 )
 @click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PICTURE...")
 @click.option("--run", required=True, type=click.Path(path_type=Path), help="The results folder of a run.")
-@click.option("--method", "methods", callback=comma, help="Names, each a row.  [default: all of the run]")
+@click.option("--method", "methods", callback=some, help="Names, each a row.  [default: all of the run]")
 @click.option("--domain", help="Which of the run's domains.  [default: the only one]")
 @click.option("--training-seed", type=int, help="Which repetition of the run.  [default: its smallest seed]")
 @click.option(
@@ -76,6 +76,8 @@ def translate(
 
     if out.suffix.lower() != ".png":
         raise ConfigError(f"--out {out.name}: give a name that ends in .png.")
+    if out.exists() and any(path.exists() and path.samefile(out) for path in pictures):
+        raise ConfigError(f"--out {out} is one of the pictures, which it would replace; give another name.")
     require_place(out)
     prepare_torch()
     names = methods or methods_in(run, domain, training_seed) or methods_in(run)  # from_run says what there is
@@ -108,7 +110,7 @@ def translate(
 def demo(run: Path, port: int | None, steps: int | None, opened: bool, plugins: tuple[str, ...], cache: Path) -> None:
     """Serve a page with the adapted networks of RUN to this machine alone: generate, or upload a picture.
 
-    Nothing is sent anywhere; uploads are removed when it ends (Ctrl-C).
+    Nothing is sent anywhere; uploads are removed after an hour, at the latest when it ends (Ctrl-C).
     """
     import threading
     import webbrowser

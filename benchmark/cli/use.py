@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from benchmark.cli.options import FiniteRange, cache_option, echo, plugin_option, wide_console
 from benchmark.config import seed_range
 from benchmark.errors import ConfigError
+from benchmark.system.text.lists import listed
 
 if TYPE_CHECKING:
     from benchmark.api import Control
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 MOST_PICTURES = 100_000
 """That a range of seeds may stand for: as many as the field's largest counts of samples."""
+MOST_FRAMES = 36_000
+"""Of a video: ten minutes at the highest rate."""
+NO_GRID = (".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".mp4")
+"""Endings of pictures and videos, which no folder should have."""
 
 
 def seeds(ctx: click.Context, option: click.Parameter, text: str) -> list[int]:
@@ -117,15 +122,52 @@ def refuse_unused(source: str | None, seeds: list[int], asked: list[Any], evalua
         refuse("beside --source, which has no domain", "reals")
 
 
+def frames_of(seconds: float, fps: int) -> int:
+    """How many frames a video has; ConfigError for too many."""
+    if seconds * fps > MOST_FRAMES:
+        raise ConfigError(
+            f"--seconds {seconds:g} with --fps {fps}: a video has at most {MOST_FRAMES} frames; make it shorter."
+        )
+    return max(2, round(seconds * fps))
+
+
 def checked(net: Adapted, asked: list[Any]) -> list[Control]:
     """The values of the control that were asked for, or the method's default."""
     return [net.check(value) for value in asked] or [net.method.default_control]
 
 
+def filmed(
+    net: Adapted,
+    video: Path,
+    walk: str,
+    seeds: list[int],
+    control: Control,
+    frames: int,
+    fps: int,
+    how: tuple[float, str, int | None],
+) -> str:
+    """Write a video, drawn with `how`: psi, noise and label; a line about it. ConfigError where it cannot be one."""
+    from benchmark.system.progress import Bars
+    from benchmark.use.pictures import check_video, sheet_sides, write_video
+    from benchmark.use.walk import control_walk, latent_walk
+
+    psi, noise, label = how
+    px = net.source.cfg.resolution
+    check_video(video, fps, sheet_sides(len(seeds), px) if walk == "control" else (px, px))
+    drawn = (
+        control_walk(net, seeds, frames, psi, noise, label)
+        if walk == "control"
+        else latent_walk(net, seeds, frames, psi, control, noise, label)
+    )
+    with Bars(wide_console()) as bars:
+        write_video(video, bars.over(drawn, frames, "draw frames"), fps)
+    return f"{frames} frames, {fps} per second, of {net.title} in {video}"
+
+
 @click.command(
     epilog="""\b
 Examples:
-  python -m benchmark generate results/runs/smoke --method fixnoise --domain toy-rings --seeds 0-63 --out pictures
+  python -m benchmark generate results/runs/smoke --method fixnoise --domain toy-rings --seeds 0-63
   python -m benchmark generate results/runs/smoke --method fixnoise --domain toy-rings --control 0,0.5,1 --out a.png
   python -m benchmark generate results/runs/smoke --method fixnoise --domain toy-rings --video control.webp
   python -m benchmark generate --source peeps-ink-64 --seeds 0-7 --video latents.webp --walk latents"""
@@ -150,10 +192,18 @@ Examples:
 )
 @click.option("--label", type=int, help="Class, for a network with labels.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="A folder for PNGs, or one .png for a grid.  [default: pictures]"
+    "--out",
+    type=click.Path(path_type=Path),
+    help="A folder for PNGs, or one .png for a grid.  [default: pictures/METHOD-DOMAIN]",
 )
-@click.option("--reals", is_flag=True, help="Real images of the domain beside them.")
-@click.option("--evaluated", is_flag=True, help="Instead of --seeds: the images that the run's evaluation measured.")
+@click.option(
+    "--reals", is_flag=True, help="Real images of the domain, too: a row of the grid, or in a folder OUT-reals."
+)
+@click.option(
+    "--evaluated",
+    is_flag=True,
+    help="Instead of --seeds: the images that the run's evaluation measured, as eval0000.png and so on.",
+)
 @click.option("--video", type=click.Path(path_type=Path), help="A looping .mp4, .gif or .webp instead of pictures.")
 @click.option(
     "--walk",
@@ -190,36 +240,33 @@ def generate(
 ) -> None:
     """Draw pictures with an adapted generator of a RUN (its results folder), or with a source.
 
-    The same seed gives the same picture, bit for bit; its latent is that of stylegan2-ada-pytorch's generate.py.
+    The same seed gives the same picture, bit for bit at the same number of threads on the same kind of processor; its
+    latent is that of stylegan2-ada-pytorch's generate.py.
     """
-    from benchmark.system.progress import Bars
     from benchmark.use import generate as engine
-    from benchmark.use.pictures import check_video, require_place, write_video
-    from benchmark.use.walk import control_walk, latent_walk
+    from benchmark.use.pictures import check_video, require_place
 
     seeds = first(seeds, count)
     refuse_unused(source, seeds, asked, evaluated, walk if video else "")
+    length = frames_of(seconds, fps)
+    if out is not None and out.suffix.lower() in NO_GRID:
+        raise ConfigError(f"--out {out.name}: name a folder, or a grid that ends in .png.")
     if video is not None:
         check_video(video, fps)
         require_place(video)
     net = network(run, method, domain, training_seed, source, plugins, cache)
     values = checked(net, asked)
     if video is not None:
-        length = max(2, round(seconds * fps))
-        frames = (
-            control_walk(net, seeds, length, psi, noise, label)
-            if walk == "control"
-            else latent_walk(net, seeds, length, psi, values[0], noise, label)
-        )
-        with Bars(wide_console()) as bars:
-            write_video(video, bars.over(frames, length, "draw frames"), fps)
-        echo(f"{length} frames, {fps} per second, of {net.title} in {video}")
+        echo(filmed(net, video, walk, seeds, values[0], length, fps, (psi, noise, label)))
         return
-    target = out or Path("pictures")
+    target = out or engine.default_folder(net, source)
     shown = engine.real_images(run, net.record.domain) if reals and run and net.record else None
     if evaluated:
         images = {value: engine.evaluated_images(net, len(seeds), value) for value in values}
-        made = engine.write_images(net, images, range(len(seeds)), target, shown)
+        made = engine.write_images(net, images, range(len(seeds)), target, shown, "eval")
+        if net.record and (ways := engine.unlike(net.record)):
+            echo(f"note: the record was measured {listed(ways)}: single grey levels may differ", err=True)
     else:
         made = engine.write_pictures(net, seeds, values, target, psi, noise, label, shown)
-    echo(f"{made} pictures of {net.title} in {target}")
+    also = f", real images in {engine.reals_folder(target)}" if reals and target.suffix.lower() != ".png" else ""
+    echo(f"{made} pictures of {net.title} in {target}{also}")

@@ -33,14 +33,19 @@ def export_source(source: Source, layout: str, out: Path) -> tuple[str, ...]:
 
 def export_nets(nets: Nets, present: tuple[str, ...], layout: str, out: Path, name: str) -> tuple[str, ...]:
     """`export_source` for networks called `name`, of which `present` are written ("g", "g_ema", "d")."""
-    if nets.cfg.miner_layers:
-        raise WeightsError(f"{name} has a miner in front of its latents; no other tool can read that.")
     try:
         with new_file(out) as temporary:
-            notes = LAYOUTS[layout](nets, present, temporary)
-            compare(nets, present, temporary)
+            return write_nets(nets, present, layout, temporary, name)
     except OSError as error:
         raise DataError(f"cannot write {out}: {error.strerror or error}; choose another --out.") from None
+
+
+def write_nets(nets: Nets, present: tuple[str, ...], layout: str, path: Path, name: str) -> tuple[str, ...]:
+    """`export_nets` to `path` itself, which stays where it fails. Raises WeightsError, and OSError as usual."""
+    if nets.cfg.miner_layers:
+        raise WeightsError(f"{name} has a miner in front of its latents; no other tool can read that.")
+    notes = LAYOUTS[layout](nets, present, path)
+    compare(nets, present, path)
     return notes
 
 

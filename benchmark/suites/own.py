@@ -42,12 +42,12 @@ def derived_settings(suite: Suite, shape: NetConfig, cache: Path) -> dict[str, A
         fields = {
             name: fields.get(name, {}) | suite.narrow_fields.get(name, {}) for name in fields | suite.narrow_fields
         }
-    found = derived(suite.derived, shape.resolution, images, held_out, most)
+    sections = derived(suite.derived, shape.resolution, images, held_out, most)
     mining = fields.get("minegan", {})
-    third = max(round(found["train"]["kimg"] * 1000 / found["train"]["batch"] / 3), 1)
+    third = max(round(sections["train"]["kimg"] * 1000 / sections["train"]["batch"] / 3), 1)
     if third < mining.get("mine_steps", MINE_STEPS):  # else G would be frozen in most of so short a training
         fields = {**fields, "minegan": {**mining, "mine_steps": third}}
-    return found | {"fields": fields}
+    return sections | {"fields": fields}
 
 
 def counted(name: str, resolution: int, resized: str, cache: Path) -> tuple[int, int | None] | None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pydantic import ValidationError
 from torch import Tensor
 
 from benchmark.api import Control, Method
+from benchmark.api.returned import noise_of
 from benchmark.config import NetConfig
 from benchmark.errors import ConfigError, DataError, UnknownName, WeightsError
+from benchmark.metrics.sampling import to_uint8
 from benchmark.registry import find_method
 from benchmark.registry.composition import Composition
 from benchmark.registry.variants import base_name
@@ -71,9 +74,8 @@ class Adapted:
             return self.source.synthesis.anchor_noise()
         if kind == "none":
             return "none"
-        return g.synthesis.random_noise(1, rng) if kind == "random" else self.method.noise(g, 1, control, rng)
+        return g.synthesis.random_noise(1, rng) if kind == "random" else noise_of(self.method, g, 1, control, rng)
 
-    @torch.inference_mode()
     def images(
         self,
         seeds: Sequence[int],
@@ -87,20 +89,37 @@ class Adapted:
         An image depends on its own seed alone, bit for bit: each is drawn by itself. The latent of a seed is that of
         stylegan2-ada-pytorch: NumPy's `RandomState(seed).randn(z_dim)`.
         """
-        g, c = self.generator(control), one_hot(label, self.source.cfg.c_dim)
-        drawn = []
-        for seed in seeds:
-            rng = generator("generate", seed)
-            maps = self.noise(g, control, noise, rng)
-            drawn.append(g(latent(seed, g.cfg.z_dim), c, noise=maps, psi=psi))
-        px = g.cfg.resolution
+        drawn, px = [*self._each(seeds, control, psi, noise, label)], self.source.cfg.resolution
         return torch.cat(drawn) if drawn else torch.empty(0, 3, px, px)
+
+    def pictures(
+        self,
+        seeds: Sequence[int],
+        control: Control = None,
+        psi: float = 1.0,
+        noise: str = "method",
+        label: int | None = None,
+    ) -> np.ndarray:
+        """uint8 [N, 3, R, R]: what a PNG holds of `images`, of which one at a time is in memory."""
+        px = self.source.cfg.resolution
+        made = np.empty((len(seeds), 3, px, px), np.uint8)
+        for i, image in enumerate(self._each(seeds, control, psi, noise, label)):
+            made[i] = to_uint8(image)[0]
+        return made
+
+    @torch.inference_mode()
+    def _each(
+        self, seeds: Sequence[int], control: Control, psi: float, noise: str, label: int | None
+    ) -> Iterator[Tensor]:
+        """float32 [1, 3, R, R] of each seed."""
+        g, c = self.generator(control), one_hot(label, self.source.cfg.c_dim)
+        for seed in seeds:
+            maps = self.noise(g, control, noise, generator("generate", seed))
+            yield g(latent(seed, g.cfg.z_dim), c, noise=maps, psi=psi)
 
 
 def latent(seed: int, z_dim: int) -> Tensor:
     """float32 [1, z_dim], unit normal. Raises ConfigError for a seed that NumPy's RandomState does not take."""
-    import numpy as np
-
     if not 0 <= seed < 2**32:
         raise ConfigError(f"seed {seed}: seeds of latents are whole numbers from 0 to {2**32 - 1}.")
     return torch.from_numpy(np.random.RandomState(seed).randn(1, z_dim)).float()

@@ -9,13 +9,12 @@ from rich.console import Console
 
 from benchmark.errors import ConfigError
 from benchmark.metrics.doctor import examine, verdict
-from benchmark.report.lines import flatten
+from benchmark.report.lines import protocol
+from benchmark.results import Timing
+from benchmark.running.make_record import ZeroStep, make_record
 from benchmark.running.plan import Job
 from benchmark.running.setup import Request, Run, prepare
 from benchmark.system.hardware import circumstances, environment
-
-COMPARED = ("eval.samples", "eval.pairs", "eval.psi")
-"""Settings in which all records of a suite's domain have to agree."""
 
 
 def bench(request: Request, like: str | None, seed: int | None, out: Path, console: Console) -> Run:
@@ -33,25 +32,32 @@ def bench(request: Request, like: str | None, seed: int | None, out: Path, conso
     overrides = {**asked[0].overrides, "seeds": [first if seed is None else seed], "methods": methods}
     run = prepare(replace(asked[0], overrides=overrides), out, console, trains=False)
     run.store.ensure_writable()
+    run = replace(run, environment={**environment(run.device), **circumstances(run.device)})
     require_same_protocol(run)
-    facts = {**environment(run.device), **circumstances(run.device)}
-    return replace(run, doctor=verdict(examine(run.evaluator)), environment=facts)
+    return replace(run, doctor=verdict(examine(run.evaluator)))
 
 
 def require_same_protocol(run: Run) -> None:
     """ConfigError where the folder has records of this suite and domain that no new one could stand beside."""
     base = zero_step(run)
-    asked = flatten({"eval": base.suite.eval.content()})
+    job = replace(base, method=ZeroStep(), outside="to be measured")  # what is not trained here has no such settings
+    asked = protocol(make_record(job, None, ZeroStep(), run, {}, Timing()))
     for record in run.store.read_all()[0]:
         if (record.suite, record.domain, record.source_sha256) != (base.suite.name, base.domain, base.source_sha256):
             continue
-        there = flatten(record.settings)
-        for name in COMPARED:
-            if name in there and there[name] != asked[name]:
-                raise ConfigError(
-                    f"{run.store.out} has records on {base.domain} with {name}={there[name]}, and {asked[name]} is "
-                    "asked for: they cannot stand in one table. Choose another --out, or leave the setting out."
-                )
+        there = protocol(record)
+        other = [name for name in there if name in asked and there[name] != asked[name]]
+        if settings := [name for name in other if "." in name]:
+            raise ConfigError(
+                f"{run.store.out} has records on {base.domain} with {settings[0]}={there[settings[0]]}, and "
+                f"{asked[settings[0]]} is asked for: they cannot stand in one table. Choose another --out, or leave "
+                "the setting out."
+            )
+        if other:
+            raise ConfigError(
+                f"{run.store.out} has records on {base.domain} with the {other[0]} {there[other[0]]}, and here it is "
+                f"{asked[other[0]]}: they cannot stand in one table. Choose another --out."
+            )
 
 
 def zero_step(run: Run) -> Job:

@@ -17,7 +17,6 @@ from PIL import Image
 from benchmark.api import Control
 from benchmark.domains.pictures.images import read_picture
 from benchmark.errors import BenchmarkError, ConfigError, DataError
-from benchmark.metrics.sampling import to_uint8
 from benchmark.results import ResultStore
 from benchmark.sources.inversion import Inversion, Search
 from benchmark.use.adapted import Adapted, from_run, own
@@ -33,6 +32,8 @@ MOST_BYTES, MOST_PIXELS = 10 * 2**20, 25_000_000
 """Of an uploaded file."""
 WAITING = 8
 """Requests that may wait for the one in hand."""
+KEPT = 3600
+"""Seconds after which an uploaded file is removed, and what the page drew."""
 SHOWN_PX = 384
 POLICY = (
     f"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' ws://{HOST}:* data: blob:; "
@@ -100,7 +101,11 @@ def uploaded(path: str | None, px: int) -> np.ndarray:
     if path is None:
         raise DataError("choose a picture first.")
     file = Path(path)
-    if file.stat().st_size > MOST_BYTES:
+    try:
+        size = file.stat().st_size
+    except OSError:
+        raise DataError("this picture is no longer kept: upload it again.") from None
+    if size > MOST_BYTES:
         raise DataError(f"this file has more than {MOST_BYTES // 2**20} MB; make it smaller.")
     try:
         with Image.open(file) as image:
@@ -137,7 +142,7 @@ class Handlers:
         if seed is None:
             raise ConfigError("there is no seed: give a whole number.")
         net = self.networks.load(name)
-        return shown(to_uint8(net.images([int(seed)], self.networks.control(name, control), psi))[0])
+        return shown(net.pictures([int(seed)], self.networks.control(name, control), psi)[0])
 
     def find(self, name: str, path: str | None) -> tuple[Found, Image.Image, Image.Image, str]:
         """An uploaded picture where it was found, its inversion, and how near that is."""
@@ -174,7 +179,7 @@ def page(networks: Networks, cache: Path, search: Search | None = None) -> gradi
     def picture(label: str) -> Any:
         return gr.Image(label=label, format="png", interactive=False, buttons=["download"])
 
-    with gr.Blocks(title="Adapted networks", analytics_enabled=False, delete_cache=(600, 600)) as made:
+    with gr.Blocks(title="Adapted networks", analytics_enabled=False, delete_cache=(600, KEPT)) as made:
         gr.Markdown("# Adapted networks\nThis page is served by this machine and talks to nobody else.")
         with gr.Row():
             name = gr.Dropdown(names, value=names[0], label="network")
@@ -196,11 +201,12 @@ def page(networks: Networks, cache: Path, search: Search | None = None) -> gradi
                 three = [picture(label) for label in ("picture", "inversion", "translation")]
             away = gr.Markdown()
         one: dict[str, Any] = {"concurrency_id": "one", "concurrency_limit": 1, "api_visibility": "private"}
-        name.change(told(does.offer), name, control, **one)
         go.click(told(does.generate), [name, seed, control, psi], image, **one)
         again = told(does.translate), [name, control, state], three[2]
         look.click(told(does.find), [name, file], [state, three[0], three[1], away], **one).success(*again, **one)
-        control.change(*again, **one)
+        name.change(told(does.offer), name, control, **one).then(*again, **one)
+        name.change(lambda: None, None, image, **one)
+        control.input(*again, **one)
     return made.queue(max_size=WAITING, default_concurrency_limit=1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,12 @@ from torch import Tensor
 
 from benchmark.api import Control
 from benchmark.errors import BenchmarkError, WeightsError
-from benchmark.report.figures.grids import slug
-from benchmark.sources.exporting import export_nets
+from benchmark.sources.exporting import write_nets
 from benchmark.stylegan2 import Discriminator, Nets
 from benchmark.stylegan2.weights import digest_of
-from benchmark.system.files import write_atomic
 from benchmark.system.random_streams import generator
 from benchmark.use.adapted import Adapted, latent
+from benchmark.use.export_folder import CARD, FILES, refuse_others
 from benchmark.use.exported import Graph, graph_of
 from benchmark.use.model_card import card_text, listed_in, own_card
 from benchmark.use.pictures import written
@@ -33,21 +32,8 @@ LARGEST = 1e-3
 """Difference of two programs' images in [-1, 1]."""
 SEEDS, PSI = (0, 1, 2), 0.7
 """Of the images that are compared."""
-FILES = {
-    "onnx": "generator.onnx",
-    "torch": "generator.pt2",
-    "safetensors": "generator.safetensors",
-    "rosinality": "generator-rosinality.pt",
-}
-CARD = "README.md"
 LAYOUTS = {"safetensors": "nvidia", "rosinality": "rosinality"}
 """Formats of weights: the names that their tensors have."""
-
-
-def default_folder(net: Adapted) -> Path:
-    """Where an export goes if nobody says."""
-    domain = f"-{net.record.domain}" if net.record else ""
-    return Path("exported") / slug(f"{net.method.name}{domain}")
 
 
 def export_network(
@@ -55,32 +41,39 @@ def export_network(
 ) -> list[str]:
     """Write the files of `formats` (keys of FILES) and a model card into `folder`; a line about each.
 
-    A file has its name only after what it gives was compared. Raises ConfigError or WeightsError where a format cannot
-    hold this network, DataError where the folder cannot be written or holds another network.
+    Files have their names only after what all of them give was compared, and the card, which says whose they are, has
+    it first. Raises ConfigError or WeightsError where a format cannot hold this network, DataError where the folder
+    cannot be written or holds something else.
     """
     if "onnx" in formats:
         needs("onnx", "onnxscript", "onnxruntime")
-    g = net.generator(control)
-    digest = digest_of(g.state_dict())
+    digest = digest_of(net.generator(control).state_dict())
     before = own_card(folder / CARD, digest)
-    said = []
-    for kind in dict.fromkeys(formats):
-        path = folder / FILES[kind]
-        if kind in LAYOUTS:
-            with torch.device("meta"):
-                d = Discriminator(g.cfg)  # has to be there, and is not written
-            notes = export_nets(Nets(g, g, d), ("g_ema",), LAYOUTS[kind], path, net.title)
-            said.append("; ".join([f"{path}: read again, every tensor is the same", *notes]))
-        else:
-            graph = graph_of(net, control)
-            with written(path) as temporary:
-                GRAPHS[kind][0](graph, temporary)
-                worst = compare(net, control, graph, GRAPHS[kind][1](temporary))
-            said.append(f"{path}: run again, images differ by at most {worst:.1e} of [-1, 1]")
+    refuse_others(folder, before)
     here = [kind for kind, name in FILES.items() if kind in formats or listed_in(before, folder / name)]
     text = card_text(net, control, {kind: FILES[kind] for kind in here}, digest, run, cache)
-    write_atomic(folder / CARD, text.encode())
+    said = []
+    with ExitStack() as files:  # the last one that is entered gets its name first
+        for kind in dict.fromkeys(formats):
+            path = folder / FILES[kind]
+            temporary = files.enter_context(written(path))
+            said.append(f"{path}: {write(net, control, kind, temporary)}")
+        files.enter_context(written(folder / CARD)).write_bytes(text.encode())
     return [*said, f"{folder / CARD}: the model card"]
+
+
+def write(net: Adapted, control: Control, kind: str, path: Path) -> str:
+    """Write the network as `kind` to `path` itself and compare it with what was meant; what was found, in words."""
+    if kind in GRAPHS:
+        graph = graph_of(net, control)
+        GRAPHS[kind][0](graph, path)
+        worst = compare(net, control, graph, GRAPHS[kind][1](path))
+        return f"run again, images differ by at most {worst:.1e} of [-1, 1]"
+    g = net.generator(control)
+    with torch.device("meta"):
+        d = Discriminator(g.cfg)  # has to be there, and is not written
+    notes = write_nets(Nets(g, g, d), ("g_ema",), LAYOUTS[kind], path, net.title)
+    return "; ".join(["read again, every tensor is the same", *notes])
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.api import Control, Method
+from benchmark.api.returned import noise_of
 from benchmark.errors import ConfigError
 from benchmark.stylegan2 import Generator
 from benchmark.stylegan2.weights import digest_of
@@ -111,10 +112,10 @@ def weights_at(net: Adapted, control: Control) -> str:
 
 def shares_of(method: Method, g: Generator, control: Control) -> Tensor:
     """[2]: the shares of anchor and new maps in the noise of one image, by least squares over all layers."""
-    made = method.noise(g, 1, control, generator("export"))
+    made = noise_of(method, g, 1, control, generator("export"))
     new, anchor = g.synthesis.random_noise(1, generator("export")), g.synthesis.anchor_noise()
     if isinstance(made, str):
-        return torch.tensor({"const": [1.0, 0.0], "none": [0.0, 0.0]}.get(made, [0.0, 1.0]))
+        return torch.tensor({"const": [1.0, 0.0], "none": [0.0, 0.0]}[made])
     both = torch.stack([torch.cat([maps[layer].flatten() for layer in anchor]) for maps in (anchor, new)], dim=1)
     wanted = torch.cat([made[layer].expand(1, 1, *anchor[layer].shape).flatten() for layer in anchor])
     found = torch.linalg.lstsq(both.double(), wanted.double()[:, None]).solution[:, 0]

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
+import torch
 from pydantic import ValidationError
 
 from benchmark.api import Control
+from benchmark.api.returned import noise_of
 from benchmark.config import EvalConfig
 from benchmark.errors import DataError
-from benchmark.metrics.sampling import Sampler, to_uint8
-from benchmark.report.figures.grids import read_strip
-from benchmark.results import ResultStore
+from benchmark.metrics.sampling import Sampler
+from benchmark.report.figures.grids import read_strip, slug
+from benchmark.results import ResultStore, RunRecord
+from benchmark.system.hardware import device_name
+from benchmark.training.determinism import pinned
 from benchmark.use.adapted import Adapted
 from benchmark.use.pictures import require_place, write_grid, write_picture
 
@@ -22,6 +26,19 @@ CPU = "CPU "
 """Names of devices in records begin so where it was no GPU."""
 AT_ONCE = 64
 """Seeds whose images are in memory together, where each has a file of its own."""
+MOST_THREADS = 1024
+"""That a record, which may be somebody else's, can ask for."""
+
+
+def default_folder(net: Adapted, source: str | None = None) -> Path:
+    """Where pictures go if nobody says; `source` is the name of a source that belongs to no run."""
+    domain = f"-{net.record.domain}" if net.record else ""
+    return Path("pictures") / slug(source or f"{net.method.name}{domain}")
+
+
+def reals_folder(out: Path) -> Path:
+    """Where real images go beside pictures in the folder `out`, which can be measured as it is."""
+    return Path(f"{out if out.name.strip('.') else out.resolve()}-reals")
 
 
 def write_pictures(
@@ -36,12 +53,12 @@ def write_pictures(
 ) -> int:
     """A PNG for each seed and control into the folder `out`; or, if `out` ends in .png, all of them as one grid.
 
-    A row of the grid is a value of the control; the first row shows `reals`, uint8 [N, 3, R, R], if there are any.
-    Gives the number of images of the generator.
+    A row of the grid is a value of the control; the first row shows `reals`, uint8 [N, 3, R, R], if there are any,
+    which otherwise go to `reals_folder`. Gives the number of images of the generator.
     """
 
     def draw(some: Sequence[int]) -> dict[Control, np.ndarray]:
-        return {control: to_uint8(net.images(some, control, psi, noise, label)) for control in controls}
+        return {control: net.pictures(some, control, psi, noise, label) for control in controls}
 
     if out.suffix.lower() == ".png":
         require_place(out)
@@ -54,31 +71,39 @@ def write_pictures(
 
 
 def write_images(
-    net: Adapted, drawn: Mapping[Control, np.ndarray], seeds: Sequence[int], out: Path, reals: np.ndarray | None = None
+    net: Adapted,
+    drawn: Mapping[Control, np.ndarray],
+    seeds: Sequence[int],
+    out: Path,
+    reals: np.ndarray | None = None,
+    kind: str = "seed",
 ) -> int:
-    """Images by value of the control, uint8 [N, 3, R, R] each, as `write_pictures` writes them."""
+    """Images by value of the control, uint8 [N, 3, R, R] each, as `write_pictures` writes them.
+
+    Names of files begin with `kind`.
+    """
     if out.suffix.lower() == ".png":
         shown = () if reals is None else reals[: len(seeds)]
         rows = [(label_of(net, control), [*images]) for control, images in drawn.items()]
         write_grid(out, [*([("real images", [*shown])] if len(shown) else []), *rows])
     else:
-        write_files(drawn, seeds, out)
+        write_files(drawn, seeds, out, kind)
         write_reals(reals, len(seeds), out)
     return sum(map(len, drawn.values()))
 
 
-def write_files(drawn: Mapping[Control, np.ndarray], seeds: Sequence[int], out: Path) -> None:
+def write_files(drawn: Mapping[Control, np.ndarray], seeds: Sequence[int], out: Path, kind: str = "seed") -> None:
     """A PNG for each seed and control."""
     for control, images in drawn.items():
         value = "" if len(drawn) == 1 else f"-{control}"
         for seed, image in zip(seeds, images, strict=True):
-            write_picture(out / f"seed{seed:04d}{value}.png", image)
+            write_picture(out / f"{kind}{seed:04d}{value}.png", image)
 
 
 def write_reals(reals: np.ndarray | None, most: int, out: Path) -> None:
-    """A PNG for each real image, of so many at most."""
+    """A PNG for each real image, of so many at most, beside the folder `out` of pictures."""
     for i, image in enumerate(() if reals is None else reals[:most]):
-        write_picture(out / f"real{i:04d}.png", image)
+        write_picture(reals_folder(out) / f"real{i:04d}.png", image)
 
 
 def label_of(net: Adapted, control: Control) -> str:
@@ -87,10 +112,11 @@ def label_of(net: Adapted, control: Control) -> str:
 
 
 def evaluated_images(net: Adapted, count: int, control: Control = None) -> np.ndarray:
-    """uint8 [count, 3, R, R], the first images that the evaluation of the record measured, bit for bit.
+    """uint8 [count, 3, R, R], the first images that the evaluation of the record measured, with its number of threads.
 
-    Raises DataError for a network without a record, or where the evaluation drew fewer, or drew on a GPU: its random
-    noise is another, and all networks here are on the CPU.
+    They are the same bit for bit where `unlike` names nothing. Raises DataError for a network without a record, or
+    where the evaluation drew fewer, or drew on a GPU: its random noise is another, and all networks here are on the
+    CPU.
     """
     record = net.record
     if record is None:
@@ -113,8 +139,42 @@ def evaluated_images(net: Adapted, count: int, control: Control = None) -> np.nd
     if count > cfg.pairs:
         raise DataError(f"{count} images asked for; of the evaluation the first {cfg.pairs} can be drawn again.")
     streams = (record.source_sha256, record.domain_digest, record.seed)
-    g, sampler = net.generator(control), Sampler(net.source, cfg, streams)
-    return sampler.pairs(g, lambda n, rng: net.method.noise(g, n, control, rng))[:count]
+    with threads_of(record):
+        g, sampler = net.generator(control), Sampler(net.source, cfg, streams)
+        return sampler.pairs(g, lambda n, rng: noise_of(net.method, g, n, control, rng))[:count]
+
+
+@contextmanager
+def threads_of(record: RunRecord) -> Iterator[None]:
+    """As many of PyTorch's threads as measured the record, where it says so; as before afterwards.
+
+    A sum over another number of threads is rounded in another order.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads_in(record) or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def threads_in(record: RunRecord) -> int | None:
+    """How many threads measured the record; None where it names no usable number."""
+    found = record.environment.get("threads")
+    return found if isinstance(found, int) and 1 <= found <= MOST_THREADS else None
+
+
+def unlike(record: RunRecord) -> list[str]:
+    """How the record was measured in another way than this process computes, so that single grey levels may differ."""
+    said, train = record.environment, record.settings.get("train")
+    held = isinstance(train, Mapping) and train.get("deterministic") is True
+    ways = {
+        f"on {said.get('device')}": said.get("device") != device_name("cpu"),
+        f"by PyTorch {said.get('torch')}": said.get("torch") != torch.__version__,
+        f"with {said.get('threads')} threads": threads_in(record) is None,
+        "with the pinned kernels of train.deterministic": held and not pinned(),
+    }
+    return [way for way, differs in ways.items() if differs]
 
 
 def real_images(out: Path, domain: str) -> np.ndarray:

@@ -53,6 +53,15 @@ def own_card(card: Path, digest: str) -> str:
     return text
 
 
+def text_of(card: Path) -> str:
+    """The beginning of a card, empty where there is none that can be read."""
+    try:
+        with card.open("rb") as file:
+            return file.read(MAX_CARD).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
 def listed_in(card: str, file: Path) -> bool:
     """Whether the text of a card lists a file that is there."""
     return f"\n- `{file.name}`: " in card and file.is_file()

@@ -46,13 +46,12 @@ class Network:
         Raises BenchmarkError for a control that the method does not take, a wrong noise, psi, seed or label.
         """
         from benchmark.errors import ConfigError
-        from benchmark.metrics.sampling import to_uint8
 
         if not 0 <= psi <= 1:
             raise ConfigError(f"psi={psi}: truncation is a number from 0 to 1.")
         net = self.adapted
         value = net.method.default_control if control is None else net.check(control)
-        return to_uint8(net.images(list(seeds), value, psi, noise, label)).transpose(0, 2, 3, 1)
+        return net.pictures(list(seeds), value, psi, noise, label).transpose(0, 2, 3, 1)
 
     def translate(
         self,

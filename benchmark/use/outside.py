@@ -34,14 +34,11 @@ from benchmark.system.files import key, sha256_of
 from benchmark.system.places import RUNS
 from benchmark.system.progress import Bars
 from benchmark.use.bench import bench, zero_step
-from benchmark.use.export import FILES
+from benchmark.use.export_folder import network_in
 from benchmark.use.samples import read_pairs, read_samples
 
 Draw = Callable[[np.ndarray], np.ndarray]
 """Latents float32 [n, z_dim], unit normal -> pictures uint8 [n, R, R, 3]."""
-NETWORKS = (".pkl", ".pt", ".pth", ".safetensors")
-BESIDE = (".md", ".json", ".onnx", ".pt2")
-"""What may lie beside a network: its card, and what `export` makes of it that is no checkpoint."""
 NAME = re.compile(r"\w[\w.-]{0,63}")
 OF_OTHERS = ("d was not in the file", "g was not in the file")
 """Notes about networks that are not measured."""
@@ -97,10 +94,7 @@ def measure(
     given = what.stem if isinstance(what, Path) else str(getattr(what, "__name__", ""))
     what = network_in(what) if isinstance(what, Path) and what.is_dir() else what
     pictures = not isinstance(what, Path) or what.is_dir() or what.suffix.lower() == ".zip"
-    if pairs is not None and not pictures:
-        raise ConfigError("--pairs belongs to a folder of pictures: a network draws its pairs itself.")
-    if like is not None and pictures:
-        raise ConfigError("--as says with which noise and control a network draws: it is not for pictures.")
+    require_meaning(what, pictures, like, pairs)
     name = checked_name(name or given, request)
     run = bench(request, like, seed, out, console)
     with Bars(console) as bars:
@@ -114,15 +108,19 @@ def measure(
     return records
 
 
-def network_in(folder: Path) -> Path:
-    """The checkpoint that a folder holds beside its card, as `export` writes it; otherwise the folder.
-
-    `export` writes and compares one network in several formats, so any of them is it.
-    """
-    files = [path for path in folder.iterdir() if not path.name.startswith(".") and path.suffix.lower() not in BESIDE]
-    if len(files) > 1 and {path.name for path in files} <= set(FILES.values()):
-        files = [folder / FILES["safetensors"]]
-    return files[0] if len(files) == 1 and files[0].suffix.lower() in NETWORKS else folder
+def require_meaning(what: Path | Draw, pictures: bool, like: str | None, pairs: Path | bool | None) -> None:
+    """ConfigError for an option that means nothing for what is to be measured."""
+    if pairs is not None and not pictures:
+        raise ConfigError("--pairs belongs to a folder of pictures: a network draws its pairs itself.")
+    if like is not None and pictures:
+        raise ConfigError("--as says with which noise and control a network draws: it is not for pictures.")
+    if isinstance(what, Path) and pairs is True:
+        raise ConfigError("pairs=True: name the folder of the source's pictures, or leave it out.")
+    if not isinstance(what, Path) and isinstance(pairs, Path):
+        raise ConfigError(
+            f"pairs={pairs}: the pairs of a function are the source's pictures of the same latents; leave it out, or "
+            "give pairs=False where it does not draw what the latents say."
+        )
 
 
 def checked_name(name: str, request: Request) -> str:
@@ -214,21 +212,29 @@ def job_of(run: Run, method: Method, digest: str, said: str) -> Job:
         control: key(train_key, place, method.model_dump(mode="json"), control, measured, versions)
         for control in method.controls
     }
-    refuse_twins(run, method.name, base, train_key, set(keys.values()))
+    refuse_twins(run, method, base, train_key, set(keys.values()))
     return replace(base, method=method, train_key=train_key, record_keys=keys, outside=said)
 
 
-def refuse_twins(run: Run, name: str, base: Job, train_key: str, keys: set[str]) -> None:
-    """ConfigError where the folder has something else under this name, domain and seed: one row for both."""
+def refuse_twins(run: Run, method: Method, base: Job, train_key: str, keys: set[str]) -> None:
+    """ConfigError where the folder has something else under this name, domain and seed, which would be one row, or the
+    same pictures under another seed, which would be two repetitions.
+    """
+    place = (base.suite.name, base.domain, method.name)
     for record in run.store.read_all()[0]:
-        same = (record.method, record.domain, record.seed) == (name, base.domain, base.seed)
-        if same and record.suite == base.suite.name and record.outside and record.record_key not in keys:
-            if record.train_key == train_key:
-                raise ConfigError(
-                    f"{run.store.out} has {name} on {base.domain} measured with other settings; choose another --out."
-                )
+        if not record.outside or (record.suite, record.domain, record.method) != place or record.record_key in keys:
+            continue
+        there, same = f"{run.store.out} has", record.train_key == train_key
+        if record.seed == base.seed and same:
             raise ConfigError(
-                f"{run.store.out} has another {name} on {base.domain} ({record.outside}); choose a --name."
+                f"{there} {method.name} on {base.domain} measured with other settings; choose another --out."
+            )
+        if record.seed == base.seed:
+            raise ConfigError(f"{there} another {method.name} on {base.domain} ({record.outside}); choose a --name.")
+        if same and isinstance(method, Pictures):
+            raise ConfigError(
+                f"{there} these pictures as {method.name} on {base.domain} with seed {record.seed}, and they are no "
+                f"repetition of themselves: give --seed {record.seed}, or pictures of another training."
             )
 
 

@@ -22,6 +22,8 @@ Picture = np.ndarray
 ANIMATED = (".mp4", ".gif", ".webp")
 GIF_FPS = 50
 """Browsers show a frame of less than 20 ms for 100."""
+MOST_SIDE = {".mp4": 16384, ".gif": 65535, ".webp": 16383}
+"""Pixels of a frame's longer side that an encoder takes."""
 WRITE = "w"
 LABEL = 18
 """Height of a row's label in pixels."""
@@ -76,23 +78,34 @@ def write_grid(path: Path, rows: Sequence[tuple[str, Sequence[Picture]]]) -> Non
 
 def tiled(pictures: Sequence[Picture], across: int | None = None) -> Picture:
     """One picture of many side by side, in about a square; empty places are white."""
-    across = across or math.ceil(math.sqrt(len(pictures)))
-    down, px = -(-len(pictures) // across), pictures[0].shape[-1]
-    sheet = np.full((3, down * px, across * px), 255, np.uint8)
+    px = pictures[0].shape[-1]
+    width, height = sheet_sides(len(pictures), px, across)
+    sheet = np.full((3, height, width), 255, np.uint8)
     for i, picture in enumerate(pictures):
-        y, x = divmod(i, across)
+        y, x = divmod(i, width // px)
         sheet[:, y * px : (y + 1) * px, x * px : (x + 1) * px] = picture
     return sheet
 
 
-def check_video(path: Path, fps: int) -> None:
+def sheet_sides(count: int, px: int, across: int | None = None) -> tuple[int, int]:
+    """Width and height of the picture that `tiled` makes of so many."""
+    across = across or math.ceil(math.sqrt(count))
+    return across * px, -(-count // across) * px
+
+
+def check_video(path: Path, fps: int, sides: tuple[int, int] = (0, 0)) -> None:
     """ConfigError unless the name ends in a way that `write_video` knows, the library for it is installed, and the
-    format can be shown at `fps` frames per second.
+    format can be shown at `fps` frames per second and takes frames with these sides.
     """
     if path.suffix not in ANIMATED:
         raise ConfigError(f"--video {path.name}: give a name that ends in {', '.join(ANIMATED)}.")
     if path.suffix == ".gif" and fps > GIF_FPS:
         raise ConfigError(f"--fps {fps}: a .gif is shown at {GIF_FPS} frames per second at most; choose .webp or .mp4.")
+    if max(sides) > MOST_SIDE[path.suffix]:
+        most, found = MOST_SIDE[path.suffix], "x".join(map(str, sides))
+        raise ConfigError(
+            f"--video {path.name}: its frames have {found} px, a side at most {most}; give fewer --seeds."
+        )
     if path.suffix == ".mp4":
         _av()
 

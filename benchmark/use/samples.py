@@ -7,6 +7,7 @@ as many as the suite's own generators draw. What does not fit is refused, by the
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -44,18 +45,24 @@ def read_samples(path: Path, px: int, count: int) -> Given:
     images = np.stack([decoded(archive, file, px) for file in files[:count]])
     used = f"the first {count} of {len(files)} pictures" if len(files) > count else f"{count} pictures"
     resized = f"{side} px" if side == px else f"{side} px, resized to {px} px with Lanczos"
-    names = tuple(str(PurePosixPath(file).with_suffix("")) for file in files[:count])
+    names = tuple(map(stem_of, files[:count]))
     return Given(images, names, f"{printable(path.name)}: {used}, {resized}")
 
 
 def read_pairs(path: Path, given: Given, px: int, count: int) -> np.ndarray:
     """uint8 [count, 3, R, R]: the source's pictures that are called like the first ones of `given`.
 
-    DataError where one is missing.
+    DataError where one is missing, or a name does not tell which.
     """
     archive = Archive(path)
-    files = {str(PurePosixPath(file).with_suffix("")): file for file in pictures_in(archive, [])}
-    wanted = given.names[:count]
+    found, wanted = list(pictures_in(archive, [])), given.names[:count]
+    files = {stem_of(file): file for file in found}
+    for where, names in (("the pictures to be measured", wanted), (f"--pairs {path}", map(stem_of, found))):
+        if twins := [name for name, times in Counter(names).items() if times > 1 and name in wanted]:
+            raise DataError(
+                f"{where}: several files are called {printable(twins[0])}, whatever their ending, and pairs are found "
+                "by that name; keep one of them."
+            )
     if missing := [name for name in wanted if name not in files]:
         raise DataError(
             f"--pairs {path}: no picture called {printable(missing[0])} ({len(missing)} of {len(wanted)} are missing); "
@@ -64,6 +71,11 @@ def read_pairs(path: Path, given: Given, px: int, count: int) -> np.ndarray:
     chosen = [files[name] for name in wanted]
     require_alike(archive, chosen, px)
     return np.stack([decoded(archive, file, px) for file in chosen])
+
+
+def stem_of(file: str) -> str:
+    """A picture's name without the ending, by which its pair is found."""
+    return str(PurePosixPath(file).with_suffix(""))
 
 
 def pictures_in(archive: Archive, skipped: Skipped) -> Iterator[str]:

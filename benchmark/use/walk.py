@@ -28,7 +28,7 @@ def control_walk(
     low, high = min(grid), max(grid)
     for i in range(frames):
         share = (1 - math.cos(2 * math.pi * i / frames)) / 2
-        yield tiled([*to_uint8(net.images(seeds, low + (high - low) * share, psi, noise, label))])
+        yield tiled([*net.pictures(seeds, low + (high - low) * share, psi, noise, label)])
 
 
 @torch.inference_mode()

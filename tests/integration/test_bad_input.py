@@ -275,6 +275,10 @@ def test_a_record_of_a_newer_version_is_never_overwritten(command: Command, fini
         (("list", "method"), "'method' is not one of 'methods'"),
         (("list",), "Missing argument 'WHAT'"),
         (("show",), "Missing argument 'RECORD'"),
+        (("show", "abcd.json", "--results", "nowhere"), "--results would change nothing beside a JSON file"),
+        (("report", "nowhere", "--metrics", ""), "'--metrics': the list is empty"),
+        (("report", "nowhere", "--methods", " ,"), "'--methods': the list is empty"),
+        (("doctor", "--metrics", ","), "'--metrics': the list is empty"),
     ],
 )
 def test_other_commands_are_refused_on_one_line_too(

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from command_line import Finished, start
+from command_line import Finished, python, start
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
@@ -32,8 +32,13 @@ PATIENCE = 120_000
 
 @pytest.fixture(scope="module")
 def address(finished: Finished, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Of a page with two networks that have no control, beside those of the finished run."""
     folder = tmp_path_factory.mktemp("demo")
-    running = start(("demo", str(finished.out), "--no-open", "--steps", "3"), cache, folder)
+    shutil.copytree(finished.out, folder / "res")
+    more = [word.replace("fixnoise", "fixnoise,freezed") for word in finished.arguments]
+    done = python(more, cache, folder)
+    assert done.code == 0, done.err
+    running = start(("demo", "res", "--no-open", "--steps", "3"), cache, folder)
     try:
         assert running.stdout is not None
         line = running.stdout.readline()
@@ -129,6 +134,28 @@ def test_an_uploaded_picture_is_translated_and_follows_the_control(page: Page, t
     expect(page.get_by_text("Found to ST-LPIPS")).to_be_visible(timeout=PATIENCE)
     choose(page, "noise", "0")
     changed(page, "translation", before)
+
+
+def test_another_network_translates_the_picture_again_and_leaves_no_image_of_the_one_before(
+    page: Page, tmp_path: Path
+) -> None:
+    """Neither of the two has a control, so that its value stays."""
+    path = tmp_path / "drawing.png"
+    Image.new("RGB", (48, 48), (40, 200, 90)).save(path)
+    choose(page, "network", "finetune on toy-rings, seed 0")
+    page.get_by_role("button", name="Generate").click()
+    changed(page, "generated", None)
+    page.get_by_role("tab", name="Translate a picture").click()
+    page.locator("input[type=file]").first.set_input_files(str(path))
+    expect(page.locator("a[download='drawing.png']")).to_be_visible(timeout=PATIENCE)  # it is uploaded
+    page.get_by_role("button", name="Translate").click()
+    first = changed(page, "translation", None)
+    choose(page, "network", "freezed on toy-rings, seed 0")
+    second = changed(page, "translation", first)
+    choose(page, "network", "fixnoise on toy-rings, seed 0")
+    changed(page, "translation", second)
+    page.get_by_role("tab", name="Generate").click()
+    expect(image(page, "generated")).to_have_count(0, timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("kind", ["text", "bomb"])

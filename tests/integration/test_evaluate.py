@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 
 import benchmark
 from benchmark.config import EvalConfig
+from benchmark.errors import ConfigError
 from benchmark.metrics.sampling import Sampler, to_uint8
 from benchmark.sources import find_source, load_source
 from benchmark.stylegan2 import Nets, save
@@ -94,6 +95,10 @@ def test_the_folder_that_export_wrote_is_its_network(finished: Finished, command
     assert done.code == 0, done.err
     (theirs,) = (r for r in records(tmp_path / "res") if r["outside"])
     assert theirs["method"] == "exported" and theirs["metrics"] == of_run(finished, "finetune")["metrics"]
+    card = tmp_path / "exported/README.md"
+    card.write_text(card.read_text().replace("\n- `generator-rosinality.pt`", "\n- `another.pt`"))
+    done = command("evaluate", "exported", *AGAINST, "--out", "res", "--name", "second")
+    assert done.code == 2 and "holds generator-rosinality.pt, which no README.md there lists" in done.err, done.err
     (tmp_path / "exported" / "more.safetensors").write_bytes(b"")
     done = command("evaluate", "exported", *AGAINST, "--out", "res", "--name", "second")
     assert done.code == 2 and "0 pictures" in done.err
@@ -107,6 +112,25 @@ def test_other_weights_under_a_name_that_is_taken_are_refused(
     done = command("evaluate", second, *AGAINST, "--name", "theirs", "--out", "res")
     assert done.code == 2 and "has another theirs on toy-rings" in done.err and "--name" in done.err
     assert command("evaluate", second, *AGAINST, "--name", "others", "--out", "res").code == 0
+
+
+def test_the_same_pictures_are_no_repetition_and_the_same_network_is_one_of_draws(
+    finished: Finished, command: Command, tmp_path: Path
+) -> None:
+    write_pngs(tmp_path / "samples", noise_of(8))
+    weights = str(weights_of(finished, "finetune"))
+    for seed in ("0", "1"):
+        done = command("evaluate", weights, *AGAINST, "--name", "theirs", "--seed", seed, "--out", "res")
+        assert done.code == 0, done.err
+    assert command("evaluate", "samples", *AGAINST, "--out", "res").code == 0
+    tables = (tmp_path / "res/tables.md").read_text()
+    assert "± of theirs (outside) is over draws of latents of one network, not over trainings" in tables
+    before = records(tmp_path / "res")
+    done = command("evaluate", "samples", *AGAINST, "--seed", "1", "--out", "res")
+    assert done.code == 2 and "has these pictures as samples on toy-rings with seed 0" in done.err, done.err
+    assert records(tmp_path / "res") == before
+    Image.fromarray(noise_of(9)[-1]).save(tmp_path / "samples/000.png")
+    assert command("evaluate", "samples", *AGAINST, "--seed", "1", "--out", "res").code == 0
 
 
 def test_pictures_in_a_folder_have_the_metrics_that_need_nothing_else(
@@ -168,6 +192,28 @@ def test_a_function_is_measured_on_the_latents_of_the_protocol(finished: Finishe
     assert seen == [4, 4] and record.outside and record.method == "theirs"
     assert record.metrics["consistency_randconv"].value == pytest.approx(ours, rel=1e-4)
     assert {"theirs"} == set(results.frame().method)
+
+
+def test_pairs_that_mean_nothing_are_refused(tmp_path: Path, cache: Path) -> None:
+    write_pngs(tmp_path / "samples", noise_of(8))
+    for what, pairs, said in (
+        (noise_of, "does-not-exist", "pairs=does-not-exist: the pairs of a function"),
+        (noise_of, tmp_path / "samples", "the pairs of a function"),
+        (tmp_path / "samples", True, "pairs=True: name the folder"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            benchmark.evaluate(what, "smoke", "toy-rings", pairs=pairs, out=tmp_path / "res", cache=cache, quiet=True)
+    assert not (tmp_path / "res").exists()
+
+
+@pytest.mark.parametrize("twice", ["samples", "sources"])
+def test_pairs_whose_name_is_that_of_two_files_are_refused(command: Command, tmp_path: Path, twice: str) -> None:
+    for folder in ("samples", "sources"):
+        write_pngs(tmp_path / folder, noise_of(8))
+    shutil.copy(tmp_path / twice / "001.png", tmp_path / twice / "000.PNG")
+    done = command("evaluate", "samples", *AGAINST, "--pairs", "sources", "--out", "res")
+    assert done.code == 2 and "several files are called 000" in done.err, done.err
+    assert len(done.err.strip().splitlines()) == 1 and not list(tmp_path.glob("res/records/*.json"))
 
 
 def test_a_suite_of_several_domains_wants_one_to_be_chosen(tmp_path: Path, cache: Path) -> None:
@@ -244,9 +290,30 @@ def test_other_settings_than_the_folders_are_refused_before_anything_is_measured
     shutil.copytree(finished.out, tmp_path / "res")
     before = sorted((tmp_path / "res/records").iterdir())
     weights = str(weights_of(finished, "finetune"))
-    done = command("evaluate", weights, *AGAINST, "--set", "eval.samples=6", "--name", "theirs", "--out", "res")
-    assert done.code == 2 and "eval.samples=8, and 6 is asked for" in done.err, done.err
-    assert sorted((tmp_path / "res/records").iterdir()) == before
+    for setting, said in (
+        ("eval.samples=6", "eval.samples=8, and 6 is asked for"),
+        ("eval.batch=4", "eval.batch=32, and 4 is asked for"),
+        ("split.test=20", "reals.reference (held out)=48, and 20 is asked for"),
+        ("split.train=40", "reals.train=64, and 40 is asked for"),
+    ):
+        done = command("evaluate", weights, *AGAINST, "--set", setting, "--name", "theirs", "--out", "res")
+        assert done.code == 2 and said in done.err, done.err
+        assert sorted((tmp_path / "res/records").iterdir()) == before
+    assert command("report", "res").code == 0
+
+
+def test_a_folder_whose_images_are_others_now_is_refused_before_anything_is_measured(
+    finished: Finished, command: Command, tmp_path: Path
+) -> None:
+    write_pngs(tmp_path / "mine", noise_of(12))
+    split = ("--set", "split.train=8", "--set", "split.test=4")
+    against = ("--against", "smoke", "--domain", "mine", *QUICK[2:], *split, "--out", "res")
+    weights = str(weights_of(finished, "finetune"))
+    done = command("evaluate", weights, *against, "--name", "first")
+    assert done.code == 0, done.err
+    Image.fromarray(noise_of(13)[-1]).save(tmp_path / "mine/000.png")
+    done = command("evaluate", weights, *against, "--name", "second")
+    assert done.code == 2 and "records on mine with the digest of the domain" in done.err, done.err
     assert command("report", "res").code == 0
 
 

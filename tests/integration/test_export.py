@@ -113,12 +113,36 @@ def test_nothing_is_written_over_anybody_elses_files(finished: Finished, command
     assert (tmp_path / "net/generator.safetensors").read_bytes() == before
 
 
+def test_a_file_that_no_card_lists_is_somebody_elses(finished: Finished, command: Command, tmp_path: Path) -> None:
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net/generator.safetensors").write_text("precious")
+    for kind in ("safetensors", "rosinality"):  # beside it would be a second network
+        done = command("export", str(finished.out), "--method", "finetune", "--format", kind, "--out", "net")
+        assert done.code == 2 and "lists its generator.safetensors; choose another --out" in done.err, done.err
+    assert {path.name: path.read_text() for path in (tmp_path / "net").iterdir()} == {
+        "generator.safetensors": "precious"
+    }
+
+
 def test_an_export_that_draws_something_else_leaves_no_file(
     finished: Finished, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Nor one of another format that was written before."""
     monkeypatch.setattr("benchmark.use.export.LARGEST", -1.0)  # of which every program falls short
-    done = command("export", str(finished.out), "--method", "finetune", "--format", "torch", "--out", "net")
+    formats = ("--format", "safetensors", "--format", "torch")
+    done = command("export", str(finished.out), "--method", "finetune", *formats, "--out", "net")
     assert done.code == 2 and "nothing was written" in done.err and list((tmp_path / "net").iterdir()) == []
+
+
+def test_two_values_of_a_control_have_folders_of_their_own(
+    finished: Finished, command: Command, tmp_path: Path
+) -> None:
+    layer_swap = ("export", str(finished.out), "--method", "layer_swap", "--format", "rosinality")
+    for more in ((), ("--control", "8"), ("--training-seed", "0")):
+        done = command(*layer_swap, *more)
+        assert done.code == 0, done.err
+    found = [path.parent for path in (tmp_path / "exported").glob("*/generator-rosinality.pt")]
+    assert len(found) == 2 and len({(folder / "generator-rosinality.pt").read_bytes() for folder in found}) == 2
 
 
 @pytest.mark.parametrize(
@@ -127,6 +151,7 @@ def test_an_export_that_draws_something_else_leaves_no_file(
         (("--method", "fixnois"), "did you mean fixnoise"),
         (("--method", "fixnoise", "--domain", "toy-ring"), "toy-rings"),
         (("--method", "fixnoise", "--control", "2"), "choose from"),
+        (("--method", "fixnoise", "--control", "0"), "acts on the noise alone"),
         (("--method", "fixnoise", "--control", "0,1"), "give one"),
         (("--method", "finetune", "--training-seed", "4"), "with seeds 0, not 4"),
         ((), "choose one with --method"),

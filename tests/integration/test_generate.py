@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from command_line import Done, Finished
 from PIL import Image
 
 from benchmark.results import ResultStore
+from benchmark.training.determinism import PINNED
+from benchmark.use.adapted import from_run
+from benchmark.use.generate import evaluated_images, unlike
 
 Command = Callable[..., Done]
+MANY = "0-99999,100000-199999,200000-262144"
+"""One more than 512 rows of 512."""
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -44,11 +51,55 @@ def test_evaluated_images_are_those_of_the_record(
     records = [json.loads(p.read_text()) for p in (finished.out / "records").glob("*.json")]
     record = next(r for r in records if r["method"] == method and r["is_default_control"])
     done = command("generate", str(finished.out), "--method", method, "--seeds", "0-3", "--evaluated", "--out", "drawn")
-    assert done.code == 0, done.err
+    assert done.code == 0 and done.err == "", done.err
     strip = pixels(finished.out / record["grid"])
     px = strip.shape[0]
+    assert sorted(p.name for p in (tmp_path / "drawn").iterdir()) == [f"eval{i:04d}.png" for i in range(4)]
     for i in range(4):
-        assert (pixels(tmp_path / f"drawn/seed{i:04d}.png") == strip[:, i * px : (i + 1) * px]).all()
+        assert (pixels(tmp_path / f"drawn/eval{i:04d}.png") == strip[:, i * px : (i + 1) * px]).all()
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize(("said", "used"), [(1, 1), (3, 3), (0, 2), (10**9, 2), ("many", 2), (None, 2)])
+def test_evaluated_images_are_drawn_with_the_threads_of_the_record(
+    finished: Finished, cache: Path, said: object, used: int
+) -> None:
+    """A number that cannot be used is told, and this process's own counts."""
+    net = from_run(finished.out, cache, "fixnoise")
+    assert net.record is not None
+    record = net.record.model_copy(update={"environment": {**net.record.environment, "threads": said}})
+    seen = set[int]()
+    net.weights.register_forward_hook(lambda *_: seen.add(torch.get_num_threads()))
+    evaluated_images(replace(net, record=record), 4, 1.0)
+    assert seen == {used} and torch.get_num_threads() == 2
+    assert unlike(record) == ([] if used == said else [f"with {said} threads"])
+
+
+def test_what_may_differ_from_what_was_measured_is_told(
+    finished: Finished, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(finished.out, tmp_path / "copy")
+    store = ResultStore(tmp_path / "copy")
+    for record in store.read_all()[0]:
+        train = {**record.settings["train"], "deterministic": True}
+        other = {**record.environment, "device": "CPU of another make", "torch": "1.0"}
+        store.write(record.model_copy(update={"environment": other, "settings": {**record.settings, "train": train}}))
+    asked = ("copy", "--method", "fixnoise", "--n", "1", "--out", "drawn")
+    done = command("generate", *asked, "--evaluated")
+    said = "on CPU of another make, by PyTorch 1.0{} pinned kernels of train.deterministic: single grey levels may"
+    assert done.code == 0 and said.format(" and with the") in done.err, done.err
+    for name, value in PINNED.items():
+        monkeypatch.setenv(name, value)
+    assert "pinned" not in command("generate", *asked, "--evaluated").err
+    assert command("generate", *asked).err == ""
 
 
 def test_what_a_gpu_measured_is_not_drawn_again_here(finished: Finished, command: Command, tmp_path: Path) -> None:
@@ -71,6 +122,38 @@ def test_a_grid_has_a_row_for_each_value_and_one_of_real_images(
     assert done.code == 0 and "15 pictures" in done.out, done.err
     px = 32
     assert pixels(tmp_path / "grid.png").shape == (4 * (px + 18), 5 * px, 3)
+    assert [p.name for p in tmp_path.iterdir()] == ["grid.png"]
+
+
+@pytest.mark.parametrize("out", ["drawn", "."])
+def test_real_images_lie_in_a_folder_beside_the_pictures(
+    finished: Finished, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    """What `evaluate` finds in the pictures' folder is of the generator alone."""
+    here = tmp_path / "drawn"
+    if out == ".":
+        here.mkdir()
+        monkeypatch.chdir(here)
+    done = command("generate", str(finished.out), "--method", "fixnoise", "--n", "2", "--reals", "--out", out)
+    assert done.code == 0 and "drawn-reals" in done.out, done.err
+    assert sorted(p.name for p in here.iterdir()) == ["seed0000.png", "seed0001.png"]
+    assert sorted(p.name for p in (tmp_path / "drawn-reals").iterdir()) == ["real0000.png", "real0001.png"]
+
+
+def test_pictures_of_several_commands_are_told_apart_where_nobody_names_a_folder(
+    finished: Finished, command: Command, tmp_path: Path
+) -> None:
+    run = ("generate", str(finished.out), "--n", "2", "--method")
+    for words in ((*run, "fixnoise"), (*run, "finetune"), (*run, "fixnoise", "--evaluated"), (*run, "source")):
+        assert command(*words).code == 0
+    assert command("generate", "--source", "smoke-32", "--n", "1").code == 0
+    seeds, evaluated = (["seed0000.png", "seed0001.png"], ["eval0000.png", "eval0001.png"])
+    assert {p.name: sorted(x.name for x in p.iterdir()) for p in (tmp_path / "pictures").iterdir()} == {
+        "fixnoise-toy-rings": [*evaluated, *seeds],
+        "finetune-toy-rings": seeds,
+        "source-toy-rings": seeds,
+        "smoke-32": seeds[:1],
+    }
 
 
 def test_videos_loop_and_have_the_frames_that_were_asked_for(
@@ -106,6 +189,10 @@ def test_videos_loop_and_have_the_frames_that_were_asked_for(
         (("--method", "finetune", "--video", "a.webp"), "no control that moves smoothly"),
         (("--method", "fixnoise", "--video", "a.avi"), "a name that ends in"),
         (("--method", "fixnoise", "--video", "a.gif", "--fps", "60"), "50 frames per second at most"),
+        (("--method", "fixnoise", "--video", "a.gif", "--seconds", "1e308"), "a video has at most 36000 frames"),
+        (("--method", "fixnoise", "--video", "a.gif", "--seconds", "1501"), "a video has at most 36000 frames"),
+        (("--method", "fixnoise", "--video", "a.webp", "--seeds", MANY), "16416x16384 px, a side at most 16383"),
+        (("--method", "fixnoise", "--out", "grid.JPG"), "name a folder, or a grid that ends in .png"),
         (("--method", "fixnoise", "--video", "a.gif", "--control", "1"), "--control would change nothing in a video"),
         (("--method", "fixnoise", "--video", "a.gif", "--walk", "latents", "--control", "0,1"), "give one"),
         (("--method", "fixnoise", "--video", "a.gif", "--out", "b", "--reals"), "--out and --reals would change"),

@@ -11,6 +11,7 @@ import pytest
 
 import benchmark
 import benchmark.running.suite  # no module of the engine takes the place of a function
+from benchmark.errors import ConfigError
 
 TOY = {"train.kimg": 0.016, "eval.samples": 8, "eval.pairs": 4, "eval.metrics": ["kid_randconv", "fd_randconv"]}
 
@@ -52,6 +53,17 @@ def test_mistakes_are_errors_of_the_package(tmp_path: Path, cache: Path) -> None
         benchmark.run(["finetun"], suite="smoke", out=tmp_path, cache=cache)
     with pytest.raises(benchmark.BenchmarkError, match="name a run's folder"):
         benchmark.load_results(tmp_path)
+
+
+@pytest.mark.parametrize("more", [{"threads": 0}, {"threads": True}, {"jobs": -1}, {"jobs": 1.5}])
+def test_numbers_that_the_command_line_refuses_are_refused(more: dict, tmp_path: Path, cache: Path) -> None:
+    (name,) = more
+    with pytest.raises(ConfigError, match=f"{name}=.*: give a whole number"):
+        benchmark.run(["finetune"], suite="smoke", out=tmp_path / "res", cache=cache, **more)
+    if name == "threads":
+        with pytest.raises(ConfigError, match=r"threads=.*: give a whole number"):
+            benchmark.evaluate(tmp_path, "smoke", "toy-rings", out=tmp_path / "res", cache=cache, **more)
+    assert not (tmp_path / "res").exists()
 
 
 def test_what_is_no_record_is_left_out_with_a_warning(results: benchmark.Results, tmp_path: Path) -> None:

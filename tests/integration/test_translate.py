@@ -129,6 +129,7 @@ def test_what_is_no_picture_is_one_line_and_leaves_nothing(
         (("--out", "strip.jpg"), "ends in .png"),
         (("--out", "/dev/null/strip.png"), "cannot write /dev/null/strip.png"),
         (("--distance", "lpips_vgg"), "needs vgg16"),
+        (("--method", ""), "the list is empty"),
     ],
 )
 def test_bad_input_is_one_line_that_names_what_there_is(
@@ -137,6 +138,17 @@ def test_bad_input_is_one_line_that_names_what_there_is(
     done = command("translate", str(drawing), "--run", str(finished.out), *arguments, *FEW)
     assert done.code == 2 and said in done.err and len(done.err.strip().splitlines()) == 1, done.err
     assert not list(tmp_path.glob("strip.*"))
+
+
+@pytest.mark.parametrize("out", ["drawing.png", "./drawing.png", "link.png"])
+def test_a_picture_is_not_replaced_by_its_strip(
+    finished: Finished, command: Command, tmp_path: Path, drawing: Path, out: str
+) -> None:
+    (tmp_path / "link.png").symlink_to(drawing)
+    before = drawing.read_bytes()
+    done = command("translate", str(drawing), "--run", str(finished.out), "--out", out, *FEW)
+    assert done.code == 2 and f"--out {Path(out)} is one of the pictures" in done.err, done.err
+    assert drawing.read_bytes() == before and (tmp_path / "link.png").is_symlink()
 
 
 def test_without_gradio_the_demo_says_what_to_install(

@@ -10,6 +10,7 @@ VERSION = 3
 prepared sets that were kept are made again then. Keys of results follow the pixels themselves."""
 BITS, INVERTED, PLANES, SAMPLES = 258, 262, 284, 339
 """TIFF tags: bits per sample; 0 where white is zero; 2 where planes are apart; 1 (or 4: not said) where unsigned."""
+UNKNOWN = "{}-bit pixels have no known range; save them as unsigned ones of 8 or 16 bits"
 
 
 def to_square(image: Image.Image, resolution: int) -> np.ndarray:
@@ -58,6 +59,8 @@ def _range(image: Image.Image) -> tuple[int, bool]:
     """(the largest value that a pixel of more than 8 bits may have, whether white is zero); ValueError if unknown."""
     if image.mode == "F":
         raise ValueError("floating-point pixels have no known range")
+    if image.mode == "I" and image.format is None:  # in files of more than 8 bits the format says the range
+        raise ValueError(UNKNOWN.format(32))
     if image.format == "TIFF":
         return _tiff_range(image.tag_v2, image.mode)  # type: ignore[attr-defined]
     deep = any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
@@ -72,7 +75,7 @@ def _tiff_range(tags: Image.Exif, mode: str) -> tuple[int, bool]:
     if not {1, 4}.issuperset(np.atleast_1d(tags.get(SAMPLES, 1)).tolist()):
         raise ValueError("signed pixels have no known range; save them as unsigned ones of 8 or 16 bits")
     if mode == "I" or bits > 16:
-        raise ValueError(f"{bits}-bit pixels have no known range; save them as unsigned ones of 8 or 16 bits")
+        raise ValueError(UNKNOWN.format(bits))
     if bits > 8 and tags.get(PLANES, 1) == 2:
         raise ValueError(f"{bits}-bit colours in separate planes cannot be read; save the picture as PNG")
     return (1 << int(bits)) - 1, mode.startswith("I;16") and tags.get(INVERTED) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from benchmark.metrics.catalogue import info_of
@@ -141,7 +142,7 @@ def caption(group: Group, order: Ranking | None, marked: Sequence[Marked]) -> tu
         ordered += f" over {order.test.blocks} (domain, seed) blocks"
     said.append(f"{spread}{ordered}.")
     said.append(_marks_words(group, marked))
-    said += [OUTSIDE] if any(line.outside for line in group.lines) else []
+    said += _outside_words(group)
     if len(group.domains) > MANY_DOMAINS:
         said.append(f"{len(group.domains)} domains: each has its column in the tables of the metrics.")
     if group.mixed:
@@ -195,6 +196,16 @@ def _range(group: Group) -> str:
     if len(own) < 2 or max(own) < 1.01 * min(own):
         return ""
     return f"; uncertain: single runs of {base[label]} range from {min(own):.2f} to {max(own):.2f}"
+
+
+def _outside_words(group: Group) -> list[str]:
+    """What is unknown of rows from elsewhere, and whose seeds are several draws of one network."""
+    found = [line for line in group.lines if line.outside]
+    said = [OUTSIDE] if found else []
+    times = [(line.base, Counter((r.domain, r.train_key) for r in line.records)) for line in found]
+    if one := dict.fromkeys(base for base, own in times if max(own.values()) > 1):
+        said.append(f"± of {listed(list(one))} is over draws of latents of one network, not over trainings.")
+    return said
 
 
 def _marks_words(group: Group, columns: Sequence[Marked]) -> str:

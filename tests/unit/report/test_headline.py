@@ -229,6 +229,19 @@ def test_a_domain_with_fewer_seeds_is_told_once_and_a_row_with_fewer_in_its_cell
     assert "(n=" not in texts["a"][1] and texts["bb"][1].endswith("(n=1)") and "(n=" not in texts["bb"][0]
 
 
+def test_seeds_of_one_network_from_elsewhere_are_no_trainings() -> None:
+    def said(*keys: str) -> str:
+        made = [
+            make("theirs", "d", s, metrics=kid(1 + s), outside="a.pkl", train_key=k * 8) for s, k in enumerate(keys)
+        ]
+        own = [make("a", "d", s, metrics=kid(2 + s)) for s in range(len(keys))]
+        return " ".join(headline(group_of(groups([*own, *made])[0])).caption)
+
+    words = "± of theirs (outside) is over draws of latents of one network, not over trainings."
+    assert words in said("a", "a", "a") and words in said("a", "a", "b")
+    assert "trained elsewhere" in said("a", "b", "c") and words not in said("a", "b", "c") and words not in said("a")
+
+
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda p: p.name)
 def test_published_headlines_fit_into_terminals_and_papers(folder: Path) -> None:
     (own,) = groups(ResultStore(folder).read_all()[0])

@@ -174,7 +174,7 @@ def hostile(folder: Path) -> list[RunRecord]:
     found.append(make("without", BREAKOUT, metrics=kid(None, f"no weights: {EVIL}"), environment={"device": BREAKOUT}))
     for control in (0.0, BREAKOUT):
         timing = Timing(seconds_per_kimg=2, train_seconds=8, shipped_params=5)
-        metrics = kid(0.01) | {f"consistency {BREAKOUT}": MetricValue(value=0.3, n=5)}
+        metrics = kid(0.01) | {f"consistency_{BREAKOUT}": MetricValue(value=0.3, n=5)}
         more = {"metrics": metrics, "timing": timing, "is_default_control": control == 0.0}
         more |= course(1e300, -1e300, 0, name=f"$x^ {BREAKOUT}")
         found.append(ends(folder, strip(folder, make(EVIL, BREAKOUT, 0, control, **more, **note))))
