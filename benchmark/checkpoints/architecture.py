@@ -15,6 +15,7 @@ from benchmark.checkpoints.nvidia import Settings
 from benchmark.checkpoints.reading import Checkpoint
 from benchmark.config import NetConfig
 from benchmark.errors import WeightsError
+from benchmark.stylegan2.networks import ConvLayer, FullyConnected, SynthesisLayer
 
 GROUP = 4
 """Minibatch-std group where a file records none: NVIDIA's default and rosinality's only value."""
@@ -32,6 +33,7 @@ def infer(checkpoint: Checkpoint, where: str) -> NetConfig:
         raise WeightsError(f"{where} holds no generator, only {', '.join(checkpoint.networks) or 'nothing'}.")
     if any(name.startswith("synthesis.input.") for name in tensors):
         raise WeightsError(f"{where} is a StyleGAN3; this suite's backbone is StyleGAN2.")
+    refuse_miners(checkpoint, where)
     refuse_other_kinds(checkpoint.settings, where)
     resolutions = block_resolutions(tensors, where)
     refuse_other_images(tensors, where)
@@ -60,6 +62,16 @@ def infer(checkpoint: Checkpoint, where: str) -> NetConfig:
     refuse_other_sizes(cfg, checkpoint.settings, where)
     refuse_lost_labels(cfg, checkpoint, where)
     return cfg
+
+
+def refuse_miners(checkpoint: Checkpoint, where: str) -> None:
+    """WeightsError where a network begins with a miner: without it, it is another one, and a second has no place."""
+    if any(name.startswith("mapping.miner.") for net in checkpoint.networks.values() for name in net):
+        raise WeightsError(
+            f"{where} has a miner in front of its latents (MineGAN or GenDA of this suite); such a network cannot be "
+            "adapted or evaluated from a file. Give its run's results folder to generate or to export (as onnx or "
+            "torch), and evaluate the pictures that generate draws."
+        )
 
 
 def refuse_other_images(tensors: Mapping[str, Tensor], where: str) -> None:
@@ -231,15 +243,31 @@ GAINS = ("weight_gain", "bias_gain")
 
 
 def differing_gains(net: nn.Module, settings: Settings) -> list[str]:
-    """Layers whose recorded gains are not ours (another learning-rate multiplier, for one)."""
+    """Layers whose recorded gains or activation are not ours (another learning-rate multiplier, for one)."""
     ours = {
         (path, gain): float(getattr(module, gain))
         for path, module in net.named_modules()
         for gain in GAINS
         if hasattr(module, gain)
     }
-    return [
+    found = [
         f"{path}.{gain} is {shown(settings[path, gain])}, expected {value:g}"
         for (path, gain), value in ours.items()
         if (path, gain) in settings and not same_number(settings[path, gain], value)
     ]
+    return found + [
+        f"{path}.activation is {shown(settings[path, 'activation'])}, expected {own}"
+        for path, own in activations(net).items()
+        if settings.get((path, "activation"), own) != own
+    ]
+
+
+def activations(net: nn.Module) -> dict[str, str]:
+    """{path of a layer: its activation under NVIDIA's names}; those of ToRGB record none."""
+    found = {}
+    for path, module in net.named_modules():
+        if isinstance(module, FullyConnected | ConvLayer):
+            found[path] = "lrelu" if module.act else "linear"
+        elif isinstance(module, SynthesisLayer):
+            found[path] = "lrelu"
+    return found

@@ -18,6 +18,7 @@ from benchmark.checkpoints.pickle_file import MAX_VALUE, read_pickle
 from benchmark.checkpoints.tensors import MAX_NETWORK, MAX_TENSORS, NETWORKS, Storage
 from benchmark.checkpoints.torch_stream import TORCH_MAGIC, read_torch_stream, storage_id
 from benchmark.errors import WeightsError
+from benchmark.stylegan2.weights import content_digest
 from benchmark.system.file_kinds import HEAD, other_kind, picture_format
 from benchmark.system.files import in_utf8
 
@@ -203,7 +204,10 @@ def checked_entries(archive: zipfile.ZipFile, length: int, where: str) -> tuple[
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """({name: tensor}, architecture where this suite wrote the file); the library runs nothing."""
+    """({name: tensor}, architecture where this suite wrote the file); the library runs nothing.
+
+    WeightsError where the header's digest is another one than that of the tensors and the header.
+    """
     with path.open("rb") as raw:
         header_bytes = int.from_bytes(raw.read(8), "little")
         if header_bytes > MAX_LISTING or path.stat().st_size > NETWORKS * MAX_NETWORK:
@@ -213,5 +217,8 @@ def read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
                 raise ValueError("it has more tensors than any StyleGAN2")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
             header = json.loads((file.metadata() or {}).get("json", "{}"))
+    digest = header.pop("digest", None) if isinstance(header, dict) else None
+    if digest is not None and digest != content_digest(tensors, json.dumps(header, sort_keys=True)):
+        raise WeightsError(f"{path.name} is damaged: it does not hold what was written. Fetch it again.")
     architecture = header.get("architecture") if isinstance(header, dict) else None
     return tensors, architecture if isinstance(architecture, dict) else {}

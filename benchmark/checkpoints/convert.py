@@ -74,7 +74,7 @@ def convert(checkpoint: Checkpoint, allow: Sequence[str], where: str) -> Convert
         present, notes = (*present, "d"), [*notes, "allowed: d was not in the file and starts as a new network"]
     elif "d" not in present:
         notes.append("d was not in the file: no run can start from this source")
-    return Converted(nets, present, tuple(shorten(notes)))
+    return Converted(nets, present, tuple(in_order(notes)))
 
 
 KINDS = {
@@ -141,6 +141,14 @@ def shorten(problems: Sequence[str], most: int = 200) -> list[str]:
     """All problems, unless a file has absurdly many."""
     more = [f"and {len(problems) - most} more"] if len(problems) > most else []
     return [*problems[:most], *more]
+
+
+def in_order(notes: Sequence[str], most: int = 200) -> list[str]:
+    """All notes of what is new, by which methods are refused; then, of what was left out, `most` and how many more."""
+    left_out = [note for note in notes if note.endswith("is unexpected")]
+    others = [note for note in notes if not note.endswith("is unexpected")]
+    more = len(left_out) - most
+    return [*others, *left_out[:most], *([f"allowed: {more} more tensors that are unexpected"] if more > 0 else [])]
 
 
 def fill(cfg: NetConfig, tensors: dict[str, Tensor]) -> Nets:

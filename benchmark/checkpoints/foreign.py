@@ -53,8 +53,14 @@ FUNCTIONS = ("torch.nn.functional", "torch._C._nn")
 """Modules whose functions layers have for attributes; they may be named, not called."""
 
 
+MAX_NAME = 1_000
+"""Letters of a module and a name; a file may have made them of any length, and of millions of parts."""
+
+
 def is_foreign(module: str, name: str) -> bool:
     """Whether this names an ordinary class of other code, by its spelling. Of what comes with Python only `DATA` is."""
+    if len(module) + len(name) > MAX_NAME:
+        return False
     if f"{module}.{name}" in DATA:
         return True
     parts = [*module.split("."), name]

@@ -92,7 +92,7 @@ def recognise(container: str, data: Any, where: str) -> Checkpoint:
     if used:
         records = {part: data[name] for part, name in used.items()}
         return from_records(records, left_out(data, used.values()), where)
-    data = unwrapped(data)
+    data = unwrapped(data, PARTS, where)
     used = networks_in(data, lambda value: isinstance(value, Mapping), where)
     others = {name: value for name, value in data.items() if name not in used.values() and name != AVERAGE}
     if used:

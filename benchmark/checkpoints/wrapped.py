@@ -35,8 +35,11 @@ MMGENERATION = (
 """Parts of mmgeneration's names, and what they are in rosinality's; all else is called alike."""
 
 
-def unwrapped(data: Mapping[Any, Any]) -> Mapping[Any, Any]:
-    """The content with the networks of its `state_dict` as entries of their own; as it is where there is none."""
+def unwrapped(data: Mapping[Any, Any], names: Mapping[str, tuple[str, ...]], where: str) -> Mapping[Any, Any]:
+    """The content with the networks of its `state_dict` as entries of their own; as it is where there is none.
+
+    `names`: what entries with networks are called, by our name. Raises WeightsError where a network is there twice.
+    """
     states = data.get(STATE)
     if not isinstance(states, Mapping):
         return data
@@ -44,11 +47,32 @@ def unwrapped(data: Mapping[Any, Any]) -> Mapping[Any, Any]:
     for name, value in states.items():
         prefix, dot, rest = str(name).partition(".")
         parts.setdefault(prefix if dot else "", {})[rest if dot else prefix] = value
-    found = {PREFIXES[prefix]: state for prefix, state in parts.items() if prefix in PREFIXES}
     others = {name: value for name, value in data.items() if name != STATE}
+    refuse_twins(others, parts, names, where)
+    found = {PREFIXES[prefix]: state for prefix, state in parts.items() if prefix in PREFIXES}
     if not found:
         return {**others, **states}
     return {**others, **found, **{prefix: state for prefix, state in parts.items() if prefix not in PREFIXES}}
+
+
+def refuse_twins(
+    others: Mapping[Any, Any],
+    parts: Mapping[str, Mapping[str, Any]],
+    names: Mapping[str, tuple[str, ...]],
+    where: str,
+) -> None:
+    """WeightsError where `state_dict` has one of our networks under two prefixes, or has what lies beside it, too."""
+    ours = {name: part for part, several in names.items() for name in several} | PREFIXES
+    whole = [name for name, value in parts.get("", {}).items() if isinstance(value, Mapping)]
+    places = [(name, name) for name, value in others.items() if isinstance(value, Mapping)]
+    places += [(name, f"{STATE}.{name}") for name in (*parts, *whole)]
+    found: dict[str, list[str]] = {}
+    for name, place in places:
+        if name in ours:
+            found.setdefault(ours[name], []).append(place)
+    for several in found.values():
+        if len(several) > 1:
+            raise WeightsError(f"{where} has {' and '.join(several)}; it is not clear which of them counts.")
 
 
 def is_mmgeneration(state: Mapping[str, Tensor]) -> bool:

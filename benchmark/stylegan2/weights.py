@@ -109,7 +109,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, object
     """
     plain = {k: t.detach().cpu().contiguous() for k, t in tensors.items()}
     content = {"schema": SCHEMA, **meta}
-    content["digest"] = _digest(plain, json.dumps(content, sort_keys=True))
+    content["digest"] = content_digest(plain, json.dumps(content, sort_keys=True))
     text = json.dumps(content, sort_keys=True)
     with new_file(path) as temporary:
         temporary.touch()
@@ -137,7 +137,8 @@ def _header_size(path: Path) -> int:
         return int.from_bytes(raw.read(8), "little")
 
 
-def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
+def content_digest(tensors: Mapping[str, Tensor], text: str) -> str:
+    """What the header says of a file's tensors and of its other content, as JSON with sorted keys."""
     return hashlib.sha256(f"{digest_of(tensors)} {text}".encode()).hexdigest()
 
 
@@ -147,7 +148,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
     What it says of its digest has to be so; files of earlier versions say nothing of it.
     """
     tensors, meta, digest = _read(path, lambda f: {k: f.get_tensor(k) for k in f.keys()})  # noqa: SIM118 (not a dict)
-    if digest is not None and digest != _digest(tensors, json.dumps(meta, sort_keys=True)):
+    if digest is not None and digest != content_digest(tensors, json.dumps(meta, sort_keys=True)):
         raise WeightsError(f"weights file {path} is damaged: it does not hold what was written. Fetch it again.")
     return tensors, meta
 

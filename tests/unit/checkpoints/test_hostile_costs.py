@@ -43,7 +43,7 @@ from pickle_assembly import (
 from waiting import PATIENCE
 
 MEGABYTES = 400
-"""Of memory that all of them together may take beyond what Python and PyTorch need; each file has less than 10 MB."""
+"""Of memory that all of them together may take beyond what Python and PyTorch need; each file has less than 20 MB."""
 LIMIT = 2**31
 """Bytes that the process may have in addition, so that a failure of this test does not take the machine's."""
 CHILD = """
@@ -153,6 +153,7 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: repeated(("builtins", "set"), 10_000, list_of([text(f"{i}") for i in range(50_000)])),
         "64 MB of text and lists",
     ),
+    "a name of many parts": (lambda: whole(text("a" + ".Ā" * 6_600_000) + text("X") + b"\x93"), "call a.Ā.Ā"),
     "copied sizes": (lambda: repeated(("torch", "Size"), 10_000, list_of([b"N"] * 100_000)), "as PyTorch does"),
     "copied bytes": (
         lambda: repeated(("_codecs", "encode"), 10_000, text("a" * 2_000_000), text("latin1")),

@@ -27,6 +27,7 @@ from benchmark.checkpoints import Converted, convert, read_checkpoint, rosinalit
 from benchmark.checkpoints.containers import open_checkpoint
 from benchmark.checkpoints.tensors import LazyTensor
 from benchmark.config import NetConfig
+from benchmark.errors import WeightsError
 from benchmark.stylegan2 import Nets, save
 
 REFERENCE = Path(__file__).parents[2] / "data" / "reference_32.npz"
@@ -294,6 +295,16 @@ def test_files_of_this_suite(changes: dict[str, Any], tmp_path: Path) -> None:
     unreadable = tmp_path / os.fsdecode(b"r\xe9seaux.safetensors")
     (tmp_path / "x.safetensors").rename(unreadable)
     assert_same(imported(unreadable).nets, nets)
+
+
+def test_a_file_of_this_suite_with_one_other_bit_is_damaged(nets: Nets, tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    save(path, nets)
+    content = bytearray(path.read_bytes())
+    content[-200] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=r"x\.safetensors is damaged: it does not hold what was written"):
+        read_checkpoint(path)
 
 
 # --- tensors of every kind, as PyTorch itself reads them

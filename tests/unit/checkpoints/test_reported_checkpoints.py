@@ -279,6 +279,21 @@ def test_a_wrapped_state_dict_without_prefixes_is_read(nets: Nets, theirs: dict[
     assert found.present == ("g_ema",) and equal(found.nets.g_ema, nets.g_ema, but="w_avg")
 
 
+def test_a_network_that_a_file_has_twice_is_refused_wherever_the_two_lie(theirs: dict[str, State], load: Load) -> None:
+    one, two = theirs["g_ema"], theirs["g"]
+    decoder, twin, named = ({f"{p}.{k}": t for k, t in one.items()} for p in ("decoder", "generator_ema", "g_ema"))
+    files: dict[str, dict[str, Any]] = {
+        "state_dict.decoder and state_dict.generator_ema": {"state_dict": decoder | twin},
+        "state_dict.decoder and state_dict.g_ema": {"state_dict": decoder | named},
+        "g_ema and state_dict.decoder": {"g_ema": two, "state_dict": decoder},
+        "G_ema and state_dict.generator_ema": {"state_dict": twin, "G_ema": two},
+        "g_ema and state_dict.g_ema": {"g_ema": two, "state_dict": {"g_ema": one}},
+    }
+    for places, content in files.items():
+        assert f"x.pt has {places}; it is not clear which of them counts" in refusal(lambda c=content: load(c))
+    assert load({"g": two, "d": None, "state_dict": decoder}).present == ("g", "g_ema")
+
+
 # --- classes of other code
 
 

@@ -18,7 +18,8 @@ from torch import Tensor
 from benchmark.checkpoints import Checkpoint, Converted, convert, read_checkpoint, rosinality
 from benchmark.config import NetConfig
 from benchmark.errors import WeightsError
-from benchmark.stylegan2 import Discriminator, Generator, Nets
+from benchmark.stylegan2 import Discriminator, Generator, Nets, save
+from benchmark.stylegan2.networks import Miner
 
 CFG = NetConfig(resolution=16, z_dim=8, w_dim=8, mapping_layers=2, channel_base=64, channel_max=8, mbstd_group=4)
 States = dict[str, dict[str, Tensor]]
@@ -283,6 +284,18 @@ def test_a_file_of_few_numbers_cannot_ask_for_large_networks(states: States, loa
     assert "no StyleGAN2 is that large" in refused(lambda: load({"G_ema": state}, "*"))
 
 
+@pytest.mark.parametrize("mined", ["g", "g_ema"])
+def test_a_network_with_a_miner_is_called_so_whatever_is_allowed(mined: str, nets: Nets, tmp_path: Path) -> None:
+    """--allow would drop the miner, and with it what the method learned."""
+    made, file = nets.copy(), tmp_path / "mined.safetensors"
+    getattr(made, mined).add_miner(Miner(8, 2))
+    save(file, made)
+    for allow in ([], ["*"]):
+        message = refused(lambda allow=allow: convert(read_checkpoint(file), allow, file.name))
+        assert message.startswith("mined.safetensors has a miner in front of its latents")
+        assert "results folder" in message and "--allow" not in message
+
+
 def test_channels_that_follow_no_rule(states: States, load: Load) -> None:
     wide = Nets.create(CFG.model_copy(update={"channel_max": 6}), seed=0).g.state_dict()
     mixed = {k: wide[k] if k.startswith("synthesis.b4.") else t for k, t in states["G"].items()}
@@ -300,6 +313,10 @@ RECORDED: list[tuple[str, str, Any, str]] = [
     ("D.b16", "architecture", "skip", "architecture of d is skip, expected resnet"),
     ("G.synthesis.b8", "architecture", "resnet", "architecture of g is resnet, expected skip"),
     ("G.synthesis.b8.conv0", "activation", "re\x1blu\n", "activation = re?lu? is not supported"),
+    ("G_ema.mapping.fc1", "activation", "linear", "g_ema.mapping.fc1.activation is linear, expected lrelu"),
+    ("G_ema.synthesis.b8.conv0", "activation", "linear", "g_ema.synthesis.b8.conv0.activation is linear"),
+    ("D.b16.conv0", "activation", "linear", "d.b16.conv0.activation is linear, expected lrelu"),
+    ("G_ema.synthesis.b8.conv0.affine", "activation", "lrelu", "b8.conv0.affine.activation is lrelu, expected linear"),
     ("G.synthesis.b8.conv0", "use_noise", False, "use_noise = False"),
     ("D.b4.mbstd", "num_channels", 2, "num_channels = 2"),
     ("D.b4.mbstd", "group_size", 2.5, "group_size 2.5"),

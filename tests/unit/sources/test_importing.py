@@ -98,9 +98,9 @@ def test_what_was_missing_and_allowed_is_on_the_card(nets: Nets, cache: Path, tm
     origin = import_source(tmp_path / "x.pt", None, cache, allow=["g_ema.extra"]).card.origin
     assert origin is not None and origin.networks == ("g_ema",)
     assert origin.notes == (
-        "allowed: g_ema.extra is unexpected",
         "g was not in the file: it is a copy of g_ema",
         "d was not in the file: no run can start from this source",
+        "allowed: g_ema.extra is unexpected",
     )
     with_d = import_source(tmp_path / "x.pt", "y", cache, allow=["g_ema.extra", "d.*"]).card.origin
     assert with_d is not None and with_d.networks == ("g_ema", "d")

@@ -81,6 +81,26 @@ def test_a_part_of_a_discriminator_that_is_new_counts_too(tmp_path: Path) -> Non
         checked(source, "freezed")
 
 
+def test_a_new_discriminator_is_not_lost_among_names_that_were_left_out(tmp_path: Path) -> None:
+    nets = shaken_nets(CFG)
+    g_ema, d = nets.g_ema.state_dict(), nets.d.state_dict()
+    stray = {f"extra.{i}": torch.zeros(1) for i in range(250)}
+    torch.save({"G_ema": g_ema | stray}, tmp_path / "whole.pt")
+    torch.save({"G_ema": g_ema, "D": d | stray | {"b4.out.weight": torch.zeros(3, 8)}}, tmp_path / "part.pt")
+    whole = import_source(tmp_path / "whole.pt", None, tmp_path / "cache", ("g_ema.extra.*", "d.*"))
+    part = import_source(tmp_path / "part.pt", None, tmp_path / "cache", ("d.*",))
+    said = (
+        (whole, "allowed: d was not in the file and starts as a new network"),
+        (part, "allowed at import: d.b4.out.weight: new and random"),
+    )
+    for source, caveat in said:
+        origin = source.card.origin
+        assert origin is not None and origin.new_discriminator and caveat in origin.caveats
+        assert origin.notes[-1] == "allowed: 50 more tensors that are unexpected"
+        with pytest.raises(ConfigError, match="relies on the source's discriminator"):
+            checked(source, "freezed")
+
+
 def test_caveats_say_the_same_in_few_sentences(tmp_path: Path) -> None:
     source = imported(tmp_path, lambda name: name.startswith(("D.b8.", "D.b4.fc")), "d.b8.*", "d.b4.fc*")
     assert source.card.origin is not None and len(source.card.origin.notes) > 8
