@@ -10,7 +10,7 @@ and RGB layers are held. The authors probe for 500 steps and 1000 samples, regul
 import torch
 from torch import Tensor, nn
 
-from benchmark.api import Adam, Field, Method, Nets, adversarial_gradients, all_but, reparametrise
+from benchmark.api import Adam, Field, Method, Nets, added, adversarial_gradients, all_but, reparametrise
 
 
 class AdAM(Method):
@@ -41,7 +41,7 @@ class AdAM(Method):
         """Fisher information [O, 1, 1, 1] of the kernels of each convolution, in G and in D; adapts `nets` for it."""
         reparametrise(nets, kernels(nets), lambda w: Modulation(w, torch.ones_like(w[:, :1, :1, :1]).bool(), rng))
         nets.g.requires_grad_(False), nets.d.requires_grad_(False)
-        both = rows_and_columns(nets.g), rows_and_columns(nets.d)
+        both = added(nets.g, Modulation), added(nets.d, Modulation)  # of each rows, then columns
         trained = both[0], [*both[1], *nets.d.b4.parameters()]
         every = [p.requires_grad_(True) for part in trained for p in part]
         values, averages = [p.detach() for p in every], [p.detach().clone() for p in every]
@@ -72,11 +72,6 @@ class Modulation(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         return torch.where(self.get_buffer("important"), weight.detach() * (1 + self.rows * self.columns), weight)
-
-
-def rows_and_columns(net: nn.Module) -> list[nn.Parameter]:
-    """Of each Modulation the rows, then the columns; other parts of a composition may have added others."""
-    return [p for m in net.modules() if isinstance(m, Modulation) for p in m.parameters()]
 
 
 def kernels(nets: Nets) -> list[tuple[nn.Module, str]]:

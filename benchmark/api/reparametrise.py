@@ -59,10 +59,13 @@ def plain(module: nn.Module, name: str) -> nn.Parameter:
     return module.get_parameter(name)
 
 
-def added(net: nn.Module) -> list[nn.Parameter]:
-    """The new parameters of the reparametrised weights of `net`, without the weights that they replace."""
+def added(net: nn.Module, by: type[nn.Module] = nn.Module) -> list[nn.Parameter]:
+    """The new parameters of the reparametrised weights of `net`, without the weights that they replace.
+
+    Where `by` is given, those of that class's modules alone: other parts of a composition may have theirs beside them.
+    """
     lists = [m for m in net.modules() if isinstance(m, parametrize.ParametrizationList)]
-    return [p for one in lists for function in one for p in function.parameters()]
+    return [p for one in lists for function in one if isinstance(function, by) for p in function.parameters()]
 
 
 def all_but(net: nn.Module, keep: Iterable[nn.Parameter]) -> list[nn.Parameter]:

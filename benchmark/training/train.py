@@ -92,11 +92,10 @@ def train(
         g_active, d_active = active(method, turn, g_params, d_params)
 
         with arithmetic.main(), phase(state.opt_g, g_active):
-            for number, x in enumerate(rounds):
+            for i, x in enumerate(rounds):
                 z = latents_of(method, turn, usual := latents(nets.g, len(x), state.streams.latents))
                 plain, psi = z is usual, method.truncation
-                tracks = tracks_w and plain and number == 0  # once a step, however it is divided
-                fakes, _ = generate(nets.g, z, labels, cfg, state.streams, tracks, plain, psi)
+                fakes, _ = generate(nets.g, z, labels, cfg, state.streams, tracks_w and plain and i == 0, plain, psi)
                 pseudo, seen, terms = fakes.detach(), augmented(fakes, cfg, state), {}
                 if method.adversarial:
                     logits = judged(method, turn, seen, labels)
