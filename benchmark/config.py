@@ -271,6 +271,9 @@ class Suite(Settings):
     narrow_fields: dict[str, dict[str, Any]] = Field(
         {}, description="where derived, as `fields`, for sources of fewer channels than the papers' 512"
     )
+    step_shares: dict[str, dict[str, Annotated[float, Field(gt=0, le=1)]]] = Field(
+        {}, description="where derived, fields that count steps, by method: at most this share of the training's"
+    )
     scale: float = Field(1, gt=0, le=1, description="below 1 a rehearsal: lengths, samples and pairs are this share")
     seeds: Annotated[tuple[int, ...], BeforeValidator(_seeds)] = Field((0,), description="numbers and ranges: 0-2,5")
     medium: str = Field("", description="draw your own folders and ZIPs of images in this medium, such as charcoal")

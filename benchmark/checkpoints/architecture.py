@@ -68,9 +68,9 @@ def refuse_miners(checkpoint: Checkpoint, where: str) -> None:
     """WeightsError where a network begins with a miner: without it, it is another one, and a second has no place."""
     if any(name.startswith("mapping.miner.") for net in checkpoint.networks.values() for name in net):
         raise WeightsError(
-            f"{where} has a miner in front of its latents (MineGAN or GenDA of this suite); such a network cannot be "
-            "adapted or evaluated from a file. Give its run's results folder to generate or to export (as onnx or "
-            "torch), and evaluate the pictures that generate draws."
+            f"{where} has a miner in front of its latents, as some of this suite's methods train it; such a network "
+            "cannot be adapted or evaluated from a file. Give its run's results folder to generate or to export (as "
+            "onnx or torch), and evaluate the pictures that generate draws."
         )
 
 

@@ -125,7 +125,8 @@ def _told(group: Group, domains: list[str], untold: list[str], name: str) -> str
     parts += [f"too few seeds of {who} to tell on {_where(group, d)}" for who, d in short.items()]
     whole = won and not (even or rest or untold or short)
     lead = "Clear winner" if whole else "No clear winner" if not won else "Winner of some domains"
-    return f"{lead}: {'; '.join(parts)}. "
+    alone = ", each domain corrected on its own" if len(group.domains) > 1 else ""
+    return f"{lead}{alone}: {'; '.join(parts)}. "
 
 
 def _lowest(group: Group, found: dict[str, tuple[Line, float]]) -> str:
@@ -163,7 +164,10 @@ def _certain(group: Group) -> str:
     needed, other = seeds_needed(0.05, max(1, len(corrected))), group.plain.base if group.plain else "the best"
     if seeds < needed and not any(p <= 0.05 for p in corrected.values()):
         least_seeds = seeds_needed(0.05)
-        said = f"With {seeds} seeds no difference from {other} on a domain can be significant ({needed} are needed)"
+        said = (
+            f"corrected over all {len(corrected)} differences from {other}, of methods and domains, none can be "
+            f"significant with {seeds} seeds ({needed} are needed)"
+        )
         text = "; ".join([*([said] if seeds >= least_seeds else []), *([shown] if shown else [])])
         return f"{text[:1].upper()}{text[1:]}{'.' * bool(text)}"
     clear: dict[str, dict[str, list[str]]] = {}

@@ -63,6 +63,8 @@ def chosen_fields(
     for where, fields in (("fields", suite.fields), ("narrow_fields", suite.narrow_fields)):
         for method, values in fields.items():
             validated(single(method, where, plugins), values, f"{where} of {method}")
+    for method, shares in suite.step_shares.items():
+        validated(single(method, "step_shares", plugins), dict.fromkeys(shares, 1), f"step_shares of {method}")
     return {part: _of(part, suite.fields) | _of(part, given) for part in parts}
 
 

@@ -11,13 +11,12 @@ from benchmark.domains.cards import list_cards
 from benchmark.domains.packaged import images_at
 from benchmark.domains.pictures.images import count_pictures
 from benchmark.domains.prepared import read_provenance
+from benchmark.registry import find_method
 
 FULL_PX = 256
 """From this resolution on a training is as long as published ones; below it is shorter, as its images are smaller."""
 WIDE = 512
 """Channels for which papers state their weights of losses; with fewer, a suite's `narrow_fields` count."""
-MINE_STEPS = 1000
-"""MineGAN's own number of steps in its first stage."""
 DRAWN = {"own": DomainConfig().train + DomainConfig().test, "fewshot": 10}
 """Images of a domain that can draw any number, where nobody asked for one."""
 
@@ -43,10 +42,11 @@ def derived_settings(suite: Suite, shape: NetConfig, cache: Path) -> dict[str, A
             name: fields.get(name, {}) | suite.narrow_fields.get(name, {}) for name in fields | suite.narrow_fields
         }
     sections = derived(suite.derived, shape.resolution, images, held_out, most)
-    mining = fields.get("minegan", {})
-    third = max(round(sections["train"]["kimg"] * 1000 / sections["train"]["batch"] / 3), 1)
-    if third < mining.get("mine_steps", MINE_STEPS):  # else G would be frozen in most of so short a training
-        fields = {**fields, "minegan": {**mining, "mine_steps": third}}
+    steps = sections["train"]["kimg"] * 1000 / sections["train"]["batch"]
+    for name, shares in suite.step_shares.items():
+        own = find_method(name)().model_dump() | fields.get(name, {})
+        shorter = {field: n for field, share in shares.items() if (n := max(round(share * steps), 1)) < own[field]}
+        fields = {**fields, name: fields.get(name, {}) | shorter}
     return sections | {"fields": fields}
 
 

@@ -183,11 +183,12 @@ def rivals(means: dict[str, dict[str, float]], seeds: int = 9) -> list[RunRecord
         ),
         (
             {"d": {"a": 1, "b": 0.5, "c": 1}, "e": {"a": 1, "b": 1, "c": 1}},
-            "Winner of some domains: b has a significantly better KID than every other on d; no significant lead on e",
+            "Winner of some domains, each domain corrected on its own: b has a significantly better KID than every "
+            "other on d; no significant lead on e",
         ),
         (
             {d: {"a": 1, "b": 0.5} for d in "de"},
-            "Clear winner: b has a significantly better KID than every other on ",
+            "Clear winner, each domain corrected on its own: b has a significantly better KID than every other on ",
         ),
         ({"d": {"a": 1.0}}, "Lowest KID (mean): a on d ("),
     ],
@@ -391,7 +392,10 @@ def test_a_lucky_seed_is_no_lowest_mean_and_a_domain_without_rivals_is_not_won()
     assert "too few seeds of c to tell on e. Lowest KID (mean): b on both domains" in said
     without = [gone.get(r.record_key, r) for r in found]
     alone = sentences(group_of(groups(without)[0]))[0]
-    assert alone.startswith("Winner of some domains: b has a significantly better KID than every other on d; too few ")
+    assert alone.startswith(
+        "Winner of some domains, each domain corrected on its own: b has a significantly better KID than every other "
+        "on d; too few "
+    )
     assert "Lowest KID (mean): b on both domains" in said
 
 

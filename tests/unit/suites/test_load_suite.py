@@ -314,6 +314,8 @@ def test_a_suites_own_field_values_yield_to_set(tmp_path: Path) -> None:
         ("fields", {"ewc": {"wieght": 1}}, "did you mean weight"),
         ("narrow_fields", {"fixnoize": {"weight": 1}}, "did you mean fixnoise"),
         ("narrow_fields", {"fixnoise": {"weight": -1}}, "weight = -1"),
+        ("step_shares", {"minegan": {"mine_stepps": 0.3}}, "did you mean mine_steps"),
+        ("step_shares", {"minegan": {"mine_steps": 3}}, "mine_steps = 3"),
     ],
 )
 def test_a_suite_names_no_method_without_effect(key: str, values: dict[str, Any], said: str) -> None:
