@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from benchmark.report.figures.axes import Panel, scale_of
-from benchmark.report.figures.drawing import Drawing, cut, width_of
+from benchmark.report.figures.drawing import Drawing, cut, room_for, width_of
 from benchmark.report.figures.scatter import method_styles
 from benchmark.report.group import Group, short_title
 from benchmark.report.lines import device_of
@@ -14,8 +12,8 @@ from benchmark.report.tables.ranking import ordered
 from benchmark.report.tables.table import spread
 
 WIDTH, ROW, SIZE = 366, 18, 10
-LEAST_ROOM, MOST_ROOM = 146, 212
-"""Between these, names of methods have the room that the longest needs, px."""
+LEAST_ROOM = 146
+"""For the names of methods, px."""
 FAR = 1.5
 """Where runs of one method are further apart than this, times, the chart says so."""
 COSTS = {
@@ -72,7 +70,7 @@ def _bars(group: Group, words: str, device: str, values: dict[str, tuple[list[fl
     drawing = Drawing(WIDTH, 24 + ROW * len(values) + 38, f"Chart: {words}, the numbers of the cost table")
     means = {name: sum(own) / len(own) for name, (own, _) in values.items()}
     top = max(means[name] + spread(own) for name, (own, _) in values.items())
-    room = _room(name + mark for name, (_, mark) in values.items())
+    room = room_for((name + mark for name, (_, mark) in values.items()), LEAST_ROOM, SIZE)
     panel = Panel(drawing, scale_of([0, top], zero=True, margin=0.14), scale_of([0, 1]), room, 24, 10)
     _rows_frame(panel, words, device)
     drawn = method_styles(group)
@@ -102,7 +100,7 @@ def difference_ranges(group: Group, domain: str) -> Drawing | None:
     drawing = Drawing(
         WIDTH, 24 + ROW * len(shown) + 38, f"Chart: differences from {other.base} on {domain}, in the table"
     )
-    room = _room(line.base for line in shown)
+    room = room_for((line.base for line in shown), LEAST_ROOM, SIZE)
     panel = Panel(drawing, scale_of([0.0, *ends]), scale_of([0, 1]), room, 24, 10)
     name = short_title(group.fidelity)
     lines = f"; line: {reach_words(every, domain)}" if any(reaches.values()) else ""
@@ -122,11 +120,6 @@ def difference_ranges(group: Group, domain: str) -> Drawing | None:
         )
         drawing.close()
     return drawing
-
-
-def _room(names: Iterable[str]) -> float:
-    """Px for the names beside the rows."""
-    return min(max(LEAST_ROOM, *(width_of(name, SIZE) + 12 for name in names)), MOST_ROOM)
 
 
 def _rows_frame(panel: Panel, title: str, below: str) -> None:

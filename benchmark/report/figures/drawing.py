@@ -57,6 +57,10 @@ STAR = tuple(
 )
 
 
+MOST_ROOM = 212
+"""For names beside the rows of a chart, px: longer ones are cut."""
+
+
 @dataclass(frozen=True)
 class Style:
     """How a method is drawn; ``marker`` 0 is a circle."""
@@ -230,6 +234,11 @@ def width_of(text: str, size: float) -> float:
 def cut(text: str, room: float, size: float) -> str:
     """``text`` in at most ``room`` px; both ends are kept, as names of variants differ in their last letters."""
     return shortened(text, max(2, int(room / (0.6 * size))))
+
+
+def room_for(names: Iterable[str], least: float, size: float) -> float:
+    """Px beside the rows of a chart: what the longest name needs, from `least` to MOST_ROOM."""
+    return min(max(least, *(width_of(name, size) + 12 for name in names)), MOST_ROOM)
 
 
 def wrapped(text: str, room: float, size: float) -> list[str]:

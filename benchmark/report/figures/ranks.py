@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from benchmark.report.cautions import cautions
 from benchmark.report.figures.axes import Panel, Scale
-from benchmark.report.figures.drawing import Drawing, cut, wrapped
+from benchmark.report.figures.drawing import Drawing, cut, room_for, wrapped
 from benchmark.report.figures.scatter import method_styles
 from benchmark.report.group import Group, short_title
 from benchmark.report.tables.ranking import Ranking, ranking
 
-WIDTH, ROW, LABEL = 366, 17, 132
+WIDTH, ROW, LEAST_ROOM = 366, 17, 132
 BAR = 3.5
 
 
@@ -27,9 +27,8 @@ def rank_diagram(group: Group) -> Drawing | None:
     words = [line for text in rank_caption(group, found) for line in wrapped(text, WIDTH, 9)]
     body = ROW * count + bars + (24 if test.difference else 0)
     drawing = Drawing(WIDTH, 60 + body + 13 * len(words) + 6, rank_words(group))
-    panel = Panel(
-        drawing, Scale(1 - 0.04 * count, count + 0.04 * count), Scale(0, 1), LABEL, 30, 34, drawing.height - 30 - body
-    )
+    room, across = room_for(test.ranks, LEAST_ROOM, 10), Scale(1 - 0.04 * count, count + 0.04 * count)
+    panel = Panel(drawing, across, Scale(0, 1), room, 30, 34, drawing.height - 30 - body)
     drawing.text(8, 14, f"Average rank in {short_title(found.metric)}, 1 is best", 12, bold=True)
     foot = panel.top + body
     for rank in range(1, count + 1, max(1, count // 8)):
@@ -40,7 +39,7 @@ def rank_diagram(group: Group) -> Drawing | None:
     for i, (name, mean) in enumerate(test.ranks.items()):
         x, y = panel.at(mean, 0)[0], panel.top + ROW * i + 9
         drawing.open(name)
-        drawing.text(LABEL - 6, y + 3.5, cut(name, LABEL - 12, 10), 10, "end")
+        drawing.text(room - 6, y + 3.5, cut(name, room - 12, 10), 10, "end")
         drawing.marker(x, y, drawn[name], 4.4, title=f"{name}: mean rank {mean:.2f}")
         drawing.text(x + 8, y + 3.5, f"{mean:.2f}", 9)
         drawing.close()
