@@ -33,8 +33,7 @@ def test_pages_state_the_numbers_of_the_records(page: Path) -> None:
 def test_the_first_screen_states_no_number_of_a_run_by_hand() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     sections = [
-        readme.partition(f"## {title}\n")[2].partition("\n## ")[0]
-        for title in ("What it has found", "What comes out")
+        readme.partition(f"## {title}\n")[2].partition("\n## ")[0] for title in ("What it has found", "What comes out")
     ]
     assert [len(measured.REGION.findall(section)) for section in sections] == [3, 3]
     section = "\n".join(sections)
