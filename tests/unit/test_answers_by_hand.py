@@ -10,6 +10,8 @@ from pathlib import Path
 from benchmark.report.group import Group
 from benchmark.report.statistics.power import detectable_difference
 from benchmark.results import RunRecord
+from benchmark.sources import find_source, load_source
+from benchmark.sources.noise import noise_shares
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "docs"))
@@ -102,6 +104,12 @@ def test_which_seeds_go_astray() -> None:
     assert f"{said} (the others {others[0]:.2f} to {others[-1]:.2f})" in text()
     errors = values("freezed", "peeps-blueprint", "translation_error_l1")
     assert min(errors, key=lambda s: errors[s]) == 2
+
+
+def test_how_many_layers_of_the_source_hardly_use_their_noise(tmp_path: Path) -> None:
+    shares = noise_shares(load_source(find_source("peeps-ink-64", tmp_path))[0].g_ema, 4)
+    assert (sum(share < 0.001 for share in shares.values()), len(shares)) == (5, 9)
+    assert "this source hardly uses its noise in five of its nine layers" in text()
 
 
 def test_directions_about_published_fixnoise() -> None:
