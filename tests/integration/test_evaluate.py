@@ -322,7 +322,9 @@ def test_what_a_file_lacked_and_got_instead_is_in_the_record(
 ) -> None:
     whole = load_file(weights_of(finished, "finetune"))
     with safe_open(weights_of(finished, "finetune"), "pt") as opened:
-        header = opened.metadata()
+        content = json.loads(opened.metadata()["json"])
+    del content["digest"]  # somebody who takes tensors out writes another file
+    header = {"json": json.dumps(content)}
     kept = {name: t for name, t in whole.items() if name.startswith("g.") and "noise_const" not in name}
     save_file(kept, tmp_path / "raw.safetensors", header)
     done = command("evaluate", "raw.safetensors", *AGAINST, "--as", "fixnoise", "--out", "res")
