@@ -15,6 +15,13 @@ from torch import nn
 from benchmark.api import Field, Method, Nets, TrainConfig, refuse, scaled_px
 
 
+def check_d(method: Method, up_to_px: int, resolution: int) -> None:
+    """Refuse a `d_up_to_px` that was given and leaves nothing of D to freeze; the default may, in a small network."""
+    if "d_up_to_px" in method.model_fields_set and up_to_px >= resolution:
+        why = f"this source's discriminator has no block above {resolution} px, so nothing of it would be frozen"
+        refuse(method, "d_up_to_px", up_to_px, why)
+
+
 class FreezeSG(Method):
     """Fine-tuning with coarse structure and styles held."""
 
@@ -38,9 +45,7 @@ class FreezeSG(Method):
         allowed = [2**i for i in range(2, source["resolution"].bit_length() - 1)]
         if self.up_to_px is not None and self.up_to_px not in allowed:
             refuse(self, "up_to_px", self.up_to_px, f"this source can be frozen up to {allowed} px")
-        if "d_up_to_px" in self.model_fields_set and self.d_up_to_px >= source["resolution"]:
-            why = f"this source's discriminator has no block above {source['resolution']} px, so nothing of it would be"
-            refuse(self, "d_up_to_px", self.d_up_to_px, f"{why} frozen")
+        check_d(self, self.d_up_to_px, source["resolution"])
 
     def frozen(self, nets: Nets) -> Iterable[nn.Parameter]:
         up_to = self.up_to_px or scaled_px(16, nets.cfg.resolution)

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 
 import torch
 import torch.nn.functional as F
+from benchmark.methods.freezesg import check_d
 from torch import Tensor, nn
 
 from benchmark.api import Field, GeneratorStep, Method, Nets, refuse, scaled_px
@@ -37,9 +38,7 @@ class StructureLoss(Method):
         allowed = [2**i for i in range(3, source["resolution"].bit_length())]
         if self.up_to_px is not None and self.up_to_px not in allowed:
             refuse(self, "up_to_px", self.up_to_px, f"this source has blocks at {allowed} px above the lowest")
-        if "d_up_to_px" in self.model_fields_set and self.d_up_to_px >= source["resolution"]:
-            why = f"this source's discriminator has no block above {source['resolution']} px, so nothing of it would be"
-            refuse(self, "d_up_to_px", self.d_up_to_px, f"{why} frozen")
+        check_d(self, self.d_up_to_px, source["resolution"])
 
     def frozen(self, nets: Nets) -> Iterable[nn.Parameter]:
         return [p for px, block in nets.d.blocks.items() if px > self.d_up_to_px for p in block.parameters()]

@@ -18,7 +18,7 @@ from benchmark.checkpoints.pickle_file import MAX_VALUE, read_pickle
 from benchmark.checkpoints.tensors import MAX_NETWORK, MAX_TENSORS, NETWORKS, Storage
 from benchmark.checkpoints.torch_stream import TORCH_MAGIC, read_torch_stream, storage_id
 from benchmark.errors import WeightsError
-from benchmark.stylegan2.weights import content_digest
+from benchmark.stylegan2.weights import is_damaged
 from benchmark.system.file_kinds import HEAD, other_kind, picture_format
 from benchmark.system.files import in_utf8
 
@@ -217,8 +217,8 @@ def read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
                 raise ValueError("it has more tensors than any StyleGAN2")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
             header = json.loads((file.metadata() or {}).get("json", "{}"))
-    digest = header.pop("digest", None) if isinstance(header, dict) else None
-    if digest is not None and digest != content_digest(tensors, json.dumps(header, sort_keys=True)):
+    header = header if isinstance(header, dict) else {}
+    if is_damaged(tensors, header, header.pop("digest", None)):
         raise WeightsError(f"{path.name} is damaged: it does not hold what was written. Fetch it again.")
-    architecture = header.get("architecture") if isinstance(header, dict) else None
+    architecture = header.get("architecture")
     return tensors, architecture if isinstance(architecture, dict) else {}

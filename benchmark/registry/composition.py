@@ -17,11 +17,11 @@ from pydantic import create_model
 from torch import Tensor, nn
 
 from benchmark.api import Control, DiscriminatorStep, Extra, Generator, GeneratorStep, Method, Nets, Noise, Turn
-from benchmark.api.returned import LOSSES, PARAMETERS, returned
+from benchmark.api.returned import LOSSES, parameter_ids, returned, returned_parameters
 from benchmark.config import Augmentation, TrainConfig
 from benchmark.errors import ConfigError
 from benchmark.registry.hooks import EFFECTS, EXCLUSIVE, HOOKS, OF_JUDGEMENT, TRAINING_HOOKS
-from benchmark.registry.idle import parameters_of, require_effect
+from benchmark.registry.idle import require_effect
 from benchmark.registry.settings import united_settings
 from benchmark.registry.variants import base_name
 
@@ -92,9 +92,9 @@ class Composition(Method):
     def prepare(self, nets: Nets, reals: Tensor, rng: torch.Generator) -> Extra | None:
         extras, new = [], []
         for part in self.parts:
-            before = parameters_of(nets)
+            before = parameter_ids(nets)
             extras.append(part.prepare(nets, reals, rng) or Extra())
-            new.append(parameters_of(nets) - before)
+            new.append(parameter_ids(nets) - before)
         require_effect(self.parts, nets, new, [overrides(part, *EFFECTS) == ["frozen"] for part in self.parts])
         return Parts(extras)
 
@@ -109,9 +109,7 @@ class Composition(Method):
         return owner.truncation if owner else 1.0
 
     def frozen(self, nets: Nets) -> Iterable[nn.Parameter]:
-        return [
-            p for part in self.parts for p in returned(part.name, "frozen", part.frozen(nets), Iterable, PARAMETERS)
-        ]
+        return [p for part in self.parts for p in returned_parameters(part.name, "frozen", part.frozen(nets))]
 
     def lr_scale(self) -> tuple[float, float]:
         owner = self.owner("lr_scale")
@@ -119,9 +117,7 @@ class Composition(Method):
 
     def resting(self, turn: Turn) -> Iterable[nn.Parameter]:
         return [
-            p
-            for part, own in self._shares(turn)
-            for p in returned(part.name, "resting", part.resting(own), Iterable, PARAMETERS)
+            p for part, own in self._shares(turn) for p in returned_parameters(part.name, "resting", part.resting(own))
         ]
 
     def latents(self, turn: Turn, z: Tensor) -> Tensor:

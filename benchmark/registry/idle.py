@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Sequence, Set
 from typing import NoReturn
 
 from benchmark.api import Method, Nets
-from benchmark.api.returned import PARAMETERS, returned
+from benchmark.api.returned import returned_parameters
 from benchmark.errors import MethodError
-
-
-def parameters_of(nets: Nets) -> set[int]:
-    """The ids of the parameters of G and D."""
-    return {id(p) for net in (nets.g, nets.d) for p in net.parameters()}
 
 
 def require_effect(parts: Sequence[Method], nets: Nets, new: Sequence[Set[int]], only_freeze: Sequence[bool]) -> None:
@@ -22,7 +17,7 @@ def require_effect(parts: Sequence[Method], nets: Nets, new: Sequence[Set[int]],
     does nothing else. A part is idle where others hold all that it adds, any of the miner that it adds, or, if it only
     freezes, all that it holds.
     """
-    frozen = [{id(p) for p in returned(part.name, "frozen", part.frozen(nets), Iterable, PARAMETERS)} for part in parts]
+    frozen = [{id(p) for p in returned_parameters(part.name, "frozen", part.frozen(nets))} for part in parts]
     miner = {id(p) for p in nets.g.mapping.miner.parameters()} if nets.g.mapping.miner is not None else set()
     for i, part in enumerate(parts):
         trains = new[i] - frozen[i]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from benchmark.report.conditions import conditions
 from benchmark.report.group import Group, group_of
 from benchmark.report.published import published_table
-from benchmark.report.sentences import question, sentences
+from benchmark.report.sentences import MANY, sentences
 from benchmark.report.tables.controls import control_table, value_tables
 from benchmark.report.tables.cost import cost_table
 from benchmark.report.tables.differences import pairs_table
@@ -18,6 +18,7 @@ from benchmark.report.tables.smoothness import smoothness_table
 from benchmark.report.tables.table import Table
 from benchmark.report.tables.trade_off import aggregate_table, equal_fidelity_tables
 from benchmark.results import RunRecord
+from benchmark.system.text.lists import listed
 
 
 @dataclass(frozen=True)
@@ -89,3 +90,16 @@ def with_note(section: Section, note: Sequence[str]) -> Section:
 def with_conditions(section: Section, further: Sequence[str]) -> Section:
     """The section with more sentences after its conditions."""
     return replace(section, conditions=(*section.conditions, *further))
+
+
+def question(group: Group) -> str:
+    """What the records are asked: the title of the page."""
+    first, rows = group.records[0], [line for line in group.lines if not (line.zero_step or line.outside)]
+    methods = {line.base for line in rows}
+    variants = len({line.records[0].method.partition("[")[0] for line in rows}) < len(methods)
+    where = listed(group.domains) if len(group.domains) <= MANY else f"{len(group.domains)} domains"
+    return (
+        f"Which of {len(methods)} methods{' and variants' if variants else ''} adapts {first.source} best to {where}?"
+        if len(methods) > 1
+        else (f"{next(iter(methods), 'The source')} from {first.source} to {where}")
+    )

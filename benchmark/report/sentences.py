@@ -27,19 +27,6 @@ def sentences(group: Group) -> tuple[str, ...]:
     return tuple(text for make in makers if (text := make(group)))
 
 
-def question(group: Group) -> str:
-    """What the records are asked: the title of the page."""
-    first, rows = group.records[0], [line for line in group.lines if not (line.zero_step or line.outside)]
-    methods = {line.base for line in rows}
-    variants = len({line.records[0].method.partition("[")[0] for line in rows}) < len(methods)
-    where = listed(group.domains) if len(group.domains) <= MANY else f"{len(group.domains)} domains"
-    return (
-        f"Which of {len(methods)} methods{' and variants' if variants else ''} adapts {first.source} best to {where}?"
-        if len(methods) > 1
-        else (f"{next(iter(methods), 'The source')} from {first.source} to {where}")
-    )
-
-
 def winners(group: Group) -> dict[str, tuple[Line, float]]:
     """domain -> the method with the best mean fidelity, and that mean."""
     found = {}

@@ -63,7 +63,8 @@ class Request:
         """The suite asked for and its methods, not yet suited to a device. Errors are those of `load_suite`."""
         suite, methods = load_suite(self.suite_name, self.settings, self.overrides, self.plugins)
         if suite.derived:
-            found = derived_settings(suite, shape_of(find_source(suite.source, self.cache)), self.cache)
+            shape = shape_of(find_source(suite.source, self.cache))
+            found = derived_settings(suite, shape, self.cache, self.plugins)
             suite, methods = load_suite(self.suite_name, self.settings, self.overrides, self.plugins, found)
         return with_stand_ins(suite, self.stand_ins), methods
 

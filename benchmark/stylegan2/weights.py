@@ -109,7 +109,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], meta: dict[str, object
     """
     plain = {k: t.detach().cpu().contiguous() for k, t in tensors.items()}
     content = {"schema": SCHEMA, **meta}
-    content["digest"] = content_digest(plain, json.dumps(content, sort_keys=True))
+    content["digest"] = _digest(plain, content)
     text = json.dumps(content, sort_keys=True)
     with new_file(path) as temporary:
         temporary.touch()
@@ -137,9 +137,14 @@ def _header_size(path: Path) -> int:
         return int.from_bytes(raw.read(8), "little")
 
 
-def content_digest(tensors: Mapping[str, Tensor], text: str) -> str:
-    """What the header says of a file's tensors and of its other content, as JSON with sorted keys."""
+def _digest(tensors: Mapping[str, Tensor], content: Mapping[str, object]) -> str:
+    text = json.dumps(content, sort_keys=True)
     return hashlib.sha256(f"{digest_of(tensors)} {text}".encode()).hexdigest()
+
+
+def is_damaged(tensors: Mapping[str, Tensor], content: Mapping[str, object], digest: object) -> bool:
+    """Whether a file's tensors and the rest of its header are not those of the header's digest, where it has one."""
+    return digest is not None and digest != _digest(tensors, content)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
@@ -148,7 +153,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
     What it says of its digest has to be so; files of earlier versions say nothing of it.
     """
     tensors, meta, digest = _read(path, lambda f: {k: f.get_tensor(k) for k in f.keys()})  # noqa: SIM118 (not a dict)
-    if digest is not None and digest != content_digest(tensors, json.dumps(meta, sort_keys=True)):
+    if is_damaged(tensors, meta, digest):
         raise WeightsError(f"weights file {path} is damaged: it does not hold what was written. Fetch it again.")
     return tensors, meta
 

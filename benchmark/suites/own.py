@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ DRAWN = {"own": DomainConfig().train + DomainConfig().test, "fewshot": 10}
 """Images of a domain that can draw any number, where nobody asked for one."""
 
 
-def derived_settings(suite: Suite, shape: NetConfig, cache: Path) -> dict[str, Any]:
+def derived_settings(suite: Suite, shape: NetConfig, cache: Path, plugins: Sequence[str] = ()) -> dict[str, Any]:
     """The sections that follow from the source's networks and the images; of several domains the smallest counts.
 
     Numbers of the split that the suite states count as well.
@@ -44,7 +45,7 @@ def derived_settings(suite: Suite, shape: NetConfig, cache: Path) -> dict[str, A
     sections = derived(suite.derived, shape.resolution, images, held_out, most)
     steps = sections["train"]["kimg"] * 1000 / sections["train"]["batch"]
     for name, shares in suite.step_shares.items():
-        own = find_method(name)().model_dump() | fields.get(name, {})
+        own = find_method(name, plugins)().model_dump() | fields.get(name, {})
         shorter = {field: n for field, share in shares.items() if (n := max(round(share * steps), 1)) < own[field]}
         fields = {**fields, name: fields.get(name, {}) | shorter}
     return sections | {"fields": fields}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from benchmark.api import DiscriminatorStep, GeneratorStep, Method, Turn
 from benchmark.api.extra import Extra
 from benchmark.api.optimiser import Adam
 from benchmark.api.reparametrise import bake
-from benchmark.api.returned import LOSSES, PARAMETERS, returned
+from benchmark.api.returned import LOSSES, parameter_ids, returned, returned_parameters
 from benchmark.config import TrainConfig, images_of
 from benchmark.errors import MethodError, WeightsError
 from benchmark.stylegan2 import Generator, Nets
@@ -164,8 +164,8 @@ def trainable(nets: Nets, method: Method, extra: Extra) -> tuple[list[nn.Paramet
 
     A frozen generator parameter takes the average's value, so that the trained and the evaluated network hold the same.
     """
-    frozen = {id(p) for p in returned(method.name, "frozen", method.frozen(nets), Iterable, PARAMETERS)}
-    known = {id(p) for p in (*nets.g.parameters(), *nets.d.parameters())}
+    frozen = {id(p) for p in returned_parameters(method.name, "frozen", method.frozen(nets))}
+    known = parameter_ids(nets)
     if frozen - known:
         raise MethodError(
             f"{method.name}.frozen() returned {len(frozen - known)} tensors that are not parameters of nets.g or nets.d"
@@ -188,8 +188,8 @@ def active(
 
     A step in which nothing of G trains would go unnoticed; one in which nothing of D trains cannot be computed.
     """
-    resting = {id(p) for p in returned(method.name, "resting", method.resting(turn), Iterable, PARAMETERS)}
-    known = {id(p) for p in (*turn.nets.g.parameters(), *turn.nets.d.parameters(), *g_params, *d_params)}
+    resting = {id(p) for p in returned_parameters(method.name, "resting", method.resting(turn))}
+    known = parameter_ids(turn.nets) | {id(p) for p in (*g_params, *d_params)}
     if resting - known:
         raise MethodError(
             f"{method.name}.resting() returned {len(resting - known)} tensors "

@@ -12,6 +12,7 @@ from benchmark.methods.fixnoise import FixNoise
 from benchmark.methods.freezed import FreezeD
 from benchmark.methods.layer_swap import LayerSwap
 from torch import Tensor, nn
+from without_return import OF_PARTS
 
 from benchmark.api import Control, DiscriminatorStep, Extra, Generator, GeneratorStep, Method, Nets
 from benchmark.conformity import conform
@@ -116,15 +117,7 @@ def test_losses_add_and_only_names_that_clash_get_a_prefix() -> None:
     assert losses["gain.loss"].equal(images.square().mean()) and losses["shift.loss"].equal(images.mean())
 
 
-@pytest.mark.parametrize(
-    ("hook", "said"),
-    [
-        ("generator_loss", "{name: scalar}, or {} for no losses"),
-        ("discriminator_loss", "{name: scalar}, or {} for no losses"),
-        ("frozen", "parameters of nets.g and nets.d, or () for none"),
-        ("resting", "parameters of nets.g and nets.d, or () for none"),
-    ],
-)
+@pytest.mark.parametrize(("hook", "said"), OF_PARTS)
 def test_a_part_whose_hook_has_no_return_is_named(hook: str, said: str) -> None:
     silent = type("Silent", (Gain,), {"name": "silent", hook: lambda self, given: None, "__module__": __name__})
     with pytest.raises(MethodError) as refused:

@@ -73,6 +73,17 @@ def test_mining_leaves_most_of_a_short_training_to_the_rest(suite: str, pictures
     assert steps("minegan.mine_steps=7")[0] == 7
 
 
+def test_a_plug_ins_steps_follow_the_length_too(pictures: str, tmp_path: Path) -> None:
+    (tmp_path / "patient.py").write_text(
+        "from benchmark.api import Field, Method\n\n\nclass Patient(Method):\n"
+        '    name = "patient"\n    waits: int = Field(900, description="steps")\n'
+    )
+    chosen = {"methods": ["patient"], "step_shares": {"patient": {"waits": 0.5}}}
+    request = replace(asked("own", pictures, tmp_path), plugins=(str(tmp_path / "patient.py"),))
+    found, (method,) = replace(request, overrides={**request.overrides, **chosen}).load()
+    assert method.model_dump() == {"waits": round(0.5 * found.train.kimg * 1000 / found.train.batch)}
+
+
 @pytest.fixture
 def pictures(tmp_path: Path) -> str:
     return str(folder_of(tmp_path / "mine", map(noise, range(12))))

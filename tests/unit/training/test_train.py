@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from without_return import OF_PARTS
 
 from benchmark.api import DiscriminatorStep, GeneratorStep, Method
 from benchmark.config import NetConfig, TrainConfig
@@ -388,10 +389,7 @@ def test_a_loss_does_not_take_a_name_of_the_loops_own(hook: str, name: str) -> N
 @pytest.mark.parametrize(
     ("hook", "said"),
     [
-        ("generator_loss", "{name: scalar}, or {} for no losses"),
-        ("discriminator_loss", "{name: scalar}, or {} for no losses"),
-        ("frozen", "parameters of nets.g and nets.d, or () for none"),
-        ("resting", "parameters of nets.g and nets.d, or () for none"),
+        *OF_PARTS,
         ("lr_scale", "the factors for G and for D"),
         ("latents", "latents, `z` itself for the usual ones"),
         ("judge", "logits [N, P]"),
